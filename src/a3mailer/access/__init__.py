@@ -1,0 +1,1 @@
+"""Using mail: the mailbox use cases behind IMAP, POP3, JMAP, DAV and webmail."""

@@ -1,0 +1,1 @@
+"""How dangerous is this mail: signals, verdict, explanation and learning will live here."""

@@ -1,0 +1,1 @@
+"""The doors: sockets on one side, use cases on the other."""

@@ -1,0 +1,1 @@
+"""The table of IMAP commands: one file each, one line here."""

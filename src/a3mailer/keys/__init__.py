@@ -1,0 +1,1 @@
+"""Envelope encryption: wrap, unwrap and rotate keys; a door to where the key-encryption key lives."""

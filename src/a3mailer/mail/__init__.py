@@ -1,0 +1,1 @@
+"""The vocabulary of mail: addresses, envelopes, messages, flags, mailboxes. Pure values, standard library only."""

@@ -1,0 +1,1 @@
+"""The message index: one linear pass over the octets that everyone after shares."""

@@ -1,0 +1,1 @@
+"""Running the house: health, audit, backup, limits, alerts."""

@@ -1,0 +1,1 @@
+"""What the house remembers: the doors (ports), and the backends behind them."""

@@ -1,0 +1,1 @@
+"""The Merkle log, checkpoints, salted leaves and proofs will live here (pure)."""

@@ -1,0 +1,1 @@
+"""Webmail, self-service and administration pages will live here, as built assets (source in /frontend)."""

@@ -1,0 +1,1 @@
+"""The test suite; ``python -m tests`` is what ``./run test`` runs."""
