@@ -1,1 +1,1 @@
-"""Compliance suites, fakes, fault injectors and the transcript player, for our tests and for plug-in authors."""
+"""Compliance suites, fakes, fault injectors and the transcript player, shipped for plug-in authors."""
