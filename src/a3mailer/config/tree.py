@@ -1,0 +1,113 @@
+"""The settings tree: every setting with its default, in one place; a snapshot is frozen.
+
+Each field's doc comment is what ``config describe`` prints (``config/describe.py`` reads it from here).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+Text = Annotated[str, Meta(max_length=4096)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One section of the tree."""
+
+
+def _d(description: str, ge: float | None = None, le: float | None = None) -> Meta:
+    return Meta(description=description, ge=ge, le=le)
+
+
+class Server(Section, frozen=True, kw_only=True):
+    hostname: Annotated[str, _d("The name this server greets with and puts into trace headers.")] = (
+        "localhost"
+    )
+    domain: Annotated[str, _d("The first domain; postmaster and administrator live there.")] = ""
+    listen: Annotated[tuple[str, ...], _d("Addresses to bind, IPv4 and IPv6.")] = ("127.0.0.1",)
+    port_base: Annotated[int, _d("Added to every standard port.", ge=0, le=64000)] = 0
+    workers: Annotated[int, _d("Worker processes; 0 = as many as cores.", ge=0, le=48)] = 0
+    profile: Annotated[str, _d("standard, or plain (nothing judges mail).")] = "standard"
+    proxy_from: Annotated[tuple[str, ...], _d("Networks whose PROXY header is believed.")] = ()
+    drain_seconds: Annotated[int, _d("How long a worker may finish its work at restart.", ge=0)] = 30
+
+
+class Tls(Section, frozen=True, kw_only=True):
+    certificate: Annotated[str, _d("PEM file, relative to the data directory.")] = "tls/cert.pem"
+    key: Annotated[str, _d("PEM file of the private key.")] = "tls/key.pem"
+
+
+class Smtp(Section, frozen=True, kw_only=True):
+    size: Annotated[int, _d("Largest mail, octets (RFC 1870).", ge=1024)] = 50 * 1024 * 1024
+    recipients: Annotated[int, _d("Recipients a transaction (RFC 5321 asks for 100).", ge=1)] = 100
+    mails: Annotated[int, _d("Mails a session (RFC 9422 MAILMAX).", ge=1)] = 1000
+    bad_commands: Annotated[int, _d("Refused commands before the session ends.", ge=1)] = 20
+    hops: Annotated[int, _d("Received fields before a mail counts as looping.", ge=1)] = 50
+    command_seconds: Annotated[float, _d("Wait for a command (RFC 5321 section 4.5.3.2.7).")] = 300.0
+    data_seconds: Annotated[float, _d("Longest time one mail's content may take.")] = 600.0
+    subaddress_separator: Annotated[str, _d("Between local part and detail (RFC 5233); empty = none.")] = "+"
+
+
+class Imap(Section, frozen=True, kw_only=True):
+    idle_seconds: Annotated[float, _d("Inactivity before logout, at least 30 minutes (RFC 9051).")] = 1860.0
+    login_seconds: Annotated[float, _d("Time to authenticate.")] = 60.0
+    append_size: Annotated[int, _d("Largest APPEND, octets (RFC 7889).", ge=1024)] = 50 * 1024 * 1024
+
+
+class Store(Section, frozen=True, kw_only=True):
+    encryption: Annotated[bool, _d("Encrypt contents at rest.")] = True
+    compression: Annotated[bool, _d("Compress contents at rest.")] = True
+    vault_days: Annotated[int, _d("Days expunged messages are kept; 0 = not at all.", ge=0)] = 30
+    segment_size: Annotated[int, _d("Octets of one segment file.", ge=1 << 20)] = 64 << 20
+    reserve_percent: Annotated[float, _d("Disk space kept free: below it mail is answered 452.", ge=0)] = 5.0
+    reserve_octets: Annotated[int, _d("... but never more than this many octets.", ge=0)] = 2 << 30
+
+
+class Queue(Section, frozen=True, kw_only=True):
+    retry: Annotated[tuple[int, ...], _d("Seconds between attempts; the last repeats.")] = (
+        300, 600, 1800, 3600, 7200, 14400,
+    )  # fmt: skip
+    expire_seconds: Annotated[int, _d("Age at which a mail is returned.")] = 5 * 86400
+    delay_notice_seconds: Annotated[int, _d("Age of the first delay notice.")] = 4 * 3600
+    relay: Annotated[str, _d("Smart host HOST:PORT; empty = the recipients' MX.")] = ""
+    smtp_port: Annotated[int, _d("Port of other servers' MX.", ge=1, le=65535)] = 25
+    concurrency: Annotated[int, _d("Connections out a worker.", ge=1)] = 20
+
+
+class Auth(Section, frozen=True, kw_only=True):
+    plaintext: Annotated[bool, _d("Allow authentication without TLS on loopback.")] = False
+    scram: Annotated[bool, _d("Keep SCRAM verifiers for chosen passwords (ADR 0008).")] = False
+    cache_seconds: Annotated[float, _d("How long a verified credential is remembered.")] = 300.0
+
+
+class Limits(Section, frozen=True, kw_only=True):
+    profile: Annotated[str, _d("standard, or off (loopback listeners only).")] = "standard"
+    connections: Annotated[int, _d("Connections a worker.", ge=1)] = 100_000
+    connections_per_ip: Annotated[int, _d("Connections of one address a worker.", ge=1)] = 50
+    tarpit_seconds: Annotated[float, _d("Delay of an answer to an offender.")] = 2.0
+
+
+class Dns(Section, frozen=True, kw_only=True):
+    servers: Annotated[tuple[str, ...], _d("ADDRESS:PORT; empty = the system's resolvers.")] = ()
+    timeout: Annotated[float, _d("Seconds for one question.")] = 5.0
+
+
+class Log(Section, frozen=True, kw_only=True):
+    level: Annotated[str, _d("debug, info, warning or error.")] = "info"
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """The whole tree, as one snapshot."""
+
+    server: Server = Server()
+    tls: Tls = Tls()
+    smtp: Smtp = Smtp()
+    imap: Imap = Imap()
+    store: Store = Store()
+    queue: Queue = Queue()
+    auth: Auth = Auth()
+    limits: Limits = Limits()
+    dns: Dns = Dns()
+    log: Log = Log()

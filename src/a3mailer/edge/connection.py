@@ -1,0 +1,242 @@
+"""One connection, plain or TLS, on a non-blocking socket (ADR 0005): read, write, start TLS, let go.
+
+The descriptor stays ours, so an idle connection can be parked in a raw epoll set (``edge/park.py``) and
+a TLS one costs an SSLSocket and nothing more. One reader at a time; writes are taken whole and sent as
+the peer allows; ``drain`` waits while more than HIGH_WATER is unsent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from typing import Final
+
+RECEIVE: Final = 256 * 1024
+"""Octets asked of one recv."""
+HIGH_WATER: Final = 256 * 1024
+"""Unsent octets above which ``drain`` waits."""
+
+_WANT = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
+
+
+class ConnectionLost(Exception):
+    """The peer is gone, or was too slow for its deadline."""
+
+
+class Connection:
+    """A socket with one owner task. ``deadline`` is the loop time at which a wait ends in ConnectionLost."""
+
+    __slots__ = ("_fd", "_loop", "_reader", "_sock", "_unsent", "_unsent_size", "_waiter", "_writer",
+                 "closed", "deadline", "local", "peer", "secure")  # fmt: skip
+
+    def __init__(self, sock: socket.socket, peer: tuple[str, int], local: tuple[str, int]) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._loop = asyncio.get_running_loop()
+        self._reader = False
+        self._writer = False
+        self._unsent: list[bytes | memoryview] = []
+        self._unsent_size = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self.peer = peer
+        self.local = local
+        self.secure = isinstance(sock, ssl.SSLSocket)
+        self.closed = False
+        self.deadline = 0.0
+
+    # --- reading -----------------------------------------------------------------------------------
+
+    async def read(self) -> bytes:
+        """Some octets, as many as came; b"" when the peer has finished. Raises ConnectionLost."""
+        while True:
+            if self.closed:
+                raise ConnectionLost("closed")
+            try:
+                return self._sock.recv(RECEIVE)
+            except _WANT:
+                await self._readable()
+            except ssl.SSLWantWriteError:
+                await self._writable()
+            except ssl.SSLZeroReturnError:
+                return b""
+            except OSError as error:
+                raise ConnectionLost(str(error)) from error
+
+    async def readable(self) -> None:
+        """Wait until ``read`` would have something (input, or the end)."""
+        if not (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending()):
+            await self._readable()
+
+    async def _readable(self) -> None:
+        if not self._reader:
+            self._loop.add_reader(self._fd, self._wake)
+            self._reader = True
+        await self._wait()
+
+    async def _wait(self) -> None:
+        waiter = self._waiter = self._loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None:
+            if not self._waiter.done():
+                self._waiter.set_result(None)
+        elif self._reader:  # nobody waits: stop hearing until somebody does
+            self._loop.remove_reader(self._fd)
+            self._reader = False
+
+    def expire(self) -> None:
+        """End the wait in progress with ConnectionLost: the deadline's sweeper calls this."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(ConnectionLost("too slow"))
+
+    # --- writing -----------------------------------------------------------------------------------
+
+    def write(self, octets: bytes | memoryview) -> None:
+        """Send now what the peer takes, keep the rest. Never blocks, never raises: a loss shows in read."""
+        if self.closed or not octets:
+            return
+        if not self._unsent:
+            sent = self._send(octets)
+            if sent == len(octets):
+                return
+            octets = memoryview(octets)[sent:]
+        self._unsent.append(octets)
+        self._unsent_size += len(octets)
+        if not self._writer:
+            self._loop.add_writer(self._fd, self._flush)
+            self._writer = True
+
+    def _send(self, octets: bytes | memoryview) -> int:
+        try:
+            return self._sock.send(octets)
+        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
+        except OSError:
+            self.close()
+            return len(octets)
+
+    def _flush(self) -> None:
+        while self._unsent and not self.closed:
+            piece = self._unsent[0]
+            sent = self._send(piece)
+            self._unsent_size -= sent
+            if sent < len(piece):
+                self._unsent[0] = memoryview(piece)[sent:]
+                break
+            del self._unsent[0]
+        if self.closed:
+            self._unsent.clear()
+            self._unsent_size = 0
+        elif not self._unsent:
+            self._loop.remove_writer(self._fd)
+            self._writer = False
+        if self._unsent_size <= HIGH_WATER // 2 and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def drain(self) -> None:
+        """Return when little is unsent. Raises ConnectionLost."""
+        while self._unsent_size > HIGH_WATER:
+            await self._wait()
+            if self.closed:
+                raise ConnectionLost("closed")
+
+    async def flushed(self) -> None:
+        """Return when nothing is unsent. Raises ConnectionLost."""
+        while self._unsent:
+            await self._wait()
+            if self.closed:
+                raise ConnectionLost("closed")
+
+    async def _writable(self) -> None:
+        self._loop.add_writer(self._fd, self._wake)
+        try:
+            await self._wait()
+        finally:
+            self._loop.remove_writer(self._fd)
+
+    # --- TLS ---------------------------------------------------------------------------------------
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """Server side of the handshake. Raises ConnectionLost. Octets sent before it are not carried over."""
+        await self.flushed()
+        self._forget()
+        try:
+            self._sock = context.wrap_socket(
+                self._sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True
+            )
+            await self._handshake()
+        except (OSError, ValueError) as error:
+            self.close()
+            raise ConnectionLost(f"TLS: {error}") from error
+        self.secure = True
+
+    async def start_tls_client(self, context: ssl.SSLContext, name: str) -> None:
+        """Client side of the handshake; what ``context`` says decides whether ``name`` is verified."""
+        await self.flushed()
+        self._forget()
+        try:
+            self._sock = context.wrap_socket(
+                self._sock, server_hostname=name, do_handshake_on_connect=False, suppress_ragged_eofs=True
+            )
+            await self._handshake()
+        except (OSError, ValueError) as error:
+            self.close()
+            raise ConnectionLost(f"TLS: {error}") from error
+        self.secure = True
+
+    async def _handshake(self) -> None:
+        sock = self._sock
+        assert isinstance(sock, ssl.SSLSocket)
+        self._fd = sock.fileno()
+        while True:
+            try:
+                return sock.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._readable()
+            except ssl.SSLWantWriteError:
+                await self._writable()
+
+    @property
+    def tls(self) -> str:
+        """Protocol and cipher for trace headers; empty without TLS."""
+        if not isinstance(self._sock, ssl.SSLSocket):
+            return ""
+        cipher = self._sock.cipher()
+        return f"{self._sock.version()} {cipher[0]}" if cipher else ""
+
+    @property
+    def raw(self) -> socket.socket:
+        """The socket itself, for channel bindings and for parking."""
+        return self._sock
+
+    # --- the end -----------------------------------------------------------------------------------
+
+    def detach(self) -> socket.socket:
+        """Give the socket away (parking); this object is closed and must not be used again."""
+        self._forget()
+        self.closed = True
+        return self._sock
+
+    def close(self) -> None:
+        """Close now; unsent octets are given to the kernel as far as it takes them."""
+        if self.closed:
+            return
+        self.closed = True
+        self._forget()
+        self._sock.close()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(ConnectionLost("closed"))
+
+    def _forget(self) -> None:
+        if self._reader:
+            self._loop.remove_reader(self._fd)
+            self._reader = False
+        if self._writer:
+            self._loop.remove_writer(self._fd)
+            self._writer = False

@@ -1,0 +1,21 @@
+"""What changed: the hint every view of a mailbox wakes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from a3mailer.mail.ids import AccountId, MailboxId, ModSeq
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something of ``mailbox`` changed and its account's modseq is now ``modseq``.
+
+    A hint only: who receives it reads the store since the modseq it knows, so a lost, doubled or
+    late one costs nothing. ``mailbox`` 0 means the account's tree of mailboxes; account 0 with
+    mailbox 0 means the directory, account 0 with mailbox 1 the queue.
+    """
+
+    account: AccountId
+    mailbox: MailboxId
+    modseq: ModSeq

@@ -1,0 +1,85 @@
+"""What can go wrong, in the words of mail; each door translates these in its one replies table."""
+
+from __future__ import annotations
+
+
+class MailError(Exception):
+    """Base of every expected failure. Anything else is a bug and ends the connection."""
+
+    transient: bool = False
+
+
+class NoSuchAccount(MailError):
+    """No account has this address or id."""
+
+
+class NoSuchDomain(MailError):
+    """The domain is not ours."""
+
+
+class NoSuchMailbox(MailError):
+    """The mailbox does not exist, or the subject may not know that it does."""
+
+
+class NoSuchMessage(MailError):
+    """The message does not exist (any more)."""
+
+
+class NoSuchThing(MailError):
+    """A named row (alias, token, queue entry ...) does not exist."""
+
+
+class AlreadyExists(MailError):
+    """The name is taken."""
+
+
+class AddressReserved(MailError):
+    """A removed address is not issued again for a while."""
+
+
+class BadName(MailError):
+    """A mailbox, domain or account name that cannot be."""
+
+
+class NotAllowed(MailError):
+    """``identity.roles.allow`` said no."""
+
+
+class OverQuota(MailError):
+    """The account is full."""
+
+    transient = True
+
+
+class TooMany(MailError):
+    """A named limit of count was met (mailboxes, keywords, recipients ...)."""
+
+
+class TooLarge(MailError):
+    """A named limit of size was met."""
+
+
+class Conflict(MailError):
+    """The state moved under a conditional change (RFC 7162 UNCHANGEDSINCE on the whole, JMAP ifInState)."""
+
+
+class DamagedContent(MailError):
+    """The stored octets of one message do not match their checksum; the rest is unaffected."""
+
+
+class AuthenticationFailed(MailError):
+    """The credentials were wrong, the account is disabled, or a second factor is missing."""
+
+
+class TryLater(MailError):
+    """The server cannot do it now and nothing was changed."""
+
+    transient = True
+
+
+class StoreFull(TryLater):
+    """The disk is nearly full: writes wait, reading and deleting still work."""
+
+
+class Uncertain(TryLater):
+    """Whether the change was committed is not known (yet)."""

@@ -1,0 +1,446 @@
+"""Everything that can be written: plain values, executed all or none as one durable transaction.
+
+Each operation is executed by one function of a backend (``store/backends/*/apply_*.py``, one table),
+and each has one result type. They cross a process boundary as MessagePack arrays, so fields are only
+ever appended. ``content`` fields count the contents of their ``Transaction``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, ThreadId, Uid
+
+
+class Operation(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """One change."""
+
+
+class Result(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """What one operation did."""
+
+
+class Done(Result, frozen=True):
+    """Nothing to say but that it is done; ``modseq`` is the account's after it (0 where it has none)."""
+
+    modseq: int = 0
+
+
+# --- mailboxes -------------------------------------------------------------------------------------
+
+
+class CreateMailbox(Operation, frozen=True):
+    """RFC 9051 section 6.3.4. ``name`` is the full path, ``/`` between levels; missing parents are made.
+
+    Errors: AlreadyExists, BadName, TooMany. Result: MailboxCreated."""
+
+    account: AccountId
+    name: str
+    special_use: str = ""
+    subscribed: bool = False
+
+
+class MailboxCreated(Result, frozen=True):
+    mailbox: MailboxId
+    uid_validity: int
+    modseq: ModSeq
+
+
+class RenameMailbox(Operation, frozen=True):
+    """RFC 9051 section 6.3.6, children included; renaming INBOX moves its messages into a new mailbox.
+
+    Errors: NoSuchMailbox, AlreadyExists, BadName."""
+
+    account: AccountId
+    mailbox: MailboxId
+    name: str
+
+
+class DeleteMailbox(Operation, frozen=True):
+    """RFC 9051 section 6.3.5: its messages are expunged into the vault. Children stay.
+
+    Errors: NoSuchMailbox, NotAllowed (INBOX)."""
+
+    account: AccountId
+    mailbox: MailboxId
+
+
+class SetMailbox(Operation, frozen=True):
+    """Change attributes; None leaves one as it is. ``expire_days`` 0 switches expiry off."""
+
+    account: AccountId
+    mailbox: MailboxId
+    subscribed: bool | None = None
+    special_use: str | None = None
+    expire_days: int | None = None
+
+
+# --- messages --------------------------------------------------------------------------------------
+
+
+class Append(Operation, frozen=True):
+    """Put content number ``content`` into a mailbox. Result: Appended. Errors: NoSuchMailbox, OverQuota.
+
+    ``check_quota`` is off for delivery (quota is refused at RCPT; after that one mail may exceed it).
+    ``delivery`` makes it idempotent: a (queue id, recipient) key that is known is answered, not repeated."""
+
+    account: AccountId
+    mailbox: MailboxId
+    content: int
+    flags: int = 0
+    keywords: tuple[str, ...] = ()
+    internal_date: int = 0
+    """Seconds since the epoch; 0 = now."""
+    check_quota: bool = True
+    delivery: bytes = b""
+
+
+class Appended(Result, frozen=True):
+    mailbox: MailboxId
+    uid_validity: int
+    uid: Uid
+    modseq: ModSeq
+    email: EmailId
+    thread: ThreadId
+
+
+class Copy(Operation, frozen=True):
+    """RFC 9051 section 6.4.7, all or none; uids that are gone are left out. Result: Copied.
+
+    Errors: NoSuchMailbox, OverQuota. ``move`` expunges the sources in the same act (RFC 6851)."""
+
+    account: AccountId
+    source: MailboxId
+    uids: tuple[Uid, ...]
+    target: MailboxId
+    move: bool = False
+
+
+class Copied(Result, frozen=True):
+    uid_validity: int
+    pairs: tuple[tuple[Uid, Uid], ...]
+    """(source uid, target uid), ascending."""
+    modseq: ModSeq
+
+
+class StoreFlags(Operation, frozen=True):
+    """RFC 9051 section 6.4.6 and RFC 7162 section 3.1.3. ``mode`` is ``+``, ``-`` or ``=``.
+
+    Messages whose modseq is above ``unchanged_since`` (when >= 0) are left and reported. Only messages
+    that really change get a new modseq. Result: Flagged."""
+
+    account: AccountId
+    mailbox: MailboxId
+    uids: tuple[Uid, ...]
+    mode: str
+    flags: int
+    keywords: tuple[str, ...] = ()
+    unchanged_since: int = -1
+
+
+class Flagged(Result, frozen=True):
+    changed: tuple[Uid, ...]
+    refused: tuple[Uid, ...]
+    modseq: ModSeq
+
+
+class Expunge(Operation, frozen=True):
+    """Remove messages into the vault; ``only_deleted`` keeps those without \\Deleted. Result: Expunged."""
+
+    account: AccountId
+    mailbox: MailboxId
+    uids: tuple[Uid, ...]
+    only_deleted: bool = False
+
+
+class Expunged(Result, frozen=True):
+    uids: tuple[Uid, ...]
+    modseq: ModSeq
+
+
+class Undelete(Operation, frozen=True):
+    """Put expunged messages of the vault back into ``target`` under new uids. Result: Copied."""
+
+    account: AccountId
+    emails: tuple[EmailId, ...]
+    target: MailboxId
+
+
+class PurgeVault(Operation, frozen=True):
+    """Forget contents expunged before ``before`` (seconds); tombstones stay. Result: Purged."""
+
+    before: int
+    limit: int = 1000
+
+
+class ExpireMailboxes(Operation, frozen=True):
+    """Expunge what the mailboxes' ``expire_days`` says is over at ``now``. Result: Purged."""
+
+    now: int
+    limit: int = 1000
+
+
+class Purged(Result, frozen=True):
+    count: int
+
+
+# --- queue -----------------------------------------------------------------------------------------
+
+
+class QueueRecipient(msgspec.Struct, frozen=True, array_like=True):
+    """One forward-path to relay to, with its DSN parameters."""
+
+    address: str
+    notify: tuple[str, ...] = ()
+    original: str = ""
+
+
+class Enqueue(Operation, frozen=True):
+    """Take responsibility for relaying content number ``content``. Result: Enqueued.
+
+    ``account`` is the owner (submitter, forwarder), SYSTEM_ACCOUNT for our own notices."""
+
+    account: AccountId
+    tenant: TenantId
+    content: int
+    reverse_path: str
+    recipients: tuple[QueueRecipient, ...]
+    trace: str = ""
+    body: str = "8BITMIME"
+    smtputf8: bool = False
+    return_content: str = ""
+    envelope_id: str = ""
+    not_before: int = 0
+    hops: int = 0
+
+
+class Enqueued(Result, frozen=True):
+    queue: QueueId
+
+
+class ClaimQueue(Operation, frozen=True):
+    """Lease due recipients of up to ``limit`` entries until ``until``: nobody else is given them meanwhile.
+
+    Result: Claimed."""
+
+    owner: str
+    now: int
+    until: int
+    limit: int = 100
+
+
+class Claimed(Result, frozen=True):
+    queues: tuple[QueueId, ...]
+    next_due: int
+    """When the next entry not given is due; 0 for never."""
+
+
+class RecipientOutcome(msgspec.Struct, frozen=True, array_like=True):
+    """What became of one recipient in one attempt."""
+
+    number: int
+    state: str
+    """``delivered``, ``relayed``, ``failed``, ``waiting`` or ``expired``."""
+    code: int = 0
+    enhanced: str = ""
+    text: str = ""
+    host: str = ""
+    next_attempt: int = 0
+    delay_notified: bool = False
+
+
+class SettleQueue(Operation, frozen=True):
+    """Record outcomes of an attempt and end the lease; an entry with nobody waiting leaves the queue."""
+
+    queue: QueueId
+    owner: str
+    outcomes: tuple[RecipientOutcome, ...]
+    now: int
+
+
+class ChangeQueue(Operation, frozen=True):
+    """An operator's act: ``hold``, ``release``, ``retry`` (due now) or ``remove``."""
+
+    queue: QueueId
+    act: str
+    now: int
+
+
+# --- directory -------------------------------------------------------------------------------------
+
+
+class PutTenant(Operation, frozen=True):
+    tenant: TenantId
+    name: str
+
+
+class PutDomain(Operation, frozen=True):
+    """Add or change a domain (A-labels, lower case). ``settings`` is a JSON object of its options."""
+
+    tenant: TenantId
+    name: str
+    catch_all: str = ""
+    settings: str = "{}"
+
+
+class RemoveDomain(Operation, frozen=True):
+    """Errors: NoSuchThing, Conflict when it still has addresses."""
+
+    name: str
+
+
+class CreateAccount(Operation, frozen=True):
+    """A principal with its mailboxes INBOX, Sent, Drafts, Junk, Trash, Archive. Result: AccountCreated.
+
+    ``kind`` is ``person``, ``group`` or ``service``. Errors: AlreadyExists, AddressReserved, NoSuchDomain."""
+
+    tenant: TenantId
+    address: str
+    kind: str = "person"
+    display_name: str = ""
+    quota: int = 0
+    role: str = "user"
+    now: int = 0
+
+
+class AccountCreated(Result, frozen=True):
+    account: AccountId
+
+
+class ChangeAccount(Operation, frozen=True):
+    """None leaves a field as it is. Changing ``enabled`` or ``role`` bumps the credential epoch."""
+
+    account: AccountId
+    display_name: str | None = None
+    quota: int | None = None
+    enabled: bool | None = None
+    role: str | None = None
+    settings: str | None = None
+
+
+class RenameAccount(Operation, frozen=True):
+    """Give an account a new main address; mail is kept and the old address stays as alias."""
+
+    account: AccountId
+    address: str
+
+
+class RemoveAccount(Operation, frozen=True):
+    """Erase an account: keys, rows, contents; its addresses are reserved until ``reserved_until``."""
+
+    account: AccountId
+    reserved_until: int
+
+
+class ResetAccount(Operation, frozen=True):
+    """Empty an account to its state after creation (mail, mailboxes, quota use); credentials stay."""
+
+    account: AccountId
+
+
+class PutAlias(Operation, frozen=True):
+    """``address`` leads to ``targets`` (addresses, local or remote). ``kind``: ``alias`` or ``group``."""
+
+    tenant: TenantId
+    address: str
+    targets: tuple[str, ...]
+    kind: str = "alias"
+
+
+class RemoveAlias(Operation, frozen=True):
+    address: str
+    reserved_until: int = 0
+
+
+class PutCredential(Operation, frozen=True):
+    """Add or replace one credential of an account and bump its credential epoch.
+
+    ``kind``: ``password`` (argon2id), ``scram-sha-256``, ``app-password`` ...; ``secret`` as stored."""
+
+    account: AccountId
+    name: str
+    kind: str
+    secret: str
+    scopes: str = ""
+    expires: int = 0
+    now: int = 0
+
+
+class RemoveCredential(Operation, frozen=True):
+    account: AccountId
+    name: str
+    kind: str
+
+
+class PutToken(Operation, frozen=True):
+    """A bearer token by the hash of its value: scopes, expiry, epoch it was made in."""
+
+    account: AccountId
+    digest: bytes
+    name: str
+    scopes: str
+    expires: int
+    now: int
+
+
+class RemoveToken(Operation, frozen=True):
+    account: AccountId
+    digest: bytes
+
+
+class BumpEpoch(Operation, frozen=True):
+    """Sign an account out everywhere: sessions of an older credential epoch end."""
+
+    account: AccountId
+
+
+# --- audit and settings ----------------------------------------------------------------------------
+
+
+class Audit(Operation, frozen=True):
+    """One audit record, in the same transaction as what it records. ``detail`` is a JSON object."""
+
+    tenant: TenantId
+    subject: str
+    action: str
+    target: str
+    outcome: str
+    trace: str = ""
+    detail: str = "{}"
+    now: int = 0
+
+
+class PutSetting(Operation, frozen=True):
+    """A setting of the ``store`` source of the configuration; an empty value removes it."""
+
+    name: str
+    value: str
+
+
+class PutDictionary(Operation, frozen=True):
+    """A compression dictionary a tenant, sealed like a blob; made by the store's own training."""
+
+    tenant: TenantId
+    number: int
+    octets: bytes
+    now: int
+
+
+class RewrapKeys(Operation, frozen=True):
+    """Rotation: account keys wrapped by the new key-encryption key."""
+
+    key_id: str
+    wrapped: tuple[tuple[AccountId, bytes], ...]
+
+
+class EraseEmails(Operation, frozen=True):
+    """Erase messages of vault or mailboxes at once, contents included (erasure overrides the vault)."""
+
+    account: AccountId
+    emails: tuple[EmailId, ...]
+
+
+class Relocate(Operation, frozen=True):
+    """Compaction moved records: (tenant, blob, new segment, new offset); ignored for blobs that are gone."""
+
+    moves: tuple[tuple[TenantId, BlobId, int, int], ...]

@@ -1,0 +1,166 @@
+"""The doors a backend offers. Backends live in ``store/backends``; nobody names them but ``app``.
+
+Writing is one door, ``commit``: a transaction of contents and operations that is durable, all or none,
+when it returns. Reading is by rows and columns. Reads are of the last commit that was answered to the
+caller or a later one. All methods raise ``mail.errors`` only.
+"""
+
+from __future__ import annotations
+
+import mmap
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from a3mailer.mail.changes import Change
+from a3mailer.mail.ids import (
+    DEFAULT_TENANT,
+    AccountId,
+    BlobId,
+    EmailId,
+    MailboxId,
+    ModSeq,
+    QueueId,
+    TenantId,
+    Uid,
+)
+from a3mailer.mail.message import MessageIndex
+from a3mailer.store.operations import Operation, Result
+from a3mailer.store.rows import (
+    Account,
+    AddressEntry,
+    AuditRecord,
+    Changes,
+    Columns,
+    Credential,
+    Domain,
+    Fragments,
+    Mailbox,
+    Message,
+    QueueEntry,
+    Token,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Octets to keep with the index made of them."""
+
+    octets: bytes | mmap.mmap
+    index: MessageIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What is to become durable together."""
+
+    operations: tuple[Operation, ...]
+    contents: tuple[Content, ...] = ()
+    tenant: TenantId = DEFAULT_TENANT
+    """Whose de-duplication and dictionary the contents fall under."""
+    fingerprint: bytes = b""
+    """Of envelope and received octets: a retry after a crash is answered, not repeated (ADR 0010)."""
+
+
+class Writer(Protocol):
+    """The one way anything is changed."""
+
+    async def commit(self, transaction: Transaction) -> tuple[Result, ...]:
+        """Make it durable, then return one result an operation, in order.
+
+        The first operation that fails undoes the whole and its error is raised. Errors besides those of
+        the operations: StoreFull, Uncertain (the writer died and did not come back in time), TryLater.
+        """
+        ...
+
+
+class MailReader(Protocol):
+    """Mailboxes and messages (RFC 9051 section 2.3)."""
+
+    async def mailboxes(self, account: AccountId) -> tuple[Mailbox, ...]: ...
+    async def mailbox(self, account: AccountId, mailbox: MailboxId) -> Mailbox:
+        """Errors: NoSuchMailbox."""
+        ...
+
+    async def mailbox_named(self, account: AccountId, name: str) -> Mailbox:
+        """INBOX in any case (RFC 9051 section 5.1). Errors: NoSuchMailbox."""
+        ...
+
+    async def columns(self, account: AccountId, mailbox: MailboxId) -> tuple[Mailbox, Columns]:
+        """A whole mailbox as of one commit."""
+        ...
+
+    async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes: ...
+    async def messages(
+        self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid]
+    ) -> tuple[Message, ...]:
+        """Rows of those that exist or are still in the vault after an expunge, ascending by uid."""
+        ...
+
+    async def envelopes(self, account: AccountId, emails: array[int]) -> list[bytes]:
+        """ENVELOPE fragments in the order asked; b"" where gone. Bulk path of FETCH."""
+        ...
+
+    async def bodystructures(self, account: AccountId, emails: array[int]) -> list[bytes]: ...
+    async def fragments(self, account: AccountId, emails: Iterable[EmailId]) -> tuple[Fragments, ...]:
+        """In the order asked, those that exist."""
+        ...
+
+    async def octets(self, account: AccountId, blob: BlobId, start: int = 0, end: int | None = None) -> bytes:
+        """The octets of a content the account refers to. Errors: NoSuchMessage, DamagedContent."""
+        ...
+
+    async def many_octets(self, account: AccountId, blobs: Sequence[BlobId]) -> list[bytes | None]:
+        """Whole contents in bulk; None where damaged or gone."""
+        ...
+
+    async def vault(self, account: AccountId) -> tuple[Message, ...]:
+        """Expunged messages whose contents are kept."""
+        ...
+
+
+class QueueReader(Protocol):
+    async def queue(self, limit: int = 1000, after: int = 0) -> tuple[QueueEntry, ...]: ...
+    async def queue_entry(self, queue: QueueId) -> QueueEntry:
+        """Errors: NoSuchThing."""
+        ...
+
+
+class DirectoryReader(Protocol):
+    """Who and what there is. Cheap: served from memory where the backend can."""
+
+    async def domain(self, name: str) -> Domain | None: ...
+    async def domains(self) -> tuple[Domain, ...]: ...
+    async def address(self, address: str) -> AddressEntry | None:
+        """Exactly this address (lower case); no subaddress, no catch-all: those are identity's rules."""
+        ...
+
+    async def account(self, account: AccountId) -> Account | None: ...
+    async def accounts(self, limit: int = 1000, after: int = 0) -> tuple[Account, ...]: ...
+    async def addresses_of(self, account: AccountId) -> tuple[str, ...]:
+        """Main address first, then the aliases that lead to this account alone."""
+        ...
+
+    async def aliases(self) -> tuple[AddressEntry, ...]: ...
+    async def credentials(self, account: AccountId) -> tuple[Credential, ...]: ...
+    async def token(self, digest: bytes) -> Token | None: ...
+    async def settings(self) -> dict[str, str]:
+        """Settings kept in the store (``PutSetting``)."""
+        ...
+
+
+class AuditReader(Protocol):
+    async def audit(self, after: int = 0, limit: int = 1000) -> tuple[AuditRecord, ...]: ...
+
+
+class Watcher(Protocol):
+    def watch(self, heard: Callable[[Change], None]) -> Callable[[], None]:
+        """Call ``heard`` on the loop for each change of any process; returns the call that ends it."""
+        ...
+
+
+class Store(Writer, MailReader, QueueReader, DirectoryReader, AuditReader, Watcher, Protocol):
+    """All of it: what a backend is."""
+
+    async def close(self) -> None: ...

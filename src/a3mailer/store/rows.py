@@ -1,0 +1,207 @@
+"""Everything that can be read: plain rows and columns."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+
+from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, ThreadId, Uid
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """One mailbox with its stored counters, so that STATUS and SELECT never count."""
+
+    account: AccountId
+    id: MailboxId
+    name: str
+    uid_validity: int
+    uid_next: Uid
+    modseq: ModSeq
+    """HIGHESTMODSEQ (RFC 7162)."""
+    messages: int
+    unseen: int
+    deleted: int
+    octets: int
+    special_use: str
+    subscribed: bool
+    expire_days: int
+    keywords: tuple[str, ...]
+    """Keywords in use, for FLAGS and PERMANENTFLAGS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Messages of a mailbox as parallel columns, ascending by uid."""
+
+    uids: array[int]
+    flags: bytearray
+    """System flags, one octet each."""
+    keywords: dict[int, str]
+    """uid -> keywords text, only where there are any."""
+    modseqs: array[int]
+    emails: array[int]
+    sizes: array[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened in a mailbox since a modseq."""
+
+    changed: Columns
+    """New and changed messages."""
+    vanished: array[int]
+    """Uids expunged, ascending."""
+    modseq: ModSeq
+    uid_next: Uid
+    complete: bool
+    """False when tombstones that old were dropped: the reader must take the whole again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message's row; its octets and fragments are read apart."""
+
+    account: AccountId
+    mailbox: MailboxId
+    uid: Uid
+    email: EmailId
+    thread: ThreadId
+    flags: int
+    keywords: str
+    modseq: ModSeq
+    internal_date: int
+    saved_date: int
+    size: int
+    blob: BlobId
+
+
+@dataclass(frozen=True, slots=True)
+class Fragments:
+    """What was precomputed at delivery (``mail.message.MessageIndex``)."""
+
+    email: EmailId
+    envelope: bytes
+    bodystructure: bytes
+    index: bytes
+    """``MessageIndex.pack()``."""
+    preview: str
+    subject: str
+    sent_date: int
+    has_attachment: bool
+    size: int
+    blob: BlobId
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """One queued mail with all its recipients."""
+
+    id: QueueId
+    account: AccountId
+    tenant: TenantId
+    blob: BlobId
+    size: int
+    reverse_path: str
+    body: str
+    smtputf8: bool
+    return_content: str
+    envelope_id: str
+    trace: str
+    hops: int
+    created: int
+    held: bool
+    lease_owner: str
+    lease_until: int
+    recipients: tuple[QueuedRecipient, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRecipient:
+    number: int
+    address: str
+    notify: tuple[str, ...]
+    original: str
+    state: str
+    attempts: int
+    next_attempt: int
+    code: int
+    enhanced: str
+    text: str
+    host: str
+    delay_notified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    tenant: TenantId
+    name: str
+    catch_all: str
+    settings: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    id: AccountId
+    tenant: TenantId
+    address: str
+    kind: str
+    display_name: str
+    role: str
+    enabled: bool
+    epoch: int
+    """The credential epoch: a session made in an older one has ended."""
+    quota: int
+    """Octets; 0 = no limit."""
+    used_octets: int
+    used_messages: int
+    modseq: ModSeq
+    created: int
+    settings: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddressEntry:
+    """What an address of ours leads to. ``kind``: account, alias, group or reserved."""
+
+    address: str
+    tenant: TenantId
+    kind: str
+    account: AccountId
+    targets: tuple[str, ...]
+    reserved_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    account: AccountId
+    name: str
+    kind: str
+    secret: str
+    scopes: str
+    expires: int
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    account: AccountId
+    digest: bytes
+    name: str
+    scopes: str
+    expires: int
+    created: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    number: int
+    tenant: TenantId
+    time: int
+    subject: str
+    action: str
+    target: str
+    outcome: str
+    trace: str
+    detail: str

@@ -1,0 +1,149 @@
+"""Metrics of all processes in one shared memory map, aggregated when they are read (ADR 0006).
+
+Every metric is one line of METRICS. Each process owns one row of 8-octet floats in an anonymous map
+made by the supervisor before it forks, so an increment is one array store, a dead worker's counts stay,
+and any process can print the sum of all.
+"""
+
+from __future__ import annotations
+
+import mmap
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import Final
+
+ROWS: Final = 64
+"""Processes that can hold a row: supervisor, writer, workers and helpers; a replaced worker keeps its row."""
+SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Bucket bounds of histograms, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One line of the table. ``kind``: counter, gauge (summed over processes) or histogram (seconds)."""
+
+    name: str
+    kind: str
+    help: str
+    label: str = ""
+    values: tuple[str, ...] = ()
+    """The label's values: a closed list, so that a stranger cannot make new series."""
+
+
+LISTENERS: Final = ("smtp", "submission", "submissions", "lmtp", "imap", "imaps", "http", "https", "metrics")
+
+METRICS: Final[tuple[Metric, ...]] = (
+    Metric("a3_connections_total", "counter", "Connections accepted.", "listener", LISTENERS),
+    Metric("a3_connections_open", "gauge", "Connections open now.", "listener", LISTENERS),
+    Metric(
+        "a3_connections_refused_total", "counter", "Connections refused by a limit.", "listener", LISTENERS
+    ),
+    Metric(
+        "a3_smtp_mails_total",
+        "counter",
+        "Mails by the final answer.",
+        "answer",
+        ("accepted", "transient", "refused"),
+    ),
+    Metric("a3_smtp_octets_total", "counter", "Content octets accepted."),
+    Metric("a3_smtp_end_of_data_seconds", "histogram", "From the end of the content to the reply."),
+    Metric("a3_deliveries_total", "counter", "Messages put into mailboxes."),
+    Metric("a3_logins_total", "counter", "Authentications.", "result", ("ok", "failed")),
+    Metric("a3_imap_commands_total", "counter", "IMAP commands by outcome.", "result", ("ok", "no", "bad")),
+    Metric("a3_imap_idle", "gauge", "Connections parked in IDLE."),
+    Metric("a3_store_commits_total", "counter", "Transactions committed."),
+    Metric("a3_store_batches_total", "counter", "Group commits (one sync each)."),
+    Metric("a3_store_commit_seconds", "histogram", "One group commit of the writer."),
+    Metric("a3_segment_sync_seconds", "histogram", "One segment fdatasync."),
+    Metric("a3_queue_entries", "gauge", "Mails in the queue."),
+    Metric(
+        "a3_relay_attempts_total",
+        "counter",
+        "Delivery attempts out.",
+        "result",
+        ("relayed", "waiting", "failed"),
+    ),
+    Metric("a3_bounces_total", "counter", "Delivery status notifications made."),
+    Metric("a3_worker_restarts_total", "counter", "Processes replaced after they died."),
+    Metric("a3_hints_total", "counter", "Change hints received by workers."),
+)
+
+
+def _layout() -> tuple[dict[tuple[str, str], int], int]:
+    slots: dict[tuple[str, str], int] = {}
+    at = 0
+    for metric in METRICS:
+        for value in metric.values or ("",):
+            slots[metric.name, value] = at
+            at += len(SECONDS) + 2 if metric.kind == "histogram" else 1
+    return slots, at
+
+
+_SLOTS, _WIDTH = _layout()
+
+
+class Metrics:
+    """One process's view of the shared table."""
+
+    __slots__ = ("_all", "_at", "_map")
+
+    def __init__(self) -> None:
+        self._map = mmap.mmap(-1, ROWS * _WIDTH * 8)
+        self._all = memoryview(self._map).cast("d")
+        self._at = 0
+
+    def take_row(self, row: int) -> None:
+        """Count into ``row`` from now on (after a fork). Gauges of a former owner are cleared."""
+        if not 0 <= row < ROWS:
+            raise ValueError(f"row {row} outside 0..{ROWS - 1}")
+        self._at = row * _WIDTH
+        for metric in METRICS:
+            if metric.kind == "gauge":
+                for value in metric.values or ("",):
+                    self._all[self._at + _SLOTS[metric.name, value]] = 0.0
+
+    def count(self, name: str, value: str = "", by: float = 1.0) -> None:
+        """Add to a counter or gauge."""
+        self._all[self._at + _SLOTS[name, value]] += by
+
+    def observe(self, name: str, seconds: float) -> None:
+        """Add one duration to a histogram."""
+        slot = self._at + _SLOTS[name, ""]
+        self._all[slot + bisect_left(SECONDS, seconds)] += 1.0
+        self._all[slot + len(SECONDS) + 1] += seconds
+
+    def total(self, name: str, value: str = "") -> float:
+        """The sum over all processes of a counter or gauge."""
+        slot = _SLOTS[name, value]
+        return sum(self._all[row * _WIDTH + slot] for row in range(ROWS))
+
+    def exposition(self) -> str:
+        """Everything in the Prometheus text format, summed over all processes."""
+        out: list[str] = []
+        for metric in METRICS:
+            out += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}"]
+            if metric.kind == "histogram":
+                out += self._histogram(metric.name)
+                continue
+            for value in metric.values or ("",):
+                label = f'{{{metric.label}="{value}"}}' if value else ""
+                out.append(f"{metric.name}{label} {self.total(metric.name, value):.17g}")
+        return "\n".join(out) + "\n"
+
+    def _histogram(self, name: str) -> list[str]:
+        slot = _SLOTS[name, ""]
+        sums = [
+            sum(self._all[row * _WIDTH + slot + i] for row in range(ROWS)) for i in range(len(SECONDS) + 2)
+        ]
+        out, running = [], 0.0
+        for bound, n in zip((*SECONDS, float("inf")), sums, strict=False):
+            running += n
+            le = "+Inf" if bound == float("inf") else f"{bound:g}"
+            out.append(f'{name}_bucket{{le="{le}"}} {running:.17g}')
+        return [*out, f"{name}_sum {sums[-1]:.17g}", f"{name}_count {running:.17g}"]
+
+
+SHARED: Final = Metrics()
+"""Made at import, before any fork: all processes of one server count here."""
+count: Final = SHARED.count
+observe: Final = SHARED.observe
