@@ -121,6 +121,8 @@ class MailReader(Protocol):
 
 
 class QueueReader(Protocol):
+    """What waits to leave (RFC 5321 section 4.5.4)."""
+
     async def queue(self, limit: int = 1000, after: int = 0) -> tuple[QueueEntry, ...]: ...
     async def queue_entry(self, queue: QueueId) -> QueueEntry:
         """Errors: NoSuchThing."""
@@ -151,10 +153,14 @@ class DirectoryReader(Protocol):
 
 
 class AuditReader(Protocol):
+    """What was done by whom, in the order it was committed."""
+
     async def audit(self, after: int = 0, limit: int = 1000) -> tuple[AuditRecord, ...]: ...
 
 
 class Watcher(Protocol):
+    """Hears of changes, whoever made them."""
+
     def watch(self, heard: Callable[[Change], None]) -> Callable[[], None]:
         """Call ``heard`` on the loop for each change of any process; returns the call that ends it."""
         ...
