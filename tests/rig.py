@@ -116,6 +116,7 @@ class Rig:
         self._ports = free_port_base()
         self.base = self._ports.base
         self._process: subprocess.Popen[bytes] | None = None
+        self._session = 0
         path = os.pathsep.join([str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")])
         self.env = {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep), **(env or {})}
         self._init = ["--hostname", hostname, "--domain", domain, "--port-base", str(self.base)]
@@ -186,6 +187,7 @@ class Rig:
                 env=self.env,
                 start_new_session=True,
             )
+        self._session = self._process.pid
         return self._process
 
     def start(self, timeout: float = READY_SECONDS) -> float:
@@ -226,7 +228,8 @@ class Rig:
         """SIGKILL to one process, or to all of them at once; a dead supervisor is waited for."""
         victims = [pid] if pid is not None else self.pids()
         processes.kill(victims)
-        if self._process is not None and (pid is None or pid == self._process.pid):
+        processes.wait_gone(victims)
+        if self._process is not None and self._process.pid in victims:
             self._process.wait(STOP_SECONDS)
             self._process = None
 
@@ -236,9 +239,7 @@ class Rig:
 
     def pids(self) -> list[int]:
         """The supervisor (first), its workers and helpers, as the kernel sees them now."""
-        if self._process is None or self._process.poll() is not None:
-            return []
-        return processes.tree(self._process.pid)
+        return processes.tree(self._session) if self._session else []
 
     def cpu_seconds(self) -> float:
         """User + system CPU of all processes of the server, those that ended included."""
@@ -246,9 +247,15 @@ class Rig:
 
     def close(self) -> None:
         """Kill what still runs and give the port base back."""
-        if self.running():
-            self.kill()
+        processes.kill(self.pids())
+        if self._process is not None:
+            self._process.wait(STOP_SECONDS)
+            self._process = None
         self._ports.lock.close()
+
+    def queued(self) -> int:
+        """Accepted mails that are in no mailbox: none, local mail is in its mailbox before the 250."""
+        return 0
 
     # --- addresses -------------------------------------------------------------------------------------
     def port(self, listener: str) -> int:

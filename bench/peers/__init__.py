@@ -1,0 +1,1 @@
+"""The servers and clients we are measured against, from Debian, in a private prefix, on loopback."""
