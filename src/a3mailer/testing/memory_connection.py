@@ -1,0 +1,176 @@
+"""A connection without a socket, and a stage to play transcripts against any door.
+
+``Stage(serve)`` runs ``serve(connection)`` in a task of its own for every session it opens; a session's
+``feed`` returns when the door waits for input again, so that plays are deterministic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Final
+
+from a3mailer.edge.connection import Connection, ConnectionLost
+
+PATIENCE: Final = 30.0
+"""Seconds a door may take before it waits for input again; a test that meets it fails."""
+
+
+class MemoryConnection(Connection):
+    """Has Connection's methods; octets come from ``put`` and go to ``taken``."""
+
+    __slots__ = ("_eof", "_input", "_output", "_tls", "idle", "wake")
+
+    def __init__(
+        self,
+        peer: tuple[str, int] = ("192.0.2.1", 40000),
+        local: tuple[str, int] = ("192.0.2.25", 25),
+        *,
+        secure: bool = False,
+    ) -> None:
+        self._input = bytearray()
+        self._output = bytearray()
+        self._eof = False
+        self._tls = "TLSv1.3 TLS_AES_256_GCM_SHA384"
+        self.idle = asyncio.Event()
+        self.wake = asyncio.Event()
+        self.peer = peer
+        self.local = local
+        self.secure = secure
+        self.closed = False
+        self.deadline = 0.0
+
+    # --- the test's side ---------------------------------------------------------------------------
+
+    def put(self, octets: bytes) -> None:
+        """The client sends."""
+        if octets:
+            self._input += octets
+            self.idle.clear()
+            self.wake.set()
+
+    def end(self) -> None:
+        """The client has finished."""
+        self._eof = True
+        self.idle.clear()
+        self.wake.set()
+
+    def taken(self) -> bytes:
+        """What the server wrote since the last call."""
+        out = bytes(self._output)
+        self._output.clear()
+        return out
+
+    # --- the door's side ---------------------------------------------------------------------------
+
+    async def read(self) -> bytes:
+        await self.readable()
+        octets = bytes(self._input)
+        self._input.clear()
+        return octets
+
+    async def readable(self) -> None:
+        while not self._input and not self._eof:
+            if self.closed:
+                raise ConnectionLost("closed")
+            self.wake.clear()
+            self.idle.set()
+            await self.wake.wait()
+        if self.closed:
+            raise ConnectionLost("closed")
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        self.close()
+
+    def write(self, octets: bytes | memoryview) -> None:
+        if not self.closed:
+            self._output += octets
+
+    async def drain(self) -> None:
+        return
+
+    async def flushed(self) -> None:
+        return
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        self.secure = True
+
+    @property
+    def tls(self) -> str:
+        return self._tls if self.secure else ""
+
+    @property
+    def raw(self) -> socket.socket:
+        raise ConnectionLost("a memory connection has no socket")
+
+    def close(self) -> None:
+        self.closed = True
+        self.idle.set()
+        self.wake.set()
+
+
+class MemorySession:
+    """A transcript's Session over a MemoryConnection."""
+
+    def __init__(self, connection: MemoryConnection) -> None:
+        self.connection = connection
+
+    @property
+    def closed(self) -> bool:
+        return self.connection.closed
+
+    async def greeting(self) -> bytes:
+        return await self.feed(b"")
+
+    async def feed(self, octets: bytes) -> bytes:
+        self.connection.put(octets)
+        async with asyncio.timeout(PATIENCE):
+            await self.connection.idle.wait()
+        for _ in range(3):  # whoever was woken by another session's act has had its turn
+            await asyncio.sleep(0)
+            await self.connection.idle.wait()
+        return self.connection.taken()
+
+
+class Stage:
+    """Owns the tasks of the sessions it opens; leaving it ends them all."""
+
+    def __init__(
+        self,
+        serve: Callable[[MemoryConnection], Awaitable[None]],
+        connect: Callable[[int], MemoryConnection] = lambda number: MemoryConnection(("192.0.2.1", number)),
+    ) -> None:
+        self._serve = serve
+        self._connect = connect
+        self._group = asyncio.TaskGroup()
+        self._connections: list[MemoryConnection] = []
+
+    async def __aenter__(self) -> Stage:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for connection in self._connections:
+            connection.end()
+        await self._group.__aexit__(kind, error, trace)
+
+    def open(self, number: int) -> MemorySession:
+        """A new connection with its own serving task."""
+        connection = self._connect(number)
+        self._connections.append(connection)
+        self._group.create_task(self._run(connection))
+        return MemorySession(connection)
+
+    async def _run(self, connection: MemoryConnection) -> None:
+        try:
+            await self._serve(connection)
+        except ConnectionLost:
+            pass
+        finally:
+            connection.close()
