@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Final
+from typing import Any, Final
 
 from bench import mails
 
@@ -307,10 +307,10 @@ def main() -> None:
             parser.add_argument(
                 name, type=str if field.name == "host" else int, default=default, required=default is None
             )
-    sent = run(
-        Load(**{k: tuple(v) if isinstance(v, list) else v for k, v in vars(parser.parse_args()).items()})
-    )
-    sys.stdout.write(f"{sent}\n")
+    chosen: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in vars(parser.parse_args()).items()
+    }
+    sys.stdout.write(f"{run(Load(**chosen))}\n")
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ class Postfix:
         log: bool = False,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """``transport`` in Postfix's words: ``lmtp:inet:127.0.0.1:24``, ``smtp:[127.0.0.1]:25``, ``discard:``."""
+        """``transport`` in Postfix's words: ``lmtp:inet:HOST:PORT``, ``smtp:[HOST]:PORT``, ``discard:``."""
         self.prefix = prefix
         self.directory = directory
         self.log = directory / "postfix.log"
