@@ -24,11 +24,19 @@ class ConnectionLost(Exception):
     """The peer is gone, or was too slow for its deadline."""
 
 
+class Draining(ConnectionLost):
+    """The worker is to end and this connection is between two pieces of work: say goodbye."""
+
+
 class Connection:
-    """A socket with one owner task. ``deadline`` is the loop time at which a wait ends in ConnectionLost."""
+    """A socket with one owner task.
+
+    ``deadline`` is the loop time at which a wait ends in ConnectionLost. While ``idle`` is true (its door
+    says so between commands or mails) a draining worker ends the wait in Draining.
+    """
 
     __slots__ = ("_fd", "_loop", "_reader", "_sock", "_unsent", "_unsent_size", "_waiter", "_writer",
-                 "closed", "deadline", "local", "peer", "secure")  # fmt: skip
+                 "closed", "deadline", "draining", "idle", "local", "peer", "secure")  # fmt: skip
 
     def __init__(self, sock: socket.socket, peer: tuple[str, int], local: tuple[str, int]) -> None:
         sock.setblocking(False)
@@ -45,6 +53,8 @@ class Connection:
         self.secure = isinstance(sock, ssl.SSLSocket)
         self.closed = False
         self.deadline = 0.0
+        self.idle = False
+        self.draining = False
 
     # --- reading -----------------------------------------------------------------------------------
 
@@ -53,6 +63,8 @@ class Connection:
         while True:
             if self.closed:
                 raise ConnectionLost("closed")
+            if self.draining and self.idle:
+                raise Draining("draining")
             try:
                 return self._sock.recv(RECEIVE)
             except _WANT:
@@ -94,6 +106,12 @@ class Connection:
         """End the wait in progress with ConnectionLost: the deadline's sweeper calls this."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(ConnectionLost("too slow"))
+
+    def drain_away(self) -> None:
+        """The worker is to end: an idle wait ends now, a busy connection at its next idle moment."""
+        self.draining = True
+        if self.idle and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(Draining("draining"))
 
     # --- writing -----------------------------------------------------------------------------------
 

@@ -1,0 +1,31 @@
+"""Dialing out: the only place that opens a connection to another mail server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from a3mailer.edge.connection import Connection, ConnectionLost
+
+
+async def dial(address: str, port: int, seconds: float, source: str = "") -> Connection:
+    """Connect to one IP address (never a name: who resolves decides) within ``seconds``.
+
+    Errors: ConnectionLost, with the reason in words.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    try:
+        if source:
+            sock.bind((source, 0))
+        async with asyncio.timeout(seconds):
+            await asyncio.get_running_loop().sock_connect(sock, (address, port))
+    except TimeoutError as error:
+        sock.close()
+        raise ConnectionLost(f"no answer from {address}:{port} in {seconds:g} s") from error
+    except OSError as error:
+        sock.close()
+        raise ConnectionLost(f"{address}:{port}: {error.strerror or error}") from error
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Connection(sock, (address, port), sock.getsockname()[:2])

@@ -1,0 +1,154 @@
+"""Accepting: one listener a named port, one owned task a connection, limits before any octet is read."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from a3mailer.config.tree import Settings
+from a3mailer.edge.connection import Connection, ConnectionLost
+from a3mailer.runtime.supervise import contained
+from a3mailer.telemetry import metrics
+from a3mailer.telemetry.events import emit, new_trace
+
+ACCEPT_BURST: Final = 16
+"""Connections taken at one wake-up: few, so that the other workers get theirs."""
+HANDSHAKE_SECONDS: Final = 15.0
+"""For implicit TLS and the PROXY header together."""
+EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+PAUSE_SECONDS: Final = 0.5
+"""How long accepting rests when descriptors or memory ran out; the connections wait in the backlog."""
+
+Serve = Callable[[Connection, str], Awaitable[None]]
+"""A door: serves one connection to its end; the text is the trace id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One named port: the sockets bound for it, the door behind it, and how it begins."""
+
+    name: str
+    sockets: tuple[socket.socket, ...]
+    serve: Serve
+    refusal: bytes
+    """What a connection over a limit is told before it is closed."""
+    tls: ssl.SSLContext | None = None
+    """Implicit TLS."""
+    limited: bool = True
+    """False for private listeners (metrics)."""
+
+
+@dataclass(slots=True)
+class Acceptor:
+    """All listeners of one worker, and the connections that came through them."""
+
+    listeners: tuple[Listener, ...]
+    settings: Callable[[], Settings]
+    tasks: asyncio.TaskGroup
+    before: Callable[[Connection], Awaitable[None]] | None = None
+    """Runs before TLS on connections of trusted proxies (PROXY protocol)."""
+    connections: set[Connection] = field(default_factory=set)
+    sessions: set[asyncio.Task[None]] = field(default_factory=set)
+    _by_ip: Counter[str] = field(default_factory=Counter)
+    _accepting: bool = False
+
+    def start(self) -> None:
+        """Begin (or go on) to accept."""
+        loop = asyncio.get_running_loop()
+        self._accepting = True
+        for listener in self.listeners:
+            for sock in listener.sockets:
+                sock.setblocking(False)
+                loop.add_reader(sock.fileno(), self._accept, listener, sock)
+
+    def stop(self) -> None:
+        """Accept no more; what is open goes on."""
+        loop = asyncio.get_running_loop()
+        self._accepting = False
+        for listener in self.listeners:
+            for sock in listener.sockets:
+                loop.remove_reader(sock.fileno())
+
+    def _accept(self, listener: Listener, sock: socket.socket) -> None:
+        for _ in range(ACCEPT_BURST):
+            try:
+                peer_socket, address = sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in EXHAUSTED:
+                    raise
+                emit("listener.exhausted", level="warning", listener=listener.name, error=str(error))
+                self.stop()
+                asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._resume)
+                return
+            self._admit(listener, peer_socket, address)
+
+    def _resume(self) -> None:
+        if not self._accepting:
+            self.start()
+
+    def _admit(self, listener: Listener, sock: socket.socket, address: tuple[str, int]) -> None:
+        metrics.count("a3_connections_total", listener.name)
+        ip = address[0] if sock.family != socket.AF_UNIX else ""
+        limits = self.settings().limits
+        if listener.limited and limits.profile != "off":
+            crowded = self._by_ip[ip] >= limits.connections_per_ip
+            if crowded or len(self.connections) >= limits.connections:
+                metrics.count("a3_connections_refused_total", listener.name)
+                _refuse(sock, b"" if listener.tls else listener.refusal)
+                return
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = Connection(sock, (ip, address[1] if ip else 0), sock.getsockname()[:2])
+        self.connections.add(connection)
+        self._by_ip[ip] += 1
+        metrics.count("a3_connections_open", listener.name)
+        task = self.tasks.create_task(self._serve(listener, connection, ip))
+        self.sessions.add(task)
+        task.add_done_callback(self.sessions.discard)
+
+    async def _serve(self, listener: Listener, connection: Connection, ip: str) -> None:
+        trace = new_trace()
+        try:
+            await contained(self._session(listener, connection, trace), listener.name, trace=trace)
+        finally:
+            connection.close()
+            self.connections.discard(connection)
+            metrics.count("a3_connections_open", listener.name, -1)
+            self._by_ip[ip] -= 1
+            if self._by_ip[ip] <= 0:
+                del self._by_ip[ip]
+
+    async def _session(self, listener: Listener, connection: Connection, trace: str) -> None:
+        connection.deadline = asyncio.get_running_loop().time() + HANDSHAKE_SECONDS
+        try:
+            if self.before is not None:
+                await self.before(connection)
+            if listener.tls is not None:
+                await connection.start_tls(listener.tls)
+            await listener.serve(connection, trace)
+        except ConnectionLost as lost:
+            emit("connection.lost", level="debug", trace=trace, listener=listener.name, reason=str(lost))
+
+    def sweep(self) -> None:
+        """End the waits whose deadline has passed; called once a second."""
+        now = asyncio.get_running_loop().time()
+        for connection in self.connections:
+            if 0 < connection.deadline < now:
+                connection.expire()
+
+
+def _refuse(sock: socket.socket, refusal: bytes) -> None:
+    sock.setblocking(False)
+    try:
+        sock.send(refusal)
+    except OSError as error:
+        emit("connection.lost", level="debug", reason=str(error))
+    sock.close()
