@@ -22,7 +22,7 @@ PATIENCE: Final = 30.0
 class MemoryConnection(Connection):
     """Has Connection's methods; octets come from ``put`` and go to ``taken``."""
 
-    __slots__ = ("_eof", "_input", "_output", "_tls", "idle", "wake")
+    __slots__ = ("_eof", "_input", "_output", "_tls", "waits", "wake")
 
     def __init__(
         self,
@@ -35,13 +35,15 @@ class MemoryConnection(Connection):
         self._output = bytearray()
         self._eof = False
         self._tls = "TLSv1.3 TLS_AES_256_GCM_SHA384"
-        self.idle = asyncio.Event()
+        self.waits = asyncio.Event()
         self.wake = asyncio.Event()
         self.peer = peer
         self.local = local
         self.secure = secure
         self.closed = False
         self.deadline = 0.0
+        self.idle = False
+        self.draining = False
 
     # --- the test's side ---------------------------------------------------------------------------
 
@@ -49,13 +51,13 @@ class MemoryConnection(Connection):
         """The client sends."""
         if octets:
             self._input += octets
-            self.idle.clear()
+            self.waits.clear()
             self.wake.set()
 
     def end(self) -> None:
         """The client has finished."""
         self._eof = True
-        self.idle.clear()
+        self.waits.clear()
         self.wake.set()
 
     def taken(self) -> bytes:
@@ -77,7 +79,7 @@ class MemoryConnection(Connection):
             if self.closed:
                 raise ConnectionLost("closed")
             self.wake.clear()
-            self.idle.set()
+            self.waits.set()
             await self.wake.wait()
         if self.closed:
             raise ConnectionLost("closed")
@@ -109,7 +111,7 @@ class MemoryConnection(Connection):
 
     def close(self) -> None:
         self.closed = True
-        self.idle.set()
+        self.waits.set()
         self.wake.set()
 
 
@@ -129,10 +131,10 @@ class MemorySession:
     async def feed(self, octets: bytes) -> bytes:
         self.connection.put(octets)
         async with asyncio.timeout(PATIENCE):
-            await self.connection.idle.wait()
+            await self.connection.waits.wait()
         for _ in range(3):  # whoever was woken by another session's act has had its turn
             await asyncio.sleep(0)
-            await self.connection.idle.wait()
+            await self.connection.waits.wait()
         return self.connection.taken()
 
 
