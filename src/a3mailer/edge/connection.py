@@ -20,8 +20,8 @@ HIGH_WATER: Final = 256 * 1024
 _WANT = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
 
 
-class ConnectionLost(Exception):
-    """The peer is gone, or was too slow for its deadline."""
+class ConnectionLost(ConnectionError):
+    """The peer is gone, or was too slow for its deadline. Rooms below know it by its built-in base."""
 
 
 class Draining(ConnectionLost):

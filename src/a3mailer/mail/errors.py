@@ -59,6 +59,10 @@ class TooLarge(MailError):
     """A named limit of size was met."""
 
 
+class MailLoop(MailError):
+    """A mail that has been here too often (RFC 5321 section 6.3)."""
+
+
 class Conflict(MailError):
     """The state moved under a conditional change (RFC 7162 UNCHANGEDSINCE on the whole, JMAP ifInState)."""
 

@@ -221,7 +221,8 @@ class Enqueued(Result, frozen=True):
 class ClaimQueue(Operation, frozen=True):
     """Lease due recipients of up to ``limit`` entries until ``until``: nobody else is given them meanwhile.
 
-    Result: Claimed."""
+    A lease that ends more than twice ``until - now`` from now was written under a clock that has since
+    jumped back: it counts as ended (a jump must not stall the queue). Result: Claimed."""
 
     owner: str
     now: int
@@ -250,12 +251,16 @@ class RecipientOutcome(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SettleQueue(Operation, frozen=True):
-    """Record outcomes of an attempt and end the lease; an entry with nobody waiting leaves the queue."""
+    """Record outcomes of an attempt and end the lease; an entry with nobody waiting leaves the queue.
+
+    ``lease_until`` above 0 keeps the lease until then: other recipients are still being tried.
+    Errors: Conflict when ``owner`` lost the lease or the entry is gone; then nothing is recorded."""
 
     queue: QueueId
     owner: str
     outcomes: tuple[RecipientOutcome, ...]
     now: int
+    lease_until: int = 0
 
 
 class ChangeQueue(Operation, frozen=True):
