@@ -1,0 +1,210 @@
+"""Connections over real sockets: back-pressure, deadlines, TLS, draining, parking, admission."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from a3mailer.config.tree import Limits, Settings
+from a3mailer.edge.connection import HIGH_WATER, Connection, ConnectionLost, Draining
+from a3mailer.edge.listener import Acceptor, Listener
+from a3mailer.edge.park import ParkingLot
+from a3mailer.edge.tls import opportunistic_context
+
+
+async def pair() -> tuple[Connection, socket.socket]:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    return Connection(ours, ("192.0.2.1", 1), ("192.0.2.2", 25)), theirs
+
+
+@pytest.fixture
+def server_tls(tmp_path: Path) -> ssl.SSLContext:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail.example.test")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    (tmp_path / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    return context
+
+
+async def test_read_gives_what_came_and_then_the_end() -> None:
+    connection, peer = await pair()
+    peer.send(b"hello")
+    assert await connection.read() == b"hello"
+    peer.close()
+    assert await connection.read() == b""
+    connection.close()
+
+
+async def test_drain_waits_for_a_slow_peer() -> None:
+    connection, peer = await pair()
+    loop = asyncio.get_running_loop()
+    total = 8 * HIGH_WATER
+    connection.write(b"x" * total)
+    received = 0
+
+    async def consume() -> None:
+        nonlocal received
+        while received < total:
+            received += len(await loop.sock_recv(peer, 65536))
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(consume())
+        await connection.drain()
+        await connection.flushed()
+    assert received == total
+    connection.close()
+    peer.close()
+
+
+async def test_a_wait_past_its_deadline_ends() -> None:
+    connection, peer = await pair()
+    asyncio.get_running_loop().call_soon(connection.expire)
+    with pytest.raises(ConnectionLost):
+        await connection.read()
+    connection.close()
+    peer.close()
+
+
+async def test_draining_ends_an_idle_wait_but_not_a_busy_one() -> None:
+    connection, peer = await pair()
+    loop = asyncio.get_running_loop()
+    connection.idle = False
+    loop.call_soon(connection.drain_away)
+    loop.call_later(0.01, peer.send, b"rest")
+    assert await connection.read() == b"rest"
+    connection.idle = True
+    with pytest.raises(Draining):
+        await connection.read()
+    connection.close()
+    peer.close()
+
+
+async def test_tls_on_both_sides_carries_octets(server_tls: ssl.SSLContext) -> None:
+    left, right = socket.socketpair()
+    server = Connection(left, ("", 0), ("", 0))
+    client = Connection(right, ("", 0), ("", 0))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.start_tls(server_tls))
+        tasks.create_task(client.start_tls_client(opportunistic_context(), "mail.example.test"))
+    payload = bytes(range(256)) * 4096
+    client.write(payload)
+    got = bytearray()
+    while len(got) < len(payload):
+        got += await server.read()
+    assert bytes(got) == payload
+    assert server.secure and server.tls.startswith("TLSv1.")
+    server.close()
+    client.close()
+
+
+async def test_a_parked_connection_is_revived_by_input_change_and_time() -> None:
+    revived: list[tuple[str, str]] = []
+    heard = asyncio.Event()
+
+    def revive(sock: socket.socket, record: str, reason: str) -> None:
+        revived.append((record, reason))
+        sock.close()
+        heard.set()
+
+    lot = ParkingLot[str](revive)
+    peers = []
+    for name in ("input", "change", "time"):
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        peers.append(theirs)
+        lot.park(ours, name, (1, 1) if name == "change" else (2, 2), 0.0 if name == "time" else 1e18)
+    assert len(lot) == 3
+    peers[0].send(b"DONE\r\n")
+    async with asyncio.timeout(10):
+        await heard.wait()
+    lot.wake((1, 1))
+    lot.sweep(1.0)
+    assert revived == [("input", "input"), ("change", "change"), ("time", "time")]
+    assert len(lot) == 0
+    lot.close()
+    for peer in peers:
+        peer.close()
+
+
+@pytest.fixture
+async def listening() -> AsyncIterator[socket.socket]:
+    sock = socket.create_server(("127.0.0.1", 0))
+    yield sock
+    sock.close()
+
+
+async def test_one_address_cannot_take_all_connections(listening: socket.socket) -> None:
+    async def serve(connection: Connection, _trace: str) -> None:
+        connection.write(b"hi\r\n")
+        await connection.read()
+
+    settings = Settings(limits=Limits(connections_per_ip=2))
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as tasks:
+        acceptor = Acceptor(
+            (Listener("smtp", (listening,), serve, b"421 too many\r\n"),), lambda: settings, tasks
+        )
+        acceptor.start()
+        clients = []
+        heard = []
+        for _ in range(3):
+            client = socket.socket()
+            client.setblocking(False)
+            await loop.sock_connect(client, listening.getsockname())
+            heard.append(await loop.sock_recv(client, 100))
+            clients.append(client)
+        assert heard == [b"hi\r\n", b"hi\r\n", b"421 too many\r\n"]
+        acceptor.stop()
+        for client in clients:
+            client.close()
+    assert not acceptor.connections
+
+
+async def test_a_failing_door_ends_its_connection_alone(listening: socket.socket) -> None:
+    async def serve(connection: Connection, _trace: str) -> None:
+        if await connection.read() == b"bug":
+            raise RuntimeError("a bug")
+        connection.write(b"fine")
+        await connection.flushed()
+
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as tasks:
+        acceptor = Acceptor((Listener("smtp", (listening,), serve, b""),), Settings, tasks)
+        acceptor.start()
+        answers = []
+        for word in (b"bug", b"ok"):
+            client = socket.socket()
+            client.setblocking(False)
+            await loop.sock_connect(client, listening.getsockname())
+            await loop.sock_sendall(client, word)
+            answers.append(await loop.sock_recv(client, 100))
+            client.close()
+        acceptor.stop()
+    assert answers == [b"", b"fine"]

@@ -1,0 +1,43 @@
+"""The private HTTP listener: truth, not decoration."""
+
+from __future__ import annotations
+
+from a3mailer.edge.http.health import MAX_REQUEST, HealthDoor
+from a3mailer.telemetry import metrics
+from a3mailer.testing.memory_connection import Stage
+
+
+async def ask(request: bytes, reason: str = "") -> bytes:
+    async def ready() -> str:
+        return reason
+
+    async with Stage(lambda connection: HealthDoor(ready).serve(connection, "")) as stage:
+        session = stage.open(1)
+        await session.greeting()
+        return await session.feed(request)
+
+
+async def test_ready_says_why_not() -> None:
+    assert (await ask(b"GET /healthz/ready HTTP/1.1\r\nHost: x\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    answer = await ask(
+        b"GET /healthz/ready HTTP/1.1\r\nHost: x\r\n\r\n", "the store's writer does not answer"
+    )
+    assert answer.startswith(b"HTTP/1.1 503") and answer.endswith(b"the store's writer does not answer\n")
+
+
+async def test_metrics_count_what_was_counted() -> None:
+    before = metrics.SHARED.total("a3_deliveries_total")
+    metrics.count("a3_deliveries_total", by=3)
+    metrics.observe("a3_store_commit_seconds", 0.003)
+    text = (await ask(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")).decode()
+    assert f"a3_deliveries_total {before + 3:.17g}\n" in text
+    assert 'a3_store_commit_seconds_bucket{le="0.005"}' in text
+
+
+async def test_bad_requests_are_refused() -> None:
+    assert (await ask(b"\x16\x03\x01\x02\x00\x01\r\n\r\n")).startswith(b"HTTP/1.1 400")
+    assert (await ask(b"GET /" + b"x" * (MAX_REQUEST + 1))).startswith(b"HTTP/1.1 400")
+    assert (await ask(b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")).startswith(
+        b"HTTP/1.1 405"
+    )
+    assert (await ask(b"GET /etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n")).startswith(b"HTTP/1.1 404")
