@@ -1,13 +1,46 @@
-"""The message index (the value; the pass that makes it comes with the room's next commit)."""
+"""The message index: what everyone after delivery wants to know of a mail, made once in one linear walk.
 
-from __future__ import annotations
+`index` is total: it returns an index for any octets, within the limits of `limits.py`, and never raises. All
+offsets are octets from the start of the mail, which is kept unchanged elsewhere.
+"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+from a3mailer.mail.message import (
+    addresses,
+    dates,
+    headers,
+    identifiers,
+    limits,
+    packed,
+    parts,
+    structure,
+    text,
+)
+from a3mailer.mail.message.addresses import Address
+from a3mailer.mail.message.envelope import EMPTY, AddressRoom, Correspondents, correspondents, envelope
+from a3mailer.mail.message.octets import Octets
+from a3mailer.mail.message.packed import Unpacked
+from a3mailer.mail.message.parts import MESSAGES, Part
+from a3mailer.mail.message.subject import base_subject
+from a3mailer.mail.message.words import decode_words
+
+_SIGNATURES: Final = frozenset(
+    (b"application/pgp-signature", b"application/pkcs7-signature", b"application/x-pkcs7-signature")
+)
+_NOBODY: Final = Correspondents()
 
 
 @dataclass(frozen=True, slots=True)
 class MessageIndex:
-    """What is precomputed at delivery."""
+    """What is known of one mail. `pack` keeps parts, offsets, has_attachment and truncated.
+
+    `message_id` and `references` are without angle brackets; `date` is Unix time or None; `thread_keys` are
+    8 octets each, the mail's own first; `preview` has at most 200 characters; `truncated` names the limits
+    that were met. In an index from `unpack` the fields that are not packed are empty unless they were given.
+    """
 
     envelope: bytes
     bodystructure: bytes
@@ -16,7 +49,181 @@ class MessageIndex:
     date: int | None
     has_attachment: bool
     thread_keys: tuple[bytes, ...]
+    parts: tuple[Part, ...] = ()
+    header_end: int = 0
+    size: int = 0
+    message_id: bytes = b""
+    in_reply_to: tuple[bytes, ...] = ()
+    references: tuple[bytes, ...] = ()
+    correspondents: Correspondents = _NOBODY
+    truncated: tuple[str, ...] = ()
+
+    @property
+    def base_subject(self) -> str:
+        """The Subject without the marks of replies and forwards (RFC 5256 section 2.1), for threading."""
+        return base_subject(self.subject)[0]
+
+    @property
+    def body(self) -> bytes:
+        """The IMAP BODY fragment: BODYSTRUCTURE without its extension data."""
+        return structure.without_extension(self.bodystructure)
+
+    @property
+    def from_(self) -> tuple[Address, ...]:
+        """The mailboxes of From."""
+        return tuple(addresses.mailboxes(self.correspondents.from_))
+
+    @property
+    def sender(self) -> tuple[Address, ...]:
+        """The mailboxes of Sender, empty without the field."""
+        return tuple(addresses.mailboxes(self.correspondents.sender))
+
+    @property
+    def reply_to(self) -> tuple[Address, ...]:
+        """The mailboxes of Reply-To, empty without the field."""
+        return tuple(addresses.mailboxes(self.correspondents.reply_to))
+
+    @property
+    def to(self) -> tuple[Address, ...]:
+        """The mailboxes of all To fields, members of groups included."""
+        return tuple(addresses.mailboxes(self.correspondents.to))
+
+    @property
+    def cc(self) -> tuple[Address, ...]:
+        """The mailboxes of all Cc fields."""
+        return tuple(addresses.mailboxes(self.correspondents.cc))
+
+    @property
+    def bcc(self) -> tuple[Address, ...]:
+        """The mailboxes of all Bcc fields."""
+        return tuple(addresses.mailboxes(self.correspondents.bcc))
 
     def pack(self) -> bytes:
-        """The storable form of parts and header offsets."""
-        return b""
+        """Return the parts and offsets in a few octets, for the store."""
+        return packed.pack(
+            Unpacked(self.parts, self.header_end, self.size, self.has_attachment, self.truncated)
+        )
+
+    @classmethod
+    def unpack(
+        cls, octets: bytes, envelope: bytes = EMPTY, bodystructure: bytes = b"", preview: str = ""
+    ) -> "MessageIndex":
+        """Return the index that was packed, with the fragments stored beside it; ValueError if it is none."""
+        kept = packed.unpack(octets)
+        return cls(
+            envelope,
+            bodystructure,
+            preview,
+            "",
+            None,
+            kept.has_attachment,
+            (),
+            kept.parts,
+            kept.header_end,
+            kept.size,
+            truncated=kept.truncated,
+        )
+
+    def part(self, number: tuple[int, ...]) -> Part | None:
+        """Return the part of an IMAP part specifier, () for the message; None when there is none."""
+        at = self._at(number)
+        return None if at is None else self.parts[at]
+
+    def _at(self, number: tuple[int, ...]) -> int | None:
+        if number == (1,) and not self.parts[0].media.startswith(b"multipart/"):
+            return 0
+        for at, part in enumerate(self.parts):
+            if part.number == number:
+                return at
+        return None
+
+    def _message(self, number: tuple[int, ...]) -> Part | None:
+        """Return the part that holds the header of a message: the mail, or the one inside a message part."""
+        if not number:
+            return self.parts[0]
+        at = self._at(number)
+        return None if at is None or self.parts[at].media not in MESSAGES else self.parts[at + 1]
+
+    # section-spec = section-msgtext / (section-part ["." section-text])
+    def section(self, number: tuple[int, ...], kind: str) -> tuple[int, int] | None:
+        """Return (start, end) of BODY[number.kind], kind "", "HEADER", "TEXT" or "MIME"; None without one."""
+        if kind in ("HEADER", "TEXT"):
+            message = self._message(number)
+            if message is None:
+                return None
+            return (message.start, message.body) if kind == "HEADER" else (message.body, message.end)
+        if not number:
+            return (0, self.size) if kind == "" else None
+        part = self.part(number)
+        if part is None:
+            return None
+        return (part.start, part.body) if kind == "MIME" else (part.body, part.end)
+
+    def header_fields(
+        self, octets: Octets, names: frozenset[bytes], negate: bool = False, number: tuple[int, ...] = ()
+    ) -> bytes:
+        """Return BODY[number.HEADER.FIELDS (names)], or .NOT with `negate`; names are in lower case."""
+        message = self._message(number)
+        if message is None:
+            return b""
+        return headers.select(octets, message.start, message.body, names, negate)
+
+
+def index(octets: Octets) -> MessageIndex:
+    """Return the index of a mail, whatever its octets are."""
+    walk = parts.Walk(octets)
+    walk.run()
+    root = walk.drafts[0]
+    fields = root.fields
+    room = AddressRoom()
+    people = correspondents(fields, room)
+    finished = tuple([draft.finished() for draft in walk.drafts])
+    fragment = structure.bodystructure(walk.drafts, room)
+    if room.met:
+        walk.truncated["addresses"] = None
+    message_id = identifiers.identifier(fields.get(b"message-id"))
+    in_reply_to = identifiers.identifiers(fields.get(b"in-reply-to"))
+    references = identifiers.identifiers(fields.get(b"references"))
+    date = fields.get(b"date")
+    header = octets[: min(root.body, limits.HEADER_OCTETS)]
+    return MessageIndex(
+        envelope(fields, people),
+        fragment,
+        text.preview(octets, finished),
+        decode_words(fields.get(b"subject", b"")),
+        dates.parse(date) if date else None,
+        has_attachment(finished),
+        identifiers.thread_keys(header, message_id, references, in_reply_to),
+        finished,
+        root.body,
+        root.end,
+        message_id,
+        in_reply_to,
+        references,
+        people,
+        tuple(walk.truncated),
+    )
+
+
+def has_attachment(finished: Sequence[Part]) -> bool:
+    """Tell whether a user should be offered something to save (RFC 8621 section 4.1.4, hasAttachment)."""
+    for part in finished:
+        if part.media.startswith(b"multipart/"):
+            continue
+        if part.disposition == b"attachment":
+            return True
+        if part.media in MESSAGES:
+            if part.parent >= 0:
+                return True
+            continue
+        if part.media.startswith(b"text/"):
+            if part.filename and part.disposition != b"inline":
+                return True
+        elif part.media not in _SIGNATURES and not _related(finished, part):
+            return True
+    return False
+
+
+def _related(finished: Sequence[Part], part: Part) -> bool:
+    """Tell whether a part belongs to the text beside it, as a picture in HTML does."""
+    return part.parent >= 0 and finished[part.parent].media == b"multipart/related"

@@ -1,0 +1,133 @@
+"""The Date field (RFC 5322 section 3.3, obsolete zones and years of section 4.3): to Unix time and back.
+
+Unix times are UTC seconds. Tolerant: the parts may come in the order of RFC 5322, of asctime or of RFC 850;
+what is no date is None; nothing here raises on any octets.
+"""
+
+from typing import Final
+
+_MONTHS: Final = {
+    name: number
+    for number, name in enumerate(
+        (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"), 1
+    )
+}
+_NAMES: Final = tuple(name.decode().title() for name in _MONTHS)
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_LENGTHS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_ZONES: Final = {
+    b"ut": 0,
+    b"gmt": 0,
+    b"utc": 0,
+    b"z": 0,
+    b"edt": -4,
+    b"est": -5,
+    b"cdt": -5,
+    b"cst": -6,
+    b"mdt": -6,
+    b"mst": -7,
+    b"pdt": -7,
+    b"pst": -8,
+}
+_LONGEST: Final = 200  # octets of the field that are looked at
+_DAY: Final = 86_400
+
+
+def days_from_civil(year: int, month: int, day: int) -> int:
+    """Return the days from 1970-01-01 to a date of the Gregorian calendar (years count from March)."""
+    if month <= 2:
+        year -= 1
+        month += 12
+    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month - 457) // 5 + day - 719_469
+
+
+def _leap(year: int) -> bool:
+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+
+
+# date-time = [day-of-week ","] day month year hour ":" minute [":" second] zone
+def parse(value: bytes) -> int | None:
+    """Return the Unix time of an unfolded Date value, None when it holds no date."""
+    value = value[:_LONGEST]
+    if b"(" in value:
+        value = value.partition(b"(")[0]
+    words = value.replace(b",", b" ").lower().split()
+    if words and words[0][:1].isalpha() and words[0][:3] not in _MONTHS:
+        del words[0]  # day-of-week, whatever language it is in
+    if len(words) == 1 or (words and words[0].count(b"-") == 2):
+        words[0:1] = words[0].split(b"-")
+    if len(words) < 3:
+        return None
+    if words[0][:3] in _MONTHS:
+        words[0], words[1] = words[1], words[0]
+        if len(words) > 3 and b":" in words[2]:  # asctime: the year comes last
+            words[2], words[3] = words[3], words[2]
+    date = _date(words[0], words[1], words[2])
+    if date is None:
+        return None
+    return date + _time(words[3] if len(words) > 3 else b"") - _zone(words[4] if len(words) > 4 else b"")
+
+
+def _number(word: bytes) -> int:
+    return int(word) if word.isdigit() and len(word) <= 4 else -1
+
+
+def _date(day_word: bytes, month_word: bytes, year_word: bytes) -> int | None:
+    month = _MONTHS.get(month_word[:3])
+    day, year = _number(day_word), _number(year_word)
+    if month is None or year < 0 or day < 1:
+        return None
+    if len(year_word) == 2:
+        year += 2000 if year < 50 else 1900
+    elif len(year_word) == 3:
+        year += 1900
+    if day > _LENGTHS[month - 1] + (month == 2 and _leap(year)):
+        return None
+    return days_from_civil(year, month, day) * _DAY
+
+
+# time-of-day = hour ":" minute [":" second]      ; an invalid time is 00:00:00 (RFC 5256 section 2.2)
+def _time(word: bytes) -> int:
+    parts = word.partition(b".")[0].split(b":")
+    if len(parts) not in (2, 3):
+        return 0
+    hour, minute = _number(parts[0]), _number(parts[1])
+    second = _number(parts[2]) if len(parts) == 3 else 0
+    if not (0 <= hour <= 23 and 0 <= minute <= 59 and 0 <= second <= 60):
+        return 0
+    return hour * 3600 + minute * 60 + second
+
+
+# zone = ("+" / "-") 4DIGIT / obs-zone      ; an unknown zone is UTC (RFC 5322 section 4.3)
+def _zone(word: bytes) -> int:
+    if word[:1] in (b"+", b"-"):
+        digits = word[1:5]
+        if len(digits) != 4 or not digits.isdigit():
+            return 0
+        seconds = int(digits[:2]) * 3600 + int(digits[2:]) * 60
+        return -seconds if word[:1] == b"-" else seconds
+    return _ZONES.get(word, 0) * 3600
+
+
+def format_date(unix_time: int, zone_minutes: int = 0) -> str:
+    """Return a Unix time as an RFC 5322 date-time in a zone east of UTC by so many minutes."""
+    days, second = divmod(unix_time + zone_minutes * 60, _DAY)
+    year, month, day = civil_from_days(days)
+    east = abs(zone_minutes)
+    zone = f"{'-' if zone_minutes < 0 else '+'}{east // 60:02d}{east % 60:02d}"
+    return (
+        f"{_DAYS[(days + 3) % 7]}, {day:02d} {_NAMES[month - 1]} {year:04d} "
+        f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d} {zone}"
+    )
+
+
+def civil_from_days(days: int) -> tuple[int, int, int]:
+    """Return (year, month, day) of the date so many days after 1970-01-01: days_from_civil turned round."""
+    days += 719_468
+    era, day_of_era = divmod(days, 146_097)
+    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted = (5 * day_of_year + 2) // 153
+    day = day_of_year - (153 * shifted + 2) // 5 + 1
+    month = shifted + 3 if shifted < 10 else shifted - 9
+    return year_of_era + era * 400 + (month <= 2), month, day
