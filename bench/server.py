@@ -38,6 +38,9 @@ class Server(Protocol):
     def queued(self) -> int:
         """Mails accepted that are in no mailbox yet."""
 
+    def flush(self) -> None:
+        """Deliver the queued ones now."""
+
 
 def wait_banner(port: int, deadline: float, host: str = "127.0.0.1") -> None:
     """Return when a server greets on the port; ``TimeoutError`` after ``deadline`` (monotonic)."""

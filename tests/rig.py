@@ -9,39 +9,19 @@ or on a socket, a test cannot see.
     rig.port("smtp"), rig.pids(), rig.kill(), rig.stop()
 """
 
-import dataclasses
-import fcntl
 import json
 import os
 import pathlib
-import random
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from typing import IO, Any, Final, Self
+from typing import Any, Final, Self
 
-from bench import processes
+from bench import ports, processes
 
 ROOT: Final = pathlib.Path(__file__).parents[1]
-OFFSETS: Final = {
-    "lmtp": 24,
-    "smtp": 25,
-    "http": 80,
-    "pop3": 110,
-    "imap": 143,
-    "https": 443,
-    "submissions": 465,
-    "submission": 587,
-    "imaps": 993,
-    "pop3s": 995,
-    "managesieve": 4190,
-    "metrics": 9090,
-}
-BASES: Final = (10_000, 23_600)  # base + 9090 stays below Linux's ephemeral ports (32768)
 READY_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 40.0
 ACCOUNTS: Final = (("alice@example.test", "secret-a"), ("bob@example.test", "secret-b"))
@@ -49,43 +29,6 @@ ACCOUNTS: Final = (("alice@example.test", "secret-a"), ("bob@example.test", "sec
 
 class RigError(RuntimeError):
     """The server did not start, or a verb failed; carries the tail of its log."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class PortBase:
-    """A port base nobody uses, held by a file lock as long as the object lives."""
-
-    base: int
-    lock: IO[bytes]
-
-
-def free_port_base() -> PortBase:
-    """Find a base whose every listener port can be bound now, and lock it against other rigs."""
-    draw = random.SystemRandom()
-    folder = pathlib.Path(tempfile.gettempdir()) / f"a3mailer-ports-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    for _ in range(200):
-        base = draw.randrange(*BASES, 10)
-        lock = (folder / str(base)).open("wb")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            continue
-        if all(_bindable(base + offset) for offset in OFFSETS.values()):
-            return PortBase(base, lock)
-        lock.close()
-    raise RigError("no free port base")
-
-
-def _bindable(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 class Rig:
@@ -113,7 +56,7 @@ class Rig:
         self.accounts = tuple(accounts)
         self.hostname = hostname
         self.wrapper = tuple(wrapper)
-        self._ports = free_port_base()
+        self._ports = ports.reserve()
         self.base = self._ports.base
         self._process: subprocess.Popen[bytes] | None = None
         self._session = 0
@@ -251,7 +194,7 @@ class Rig:
         if self._process is not None:
             self._process.wait(STOP_SECONDS)
             self._process = None
-        self._ports.lock.close()
+        self._ports.release()
 
     def queued(self) -> int:
         """Accepted mails that are in no mailbox: none, local mail is in its mailbox before the 250."""
@@ -260,7 +203,7 @@ class Rig:
     # --- addresses -------------------------------------------------------------------------------------
     def port(self, listener: str) -> int:
         """The port of a listener of ``outside.md``'s table: smtp, imap, submissions ..."""
-        return self.base + OFFSETS[listener]
+        return self._ports.port(listener)
 
     def credentials(self, index: int = 0) -> tuple[str, str]:
         """Address and password of the index-th account."""
@@ -269,3 +212,6 @@ class Rig:
     def log_tail(self, octets: int = 6000) -> str:
         """The end of what ``serve`` wrote."""
         return self.log.read_bytes()[-octets:].decode(errors="replace") if self.log.exists() else ""
+
+    def flush(self) -> None:
+        """Deliver what is queued now: nothing, see ``queued``."""

@@ -4,11 +4,13 @@ Tuned for a fair race (no DNS, no TLS unless asked, no milters, no chroot, no de
 of the unpacked prefix; needs root, as its master does; the users are those every Debian has.
 """
 
+import contextlib
 import os
 import pathlib
 import pwd
 import shutil
 import signal
+import stat
 import subprocess
 from collections.abc import Mapping
 from typing import Final
@@ -20,6 +22,7 @@ MAIL_OWNER: Final = "news"
 SETGID_GROUP: Final = "uucp"
 OWNED: Final = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private")
 OWNED_TOO: Final = ("saved", "trace")
+QUEUES: Final = ("incoming", "active", "deferred", "maildrop")
 
 MAIN: Final = {
     "compatibility_level": "3.6",
@@ -48,6 +51,7 @@ MAIN: Final = {
     "default_process_limit": "100",
     "message_size_limit": "52428800",
     "mailbox_size_limit": "0",
+    "service_throttle_time": "1s",  # a killed daemon is replaced at once, as ours is
     "biff": "no",
     "minimal_backoff_time": "5s",
     "maximal_backoff_time": "20s",
@@ -145,9 +149,13 @@ class Postfix:
         self._session = self._process.pid
 
     def queued(self) -> int:
-        """Mails accepted and not yet delivered."""
-        folders = [self.queue / name for name in ("incoming", "active", "deferred", "maildrop")]
-        return sum(len(files) for folder in folders for _, _, files in os.walk(folder))
+        """Mails accepted and not yet delivered; a file without the x bit is one never acknowledged."""
+        count = 0
+        for folder, _, files in (walked for name in QUEUES for walked in os.walk(self.queue / name)):
+            for name in files:
+                with contextlib.suppress(FileNotFoundError):
+                    count += bool(pathlib.Path(folder, name).stat().st_mode & stat.S_IXUSR)
+        return count
 
     def flush(self) -> None:
         """Try every deferred mail now."""

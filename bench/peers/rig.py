@@ -7,7 +7,7 @@ import tempfile
 import time
 from typing import Final, Self
 
-from bench import processes
+from bench import ports, processes
 from bench.peers import packages
 from bench.peers.dovecot import Dovecot
 from bench.peers.postfix import Postfix
@@ -21,17 +21,16 @@ class PeerRig:
 
     def __init__(
         self,
-        base: int,
         *,
         storage: str = "maildir",
         accounts: tuple[tuple[str, str], ...] = ACCOUNTS,
         log: bool = False,
     ) -> None:
         self.name = f"postfix+dovecot {storage}"
-        self.base = base
         self.accounts = accounts
         prefix = packages.prefix()
         prefix.check_inside()
+        self._ports = ports.reserve()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="a3mailer-peer-"))
         self.directory.chmod(0o755)
         self.dovecot = Dovecot(
@@ -59,7 +58,7 @@ class PeerRig:
 
     def port(self, listener: str) -> int:
         """The port of ``smtp``, ``lmtp`` or ``imap``."""
-        return self.base + {"lmtp": 24, "smtp": 25, "imap": 143}[listener]
+        return self._ports.port(listener)
 
     def start(self, timeout: float = 30) -> float:
         """Start both and wait for their greetings; what an earlier life left over is killed first."""
@@ -96,6 +95,7 @@ class PeerRig:
         """Kill what still runs and remove all of it."""
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
+        self._ports.release()
 
     def cpu_seconds(self) -> float:
         """CPU of all processes of both."""
@@ -104,6 +104,10 @@ class PeerRig:
     def queued(self) -> int:
         """Mails in Postfix's queue."""
         return self.postfix.queued()
+
+    def flush(self) -> None:
+        """Try the deferred ones now."""
+        self.postfix.flush()
 
     def delivered(self) -> int:
         """Mails in the maildirs (``mdbox`` keeps several in a file and cannot be counted so)."""

@@ -1,0 +1,71 @@
+"""Port bases nobody uses: every listener of an instance at base + its standard port."""
+
+import dataclasses
+import fcntl
+import os
+import pathlib
+import random
+import socket
+import tempfile
+from typing import IO, Final
+
+OFFSETS: Final = {
+    "lmtp": 24,
+    "smtp": 25,
+    "http": 80,
+    "pop3": 110,
+    "imap": 143,
+    "https": 443,
+    "submissions": 465,
+    "submission": 587,
+    "imaps": 993,
+    "pop3s": 995,
+    "managesieve": 4190,
+    "metrics": 9090,
+}
+BASES: Final = (10_000, 23_600)  # base + 9090 stays below Linux's ephemeral ports (32768)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PortBase:
+    """A port base nobody uses, held by a file lock as long as the object lives."""
+
+    base: int
+    lock: IO[bytes]
+
+    def port(self, listener: str) -> int:
+        """The port of a listener of the table."""
+        return self.base + OFFSETS[listener]
+
+    def release(self) -> None:
+        """Give the base back."""
+        self.lock.close()
+
+
+def reserve() -> PortBase:
+    """Find a base whose every listener port can be bound now, and lock it against other rigs."""
+    draw = random.SystemRandom()
+    folder = pathlib.Path(tempfile.gettempdir()) / f"a3mailer-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    for _ in range(200):
+        base = draw.randrange(*BASES, 10)
+        lock = (folder / str(base)).open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        if all(_bindable(base + offset) for offset in OFFSETS.values()):
+            return PortBase(base, lock)
+        lock.close()
+    raise OSError("no free port base")
+
+
+def _bindable(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

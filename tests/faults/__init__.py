@@ -1,0 +1,1 @@
+"""Durability shown, not claimed: kills, injected errors, power cuts, exhaustion, each judged by a ledger."""

@@ -1,0 +1,110 @@
+"""kill -9 under load: of a random process or of all, over and over, then the judgement."""
+
+import dataclasses
+import random
+import statistics
+import time
+from typing import Final
+
+from bench import processes
+from bench.server import Server, wait_banner
+from tests.faults import ledger, mailboxes
+from tests.faults.senders import Senders
+
+ALL_AT_ONCE: Final = 0.15
+READY_SECONDS: Final = 30.0
+DRAIN_SECONDS: Final = 180.0
+STALL_SECONDS: Final = 60.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """What a run of kills did and what the ledger says of it."""
+
+    server: str
+    seed: int
+    kills: int
+    kills_of_all: int
+    mails_a_kill: int
+    ready: tuple[float, ...]
+    orphans: int
+    judgement: ledger.Judgement
+    codes: dict[int, int]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.server}, seed {self.seed}: {self.kills} kills ({self.kills_of_all} of all processes), "
+            f"{self.judgement}; ready again after {statistics.median(self.ready):.2f} s "
+            f"(most {max(self.ready):.2f}); {self.orphans} orphans; replies {self.codes}"
+        )
+
+
+def run(server: Server, *, kills: int, mails: int, seed: int) -> Report:
+    """Start the server, kill ``kills`` times with at least ``mails`` acknowledged in all, judge."""
+    draw = random.Random(seed)
+    book = ledger.Ledger()
+    server.start()
+    senders = Senders(server, book, seed)
+    senders.start()
+    ready: list[float] = []
+    of_all = orphans = 0
+    share = -(-mails // kills)
+    try:
+        for _ in range(kills):
+            _wait_for(book, book.acknowledged + max(1, int(share * draw.uniform(0.6, 1.4))))
+            everyone = draw.random() < ALL_AT_ONCE
+            of_all += everyone
+            seconds, left = _kill_once(server, None if everyone else draw.choice(server.pids()))
+            ready.append(seconds)
+            orphans += left
+        _wait_for(book, max(mails, book.acknowledged + 1))
+    finally:
+        senders.stop()
+    drain(server)
+    return Report(
+        server.name,
+        seed,
+        kills,
+        of_all,
+        share,
+        tuple(ready),
+        orphans,
+        mailboxes.judge(server, book),
+        senders.codes,
+    )
+
+
+def _wait_for(book: ledger.Ledger, count: int) -> None:
+    seen, changed = book.acknowledged, time.monotonic()
+    while book.acknowledged < count:
+        time.sleep(0.005)
+        if book.acknowledged != seen:
+            seen, changed = book.acknowledged, time.monotonic()
+        elif time.monotonic() - changed > STALL_SECONDS:
+            raise TimeoutError(f"no mail acknowledged for {STALL_SECONDS} s; {seen} so far, {count} wanted")
+
+
+def _kill_once(server: Server, pid: int | None) -> tuple[float, int]:
+    begun = time.monotonic()
+    server.kill(pid)
+    orphans = 0
+    if not server.running():
+        try:
+            processes.wait_gone(server.pids(), timeout=5)
+        except TimeoutError:
+            orphans = len(server.pids())
+            server.kill()
+        server.start()
+    for listener in ("smtp", "imap"):
+        wait_banner(server.port(listener), begun + READY_SECONDS)
+    return time.monotonic() - begun, orphans
+
+
+def drain(server: Server) -> None:
+    """Wait until every accepted mail is in its mailbox."""
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while server.queued():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{server.queued()} mails still queued")
+        server.flush()
+        time.sleep(0.5)

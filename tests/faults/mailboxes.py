@@ -1,0 +1,41 @@
+"""Reads back what the accounts of a server hold, over IMAP, for the ledger's judgement."""
+
+import dataclasses
+
+from bench.imap_client import Imap
+from bench.server import Server
+from tests.faults import ledger
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Contents:
+    """Every account's INBOX."""
+
+    stored: tuple[ledger.Stored, ...]
+    uids: dict[str, list[int]]
+    uid_validity: dict[str, int]
+
+
+def read_all(server: Server) -> Contents:
+    """Fetch every mail of every account's INBOX."""
+    stored: list[ledger.Stored] = []
+    uids: dict[str, list[int]] = {}
+    validity: dict[str, int] = {}
+    for address, password in server.accounts:
+        client = Imap(server.port("imap"))
+        client.login(address, password)
+        state = client.select()
+        validity[address] = state["uid_validity"]
+        uids[address] = []
+        for uid, mail in client.fetch_bodies(state["exists"]):
+            uids[address].append(uid)
+            if (known := ledger.digest(mail)) is not None:
+                stored.append(ledger.Stored(address, uid, *known))
+        client.close()
+    return Contents(tuple(stored), uids, validity)
+
+
+def judge(server: Server, book: ledger.Ledger) -> ledger.Judgement:
+    """Read all mailboxes and compare them with the ledger."""
+    found = read_all(server)
+    return ledger.judge(book.attempts(), found.stored, found.uids)

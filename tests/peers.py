@@ -1,0 +1,39 @@
+"""Peers for tests: a fixture-like call that skips with the right kind where they cannot be had."""
+
+import shutil
+
+import pytest
+
+from bench.peers import packages
+from bench.peers.rig import PeerRig
+
+
+def prefix() -> packages.Prefix:
+    """The unpacked packages; skips as ``absent`` where Debian's archive is out of reach."""
+    try:
+        return packages.prefix()
+    except packages.Absent as reason:
+        pytest.skip(f"absent: Debian's mail packages ({reason})")
+
+
+def server_prefix() -> packages.Prefix:
+    """The same, where servers can run too; skips as ``forbidden`` without root or mount namespaces."""
+    found = prefix()
+    try:
+        found.check_inside()
+    except packages.Forbidden as reason:
+        pytest.skip(f"forbidden: {reason}")
+    return found
+
+
+def peer(storage: str = "maildir") -> PeerRig:
+    """Postfix + Dovecot on free ports, not yet started."""
+    server_prefix()
+    return PeerRig(storage=storage)
+
+
+def client(name: str) -> tuple[str, dict[str, str]]:
+    """Path and environment of a client program: the machine's own, else the prefix's."""
+    found = prefix()
+    installed = shutil.which(name)
+    return (installed, {}) if installed else (found.program(name), found.env())
