@@ -187,7 +187,9 @@ class Supervisor:
             os._exit(status)
 
     def _became_ready(self, pid: int) -> None:
-        running = self.running[pid]
+        running = self.running.get(pid)
+        if running is None:  # it ended in the same round of the selector, which knew both at once
+            return
         if os.read(running.ready_fd, 1):
             running.ready = True
             self._failures.pop(running.child.name, None)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from a3mailer.runtime.supervise import Supervisor
+
 SCRIPT = """
 import json, os, signal, sys, time
 from pathlib import Path
@@ -113,3 +115,10 @@ def _gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
     except FileNotFoundError:
         return True
+
+
+def test_ready_and_ended_in_the_same_round_of_the_selector() -> None:
+    heard: list[Supervisor] = []
+    supervisor = Supervisor((), heard.append)
+    supervisor._became_ready(os.getpid())  # its end was handled a moment before
+    assert not heard
