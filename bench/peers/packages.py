@@ -132,7 +132,10 @@ def prefix() -> Prefix:
     current = folder / "current"
     if current.exists():
         return Prefix(current.resolve())
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Absent(f"no place to unpack them: {error}") from None
     with (folder / ".lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not current.exists():
