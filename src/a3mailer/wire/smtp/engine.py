@@ -1,0 +1,411 @@
+"""The receiving side of SMTP and LMTP as a state machine (RFC 5321 sections 3.3 and 4.1.4, RFC 2033).
+
+Rule 1: every rule about which command may follow which lives in TRANSITIONS and in ``_in_order``.
+Rule 2: this module never touches a socket, a clock or a store.
+Rule 3: only CRLF ends a command and only CRLF "." CRLF ends the content (RFC 5321 section 4.1.1.4); a bare
+CR or LF is content there, and an error in a command. So nobody's content becomes our next command.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from a3mailer.mail.envelope import Body, Envelope
+from a3mailer.wire.errors import LocalProtocolError
+from a3mailer.wire.smtp import events as ev
+from a3mailer.wire.smtp import replies as say
+from a3mailer.wire.smtp.commands import COMMANDS, LMTP_COMMANDS, ChunkStart, decode_base64, parse_command
+from a3mailer.wire.smtp.replies import Rejected, Reply
+
+MAX_COMMAND: Final = 4096
+"""Octets of a command line: 512 (RFC 5321 section 4.5.3.1.4) and room for every extension's parameters."""
+MAX_AUTH_LINE: Final = 12288
+"""RFC 4954 section 4."""
+_END: Final = b"\r\n.\r\n"
+_BEGINNINGS: Final = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
+"""What may be the beginning of the end, longest first."""
+
+
+class State(Enum):
+    """Where a session is. TRANSITIONS says how it got there."""
+
+    CONNECTED = "connected"
+    GREETED = "greeted"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    CHUNKS = "chunks"
+    AUTH = "auth"
+    TLS = "tls"
+    REFUSING = "refusing"
+    CLOSED = "closed"
+
+
+# (state, event) -> state once the server has accepted the event with 2yz or 3yz.
+TRANSITIONS: Final[dict[tuple[State, type], State]] = {
+    (State.CONNECTED, ev.Hello): State.GREETED,
+    (State.CONNECTED, ev.StartTls): State.TLS,
+    (State.CONNECTED, ev.Reset): State.CONNECTED,
+    (State.GREETED, ev.Hello): State.GREETED,
+    (State.GREETED, ev.StartTls): State.TLS,
+    (State.GREETED, ev.Auth): State.AUTH,
+    (State.GREETED, ev.Reset): State.GREETED,
+    (State.GREETED, ev.MailFrom): State.MAIL,
+    (State.AUTH, ev.AuthResponse): State.AUTH,
+    (State.MAIL, ev.Hello): State.GREETED,
+    (State.MAIL, ev.Reset): State.GREETED,
+    (State.MAIL, ev.RcptTo): State.RCPT,
+    (State.RCPT, ev.Hello): State.GREETED,
+    (State.RCPT, ev.Reset): State.GREETED,
+    (State.RCPT, ev.RcptTo): State.RCPT,
+    (State.RCPT, ev.Data): State.DATA,
+    (State.RCPT, ChunkStart): State.CHUNKS,
+    (State.CHUNKS, ChunkStart): State.CHUNKS,
+    (State.CHUNKS, ev.Chunk): State.CHUNKS,
+    (State.CHUNKS, ev.Hello): State.GREETED,
+    (State.CHUNKS, ev.Reset): State.GREETED,
+    (State.DATA, ev.Content): State.GREETED,
+    (State.CHUNKS, ev.Content): State.GREETED,
+}
+ANY_TIME: Final = (ev.Noop, ev.Verify, ev.Help, ev.Quit)
+"""RFC 5321 section 4.1.4: at any time outside content and AUTH; they move nothing (QUIT closes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What this server offers on this connection, as things stand (plain, TLS, authenticated)."""
+
+    hostname: str
+    size: int
+    recipients: int
+    mails: int
+    lmtp: bool = False
+    starttls: bool = False
+    mechanisms: tuple[str, ...] = ()
+    """AUTH mechanisms that may be used now."""
+    auth_wants_tls: bool = False
+    """There is AUTH, but only under TLS."""
+    auth_required: bool = False
+    """No MAIL before AUTH (RFC 6409 section 4.3)."""
+
+    def extensions(self) -> tuple[str, ...]:
+        """The lines of an EHLO reply after the first."""
+        lines = [
+            "PIPELINING",
+            f"SIZE {self.size}",
+            "8BITMIME",
+            "CHUNKING",
+            "BINARYMIME",
+            "SMTPUTF8",
+            "ENHANCEDSTATUSCODES",
+            "DSN",
+            f"LIMITS MAILMAX={self.mails} RCPTMAX={self.recipients}",
+        ]
+        if self.starttls:
+            lines.append("STARTTLS")
+        if self.mechanisms:
+            lines.append("AUTH " + " ".join(self.mechanisms))
+        return (*lines, "HELP")
+
+
+class Engine:
+    """Feed octets with ``receive``; take events with ``next_event``; answer each with ``reply``."""
+
+    __slots__ = ("_at", "_authenticated", "_binary", "_buffer", "_chunk", "_commands", "_discard", "_fresh",
+                 "_held", "_offer", "_oversize", "_pending", "_skipping", "_smtputf8", "_total",
+                 "state")  # fmt: skip
+
+    def __init__(self, offer: Offer) -> None:
+        self.state = State.CONNECTED
+        self._offer = offer
+        self._commands = LMTP_COMMANDS if offer.lmtp else COMMANDS
+        self._buffer = b""
+        self._at = 0
+        self._pending: ev.Event | None = None
+        self._skipping = False
+        self._authenticated = False
+        self._smtputf8 = False
+        self._binary = False
+        self._chunk: ChunkStart | None = None
+        self._discard = 0
+        self._fresh = True
+        self._held = b""
+        self._total = 0
+        self._oversize = False
+
+    @property
+    def in_content(self) -> bool:
+        """Whether the client is sending content now."""
+        return self.state is State.DATA or self.state is State.CHUNKS
+
+    @property
+    def in_mail(self) -> bool:
+        """Whether a mail transaction is open."""
+        return self.state in (State.MAIL, State.RCPT, State.DATA, State.CHUNKS)
+
+    # --- in ----------------------------------------------------------------------------------------
+
+    def receive(self, octets: bytes) -> None:
+        """Take what the socket gave. Reading stops while a reply is owed, so this stays one read long."""
+        self._buffer = self._buffer[self._at :] + octets if self._at < len(self._buffer) else octets
+        self._at = 0
+
+    def next_event(self) -> ev.Event | None:
+        """The next event, or None when more octets are needed or a reply is owed."""
+        if self._pending is not None or self.state is State.CLOSED or self.state is State.TLS:
+            return None
+        if self._discard:
+            self._drop_refused_chunk()
+        if self._chunk is not None:
+            return self._next_of_chunk(self._chunk)
+        if self._at >= len(self._buffer):
+            return None
+        if self.state is State.DATA:
+            return self._next_of_data()
+        return self._next_of_commands()
+
+    # --- commands ----------------------------------------------------------------------------------
+
+    def _next_of_commands(self) -> ev.Event | None:
+        if self._skipping and not self._skip():
+            return None
+        end = self._buffer.find(b"\r\n", self._at)
+        if end < 0:
+            return self._unfinished()
+        line = self._buffer[self._at : end]
+        self._at = end + 2
+        if len(line) > MAX_COMMAND and len(line) > self._limit(line):
+            return self._refuse(self._too_long())
+        if b"\n" in line or b"\r" in line:
+            return self._refuse(say.LINE_END)
+        try:
+            if self.state is State.AUTH:
+                return self._offer_event(self._auth_response(line))
+            event = parse_command(line, self._commands)
+            self._check(event, line)
+        except Rejected as error:
+            return self._refuse(error.reply)
+        if isinstance(event, ChunkStart):
+            self._chunk = event
+            self.state = State.CHUNKS
+            return self._next_of_chunk(event)
+        return self._offer_event(event)
+
+    def _unfinished(self) -> ev.Event | None:
+        rest = self._buffer[self._at :]
+        if b"\n" in rest:
+            refusal = say.LINE_END
+        elif len(rest) > MAX_COMMAND and len(rest) > self._limit(rest):
+            refusal = self._too_long()
+        else:
+            return None
+        self._skipping = True
+        return self._refuse(refusal)
+
+    def _skip(self) -> bool:
+        """Drop the rest of a line that was refused already; True when its end has come."""
+        end = self._buffer.find(b"\r\n", self._at)
+        if end < 0:
+            self._buffer = b"\r" if self._buffer.endswith(b"\r") else b""
+            self._at = 0
+            return False
+        self._at = end + 2
+        self._skipping = False
+        return True
+
+    def _limit(self, line: bytes) -> int:
+        auth = self.state is State.AUTH or line[:5].upper() == b"AUTH "
+        return MAX_AUTH_LINE if auth else MAX_COMMAND
+
+    def _too_long(self) -> Reply:
+        return say.AUTH_TOO_LONG if self.state is State.AUTH else say.LINE_TOO_LONG
+
+    def _auth_response(self, line: bytes) -> ev.AuthResponse:
+        if line == b"*":
+            raise Rejected(say.AUTH_CANCELLED)
+        return ev.AuthResponse(decode_base64(line))
+
+    def _offer_event(self, event: ev.Event) -> ev.Event:
+        self._pending = event
+        return event
+
+    def _refuse(self, reply: Reply) -> ev.Event:
+        return self._offer_event(ev.Refused(reply, close=reply.code == 421))
+
+    # --- order -------------------------------------------------------------------------------------
+
+    def _check(self, event: ev.Event | ChunkStart, line: bytes) -> None:
+        """Every rule about order that TRANSITIONS cannot say. Errors: Rejected."""
+        kind = type(event)
+        if isinstance(event, ChunkStart):
+            self._check_chunk(event)
+        elif isinstance(event, ev.StartTls | ev.Auth):
+            self._check_security(event)
+        if kind in ANY_TIME and (self.state is not State.REFUSING or kind is ev.Quit):
+            return
+        if (self.state, kind) not in TRANSITIONS:
+            no_recipients = self.state is State.MAIL and kind in (ev.Data, ChunkStart)
+            raise Rejected(say.NO_RECIPIENTS if no_recipients else say.BAD_SEQUENCE)
+        if isinstance(event, ev.MailFrom):
+            self._check_mail(event)
+        elif kind is ev.RcptTo and not (self._smtputf8 or line.isascii()):
+            raise Rejected(say.NEED_SMTPUTF8)
+        elif kind is ev.Data and self._binary:
+            raise Rejected(say.NEED_BDAT)
+
+    def _check_chunk(self, chunk: ChunkStart) -> None:
+        """A refused chunk is answered at once and its octets are dropped (RFC 3030 section 2)."""
+        if (self.state, ChunkStart) not in TRANSITIONS:
+            self._discard = chunk.size
+        elif self._total + chunk.size > self._offer.size:
+            self._discard = chunk.size
+            self._end_mail()
+            raise Rejected(say.TOO_LARGE)
+
+    def _check_security(self, event: ev.StartTls | ev.Auth) -> None:
+        offer = self._offer
+        if isinstance(event, ev.StartTls):
+            if not offer.starttls:
+                raise Rejected(say.NOT_IMPLEMENTED)
+        elif self._authenticated:
+            raise Rejected(say.BAD_SEQUENCE)
+        elif not offer.mechanisms:
+            raise Rejected(say.AUTH_NEEDS_TLS if offer.auth_wants_tls else say.NOT_IMPLEMENTED)
+        elif event.mechanism not in offer.mechanisms:
+            raise Rejected(say.AUTH_MECHANISM)
+
+    def _check_mail(self, event: ev.MailFrom) -> None:
+        offer = self._offer
+        if offer.auth_required and not self._authenticated:
+            raise Rejected(say.TLS_REQUIRED if offer.auth_wants_tls else say.AUTH_REQUIRED)
+        if event.envelope.size > offer.size:
+            raise Rejected(say.TOO_LARGE)
+
+    # --- content -----------------------------------------------------------------------------------
+
+    def _next_of_data(self) -> ev.Event | None:
+        # RFC 5321 section 4.5.2: the first character of a line is deleted if it is a period and the line
+        # is longer. What is held back is less than the end; the content begins at the start of a line.
+        data = self._buffer[self._at :] if self._at else self._buffer
+        self._buffer, self._at = b"", 0
+        if self._fresh:
+            data = b"\r\n" + self._held + data
+        elif self._held:
+            data = self._held + data
+        dot = data.find(b"\r\n.")
+        end = data.find(_END, dot) if dot >= 0 else -1
+        if end >= 0:
+            self._buffer, self._at = data, end + len(_END)
+            self._held = b""
+            return self._content(data[: end + 2], dotted=dot < end, last=True)
+        self._held = _beginning_of_end(data)
+        if self._held:
+            data = data[: -len(self._held)]
+        if self._fresh and not data:  # nothing but what may be the end: the line start is still before it
+            self._held = self._held[2:]
+            return None
+        return self._content(data, dotted=dot >= 0, last=False)
+
+    def _content(self, data: bytes, *, dotted: bool, last: bool) -> ev.Event | None:
+        if dotted:
+            data = data.replace(b"\r\n.", b"\r\n")
+        if self._fresh:
+            data = data[2:]
+            self._fresh = False
+        self._total += len(data)
+        if self._total > self._offer.size:
+            return self._too_much(last=last)
+        if last:
+            return self._offer_event(ev.Content(data, last=True))
+        return ev.Content(data) if data else None
+
+    def _too_much(self, *, last: bool) -> ev.Event | None:
+        if last:
+            return self._offer_event(ev.Content(b"", last=True, oversize=True))
+        if self._oversize:
+            return None
+        self._oversize = True
+        return ev.Content(b"", oversize=True)
+
+    def _next_of_chunk(self, chunk: ChunkStart) -> ev.Event | None:
+        piece = self._buffer[self._at : self._at + chunk.size]
+        self._at += len(piece)
+        self._total += len(piece)
+        left = chunk.size - len(piece)
+        if left:
+            self._chunk = ChunkStart(left, chunk.last)
+            return ev.Content(piece) if piece else None
+        self._chunk = None
+        return self._offer_event(ev.Content(piece, last=True) if chunk.last else ev.Chunk(piece))
+
+    def _drop_refused_chunk(self) -> None:
+        dropped = min(self._discard, len(self._buffer) - self._at)
+        self._discard -= dropped
+        self._at += dropped
+
+    # --- out ---------------------------------------------------------------------------------------
+
+    def greeting(self, reply: Reply) -> bytes:
+        """220, or 554 after which only QUIT is understood (RFC 5321 section 3.1)."""
+        if not reply.positive:
+            self.state = State.REFUSING
+        return reply.octets
+
+    def reply(self, *replies: Reply) -> bytes:
+        """Encode the reply (LMTP content: one a recipient) to the pending event and move the state."""
+        event, self._pending = self._pending, None
+        if event is None:
+            raise LocalProtocolError("no reply is owed")
+        reply = replies[0]
+        if isinstance(event, ev.Refused):
+            if self.state is State.AUTH:
+                self.state = State.GREETED
+        elif isinstance(event, ev.Quit):
+            self.state = State.CLOSED
+        elif isinstance(event, ev.Auth | ev.AuthResponse):
+            self._authenticated = reply.code == 235
+            self.state = State.AUTH if reply.code == 334 else State.GREETED
+        elif isinstance(event, ev.Content):
+            self.state = TRANSITIONS[self.state, ev.Content]  # whatever the reply, the mail is over
+        elif isinstance(event, ev.Chunk) and not reply.positive:
+            self._end_mail()
+        elif reply.positive:
+            self._accept(event)
+        if reply.code == 421:
+            self.state = State.CLOSED
+        return reply.octets if len(replies) == 1 else b"".join([r.octets for r in replies])
+
+    def _accept(self, event: ev.Event) -> None:
+        self.state = TRANSITIONS.get((self.state, type(event)), self.state)
+        if isinstance(event, ev.MailFrom):
+            self._begin_mail(event.envelope)
+        elif isinstance(event, ev.StartTls):
+            self._buffer, self._at = b"", 0  # RFC 3207 section 6: nothing sent before the handshake counts
+
+    def _begin_mail(self, envelope: Envelope) -> None:
+        self._smtputf8 = envelope.smtputf8
+        self._binary = envelope.body is Body.BINARY
+        self._total = 0
+        self._fresh = True
+        self._held = b""
+        self._oversize = False
+
+    def _end_mail(self) -> None:
+        self.state = State.GREETED
+
+    def secured(self, offer: Offer) -> None:
+        """The handshake is done: everything known of the client is forgotten (RFC 3207 section 4.2)."""
+        if self.state is not State.TLS:
+            raise LocalProtocolError("no STARTTLS was accepted")
+        self.state = State.CONNECTED
+        self._offer = offer
+        self._authenticated = False
+
+
+def _beginning_of_end(data: bytes) -> bytes:
+    for beginning in _BEGINNINGS:
+        if data.endswith(beginning):
+            return beginning
+    return b""

@@ -1,0 +1,143 @@
+"""The parameters of MAIL and RCPT: SIZE (RFC 1870), BODY (RFC 6152, RFC 3030), SMTPUTF8 (RFC 6531),
+RET, ENVID, NOTIFY, ORCPT (RFC 3461), AUTH (RFC 4954). Errors: Rejected."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from typing import Final
+
+from a3mailer.mail.envelope import Body
+from a3mailer.wire.smtp.replies import SYNTAX, UNKNOWN_PARAMETER, Rejected, Reply
+from a3mailer.wire.smtp.xtext import decode_xtext
+
+MAX_PARAMETERS: Final = 16
+MAX_ENVID: Final = 100
+"""RFC 3461 section 4.4."""
+MAX_ORCPT: Final = 500
+"""RFC 3461 section 4.2."""
+MAX_SIZE_DIGITS: Final = 20
+"""RFC 1870 section 4."""
+
+_KEYWORD: Final = (string.ascii_letters + string.digits + "-").encode()
+_VALUE: Final = bytes(range(33, 61)) + bytes(range(62, 127))
+_BODIES: Final = {body.value.encode(): body for body in Body}
+_NOTIFY: Final = frozenset({"SUCCESS", "FAILURE", "DELAY"})
+MAIL_PARAMETERS: Final = frozenset({b"SIZE", b"BODY", b"SMTPUTF8", b"RET", b"ENVID", b"AUTH"})
+RCPT_PARAMETERS: Final = frozenset({b"NOTIFY", b"ORCPT"})
+
+
+def _bad(what: str) -> Rejected:
+    return Rejected(Reply(501, "5.5.4", f"bad {what} parameter"))
+
+
+# Mail-parameters  = esmtp-param *(SP esmtp-param)
+# esmtp-param      = esmtp-keyword ["=" esmtp-value]
+# esmtp-keyword    = (ALPHA / DIGIT) *(ALPHA / DIGIT / "-")
+# esmtp-value      = 1*(%d33-60 / %d62-126)               ; and UTF8-non-ascii (RFC 6531)
+def split_parameters(octets: bytes, known: frozenset[bytes]) -> dict[bytes, bytes | None]:
+    """Keyword (upper case) to value; None for a keyword without ``=``."""
+    found: dict[bytes, bytes | None] = {}
+    for word in octets.split():
+        keyword, equals, value = word.partition(b"=")
+        keyword = keyword.upper()
+        if not keyword or keyword.translate(None, _KEYWORD) or keyword.startswith(b"-"):
+            raise Rejected(SYNTAX)
+        if equals and (not value or value.translate(None, _VALUE)):
+            raise Rejected(SYNTAX)
+        if keyword not in known:
+            raise Rejected(UNKNOWN_PARAMETER)
+        if keyword in found or len(found) >= MAX_PARAMETERS:
+            raise Rejected(SYNTAX)
+        found[keyword] = value if equals else None
+    return found
+
+
+# size-value ::= 1*20DIGIT
+def size_of(found: Mapping[bytes, bytes | None]) -> int:
+    """SIZE, 0 when absent."""
+    if b"SIZE" not in found:
+        return 0
+    value = found[b"SIZE"]
+    if value is None or not value.isdigit() or len(value) > MAX_SIZE_DIGITS:
+        raise _bad("SIZE")
+    return int(value)
+
+
+# body-value ::= "7BIT" / "8BITMIME" / "BINARYMIME"
+def body_of(found: Mapping[bytes, bytes | None]) -> Body:
+    """BODY, 7BIT when absent."""
+    if b"BODY" not in found:
+        return Body.SEVEN_BIT
+    body = _BODIES.get((found[b"BODY"] or b"").upper())
+    if body is None:
+        raise _bad("BODY")
+    return body
+
+
+def smtputf8_of(found: Mapping[bytes, bytes | None]) -> bool:
+    """Whether SMTPUTF8 was given; it takes no value (RFC 6531 section 3.4)."""
+    if found.get(b"SMTPUTF8") is not None:
+        raise _bad("SMTPUTF8")
+    return b"SMTPUTF8" in found
+
+
+# ret-value = "FULL" / "HDRS"
+def return_content_of(found: Mapping[bytes, bytes | None]) -> str:
+    """RET, empty when absent."""
+    if b"RET" not in found:
+        return ""
+    value = (found[b"RET"] or b"").upper()
+    if value not in (b"FULL", b"HDRS"):
+        raise _bad("RET")
+    return value.decode("ascii")
+
+
+def envelope_id_of(found: Mapping[bytes, bytes | None]) -> str:
+    """ENVID, decoded; empty when absent."""
+    value = found.get(b"ENVID", b"")
+    if value is None or len(value) > MAX_ENVID:
+        raise _bad("ENVID")
+    try:
+        return decode_xtext(value)
+    except ValueError:
+        raise _bad("ENVID") from None
+
+
+# notify-esmtp-value  = "NEVER" / (notify-list-element *("," notify-list-element))
+# notify-list-element = "SUCCESS" / "FAILURE" / "DELAY"
+def notify_of(found: Mapping[bytes, bytes | None]) -> frozenset[str]:
+    """NOTIFY, empty when absent."""
+    if b"NOTIFY" not in found:
+        return frozenset()
+    words = (found[b"NOTIFY"] or b"").decode("ascii").upper().split(",")
+    notify = frozenset(words)
+    if notify != {"NEVER"} and not notify <= _NOTIFY:
+        raise _bad("NOTIFY")
+    return notify
+
+
+# orcpt-parameter = "ORCPT=" addr-type ";" xtext
+def original_of(found: Mapping[bytes, bytes | None]) -> str:
+    """ORCPT as ``addr-type;text``, empty when absent."""
+    if b"ORCPT" not in found:
+        return ""
+    value = found[b"ORCPT"] or b""
+    kind, semicolon, address = value.partition(b";")
+    if not semicolon or not kind or kind.translate(None, _KEYWORD) or len(value) > MAX_ORCPT:
+        raise _bad("ORCPT")
+    try:
+        return f"{kind.decode('ascii')};{decode_xtext(address)}"
+    except ValueError:
+        raise _bad("ORCPT") from None
+
+
+def check_auth(found: Mapping[bytes, bytes | None]) -> None:
+    """AUTH=<> or AUTH=xtext: understood, and not believed (RFC 4954 section 5 allows that)."""
+    value = found.get(b"AUTH", b"<>")
+    if value == b"<>":
+        return
+    try:
+        decode_xtext(value or b"+")
+    except ValueError:
+        raise _bad("AUTH") from None
