@@ -5,49 +5,7 @@ import random
 import pytest
 
 from a3mailer.mail.message import MessageIndex, index
-
-NESTED = b"""\
-From: "Foo, Bar" <foo@example.com>
-To: undisclosed-recipients:;, a@b.example, Car <c@d.example> (x)
-Subject: =?utf-8?q?Re:_h=C3=A9llo?= =?utf-8?b?d8O2cmxk?=
-Date: Sat, 21 Nov 2026 10:00:00 +0100
-Message-ID: <x@y.example>
-In-Reply-To: <c@d.example>
-References: <a@b.example>
- <c@d.example>
-Content-Type: multipart/mixed; boundary="b1"
-
-This is the preamble.
---b1
-Content-Type: text/plain; charset=utf-8
-
-hello w\xc3\xb6rld
-second line
---b1
-Content-Type: message/rfc822
-
-Subject: inner "q" \\ x
-From: x@y.example
-Content-Type: multipart/alternative; boundary=b2
-
---b2
-
-one
---b2
-Content-Type: text/html
-
-<b>one</b>
---b2--
-
---b1
-Content-Type: message/rfc822
-
-Subject: plain inner
-
-text of it
---b1--
-The epilogue.
-""".replace(b"\n", b"\r\n")
+from tests.unit.mail.mails import NESTED
 
 
 def content(octets: bytes, found: MessageIndex, number: tuple[int, ...], kind: str = "") -> bytes | None:

@@ -1,0 +1,1 @@
+"""Properties of parsers and engines that hold for any input (hypothesis)."""
