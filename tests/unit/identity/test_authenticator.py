@@ -1,0 +1,248 @@
+"""Logins: accepted, refused, delayed, remembered, recorded (attack rows 52 and 53)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from a3mailer.config.tree import Auth, Limits, Settings
+from a3mailer.identity import authenticator as module
+from a3mailer.identity import throttle, tokens
+from a3mailer.identity.throttle import Throttle, TooManyFailures, network
+from a3mailer.mail.changes import Change
+from a3mailer.mail.errors import AuthenticationFailed, BadName
+from a3mailer.mail.ids import AccountId, MailboxId, ModSeq
+from a3mailer.telemetry import events
+from a3mailer.telemetry.events import Secret
+from tests.unit.identity.world import OTHER, SETTINGS, STORED, World
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    yield world
+    world.door.close()
+
+
+@pytest.mark.parametrize("login", ["bob@a.test", "BOB@A.TEST", "bob", "Bob"])
+async def test_the_right_password_makes_a_principal(world: World, login: str) -> None:
+    found = await world.door.password(login, Secret("right"), "192.0.2.1")
+    assert (found.account, found.address, found.role, found.epoch) == (world.bob.id, "bob@a.test", "user", 1)
+    assert await world.door.current(found)
+
+
+@pytest.mark.parametrize(
+    "login", ["bob@a.test", "nobody@a.test", "bob+x@a.test", "", "@", "x" * 5000, "bob@a.test\0", "\udcff"]
+)
+async def test_every_wrong_login_is_the_same_error(world: World, login: str) -> None:
+    with pytest.raises(AuthenticationFailed) as refused:
+        await world.door.password(login, Secret("wrong"), "192.0.2.1")
+    assert str(refused.value) == "wrong name or password"
+
+
+async def test_a_disabled_account_is_refused_like_a_wrong_password(world: World) -> None:
+    found = await world.door.password("bob", Secret("right"), "192.0.2.1")
+    world.rows.change(world.bob.id, enabled=False)
+    await world.fails(password="right")
+    assert not await world.door.current(found)
+
+
+async def test_a_wrong_name_costs_as_many_hashes_as_a_wrong_password(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes: list[str | None] = []
+    real = module.verify_password
+
+    def counted(stored: str | None, password: Secret) -> bool:
+        hashes.append(stored)
+        return real(stored, password)
+
+    monkeypatch.setattr(module, "verify_password", counted)
+    for login in ("bob", "nobody", "x" * 5000):
+        hashes.clear()
+        await world.fails(login)
+        assert len(hashes) == 1, login
+
+
+async def test_a_verified_password_is_remembered_until_it_changes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes = 0
+    real = module.verify_password
+
+    def counted(stored: str | None, password: Secret) -> bool:
+        nonlocal hashes
+        hashes += 1
+        return real(stored, password)
+
+    monkeypatch.setattr(module, "verify_password", counted)
+    for _ in range(5):
+        await world.door.password("bob", Secret("right"), "192.0.2.1")
+    assert hashes == 1
+    await world.fails()
+    assert hashes == 2
+    world.rows.set_secret(world.bob.id, OTHER)
+    await world.fails(password="right")
+    assert hashes == 3
+    await world.door.password("bob", Secret("other"), "192.0.2.1")
+    assert hashes == 4
+    world.clock.time += SETTINGS.auth.cache_seconds + 1
+    await world.door.password("bob", Secret("other"), "192.0.2.1")
+    assert hashes == 5
+
+
+@pytest.mark.usefixtures("fast")
+async def test_failures_are_delayed_more_and_more_then_refused_unseen(world: World) -> None:
+    for _ in range(throttle.FREE):
+        await world.fails()
+    assert world.waits == []
+    for _ in range(8):
+        await world.fails()
+    assert world.waits == sorted(world.waits) and world.waits[0] == pytest.approx(
+        throttle.FIRST_WAIT, rel=0.1
+    )
+    assert max(world.waits) <= throttle.MAX_WAIT
+    for _ in range(4):
+        await world.fails()
+    await world.fails(password="right")  # too many: refused before anything is looked at
+    world.clock.time += 20 * throttle.HALF_LIFE
+    await world.door.password("bob", Secret("right"), "192.0.2.1")
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password check without its price, for tests that only count."""
+    monkeypatch.setattr(
+        module, "verify_password", lambda stored, secret: stored == STORED and secret.reveal() == "right"
+    )
+
+
+@pytest.mark.usefixtures("fast")
+async def test_a_known_network_is_not_locked_out_by_strangers(world: World) -> None:
+    await world.door.password("bob", Secret("right"), "198.51.100.7")
+    for number in range(500):
+        await world.fails(ip=f"10.0.{number // 250}.{number % 250}")
+    world.waits.clear()
+    await world.door.password("bob", Secret("right"), "198.51.100.7")
+    assert world.waits == []
+    await world.door.password("bob", Secret("right"), "10.9.9.9")
+    assert world.waits  # from a network never seen, even the right password has to wait
+
+
+@pytest.mark.usefixtures("fast")
+async def test_many_names_from_one_network_are_delayed(world: World) -> None:
+    for number in range(throttle.FREE_NETWORK):
+        await world.fails(f"user{number}", ip="203.0.113.5")
+    assert world.waits == []
+    await world.fails("another", ip="203.0.113.5")
+    assert world.waits
+
+
+@pytest.mark.usefixtures("fast")
+async def test_the_profile_off_delays_nothing(world: World) -> None:
+    world.door.reconfigure(Settings(server=SETTINGS.server, limits=Limits(profile="off")))
+    for _ in range(3 * throttle.FREE):
+        await world.fails()
+    assert world.waits == [] and world.audit.records == []
+
+
+@pytest.mark.usefixtures("fast")
+async def test_crossing_into_delay_is_recorded_once_and_mail_flows_without_a_record(world: World) -> None:
+    for _ in range(throttle.FREE + 4):
+        await world.fails()
+    assert [r[:4] for r in world.audit.records] == [
+        ("bob@a.test", "session.login", "bob@a.test", "throttled")
+    ]
+    world.audit.broken = True
+    for _ in range(throttle.FREE + 4):
+        await world.fails("nobody", ip="192.0.2.9")
+    assert len(world.audit.records) == 1
+
+
+async def test_no_password_and_no_address_reaches_the_log(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = bytearray()
+    monkeypatch.setattr(events.LOG, "_write", lambda _fd, octets: written.extend(octets) or len(octets))
+    await world.fails("bob@a.test", "hunter2-wrong")
+    await world.door.password("bob", Secret("right"), "192.0.2.1")
+    events.LOG.flush()
+    assert b"auth.login.failed" in written and b"auth.login.accepted" in written
+    assert b"hunter2" not in written and b"bob@" not in written and b"right" not in written
+
+
+# --- throttle ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ip", "block"),
+    [
+        ("192.0.2.1", "192.0.2.1"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("fe80::1%eth0", "fe80::"), ("unix", "unix"),
+    ],
+)  # fmt: skip
+def test_addresses_are_counted_by_network(ip: str, block: str) -> None:
+    assert network(ip) == block
+
+
+def test_tries_at_once_are_counted_at_once() -> None:
+    counts = Throttle()
+    waits = []
+    with pytest.raises(TooManyFailures):
+        for _ in range(100):
+            waits.append(counts.begin("a", "192.0.2.1", 0.0))
+    assert len(waits) < 15
+
+
+def test_the_memory_of_failures_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throttle, "MAX_KEYS", 50)
+    counts = Throttle()
+    for number in range(1000):
+        counts.succeeded(f"a{number}", f"10.0.0.{number % 250}", 0.0)
+        try:
+            counts.begin(f"b{number}", f"10.0.0.{number % 250}", float(number))
+        except TooManyFailures:
+            continue
+    assert len(counts._counts) <= 50 and len(counts._known) <= 50
+
+
+# --- tokens ---------------------------------------------------------------------------------------------
+
+
+async def test_a_token_is_limited_to_its_scopes_and_dies_with_its_epoch(world: World) -> None:
+    token, operation = tokens.issue(world.bob.id, "cli", ("message", "account.show", "message"), now=0)
+    assert token.reveal().encode() not in operation.digest and repr(token) == "***"
+    world.rows.put_token(operation)
+    found = await world.door.token(token, "192.0.2.1")
+    assert found.scopes == {"message", "account.show"} and found.account == world.bob.id
+    world.rows.change(world.bob.id)
+    with pytest.raises(AuthenticationFailed):
+        await world.door.token(token, "192.0.2.1")
+
+
+async def test_unknown_expired_and_strange_tokens_are_refused(world: World) -> None:
+    token, operation = tokens.issue(world.bob.id, "old", ("message",), now=0, expires=10)
+    world.rows.put_token(operation)
+    for bad in (token, Secret("a3_nothing"), Secret(""), Secret("\u00fc"), Secret("x" * 10_000)):
+        with pytest.raises(AuthenticationFailed):
+            await world.door.token(bad, "192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    "scopes", [(), ("everything",), ("message.burn",), tuple(f"message.{n}" for n in range(40))]
+)
+def test_scopes_are_checked_when_a_token_is_made(world: World, scopes: tuple[str, ...]) -> None:
+    with pytest.raises(BadName):
+        tokens.issue(world.bob.id, "x", scopes, now=0)
+
+
+async def test_scram_is_offered_where_a_domain_wants_it() -> None:
+    world = World(Settings(server=SETTINGS.server, auth=Auth(scram=False)))
+    assert not await world.door.scram_offered()
+    world.rows.put_domain("b.test", settings='{"scram": true}')
+    assert not await world.door.scram_offered()  # remembered until the directory changes
+    world.door.heard(Change(AccountId(0), MailboxId(0), ModSeq(0)))
+    assert await world.door.scram_offered()
+    world.door.close()
