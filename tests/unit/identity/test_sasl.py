@@ -354,4 +354,22 @@ def test_the_end_point_is_hashed_with_the_signatures_hash() -> None:
         der = certificate(key, digest)
         assert server_end_point(der) == expected(der).digest()
     assert server_end_point(certificate(ed25519.Ed25519PrivateKey.generate(), None)) is None
-    assert bindings(None, b"x") == {}
+
+
+class Tls:
+    def __init__(self, version: str) -> None:
+        self._version = version
+
+    def version(self) -> str:
+        return self._version
+
+    def get_channel_binding(self, cb_type: str = "tls-unique") -> bytes | None:
+        return f"{cb_type} of {self._version}".encode()
+
+
+def test_only_bindings_that_hold_are_offered() -> None:
+    assert bindings(None, b"x", ("tls-unique", "tls-exporter")) == {}
+    assert bindings(Tls("TLSv1.3"), None, ("tls-unique",)) == {}
+    assert bindings(Tls("TLSv1.2"), b"x", ("tls-unique", "tls-exporter")) == {"tls-server-end-point": b"x"}
+    assert bindings(Tls("TLSv1.3"), b"x", ("tls-unique", "tls-exporter")) == {
+        "tls-server-end-point": b"x", "tls-exporter": b"tls-exporter of TLSv1.3"}  # fmt: skip

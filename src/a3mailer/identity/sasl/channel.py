@@ -7,8 +7,8 @@ call exists.  ``tls-unique`` is not for TLS 1.3 and not offered.
 
 from __future__ import annotations
 
-import ssl
-from typing import Final
+from collections.abc import Container
+from typing import Final, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -27,14 +27,25 @@ def server_end_point(certificate: bytes) -> bytes | None:
     return digest.finalize()
 
 
-def bindings(connection: ssl.SSLSocket | ssl.SSLObject | None, end_point: bytes | None) -> dict[str, bytes]:
-    """By name, for a connection under TLS; none without. ``end_point`` is made once for a certificate."""
+class TlsConnection(Protocol):
+    """What an ``ssl.SSLSocket`` and an ``ssl.SSLObject`` have in common here."""
+
+    def version(self) -> str | None: ...
+    def get_channel_binding(self, cb_type: str = ...) -> bytes | None: ...
+
+
+def bindings(
+    connection: TlsConnection | None, end_point: bytes | None, kinds: Container[str]
+) -> dict[str, bytes]:
+    """By name, for a connection under TLS; none without.
+
+    ``end_point`` is made once for a certificate; ``kinds`` is ``ssl.CHANNEL_BINDING_TYPES``."""
     if connection is None:
         return {}
     found: dict[str, bytes] = {}
     if end_point is not None:
         found["tls-server-end-point"] = end_point
-    if "tls-exporter" in ssl.CHANNEL_BINDING_TYPES and connection.version() == "TLSv1.3":
+    if "tls-exporter" in kinds and connection.version() == "TLSv1.3":
         exported = connection.get_channel_binding("tls-exporter")
         if exported:
             found["tls-exporter"] = exported
