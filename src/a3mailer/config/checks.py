@@ -1,0 +1,128 @@
+"""What types and bounds cannot say about a setting: one check a name, and those over several settings."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from a3mailer.config.fields import BadValue
+from a3mailer.config.tree import Settings
+
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
+MAX_NAME: Final = 253
+"""Characters of a domain name (RFC 1035 section 2.3.4, without the root)."""
+
+
+def domain_name(value: str) -> None:
+    """Letters, digits and hyphens in labels: A-labels for international names. Errors: BadValue."""
+    if len(value) > MAX_NAME or not _NAME.match(value) or value.replace(".", "").isdigit():
+        raise BadValue(f"{value!r} is not a domain name (international ones as A-labels, xn--...)")
+
+
+def host_port(value: str) -> tuple[str, int]:
+    """``HOST:PORT``, ``ADDRESS:PORT`` or ``[IPv6]:PORT``. Errors: BadValue."""
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise BadValue(f"{value!r} is not HOST:PORT")
+    if host.startswith("[") and host.endswith("]"):
+        _address(host[1:-1])
+        return host[1:-1], int(port)
+    if ":" in host:
+        raise BadValue(f"{value!r}: an IPv6 address goes into brackets, [::1]:{port}")
+    if not host.replace(".", "").isdigit():
+        domain_name(host)
+    else:
+        _address(host)
+    return host, int(port)
+
+
+def _address(value: str) -> None:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError as error:
+        raise BadValue(f"{value!r} is not an IPv4 or IPv6 address") from error
+
+
+def _network(value: str) -> None:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError as error:
+        raise BadValue(f"{value!r} is not a network such as 192.0.2.0/24") from error
+
+
+def _server_address(value: str) -> None:
+    _address(host_port(value)[0])
+
+
+def _one_of(*words: str) -> Callable[[str], None]:
+    def check(value: str) -> None:
+        if value not in words:
+            raise BadValue(f"{value!r} is none of: {', '.join(words)}")
+
+    return check
+
+
+def _separator(value: str) -> None:
+    if value and (
+        len(value) != 1 or not value.isprintable() or value.isalnum() or value in '@".,;:<>()[]\\ '
+    ):
+        raise BadValue("one special character such as + or -, or nothing")
+
+
+def _optional(check: Callable[[str], object]) -> Callable[[str], None]:
+    def checked(value: str) -> None:
+        if value:
+            check(value)
+
+    return checked
+
+
+CHECKS: Final[dict[str, Callable[[str], object]]] = {
+    "server.hostname": domain_name,
+    "server.domain": _optional(domain_name),
+    "server.listen": _address,
+    "server.profile": _one_of("standard", "plain"),
+    "server.proxy_from": _network,
+    "limits.profile": _one_of("standard", "off"),
+    "log.level": _one_of("debug", "info", "warning", "error"),
+    "queue.relay": _optional(host_port),
+    "dns.servers": _server_address,
+    "smtp.subaddress_separator": _separator,
+}
+"""By name; a list is checked item by item."""
+
+
+def check(name: str, value: object) -> None:
+    """Errors: BadValue."""
+    if isinstance(value, int | float) and not 0 <= value < math.inf:
+        raise BadValue(f"{value} is not a number from 0 on")
+    checked = CHECKS.get(name)
+    if checked is not None:
+        for item in value if isinstance(value, tuple) else (value,):
+            checked(str(item))
+
+
+def is_loopback(address: str) -> bool:
+    """127.0.0.0/8 or ::1."""
+    return ipaddress.ip_address(address).is_loopback
+
+
+def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
+    """(name, what is wrong) of settings that do not go together."""
+    if not settings.server.listen:
+        yield "server.listen", "no address to bind"
+        return
+    open_to_others = [a for a in settings.server.listen if not is_loopback(a)]
+    if settings.limits.profile == "off" and open_to_others:
+        yield (
+            "limits.profile",
+            f"off is for loopback listeners only, and server.listen has {open_to_others[0]}",
+        )
+    if not settings.queue.retry:
+        yield "queue.retry", "at least one pause is needed"
+    elif min(settings.queue.retry) < 1:
+        yield "queue.retry", "pauses are at least 1 second"
