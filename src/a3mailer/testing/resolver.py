@@ -1,0 +1,49 @@
+"""A resolver that knows what it was told, and fails where it was told to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from a3mailer.runtime.resolver import Answer, Mx, Record, ResolverFailure
+
+FAILS = object()
+"""As a value of ``zone``: asking for it is a ResolverFailure."""
+
+
+class FakeResolver:
+    """Satisfies ``runtime.resolver.Resolver``. A name that has any record exists; the others are NXDOMAIN.
+
+    ``FakeResolver({("mx.example.test", "A"): ["192.0.2.1"]})``
+    """
+
+    def __init__(self, zone: Mapping[tuple[str, str], object] | None = None) -> None:
+        self.zone: dict[tuple[str, str], object] = dict(zone or {})
+        self.asked: list[tuple[str, str]] = []
+
+    def put(self, name: str, kind: str, *records: Record) -> None:
+        """Set the records of a name and type; none of them: the name exists without this type."""
+        self.zone[name.lower(), kind] = list(records)
+
+    def fail(self, name: str, kind: str) -> None:
+        """Let a question fail."""
+        self.zone[name.lower(), kind] = FAILS
+
+    def mail_host(self, domain: str, *addresses: str, preference: int = 10) -> str:
+        """Give ``domain`` one MX with these addresses; returns the exchange's name."""
+        exchange = f"mx{preference}.{domain}"
+        known = self.zone.setdefault((domain, "MX"), [])
+        if isinstance(known, list):
+            known.append(Mx(preference, exchange))
+        self.put(exchange, "A", *(a for a in addresses if ":" not in a))
+        self.put(exchange, "AAAA", *(a for a in addresses if ":" in a))
+        return exchange
+
+    async def lookup(self, name: str, kind: str) -> Answer:
+        name = name.lower().rstrip(".")
+        self.asked.append((name, kind))
+        records = self.zone.get((name, kind))
+        if records is FAILS:
+            raise ResolverFailure(f"{kind} of {name} fails")
+        if isinstance(records, list):
+            return Answer(name, kind, tuple(records), ttl=300.0)
+        return Answer(name, kind, exists=any(known == name for known, _ in self.zone))

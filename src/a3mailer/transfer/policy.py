@@ -1,0 +1,96 @@
+"""Who may send what to whom: the staged checks of a mail transaction (RFC 5321 section 7, RFC 6409).
+
+Each stage raises a ``mail.errors`` value, which the door translates; returning means: go on. A stranger
+reaches our own addresses only (no relay, attack row 6); who has logged in reaches everyone, as himself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+from a3mailer.config.tree import Settings
+from a3mailer.identity.directory import Directory
+from a3mailer.mail.address import Address
+from a3mailer.mail.envelope import Client, Envelope, Recipient
+from a3mailer.mail.errors import NoSuchDomain, NotAllowed, OverQuota, TooLarge
+from a3mailer.mail.ids import DEFAULT_TENANT, AccountId
+from a3mailer.store.ports import DirectoryReader
+from a3mailer.store.rows import Account
+from a3mailer.transfer.route import Local, Remote, Route, routes_of
+
+
+class Policy:
+    """The stages CONNECT, MAIL and RCPT; what is judged by content comes at the end of DATA (``receive``)."""
+
+    __slots__ = ("_directory", "_reader", "_settings")
+
+    def __init__(self, reader: DirectoryReader, directory: Directory, settings: Settings) -> None:
+        self._reader = reader
+        self._directory = directory
+        self._settings = settings
+
+    async def connect(self, client: Client) -> None:
+        """A client has connected. Errors: NotAllowed when no answer could ever reach its address."""
+        address = ipaddress.ip_address(client.ip.partition("%")[0])
+        if address.is_multicast or address.is_unspecified:
+            raise NotAllowed(f"{client.ip} is not the address of a host")
+
+    async def sender(self, client: Client, envelope: Envelope) -> None:
+        """MAIL. Errors: TooLarge; on submission NotAllowed unless the reverse-path is the account's own.
+
+        The null reverse-path is everyone's: a disposition notification is sent with it (RFC 8098)."""
+        if envelope.size > self._settings.smtp.size:
+            raise TooLarge(f"more than {self._settings.smtp.size} octets")
+        if client.protocol == "submission":
+            await self._submitter(client)
+            address = envelope.reverse_path.address
+            if address is not None and not await self._directory.owns(AccountId(client.account), address):
+                raise NotAllowed("the sender address is not yours")
+
+    async def recipient(self, client: Client, envelope: Envelope, recipient: Recipient) -> tuple[Route, ...]:
+        """RCPT: where this forward-path leads.
+
+        Errors: NotAllowed (relaying), NoSuchAccount, TooMany, OverQuota (every mailbox is full)."""
+        address = recipient.address
+        try:
+            found = await self._directory.resolve(address)
+        except NoSuchDomain:
+            return (await self._relayed(client, address),)
+        domain = await self._directory.domain(address.domain or self._settings.server.domain)
+        routes = routes_of(found, DEFAULT_TENANT if domain is None else domain.tenant)
+        await self._check_quota(routes)
+        return routes
+
+    async def _relayed(self, client: Client, address: Address) -> Remote:
+        if client.protocol != "submission":
+            raise NotAllowed("relaying denied")
+        account = await self._submitter(client)
+        if address.domain.startswith("[") and not _is_public(address.domain):
+            raise NotAllowed("mail is not relayed into private networks by address")
+        if not address.domain:
+            raise NoSuchDomain(str(address))
+        return Remote(address, account.tenant)
+
+    async def _submitter(self, client: Client) -> Account:
+        account = await self._reader.account(AccountId(client.account)) if client.account else None
+        if account is None or not account.enabled:
+            raise NotAllowed("authentication required")
+        return account
+
+    async def _check_quota(self, routes: tuple[Route, ...]) -> None:
+        """A list keeps working while one of its members is full; that member gets the mail all the same."""
+        for route in routes:
+            if not isinstance(route, Local):
+                return
+            account = await self._reader.account(route.account)
+            if account is not None and (not account.quota or account.used_octets < account.quota):
+                return
+        raise OverQuota
+
+
+def _is_public(literal: str) -> bool:
+    """Is an address literal (RFC 5321 section 4.1.3) one of the open Internet?"""
+    try:
+        return ipaddress.ip_address(literal[1:-1].removeprefix("IPv6:")).is_global
+    except ValueError:
+        return False

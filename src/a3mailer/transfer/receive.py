@@ -1,0 +1,226 @@
+"""Take responsibility for a mail (RFC 5321 section 6.1): all its effects in one durable transaction.
+
+When the call returns, the mail is in every mailbox and in the queue, or nowhere. Nothing here raises a
+``MailError``: each recipient has its own outcome, as LMTP tells them (RFC 2033 section 4.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from blake3 import blake3
+
+from a3mailer.config.tree import Settings
+from a3mailer.identity.directory import Directory
+from a3mailer.mail.envelope import Client, Envelope, Recipient
+from a3mailer.mail.errors import MailError, MailLoop, NoSuchAccount, NoSuchMailbox, TooMany
+from a3mailer.mail.ids import AccountId, TenantId
+from a3mailer.mail.message import MessageIndex, index
+from a3mailer.mail.message.headers import header_end
+from a3mailer.runtime.clock import Clock
+from a3mailer.store.operations import Enqueue, Operation, QueueRecipient
+from a3mailer.store.ports import Content, Store, Transaction
+from a3mailer.telemetry.events import emit
+from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.deliver import appends
+from a3mailer.transfer.route import Local, Remote, Route
+from a3mailer.transfer.submission import check_authors, completed
+from a3mailer.transfer.trace import Stamp, count_hops
+
+MAX_ROUTES: Final = 10_000
+"""Mailboxes and addresses one mail may lead to; recipients beyond are refused for now."""
+LARGE: Final = 256 * 1024
+"""Octets above which a mail is indexed and hashed outside the event loop (about 1 ms)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A mail that came in whole, before anybody is responsible for it."""
+
+    client: Client
+    envelope: Envelope
+    routes: tuple[tuple[Route, ...], ...]
+    """What ``Policy.recipient`` said of each of the envelope's recipients, in their order."""
+    octets: bytes | mmap.mmap
+    trace: str
+
+
+@dataclass(slots=True)
+class _Share:
+    """What a mail does in one tenant: its contents are placed and sealed there (attacks.md, placement)."""
+
+    locals: dict[Local, list[int]] = field(default_factory=dict)
+    """Route -> numbers of the recipients it serves."""
+    remotes: dict[str, tuple[QueueRecipient, int]] = field(default_factory=dict)
+
+
+class Receive:
+    """The end of DATA. One object serves all sessions of a process."""
+
+    __slots__ = ("_clock", "_directory", "_settings", "_stamp", "_store")
+
+    def __init__(self, store: Store, directory: Directory, settings: Settings, clock: Clock) -> None:
+        self._store = store
+        self._directory = directory
+        self._settings = settings
+        self._clock = clock
+        self._stamp = Stamp(settings.server.hostname)
+
+    async def __call__(self, arrival: Arrival) -> tuple[MailError | None, ...]:
+        """Store and queue it. One outcome a recipient; None means: it is ours now."""
+        try:
+            outcomes = await self._receive(arrival)
+        except MailError as error:
+            outcomes = [error] * len(arrival.routes)
+        self._report(arrival, outcomes)
+        return tuple(outcomes)
+
+    async def _receive(self, arrival: Arrival) -> list[MailError | None]:
+        octets = arrival.octets
+        end = header_end(octets, 0, len(octets))
+        header = octets[:end]
+        hops = count_hops(header) + 1
+        if hops > self._settings.smtp.hops:
+            raise MailLoop(f"more than {self._settings.smtp.hops} Received fields")
+        now = self._clock.now()
+        top = b""
+        pieces: tuple[bytes | memoryview, ...] = (memoryview(octets),)
+        if arrival.client.account:
+            top, pieces = await self._submitted(arrival, header, end, now)
+        shares, outcomes = _shares(arrival)
+        final = any(share.locals for share in shares.values())
+        stamp = self._stamp.header(arrival.client, arrival.envelope, arrival.trace, now, final=final)
+        content = await _content((stamp, top, *pieces))
+        for tenant, share in shares.items():
+            await self._commit(arrival, tenant, share, content, int(now), hops, outcomes)
+        return outcomes
+
+    async def _submitted(
+        self, arrival: Arrival, header: bytes, end: int, now: float
+    ) -> tuple[bytes, tuple[bytes | memoryview, ...]]:
+        """(fields to add, the pieces of the mail) once its authors are known to be the submitter's own."""
+        await check_authors(header, AccountId(arrival.client.account), self._directory)
+        top, kept = completed(header, self._settings.server.hostname, self._stamp.date(now))
+        whole = memoryview(arrival.octets)
+        return top, (whole,) if kept is header else (kept, whole[end:])
+
+    async def _commit(
+        self,
+        arrival: Arrival,
+        tenant: TenantId,
+        share: _Share,
+        content: Content,
+        now: int,
+        hops: int,
+        outcomes: list[MailError | None],
+    ) -> None:
+        """One transaction; once more without the mailboxes that went away since RCPT."""
+        try:
+            await self._store.commit(self._transaction(arrival, tenant, share, content, now, hops))
+        except (NoSuchMailbox, NoSuchAccount):
+            if not await self._drop_gone(share, outcomes):
+                raise
+            if share.locals or share.remotes:
+                await self._store.commit(self._transaction(arrival, tenant, share, content, now, hops))
+        count("a3_deliveries_total", "", len(share.locals))
+
+    def _transaction(
+        self, arrival: Arrival, tenant: TenantId, share: _Share, content: Content, now: int, hops: int
+    ) -> Transaction:
+        operations: tuple[Operation, ...] = appends(share.locals, 0, now)
+        if share.remotes:
+            envelope = arrival.envelope
+            operations += (
+                Enqueue(
+                    AccountId(arrival.client.account),
+                    tenant,
+                    0,
+                    str(envelope.reverse_path),
+                    tuple(recipient for recipient, _ in share.remotes.values()),
+                    arrival.trace,
+                    envelope.body.value,
+                    envelope.smtputf8,
+                    envelope.return_content,
+                    envelope.envelope_id,
+                    hops=hops,
+                ),
+            )
+        return Transaction(operations, (content,), tenant, fingerprint(arrival, tenant))
+
+    async def _drop_gone(self, share: _Share, outcomes: list[MailError | None]) -> bool:
+        """Take out routes whose mailbox is gone; a recipient left without any route has failed."""
+        gone = []
+        for route in share.locals:
+            try:
+                await self._store.mailbox(route.account, route.mailbox)
+            except (NoSuchMailbox, NoSuchAccount):
+                gone.append(route)
+        served = {n for route, numbers in share.locals.items() if route not in gone for n in numbers}
+        served |= {number for _, number in share.remotes.values()}
+        for route in gone:
+            for number in set(share.locals.pop(route)) - served:
+                outcomes[number] = NoSuchAccount(route.address)
+        return bool(gone)
+
+    def _report(self, arrival: Arrival, outcomes: Sequence[MailError | None]) -> None:
+        refused = [type(error).__name__ for error in outcomes if error is not None]
+        emit(
+            "mail.received" if len(refused) < len(outcomes) else "mail.refused",
+            trace=arrival.trace,
+            client=arrival.client.ip,
+            account=arrival.client.account,
+            octets=len(arrival.octets),
+            recipients=len(outcomes),
+            refused=refused,
+        )
+
+
+def _shares(arrival: Arrival) -> tuple[dict[TenantId, _Share], list[MailError | None]]:
+    """The effects by tenant, each mailbox and each remote address once."""
+    shares: dict[TenantId, _Share] = {}
+    outcomes: list[MailError | None] = [None] * len(arrival.routes)
+    total = 0
+    for number, (recipient, routes) in enumerate(
+        zip(arrival.envelope.recipients, arrival.routes, strict=True)
+    ):
+        total += len(routes)
+        if total > MAX_ROUTES:
+            outcomes[number] = TooMany(f"more than {MAX_ROUTES} destinations")
+            continue
+        for route in routes:
+            share = shares.setdefault(route.tenant, _Share())
+            if isinstance(route, Local):
+                share.locals.setdefault(route, []).append(number)
+            else:
+                share.remotes.setdefault(str(route.address), (_queued(recipient, route), number))
+    return shares, outcomes
+
+
+def _queued(recipient: Recipient, route: Remote) -> QueueRecipient:
+    """An alias hands its DSN parameters on; the original recipient stays known (RFC 3461 section 5.2.7.2)."""
+    original = recipient.original
+    if not original and route.address != recipient.address:
+        original = f"{'rfc822' if str(recipient.address).isascii() else 'utf-8'};{recipient.address}"
+    return QueueRecipient(str(route.address), tuple(sorted(recipient.notify)), original)
+
+
+async def _content(pieces: tuple[bytes | memoryview, ...]) -> Content:
+    octets = b"".join(pieces)
+    made: MessageIndex = index(octets) if len(octets) < LARGE else await asyncio.to_thread(index, octets)
+    return Content(octets, made)
+
+
+def fingerprint(arrival: Arrival, tenant: TenantId) -> bytes:
+    """Names this mail for this tenant: its envelope and the octets as received, before any trace field."""
+    envelope = arrival.envelope
+    words = [
+        f"{tenant}\0{arrival.client.account}\0{envelope.reverse_path}\0{envelope.body.value}\0"
+        f"{envelope.return_content}\0{envelope.envelope_id}"
+    ]
+    words += sorted(f"{r.address}\0{','.join(sorted(r.notify))}\0{r.original}" for r in envelope.recipients)
+    head = "\n".join(words).encode()
+    return blake3(b"%d\n%b" % (len(head), head)).update(arrival.octets).digest()

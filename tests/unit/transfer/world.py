@@ -1,0 +1,62 @@
+"""Two domains, three people, an alias, a group: the directory that tests of transfer work in."""
+
+from __future__ import annotations
+
+from a3mailer.config.tree import Server, Settings
+from a3mailer.identity.directory import Directory
+from a3mailer.mail.address import NULL_PATH, Address, ReversePath
+from a3mailer.mail.envelope import Client, Envelope, Recipient
+from a3mailer.mail.errors import MailError
+from a3mailer.testing.clock import FakeClock
+from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.receive import Arrival, Receive
+from tests.unit.transfer.rows import MemoryRows
+
+SETTINGS = Settings(server=Server(hostname="mail.a.test", domain="a.test"))
+MX = Client("192.0.2.7", 40000, "mx.b.test")
+MAIL = b"From: <carol@b.test>\r\nTo: <alice@a.test>\r\nSubject: hello\r\n\r\nGood morning.\r\n"
+
+
+def address(text: str) -> Address:
+    local_part, _, domain = text.rpartition("@")
+    return Address(local_part, domain)
+
+
+class World:
+    """``policy`` and ``receive`` over a store in memory."""
+
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        self.settings = settings
+        self.clock = FakeClock()
+        self.rows = MemoryRows()
+        self.rows.time = self.clock.now
+        self.rows.put_domain("a.test")
+        self.rows.put_domain("tenant.test", tenant=2)
+        self.alice = self.rows.put_account("alice@a.test")
+        self.bob = self.rows.put_account("bob@a.test")
+        self.admin = self.rows.put_account("admin@a.test", "superadmin")
+        self.rows.put_alias("sales@a.test", "alice@a.test", "bob@a.test", kind="group")
+        self.rows.put_alias("ally@a.test", "alice@a.test")
+        self.rows.put_alias("away@a.test", "alice@elsewhere.test")
+        self.directory = Directory(self.rows, settings)
+        self.policy = Policy(self.rows, self.directory, settings)
+        self.receive = Receive(self.rows, self.directory, settings, self.clock)  # type: ignore[arg-type]
+
+    def submitter(self, account: int = 1) -> Client:
+        return Client("198.51.100.9", 50000, "laptop.home", account=account, protocol="submission")
+
+    async def send(
+        self,
+        octets: bytes,
+        *recipients: str | Recipient,
+        sender: str = "carol@b.test",
+        client: Client = MX,
+    ) -> tuple[MailError | None, ...]:
+        """One mail transaction through policy and receive, as a door would run it."""
+        reverse_path = ReversePath(address(sender)) if sender else NULL_PATH
+        people = tuple(Recipient(address(r)) if isinstance(r, str) else r for r in recipients)
+        await self.policy.connect(client)
+        await self.policy.sender(client, Envelope(reverse_path))
+        envelope = Envelope(reverse_path, people)
+        routes = tuple([await self.policy.recipient(client, envelope, each) for each in people])
+        return await self.receive(Arrival(client, envelope, routes, octets, "0123456789abcdef"))
