@@ -1,0 +1,50 @@
+"""Mailbox names and attributes (RFC 9051 sections 5.1 and 7.3.1, RFC 6154): the rules all backends share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from a3mailer.mail.errors import BadName
+
+INBOX_NAME: Final = "INBOX"
+SEPARATOR: Final = "/"
+MAX_NAME: Final = 1000
+"""Octets of a full name in UTF-8."""
+MAX_DEPTH: Final = 32
+MAX_MAILBOXES: Final = 10_000
+"""Mailboxes of one account."""
+
+INITIAL: Final = (
+    (INBOX_NAME, ""),
+    ("Sent", "\\Sent"),
+    ("Drafts", "\\Drafts"),
+    ("Junk", "\\Junk"),
+    ("Trash", "\\Trash"),
+    ("Archive", "\\Archive"),
+)
+"""(name, special use) of what every account has at its first login; all are subscribed."""
+
+
+def canonical_name(name: str) -> str:
+    """The stored form of a full name: INBOX in capitals whatever its case. Errors: BadName.
+
+    Names are keys and never paths; control characters and wildcards of LIST are refused all the same,
+    because clients cannot name such a mailbox again."""
+    if not name or len(name.encode("utf-8", "surrogatepass")) > MAX_NAME:
+        raise BadName("a mailbox name has 1 to 1000 octets")
+    levels = name.split(SEPARATOR)
+    if len(levels) > MAX_DEPTH:
+        raise BadName(f"a mailbox name has at most {MAX_DEPTH} levels")
+    if not all(levels):
+        raise BadName("a mailbox name has no empty level")
+    if any(c < " " or c in "*%\x7f" or "\x80" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" for c in name):
+        raise BadName("a mailbox name has no control characters, * or %")
+    if levels[0].upper() == INBOX_NAME:
+        levels[0] = INBOX_NAME
+    return SEPARATOR.join(levels)
+
+
+def parents(name: str) -> tuple[str, ...]:
+    """The names above a canonical name, outermost first."""
+    levels = name.split(SEPARATOR)
+    return tuple(SEPARATOR.join(levels[:n]) for n in range(1, len(levels)))

@@ -1,0 +1,241 @@
+"""The directory, audit and settings: one function an operation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from a3mailer.mail.errors import AddressReserved, AlreadyExists, Conflict, NoSuchDomain, NoSuchThing
+from a3mailer.mail.ids import INBOX, SYSTEM_ACCOUNT, AccountId, ModSeq, TenantId, Uid
+from a3mailer.mail.mailbox import INITIAL
+from a3mailer.store import operations as op
+from a3mailer.store.backends.memory import mail
+from a3mailer.store.backends.memory.state import State
+from a3mailer.store.rows import Account, AddressEntry, AuditRecord, Credential, Domain, Token
+
+
+def _told(state: State) -> op.Done:
+    state.changed(SYSTEM_ACCOUNT, 0)
+    return op.Done()
+
+
+def put_tenant(state: State, o: op.PutTenant) -> op.Done:
+    """``PutTenant``."""
+    state.put(state.tenants, o.tenant, o.name)
+    return _told(state)
+
+
+def put_domain(state: State, o: op.PutDomain) -> op.Done:
+    """``PutDomain``."""
+    state.put(state.domains, o.name, Domain(o.tenant, o.name, o.catch_all, o.settings))
+    return _told(state)
+
+
+def remove_domain(state: State, o: op.RemoveDomain) -> op.Done:
+    """``RemoveDomain``."""
+    if o.name not in state.domains:
+        raise NoSuchThing(o.name)
+    if any(a.rpartition("@")[2] == o.name and e.kind != "reserved" for a, e in state.addresses.items()):
+        raise Conflict(f"{o.name} still has addresses")
+    state.drop(state.domains, o.name)
+    return _told(state)
+
+
+def _take_address(state: State, address: str, entry: AddressEntry) -> None:
+    if address.rpartition("@")[2] not in state.domains:
+        raise NoSuchDomain(address.rpartition("@")[2])
+    old = state.addresses.get(address)
+    if old is not None and old.kind == "reserved" and old.reserved_until > state.now:
+        raise AddressReserved(address)
+    if old is not None and old.kind != "reserved":
+        raise AlreadyExists(address)
+    state.put(state.addresses, address, entry)
+
+
+def create_account(state: State, o: op.CreateAccount) -> op.AccountCreated:
+    """``CreateAccount``."""
+    account = AccountId(state.next(SYSTEM_ACCOUNT, "account"))
+    entry = AddressEntry(o.address, o.tenant, "account", account, (), 0)
+    _take_address(state, o.address, entry)
+    row = Account(
+        id=account, tenant=o.tenant, address=o.address, kind=o.kind, display_name=o.display_name, role=o.role,
+        enabled=True, epoch=1, quota=o.quota, used_octets=0, used_messages=0, modseq=ModSeq(0),
+        created=o.now or state.now, settings="{}",
+    )  # fmt: skip
+    state.put(state.accounts, account, row)
+    _default_mailboxes(state, account)
+    _told(state)
+    return op.AccountCreated(account)
+
+
+def _default_mailboxes(state: State, account: AccountId) -> None:
+    for name, use in INITIAL:
+        mail.create_mailbox(state, op.CreateMailbox(account, name, use, subscribed=True))
+
+
+def change_account(state: State, o: op.ChangeAccount) -> op.Done:
+    """``ChangeAccount``."""
+    row = state.account(o.account)
+    changed = replace(
+        row,
+        display_name=row.display_name if o.display_name is None else o.display_name,
+        quota=row.quota if o.quota is None else o.quota,
+        enabled=row.enabled if o.enabled is None else o.enabled,
+        role=row.role if o.role is None else o.role,
+        settings=row.settings if o.settings is None else o.settings,
+    )
+    bump = (changed.enabled, changed.role) != (row.enabled, row.role)
+    state.put(state.accounts, o.account, replace(changed, epoch=row.epoch + bump))
+    return _told(state)
+
+
+def bump_epoch(state: State, o: op.BumpEpoch) -> op.Done:
+    """``BumpEpoch``."""
+    row = state.account(o.account)
+    state.put(state.accounts, o.account, replace(row, epoch=row.epoch + 1))
+    return _told(state)
+
+
+def rename_account(state: State, o: op.RenameAccount) -> op.Done:
+    """``RenameAccount``."""
+    row = state.account(o.account)
+    own = state.addresses.get(o.address)
+    if own is None or own.account != o.account:
+        _take_address(state, o.address, AddressEntry(o.address, row.tenant, "account", o.account, (), 0))
+    state.put(state.addresses, o.address, AddressEntry(o.address, row.tenant, "account", o.account, (), 0))
+    old = AddressEntry(row.address, row.tenant, "alias", o.account, (o.address,), 0)
+    state.put(state.addresses, row.address, old)
+    state.put(state.accounts, o.account, replace(row, address=o.address))
+    return _told(state)
+
+
+def remove_account(state: State, o: op.RemoveAccount) -> op.Done:
+    """``RemoveAccount``."""
+    row = state.account(o.account)
+    _empty(state, o.account)
+    for address, entry in list(state.addresses.items()):
+        if entry.account == o.account:
+            reserved = AddressEntry(address, row.tenant, "reserved", AccountId(0), (), o.reserved_until)
+            state.put(state.addresses, address, reserved)
+    for key in [k for k in state.credentials if k[0] == o.account]:
+        state.drop(state.credentials, key)
+    for digest in [d for d, t in state.tokens.items() if t.account == o.account]:
+        state.drop(state.tokens, digest)
+    state.drop(state.accounts, o.account)
+    return _told(state)
+
+
+def reset_account(state: State, o: op.ResetAccount) -> op.Done:
+    """``ResetAccount``."""
+    row = state.account(o.account)
+    _empty(state, o.account)
+    state.put(state.accounts, o.account, replace(row, used_octets=0, used_messages=0, modseq=row.modseq))
+    state.put(state.counters, (o.account, "mailbox"), 0)
+    _default_mailboxes(state, o.account)
+    for owner, mailbox in list(state.mailboxes):
+        if owner == o.account:
+            state.changed(o.account, mailbox, state.account(o.account).modseq)
+    return _told(state)
+
+
+def _empty(state: State, account: AccountId) -> None:
+    """Mail, mailboxes, vault and contents of an account go at once; blobs others hold stay."""
+    for key in [k for k in state.mailboxes if k[0] == account]:
+        uids = tuple(Uid(u) for u in state.messages[key])
+        mail.expunge(state, op.Expunge(account, key[1], uids))
+        if key[1] != INBOX:
+            state.drop(state.mailboxes, key)
+    emails = tuple(email for owner, email in state.fragments if owner == account)
+    mail.erase_emails(state, op.EraseEmails(account, emails))
+    for key in [k for k in state.messages if k[0] == account]:
+        if key in state.mailboxes:
+            state.drop(state.mailboxes, key)
+        state.drop(state.messages, key)
+        state.drop(state.gone, key)
+    for thread in [k for k in state.threads if k[0] == account]:
+        state.drop(state.threads, thread)
+
+
+def put_alias(state: State, o: op.PutAlias) -> op.Done:
+    """``PutAlias``."""
+    old = state.addresses.get(o.address)
+    target = state.addresses.get(o.targets[0]) if len(o.targets) == 1 and o.kind == "alias" else None
+    account = target.account if target is not None and target.kind == "account" else AccountId(0)
+    entry = AddressEntry(o.address, o.tenant, o.kind, account, o.targets, 0)
+    if old is not None and old.kind in ("alias", "group"):
+        state.put(state.addresses, o.address, entry)
+    else:
+        _take_address(state, o.address, entry)
+    return _told(state)
+
+
+def remove_alias(state: State, o: op.RemoveAlias) -> op.Done:
+    """``RemoveAlias``."""
+    old = state.addresses.get(o.address)
+    if old is None or old.kind not in ("alias", "group"):
+        raise NoSuchThing(o.address)
+    if o.reserved_until:
+        reserved = AddressEntry(o.address, old.tenant, "reserved", AccountId(0), (), o.reserved_until)
+        state.put(state.addresses, o.address, reserved)
+    else:
+        state.drop(state.addresses, o.address)
+    return _told(state)
+
+
+def put_credential(state: State, o: op.PutCredential) -> op.Done:
+    """``PutCredential``."""
+    state.account(o.account)
+    row = Credential(o.account, o.name, o.kind, o.secret, o.scopes, o.expires, o.now or state.now)
+    state.put(state.credentials, (o.account, o.kind, o.name), row)
+    return bump_epoch(state, op.BumpEpoch(o.account))
+
+
+def remove_credential(state: State, o: op.RemoveCredential) -> op.Done:
+    """``RemoveCredential``."""
+    key = (o.account, o.kind, o.name)
+    if key not in state.credentials:
+        raise NoSuchThing(o.name)
+    state.drop(state.credentials, key)
+    return bump_epoch(state, op.BumpEpoch(o.account))
+
+
+def put_token(state: State, o: op.PutToken) -> op.Done:
+    """``PutToken``."""
+    epoch = state.account(o.account).epoch
+    row = Token(o.account, o.digest, o.name, o.scopes, o.expires, o.now or state.now, epoch)
+    state.put(state.tokens, o.digest, row)
+    return _told(state)
+
+
+def remove_token(state: State, o: op.RemoveToken) -> op.Done:
+    """``RemoveToken``."""
+    if o.digest not in state.tokens or state.tokens[o.digest].account != o.account:
+        raise NoSuchThing("token")
+    state.drop(state.tokens, o.digest)
+    return _told(state)
+
+
+def audit(state: State, o: op.Audit) -> op.Done:
+    """``Audit``."""
+    number = state.next(SYSTEM_ACCOUNT, "audit")
+    row = AuditRecord(
+        number,
+        TenantId(o.tenant),
+        o.now or state.now,
+        o.subject,
+        o.action,
+        o.target,
+        o.outcome,
+        o.trace,
+        o.detail,
+    )
+    state.put(state.audit, number, row)
+    return op.Done()
+
+
+def put_setting(state: State, o: op.PutSetting) -> op.Done:
+    """``PutSetting``."""
+    if o.value:
+        state.put(state.settings, o.name, o.value)
+    elif o.name in state.settings:
+        state.drop(state.settings, o.name)
+    return _told(state)

@@ -1,0 +1,408 @@
+"""Mailboxes and messages: one function an operation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from a3mailer.mail.errors import (
+    AlreadyExists,
+    BadName,
+    NoSuchMailbox,
+    NoSuchMessage,
+    NotAllowed,
+    OverQuota,
+    TooMany,
+)
+from a3mailer.mail.flags import DELETED, MAX_MAILBOX_KEYWORDS, SEEN, keywords_text
+from a3mailer.mail.ids import INBOX, AccountId, BlobId, EmailId, MailboxId, ModSeq, ThreadId, Uid
+from a3mailer.mail.mailbox import MAX_MAILBOXES, canonical_name
+from a3mailer.store import operations as op
+from a3mailer.store.backends.memory.state import Gone, State
+from a3mailer.store.rows import Account, Fragments, Mailbox, Message
+
+DAY: Final = 86400
+
+
+def bump(state: State, account: AccountId, mailbox: MailboxId | None = None) -> ModSeq:
+    """The account's next modseq; a mailbox that is named takes it as its HIGHESTMODSEQ."""
+    row = state.account(account)
+    modseq = ModSeq(row.modseq + 1)
+    state.put(state.accounts, account, replace(row, modseq=modseq))
+    if mailbox is not None:
+        box = state.mailbox(account, mailbox)
+        state.put(state.mailboxes, (account, mailbox), replace(box, modseq=modseq))
+        state.changed(account, mailbox, modseq)
+    else:
+        state.changed(account, 0, modseq)
+    return modseq
+
+
+def _by_name(state: State, account: AccountId, name: str) -> Mailbox | None:
+    for (owner, _), box in state.mailboxes.items():
+        if owner == account and box.name == name:
+            return box
+    return None
+
+
+def _recount(state: State, box: Mailbox, message: Message, sign: int) -> None:
+    box = state.mailbox(box.account, box.id)
+    state.put(
+        state.mailboxes,
+        (box.account, box.id),
+        replace(
+            box,
+            messages=box.messages + sign,
+            unseen=box.unseen + sign * (not message.flags & SEEN),
+            deleted=box.deleted + sign * bool(message.flags & DELETED),
+            octets=box.octets + sign * message.size,
+        ),
+    )
+    account = state.account(box.account)
+    state.put(
+        state.accounts,
+        account.id,
+        replace(
+            account,
+            used_octets=account.used_octets + sign * message.size,
+            used_messages=account.used_messages + sign,
+        ),
+    )
+
+
+def create_mailbox(state: State, o: op.CreateMailbox) -> op.MailboxCreated:
+    """RFC 9051 section 6.3.4."""
+    name = canonical_name(o.name)
+    state.account(o.account)
+    if _by_name(state, o.account, name):
+        raise AlreadyExists(name)
+    if sum(1 for owner, _ in state.mailboxes if owner == o.account) >= MAX_MAILBOXES:
+        raise TooMany(f"more than {MAX_MAILBOXES} mailboxes")
+    parent = name.rpartition("/")[0]
+    if parent and not _by_name(state, o.account, parent):
+        create_mailbox(state, op.CreateMailbox(o.account, parent))
+    modseq = bump(state, o.account)
+    mailbox = MailboxId(state.next(o.account, "mailbox"))
+    validity = max(state.counters.get((o.account, "validity"), 0) + 1, state.now)
+    state.put(state.counters, (o.account, "validity"), validity)
+    box = Mailbox(
+        account=o.account, id=mailbox, name=name, uid_validity=validity, uid_next=Uid(1), modseq=modseq,
+        messages=0, unseen=0, deleted=0, octets=0, special_use=o.special_use, subscribed=o.subscribed,
+        expire_days=0, keywords=(),
+    )  # fmt: skip
+    state.put(state.mailboxes, (o.account, mailbox), box)
+    state.put(state.messages, (o.account, mailbox), {})
+    state.put(state.gone, (o.account, mailbox), {})
+    return op.MailboxCreated(mailbox, validity, modseq)
+
+
+def rename_mailbox(state: State, o: op.RenameMailbox) -> op.Done:
+    """RFC 9051 section 6.3.6."""
+    name = canonical_name(o.name)
+    box = state.mailbox(o.account, o.mailbox)
+    if _by_name(state, o.account, name):
+        raise AlreadyExists(name)
+    if o.mailbox == INBOX:
+        made = create_mailbox(state, op.CreateMailbox(o.account, name))
+        uids = tuple(Uid(uid) for uid in sorted(state.messages[o.account, INBOX]))
+        copy(state, op.Copy(o.account, INBOX, uids, made.mailbox, move=True))
+        return op.Done(state.account(o.account).modseq)
+    if name.startswith(box.name + "/"):
+        raise BadName("a mailbox cannot become its own child")
+    parent = name.rpartition("/")[0]
+    if parent and not _by_name(state, o.account, parent):
+        create_mailbox(state, op.CreateMailbox(o.account, parent))
+    modseq = bump(state, o.account)
+    for key, row in list(state.mailboxes.items()):
+        if key[0] == o.account and (row.id == box.id or row.name.startswith(box.name + "/")):
+            state.put(state.mailboxes, key, replace(row, name=name + row.name[len(box.name) :]))
+    return op.Done(modseq)
+
+
+def delete_mailbox(state: State, o: op.DeleteMailbox) -> op.Done:
+    """RFC 9051 section 6.3.5."""
+    if o.mailbox == INBOX:
+        raise NotAllowed("INBOX cannot be deleted")
+    box = state.mailbox(o.account, o.mailbox)
+    expunge(state, op.Expunge(o.account, box.id, tuple(Uid(u) for u in state.messages[o.account, box.id])))
+    state.drop(state.mailboxes, (o.account, o.mailbox))
+    modseq = bump(state, o.account)
+    state.changed(o.account, o.mailbox, modseq)
+    return op.Done(modseq)
+
+
+def set_mailbox(state: State, o: op.SetMailbox) -> op.Done:
+    """Attributes."""
+    box = state.mailbox(o.account, o.mailbox)
+    box = replace(
+        box,
+        subscribed=box.subscribed if o.subscribed is None else o.subscribed,
+        special_use=box.special_use if o.special_use is None else o.special_use,
+        expire_days=box.expire_days if o.expire_days is None else o.expire_days,
+    )
+    state.put(state.mailboxes, (o.account, o.mailbox), box)
+    return op.Done(bump(state, o.account))
+
+
+def append(state: State, o: op.Append) -> op.Appended:
+    """RFC 9051 section 6.3.12, and delivery."""
+    if o.delivery and (known := state.deliveries.get((o.account, o.delivery))):
+        return known
+    box = state.mailbox(o.account, o.mailbox)
+    account = state.account(o.account)
+    content = state.contents[o.content]
+    size = len(content.octets)
+    if o.check_quota:
+        check_quota(account, size)
+    email = EmailId(state.next(o.account, "email"))
+    thread = _thread(state, o.account, content.index.thread_keys)
+    blob = state.blob(o.content)
+    index = content.index
+    state.put(
+        state.fragments,
+        (o.account, email),
+        Fragments(
+            email=email, envelope=index.envelope, bodystructure=index.bodystructure, index=index.pack(),
+            preview=index.preview, subject=index.subject, sent_date=index.date or 0,
+            has_attachment=index.has_attachment, size=size, blob=blob,
+        ),
+    )  # fmt: skip
+    message = Message(
+        account=o.account, mailbox=o.mailbox, uid=Uid(0), email=email, thread=thread, flags=o.flags,
+        keywords=keywords_text(o.keywords), modseq=ModSeq(0), internal_date=o.internal_date or state.now,
+        saved_date=state.now, size=size, blob=blob,
+    )  # fmt: skip
+    message = _enter(state, box, message)
+    result = op.Appended(o.mailbox, box.uid_validity, message.uid, message.modseq, email, thread)
+    if o.delivery:
+        state.put(state.deliveries, (o.account, o.delivery), result)
+    return result
+
+
+def check_quota(account: Account, octets: int) -> None:
+    """Errors: OverQuota."""
+    if account.quota and account.used_octets + octets > account.quota:
+        raise OverQuota(f"{account.used_octets + octets} of {account.quota} octets")
+
+
+def _enter(state: State, box: Mailbox, message: Message) -> Message:
+    """Give a message the next uid of a mailbox and count it."""
+    modseq = bump(state, box.account, box.id)
+    box = state.mailbox(box.account, box.id)
+    message = replace(message, mailbox=box.id, uid=box.uid_next, modseq=modseq)
+    words = _with_keywords(box, message.keywords)
+    state.put(
+        state.mailboxes, (box.account, box.id), replace(box, uid_next=Uid(box.uid_next + 1), keywords=words)
+    )
+    state.put(state.messages[box.account, box.id], message.uid, message)
+    _recount(state, box, message, +1)
+    return message
+
+
+def _with_keywords(box: Mailbox, keywords: str) -> tuple[str, ...]:
+    words = tuple(sorted({*box.keywords, *keywords.split()}))
+    if len(words) > MAX_MAILBOX_KEYWORDS:
+        raise TooMany(f"more than {MAX_MAILBOX_KEYWORDS} keywords in a mailbox")
+    return words
+
+
+def _thread(state: State, account: AccountId, keys: tuple[bytes, ...]) -> ThreadId:
+    for key in keys:
+        if (known := state.threads.get((account, key))) is not None:
+            thread = known
+            break
+    else:
+        thread = ThreadId(state.next(account, "thread"))
+    for key in keys:
+        if (account, key) not in state.threads:
+            state.put(state.threads, (account, key), thread)
+    return thread
+
+
+def copy(state: State, o: op.Copy) -> op.Copied:
+    """RFC 9051 section 6.4.7; MOVE is RFC 6851."""
+    source = state.mailbox(o.account, o.source)
+    target = state.mailbox(o.account, o.target)
+    rows = state.messages[o.account, o.source]
+    found = [rows[uid] for uid in sorted(set(o.uids)) if uid in rows]
+    if not o.move:
+        check_quota(state.account(o.account), sum(m.size for m in found))
+    pairs = []
+    for message in found:
+        entered = _enter(state, target, _copied(state, message, o.move))
+        pairs.append((message.uid, entered.uid))
+    if o.move and found:
+        modseq = bump(state, o.account, source.id)
+        for message in found:
+            _leave(state, message, modseq, moved=True)
+    return op.Copied(target.uid_validity, tuple(pairs), state.account(o.account).modseq)
+
+
+def _copied(state: State, message: Message, move: bool) -> Message:
+    """MOVE keeps the email's identity; COPY makes a new email of the same contents (RFC 8474 section 5)."""
+    if move:
+        return replace(message, saved_date=state.now)
+    email = EmailId(state.next(message.account, "email"))
+    fragments = state.fragments[message.account, message.email]
+    state.put(state.fragments, (message.account, email), replace(fragments, email=email))
+    return replace(message, email=email, saved_date=state.now)
+
+
+def _leave(state: State, message: Message, modseq: ModSeq, moved: bool = False) -> None:
+    key = (message.account, message.mailbox)
+    state.drop(state.messages[key], message.uid)
+    gone = Gone(message.uid, modseq, state.now, message, moved)
+    state.put(state.gone[key], message.uid, gone)
+    _recount(state, state.mailbox(*key), message, -1)
+
+
+def store_flags(state: State, o: op.StoreFlags) -> op.Flagged:
+    """RFC 9051 section 6.4.6; UNCHANGEDSINCE is RFC 7162."""
+    box = state.mailbox(o.account, o.mailbox)
+    rows = state.messages[o.account, o.mailbox]
+    found = [rows[uid] for uid in sorted(set(o.uids)) if uid in rows]
+    refused = tuple(m.uid for m in found if 0 <= o.unchanged_since < m.modseq)
+    words = set(o.keywords)
+    wanted: list[tuple[Message, int, str]] = []
+    for message in found:
+        if message.uid in refused:
+            continue
+        flags, keywords = _combined(o.mode, message, o.flags, words)
+        if (flags, keywords) != (message.flags, message.keywords):
+            wanted.append((message, flags, keywords))
+    if not wanted:
+        return op.Flagged((), refused, box.modseq)
+    modseq = bump(state, o.account, o.mailbox)
+    for message, flags, keywords in wanted:
+        _recount(state, box, message, -1)
+        changed = replace(message, flags=flags, keywords=keywords, modseq=modseq)
+        state.put(rows, message.uid, changed)
+        _recount(state, box, changed, +1)
+        box = state.mailbox(o.account, o.mailbox)
+        state.put(
+            state.mailboxes, (o.account, o.mailbox), replace(box, keywords=_with_keywords(box, keywords))
+        )
+    return op.Flagged(tuple(m.uid for m, _, _ in wanted), refused, modseq)
+
+
+def _combined(mode: str, message: Message, flags: int, words: set[str]) -> tuple[int, str]:
+    have = set(message.keywords.split())
+    if mode == "+":
+        return message.flags | flags, keywords_text(tuple(have | words))
+    if mode == "-":
+        return message.flags & ~flags, keywords_text(tuple(have - words))
+    return flags, keywords_text(tuple(words))
+
+
+def expunge(state: State, o: op.Expunge) -> op.Expunged:
+    """RFC 9051 section 6.4.3."""
+    box = state.mailbox(o.account, o.mailbox)
+    rows = state.messages[o.account, o.mailbox]
+    found = [rows[uid] for uid in sorted(set(o.uids)) if uid in rows]
+    if o.only_deleted:
+        found = [m for m in found if m.flags & DELETED]
+    if not found:
+        return op.Expunged((), box.modseq)
+    modseq = bump(state, o.account, o.mailbox)
+    for message in found:
+        _leave(state, message, modseq)
+    return op.Expunged(tuple(m.uid for m in found), modseq)
+
+
+def undelete(state: State, o: op.Undelete) -> op.Copied:
+    """Out of the vault."""
+    target = state.mailbox(o.account, o.target)
+    kept = {
+        gone.message.email: (key, gone)
+        for key, table in state.gone.items()
+        if key[0] == o.account
+        for gone in table.values()
+        if gone.message is not None and not gone.moved
+    }
+    pairs = []
+    for email in o.emails:
+        if email not in kept:
+            raise NoSuchMessage(str(email))
+        key, gone = kept[email]
+        assert gone.message is not None
+        entered = _enter(state, target, replace(gone.message, flags=gone.message.flags & ~DELETED))
+        state.put(state.gone[key], gone.uid, replace(gone, message=None))
+        pairs.append((gone.message.uid, entered.uid))
+    return op.Copied(target.uid_validity, tuple(pairs), state.account(o.account).modseq)
+
+
+def purge_vault(state: State, o: op.PurgeVault) -> op.Purged:
+    """The vault period is over."""
+    count = 0
+    for table in state.gone.values():
+        for gone in list(table.values()):
+            if gone.message is not None and gone.expunged_at < o.before and count < o.limit:
+                count += _forget(state, table, gone)
+    return op.Purged(count)
+
+
+def _forget(state: State, table: dict[int, Gone], gone: Gone) -> int:
+    """Leave a tombstone only; the email's fragments and contents go with its last holder."""
+    message = gone.message
+    assert message is not None
+    state.put(table, gone.uid, replace(gone, message=None))
+    if (
+        not _held(state, message.account, message.email)
+        and (message.account, message.email) in state.fragments
+    ):
+        state.drop(state.fragments, (message.account, message.email))
+        _release(state, message.blob)
+    return 1
+
+
+def _held(state: State, account: AccountId, email: EmailId) -> bool:
+    live = any(m.email == email for k, t in state.messages.items() if k[0] == account for m in t.values())
+    return live or any(
+        g.message is not None and g.message.email == email
+        for k, t in state.gone.items()
+        if k[0] == account
+        for g in t.values()
+    )
+
+
+def _release(state: State, blob: BlobId) -> None:
+    used = any(f.blob == blob for f in state.fragments.values()) or any(
+        entry.blob == blob for entry in state.queue.values()
+    )
+    if not used and blob in state.blobs:
+        state.drop(state.blobs, blob)
+
+
+def erase_emails(state: State, o: op.EraseEmails) -> op.Purged:
+    """Erasure overrides the vault."""
+    wanted, count = set(o.emails), 0
+    for (account, mailbox), table in list(state.messages.items()):
+        uids = tuple(m.uid for m in table.values() if account == o.account and m.email in wanted)
+        if uids:
+            expunge(state, op.Expunge(account, mailbox, uids))
+    for (account, _), gone_table in state.gone.items():
+        for gone in list(gone_table.values()):
+            if account == o.account and gone.message is not None and gone.message.email in wanted:
+                count += _forget(state, gone_table, gone)
+    return op.Purged(count)
+
+
+def expire_mailboxes(state: State, o: op.ExpireMailboxes) -> op.Purged:
+    """Mailboxes with an expiry."""
+    count = 0
+    for (account, mailbox), box in list(state.mailboxes.items()):
+        if not box.expire_days:
+            continue
+        before = o.now - box.expire_days * DAY
+        rows = sorted(state.messages[account, mailbox].values(), key=lambda m: m.uid)
+        uids = tuple(m.uid for m in rows if m.saved_date < before)[: o.limit - count]
+        count += len(expunge(state, op.Expunge(account, mailbox, uids)).uids)
+    return op.Purged(count)
+
+
+def find_mailbox(state: State, account: AccountId, name: str) -> Mailbox:
+    """Errors: NoSuchMailbox."""
+    box = _by_name(state, account, canonical_name(name))
+    if box is None:
+        raise NoSuchMailbox(name)
+    return box

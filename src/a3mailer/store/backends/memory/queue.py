@@ -1,0 +1,105 @@
+"""The queue: one function an operation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from a3mailer.mail.errors import Conflict, NoSuchThing
+from a3mailer.mail.ids import SYSTEM_ACCOUNT, QueueId
+from a3mailer.store import operations as op
+from a3mailer.store.backends.memory.state import State
+from a3mailer.store.rows import QueuedRecipient, QueueEntry
+
+WAITING = "waiting"
+
+
+def enqueue(state: State, o: op.Enqueue) -> op.Enqueued:
+    """Take responsibility."""
+    queue = QueueId(state.next(SYSTEM_ACCOUNT, "queue"))
+    due = max(o.not_before, state.now)
+    recipients = tuple(
+        QueuedRecipient(
+            number=n, address=r.address, notify=r.notify, original=r.original, state=WAITING, attempts=0,
+            next_attempt=due, code=0, enhanced="", text="", host="", delay_notified=False,
+        )
+        for n, r in enumerate(o.recipients)
+    )  # fmt: skip
+    entry = QueueEntry(
+        id=queue, account=o.account, tenant=o.tenant, blob=state.blob(o.content),
+        size=len(state.contents[o.content].octets), reverse_path=o.reverse_path, body=o.body,
+        smtputf8=o.smtputf8, return_content=o.return_content, envelope_id=o.envelope_id, trace=o.trace,
+        hops=o.hops, created=state.now, held=False, lease_owner="", lease_until=0, recipients=recipients,
+    )  # fmt: skip
+    state.put(state.queue, queue, entry)
+    state.changed(SYSTEM_ACCOUNT, 1)
+    return op.Enqueued(queue)
+
+
+def _due(entry: QueueEntry) -> int:
+    """When an entry wants to be tried; 0 for never."""
+    times = [r.next_attempt for r in entry.recipients if r.state == WAITING]
+    return 0 if entry.held or not times else max(min(times), 1)
+
+
+def claim_queue(state: State, o: op.ClaimQueue) -> op.Claimed:
+    """Lease what is due."""
+    given: list[QueueId] = []
+    next_due = 0
+    for entry in sorted(state.queue.values(), key=lambda e: (_due(e), e.id)):
+        due = _due(entry)
+        if not due:
+            continue
+        leased = o.now < entry.lease_until <= o.now + 2 * (o.until - o.now)
+        at = max(due, entry.lease_until if leased else 0)
+        if at <= o.now and len(given) < o.limit:
+            given.append(entry.id)
+            state.put(state.queue, entry.id, replace(entry, lease_owner=o.owner, lease_until=o.until))
+        else:
+            next_due = min(next_due or at, at)
+    return op.Claimed(tuple(given), next_due)
+
+
+def settle_queue(state: State, o: op.SettleQueue) -> op.Done:
+    """Outcomes of an attempt."""
+    entry = state.queue.get(o.queue)
+    if entry is None or entry.lease_owner != o.owner:
+        raise Conflict(f"queue entry {o.queue} is not leased to {o.owner}")
+    rows = {r.number: r for r in entry.recipients}
+    for outcome in o.outcomes:
+        old = rows[outcome.number]
+        rows[outcome.number] = replace(
+            old, state=outcome.state, attempts=old.attempts + 1, next_attempt=outcome.next_attempt,
+            code=outcome.code, enhanced=outcome.enhanced, text=outcome.text, host=outcome.host,
+            delay_notified=old.delay_notified or outcome.delay_notified,
+        )  # fmt: skip
+    if not any(r.state == WAITING for r in rows.values()):
+        state.drop(state.queue, o.queue)
+    else:
+        entry = replace(
+            entry, recipients=tuple(rows.values()), lease_owner=o.owner if o.lease_until else "",
+            lease_until=o.lease_until,
+        )  # fmt: skip
+        state.put(state.queue, o.queue, entry)
+    state.changed(SYSTEM_ACCOUNT, 1)
+    return op.Done()
+
+
+def change_queue(state: State, o: op.ChangeQueue) -> op.Done:
+    """An operator's act."""
+    entry = state.queue.get(o.queue)
+    if entry is None:
+        raise NoSuchThing(f"queue entry {o.queue}")
+    if o.act == "remove":
+        state.drop(state.queue, o.queue)
+    elif o.act in ("hold", "release"):
+        state.put(state.queue, o.queue, replace(entry, held=o.act == "hold"))
+    elif o.act == "retry":
+        recipients = tuple(
+            replace(r, next_attempt=o.now) if r.state == WAITING else r for r in entry.recipients
+        )
+        entry = replace(entry, recipients=recipients, held=False, lease_owner="", lease_until=0)
+        state.put(state.queue, o.queue, entry)
+    else:
+        raise NoSuchThing(f"queue act {o.act}")
+    state.changed(SYSTEM_ACCOUNT, 1)
+    return op.Done()

@@ -1,0 +1,243 @@
+"""``MemoryStore``: the doors of ``store/ports.py`` over plain dictionaries."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from a3mailer.mail.changes import Change
+from a3mailer.mail.errors import MailError, NoSuchMessage, NoSuchThing
+from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, Uid
+from a3mailer.runtime.clock import Clock, SystemClock
+from a3mailer.store import operations as op
+from a3mailer.store.backends.memory import directory, mail, queue
+from a3mailer.store.backends.memory.state import State
+from a3mailer.store.operations import Operation, Result
+from a3mailer.store.ports import Transaction
+from a3mailer.store.rows import (
+    Account,
+    AddressEntry,
+    AuditRecord,
+    Changes,
+    Columns,
+    Credential,
+    Domain,
+    Fragments,
+    Mailbox,
+    Message,
+    QueueEntry,
+    Token,
+)
+
+APPLY: Final[dict[type[Operation], Callable[[State, Any], Result]]] = {
+    op.CreateMailbox: mail.create_mailbox,
+    op.RenameMailbox: mail.rename_mailbox,
+    op.DeleteMailbox: mail.delete_mailbox,
+    op.SetMailbox: mail.set_mailbox,
+    op.Append: mail.append,
+    op.Copy: mail.copy,
+    op.StoreFlags: mail.store_flags,
+    op.Expunge: mail.expunge,
+    op.Undelete: mail.undelete,
+    op.PurgeVault: mail.purge_vault,
+    op.ExpireMailboxes: mail.expire_mailboxes,
+    op.EraseEmails: mail.erase_emails,
+    op.Enqueue: queue.enqueue,
+    op.ClaimQueue: queue.claim_queue,
+    op.SettleQueue: queue.settle_queue,
+    op.ChangeQueue: queue.change_queue,
+    op.PutTenant: directory.put_tenant,
+    op.PutDomain: directory.put_domain,
+    op.RemoveDomain: directory.remove_domain,
+    op.CreateAccount: directory.create_account,
+    op.ChangeAccount: directory.change_account,
+    op.RenameAccount: directory.rename_account,
+    op.RemoveAccount: directory.remove_account,
+    op.ResetAccount: directory.reset_account,
+    op.BumpEpoch: directory.bump_epoch,
+    op.PutAlias: directory.put_alias,
+    op.RemoveAlias: directory.remove_alias,
+    op.PutCredential: directory.put_credential,
+    op.RemoveCredential: directory.remove_credential,
+    op.PutToken: directory.put_token,
+    op.RemoveToken: directory.remove_token,
+    op.Audit: directory.audit,
+    op.PutSetting: directory.put_setting,
+}
+"""Operations of stored keys, dictionaries and compaction concern segments only: there are none here."""
+
+
+class MemoryStore:
+    """A store that forgets everything at its end. Not for more than one process."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._state = State()
+        self._watchers: list[Callable[[Change], None]] = []
+
+    # --- writing -----------------------------------------------------------------------------------
+
+    async def commit(self, transaction: Transaction) -> tuple[Result, ...]:
+        await asyncio.sleep(0)
+        state = self._state
+        state.now = int(self._clock.now())
+        state.contents = transaction.contents
+        state.stored.clear()
+        state.changes.clear()
+        try:
+            results = tuple(APPLY[type(o)](state, o) for o in transaction.operations)
+        except (MailError, KeyError) as error:
+            state.undo()
+            if isinstance(error, KeyError):
+                raise NoSuchThing(f"operation {error}") from error
+            raise
+        state.journal.clear()
+        loop = asyncio.get_running_loop()
+        for change in state.changes:
+            for heard in tuple(self._watchers):
+                loop.call_soon(heard, change)
+        return results
+
+    def watch(self, heard: Callable[[Change], None]) -> Callable[[], None]:
+        self._watchers.append(heard)
+        return lambda: self._watchers.remove(heard)
+
+    async def close(self) -> None:
+        self._watchers.clear()
+
+    # --- mail --------------------------------------------------------------------------------------
+
+    async def mailboxes(self, account: AccountId) -> tuple[Mailbox, ...]:
+        rows = [box for (owner, _), box in self._state.mailboxes.items() if owner == account]
+        return tuple(sorted(rows, key=lambda box: box.name))
+
+    async def mailbox(self, account: AccountId, mailbox: MailboxId) -> Mailbox:
+        return self._state.mailbox(account, mailbox)
+
+    async def mailbox_named(self, account: AccountId, name: str) -> Mailbox:
+        return mail.find_mailbox(self._state, account, name)
+
+    async def columns(self, account: AccountId, mailbox: MailboxId) -> tuple[Mailbox, Columns]:
+        box = self._state.mailbox(account, mailbox)
+        return box, _columns(self._state.messages[account, mailbox].values())
+
+    async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes:
+        box = self._state.mailbox(account, mailbox)
+        key = (account, mailbox)
+        changed = [m for m in self._state.messages[key].values() if m.modseq > since]
+        vanished = sorted(g.uid for g in self._state.gone[key].values() if g.modseq > since)
+        return Changes(_columns(changed), array("Q", vanished), box.modseq, box.uid_next, complete=True)
+
+    async def messages(
+        self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid]
+    ) -> tuple[Message, ...]:
+        live = self._state.messages.get((account, mailbox), {})
+        gone = self._state.gone.get((account, mailbox), {})
+        found = []
+        for uid in sorted(set(uids)):
+            row = live.get(uid) or (gone[uid].message if uid in gone else None)
+            if row is not None:
+                found.append(row)
+        return tuple(found)
+
+    async def envelopes(self, account: AccountId, emails: array[int]) -> list[bytes]:
+        rows = self._state.fragments
+        return [f.envelope if (f := rows.get((account, EmailId(e)))) else b"" for e in emails]
+
+    async def bodystructures(self, account: AccountId, emails: array[int]) -> list[bytes]:
+        rows = self._state.fragments
+        return [f.bodystructure if (f := rows.get((account, EmailId(e)))) else b"" for e in emails]
+
+    async def fragments(self, account: AccountId, emails: Iterable[EmailId]) -> tuple[Fragments, ...]:
+        return tuple(f for e in emails if (f := self._state.fragments.get((account, e))))
+
+    async def octets(self, account: AccountId, blob: BlobId, start: int = 0, end: int | None = None) -> bytes:
+        if not self._refers(account, blob):
+            raise NoSuchMessage(blob.hex())
+        return self._state.blobs[blob][start:end]
+
+    async def many_octets(self, account: AccountId, blobs: Sequence[BlobId]) -> list[bytes | None]:
+        return [self._state.blobs[b] if self._refers(account, b) else None for b in blobs]
+
+    def _refers(self, account: AccountId, blob: BlobId) -> bool:
+        if blob not in self._state.blobs:
+            return False
+        held = any(f.blob == blob for (owner, _), f in self._state.fragments.items() if owner == account)
+        return held or any(e.blob == blob and e.account == account for e in self._state.queue.values())
+
+    async def vault(self, account: AccountId) -> tuple[Message, ...]:
+        return tuple(
+            gone.message
+            for (owner, _), table in self._state.gone.items()
+            if owner == account
+            for gone in table.values()
+            if gone.message is not None and not gone.moved
+        )
+
+    # --- queue -------------------------------------------------------------------------------------
+
+    async def queue(self, limit: int = 1000, after: int = 0) -> tuple[QueueEntry, ...]:
+        rows = sorted((e for e in self._state.queue.values() if e.id > after), key=lambda e: e.id)
+        return tuple(rows[:limit])
+
+    async def queue_entry(self, queue: QueueId) -> QueueEntry:
+        try:
+            return self._state.queue[queue]
+        except KeyError:
+            raise NoSuchThing(f"queue entry {queue}") from None
+
+    # --- directory ---------------------------------------------------------------------------------
+
+    async def domain(self, name: str) -> Domain | None:
+        return self._state.domains.get(name)
+
+    async def domains(self) -> tuple[Domain, ...]:
+        return tuple(sorted(self._state.domains.values(), key=lambda d: d.name))
+
+    async def address(self, address: str) -> AddressEntry | None:
+        return self._state.addresses.get(address)
+
+    async def account(self, account: AccountId) -> Account | None:
+        return self._state.accounts.get(account)
+
+    async def accounts(self, limit: int = 1000, after: int = 0) -> tuple[Account, ...]:
+        rows = sorted((a for a in self._state.accounts.values() if a.id > after), key=lambda a: a.id)
+        return tuple(rows[:limit])
+
+    async def addresses_of(self, account: AccountId) -> tuple[str, ...]:
+        row = self._state.accounts.get(account)
+        if row is None:
+            return ()
+        aliases = sorted(a for a, e in self._state.addresses.items() if e.account == account)
+        return (row.address, *(a for a in aliases if a != row.address))
+
+    async def aliases(self) -> tuple[AddressEntry, ...]:
+        rows = [e for e in self._state.addresses.values() if e.kind in ("alias", "group")]
+        return tuple(sorted(rows, key=lambda e: e.address))
+
+    async def credentials(self, account: AccountId) -> tuple[Credential, ...]:
+        return tuple(c for (owner, _, _), c in self._state.credentials.items() if owner == account)
+
+    async def token(self, digest: bytes) -> Token | None:
+        return self._state.tokens.get(digest)
+
+    async def settings(self) -> dict[str, str]:
+        return dict(self._state.settings)
+
+    async def audit(self, after: int = 0, limit: int = 1000) -> tuple[AuditRecord, ...]:
+        rows = sorted((r for r in self._state.audit.values() if r.number > after), key=lambda r: r.number)
+        return tuple(rows[:limit])
+
+
+def _columns(messages: Iterable[Message]) -> Columns:
+    rows = sorted(messages, key=lambda m: m.uid)
+    return Columns(
+        uids=array("Q", (m.uid for m in rows)),
+        flags=bytearray(m.flags for m in rows),
+        keywords={m.uid: m.keywords for m in rows if m.keywords},
+        modseqs=array("Q", (m.modseq for m in rows)),
+        emails=array("Q", (m.email for m in rows)),
+        sizes=array("Q", (m.size for m in rows)),
+    )
