@@ -14,18 +14,14 @@ BEGIN = b"EHLO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n"
 
 line_ends = st.sampled_from([b"\r\n", b"\n", b"\r", b".", b"\r\n.", b"..", b"\0", b"\r\n.\r\n", b"x"])
 nasty = st.lists(st.one_of(line_ends, st.binary(max_size=3)), max_size=30).map(b"".join)
-commands = st.lists(
-    st.one_of(
-        st.sampled_from([
-            b"EHLO a\r\n", b"HELO a\r\n", b"MAIL FROM:<a@b>\r\n", b"RCPT TO:<c@d>\r\n", b"DATA\r\n",
-            b"x\r\n.\r\n",             b"BDAT 3\r\nabc", b"BDAT 0 LAST\r\n", b"BDAT 9999999\r\n", b"RSET\r\n", b"NOOP\r\n", b"QUIT\r\n",
-            b"AUTH PLAIN\r\n", b"*\r\n", b"AUTH PLAIN =\r\n", b"STARTTLS\r\n", b"X" * 5000, b"BDAT\r\n",
-            b"VRFY x\r\n",             b"MAIL FROM:<a@b> BODY=BINARYMIME SMTPUTF8\r\n", b"RCPT TO:<\xc3\xa4@d>\r\n", b"HELP\r\n",
-        ]),
-        nasty,
-    ),
-    max_size=30,
-).map(b"".join)  # fmt: skip
+COMMANDS = [
+    *(b"EHLO a\r\n", b"HELO a\r\n", b"MAIL FROM:<a@b>\r\n", b"RCPT TO:<c@d>\r\n", b"DATA\r\n"),
+    *(b"x\r\n.\r\n", b"BDAT 3\r\nabc", b"BDAT 0 LAST\r\n", b"BDAT 9999999\r\n", b"BDAT\r\n", b"RSET\r\n"),
+    *(b"NOOP\r\n", b"QUIT\r\n", b"VRFY x\r\n", b"HELP\r\n", b"STARTTLS\r\n", b"X" * 5000),
+    *(b"AUTH PLAIN\r\n", b"*\r\n", b"AUTH PLAIN =\r\n"),
+    *(b"MAIL FROM:<a@b> BODY=BINARYMIME SMTPUTF8\r\n", b"RCPT TO:<\xc3\xa4@d>\r\n"),
+]
+commands = st.lists(st.one_of(st.sampled_from(COMMANDS), nasty), max_size=30).map(b"".join)
 sizes = st.lists(st.integers(1, 40), min_size=1, max_size=20)
 
 

@@ -229,8 +229,13 @@ class Connection:
         return f"{self._sock.version()} {cipher[0]}" if cipher else ""
 
     @property
+    def tls_socket(self) -> ssl.SSLSocket | None:
+        """The TLS layer, for channel bindings; None without TLS."""
+        return self._sock if isinstance(self._sock, ssl.SSLSocket) else None
+
+    @property
     def raw(self) -> socket.socket:
-        """The socket itself, for channel bindings and for parking."""
+        """The socket itself, for parking."""
         return self._sock
 
     # --- the end -----------------------------------------------------------------------------------

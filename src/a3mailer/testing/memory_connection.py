@@ -106,6 +106,10 @@ class MemoryConnection(Connection):
         return self._tls if self.secure else ""
 
     @property
+    def tls_socket(self) -> ssl.SSLSocket | None:
+        return None
+
+    @property
     def raw(self) -> socket.socket:
         raise ConnectionLost("a memory connection has no socket")
 

@@ -176,10 +176,8 @@ class Engine:
             return self._unfinished()
         line = self._buffer[self._at : end]
         self._at = end + 2
-        if len(line) > MAX_COMMAND and len(line) > self._limit(line):
-            return self._refuse(self._too_long())
-        if b"\n" in line or b"\r" in line:
-            return self._refuse(say.LINE_END)
+        if b"\n" in line or b"\r" in line or (len(line) > MAX_COMMAND and len(line) > self._limit(line)):
+            return self._refuse(say.BAD_LINE)
         try:
             if self.state is State.AUTH:
                 return self._offer_event(self._auth_response(line))
@@ -195,14 +193,10 @@ class Engine:
 
     def _unfinished(self) -> ev.Event | None:
         rest = self._buffer[self._at :]
-        if b"\n" in rest:
-            refusal = say.LINE_END
-        elif len(rest) > MAX_COMMAND and len(rest) > self._limit(rest):
-            refusal = self._too_long()
-        else:
-            return None
-        self._skipping = True
-        return self._refuse(refusal)
+        if b"\n" in rest or (len(rest) > MAX_COMMAND and len(rest) > self._limit(rest)):
+            self._skipping = True
+            return self._refuse(say.BAD_LINE)
+        return None
 
     def _skip(self) -> bool:
         """Drop the rest of a line that was refused already; True when its end has come."""
@@ -218,9 +212,6 @@ class Engine:
     def _limit(self, line: bytes) -> int:
         auth = self.state is State.AUTH or line[:5].upper() == b"AUTH "
         return MAX_AUTH_LINE if auth else MAX_COMMAND
-
-    def _too_long(self) -> Reply:
-        return say.AUTH_TOO_LONG if self.state is State.AUTH else say.LINE_TOO_LONG
 
     def _auth_response(self, line: bytes) -> ev.AuthResponse:
         if line == b"*":
@@ -394,6 +385,10 @@ class Engine:
 
     def _end_mail(self) -> None:
         self.state = State.GREETED
+
+    def renew(self, offer: Offer) -> None:
+        """What is offered from now on."""
+        self._offer = offer
 
     def secured(self, offer: Offer) -> None:
         """The handshake is done: everything known of the client is forgotten (RFC 3207 section 4.2)."""

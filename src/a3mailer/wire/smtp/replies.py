@@ -8,7 +8,8 @@ from typing import Final
 from a3mailer.wire.errors import RemoteProtocolError
 
 MAX_REPLY_TEXT: Final = 480
-"""Octets of text in one reply line: RFC 5321 section 4.5.3.1.5 allows 512 with code and CRLF."""
+"""Octets of text in one reply line: RFC 5321 section 4.5.3.1.5 allows 512 with code and CRLF; a challenge
+(334) may have as many as it needs (RFC 4954 section 4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,15 @@ class Reply:
         lines = (self.text, *self.more)
         status = f"{self.enhanced} " if self.enhanced else ""
         last = len(lines) - 1
+        limit = None if self.code == 334 else MAX_REPLY_TEXT
         return b"".join(
-            b"%d%c%s\r\n" % (self.code, 32 if i == last else 45, _printable(status + line))
+            b"%d%c%s\r\n" % (self.code, 32 if i == last else 45, _printable((status + line)[:limit]))
             for i, line in enumerate(lines)
         )
 
 
 def _printable(text: str) -> bytes:
-    octets = text.encode("ascii", "replace")[:MAX_REPLY_TEXT]
+    octets = text.encode("ascii", "replace")
     if octets.isascii() and text.isprintable():
         return octets
     return bytes(c if 32 <= c < 127 else 63 for c in octets)
@@ -63,8 +65,7 @@ class Rejected(RemoteProtocolError):
 
 NOT_RECOGNISED: Final = Reply(500, "5.5.2", "command not recognised")
 NOT_IMPLEMENTED: Final = Reply(502, "5.5.1", "command not implemented")
-LINE_TOO_LONG: Final = Reply(500, "5.5.2", "command line too long")
-LINE_END: Final = Reply(500, "5.5.2", "a command ends with CRLF and holds no other CR or LF")
+BAD_LINE: Final = Reply(500, "5.5.2", "line too long, or with a CR or LF that is not its end")
 SYNTAX: Final = Reply(501, "5.5.4", "syntax error in arguments")
 NO_ARGUMENT: Final = Reply(501, "5.5.4", "this command takes no argument")
 BAD_SEQUENCE: Final = Reply(503, "5.5.1", "bad sequence of commands")
@@ -81,5 +82,4 @@ AUTH_NEEDS_TLS: Final = Reply(538, "5.7.11", "encryption required for authentica
 AUTH_MECHANISM: Final = Reply(504, "5.5.4", "mechanism not offered")
 AUTH_DECODE: Final = Reply(501, "5.5.2", "cannot decode base64")
 AUTH_CANCELLED: Final = Reply(501, "5.7.0", "authentication cancelled")
-AUTH_TOO_LONG: Final = Reply(500, "5.5.6", "authentication exchange line is too long")
 OTHER_PROTOCOL: Final = Reply(421, "4.7.0", "this is not a web server")

@@ -1,0 +1,457 @@
+"""The SMTP door (RFC 5321, RFC 6409, RFC 2033): events become use cases, errors become replies.
+
+One ``SmtpDoor`` serves all connections of a worker; one ``_Conversation`` holds what a connection knows.
+Reading stops while a mail is committed, so what the client pipelines waits in the kernel and is answered
+in its order. All waiting has a deadline: a command ``smtp.command_seconds`` from the last reply, a content
+``smtp.data_seconds`` in all, however many octets trickle in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import errno
+import mmap
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import lru_cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+from a3mailer.config.tree import Settings
+from a3mailer.edge.connection import Connection, ConnectionLost, Draining
+from a3mailer.edge.smtp import replies as say
+from a3mailer.edge.smtp.profiles import Profile
+from a3mailer.identity.authenticator import Authenticator
+from a3mailer.identity.principal import Principal
+from a3mailer.identity.sasl.channel import bindings
+from a3mailer.identity.sasl.exchange import Context, Exchange
+from a3mailer.identity.sasl.offer import begin, offered
+from a3mailer.mail.address import NULL_PATH
+from a3mailer.mail.envelope import Client, Envelope, Recipient
+from a3mailer.mail.errors import MailError, StoreFull, TooLarge, TryLater
+from a3mailer.runtime.spool import Spool, SpoolError
+from a3mailer.telemetry.events import emit, redact_address
+from a3mailer.telemetry.metrics import count, observe
+from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.receive import Arrival, Receive
+from a3mailer.transfer.route import Route
+from a3mailer.wire.smtp import events as ev
+from a3mailer.wire.smtp.engine import Engine, Offer, State
+from a3mailer.wire.smtp.replies import Reply
+
+TARPIT_AFTER: Final = 3
+"""Refusals in a session before each further one is answered late."""
+IDLE_COMMANDS: Final = 100
+"""NOOP, RSET, VRFY, HELP, EHLO and empty BDAT in a row, without a mail, before each counts as refused."""
+EXCESS_RECIPIENTS: Final = 1000
+"""RCPTs beyond the limit that are answered before the session ends."""
+GOODBYE_SECONDS: Final = 5.0
+"""For the last reply to leave."""
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+@lru_cache(256)
+def _hello(offer: Offer, *, extended: bool) -> Reply:
+    return Reply(250, "", offer.hostname, offer.extensions() if extended else ())
+
+
+class SmtpDoor:
+    """Serves SMTP and LMTP connections. ``settings`` gives the snapshot a new connection keeps."""
+
+    __slots__ = ("authenticator", "end_point", "policy", "receive", "settings", "spool_directory", "tls")
+
+    def __init__(
+        self,
+        policy: Policy,
+        receive: Receive,
+        authenticator: Authenticator,
+        settings: Callable[[], Settings],
+        tls: ssl.SSLContext | None,
+        spool_directory: Path,
+        end_point: Callable[[], bytes | None] = lambda: None,
+    ) -> None:
+        self.policy = policy
+        self.receive = receive
+        self.authenticator = authenticator
+        self.settings = settings
+        self.tls = tls
+        self.spool_directory = spool_directory
+        self.end_point = end_point
+
+    async def serve(self, connection: Connection, profile: Profile, trace: str) -> None:
+        """One connection to its end. Raises ConnectionLost."""
+        conversation = _Conversation(self, connection, profile, trace)
+        try:
+            await conversation.run()
+        except Draining:
+            await _goodbye(connection, say.SHUTTING_DOWN)
+        except ConnectionLost:
+            if not connection.closed:  # the deadline has passed
+                await _goodbye(connection, say.TOO_SLOW)
+            raise
+        finally:
+            conversation.forget()
+
+
+async def _goodbye(connection: Connection, reply: Reply) -> None:
+    connection.idle = False
+    connection.write(reply.octets)
+    connection.deadline = asyncio.get_running_loop().time() + GOODBYE_SECONDS
+    await connection.flushed()
+
+
+class _Conversation:
+    """One connection: the engine, the mail in hand, the offences so far."""
+
+    __slots__ = ("_client", "_connection", "_content_deadline", "_door", "_engine", "_envelope", "_error",
+                 "_excess", "_exchange", "_idle_commands", "_loop", "_mails", "_principal", "_profile",
+                 "_recipients", "_refusals", "_routes", "_settings", "_spool", "_trace")  # fmt: skip
+
+    def __init__(self, door: SmtpDoor, connection: Connection, profile: Profile, trace: str) -> None:
+        self._door = door
+        self._connection = connection
+        self._profile = profile
+        self._trace = trace
+        self._settings = door.settings()
+        self._loop = asyncio.get_running_loop()
+        ip, port = connection.peer[:2]
+        self._client = Client(ip, port, tls=connection.tls, protocol=profile.protocol)
+        self._engine = Engine(self._offer(()))
+        self._principal: Principal | None = None
+        self._exchange: Exchange | None = None
+        self._envelope = Envelope(NULL_PATH)
+        self._recipients: list[Recipient] = []
+        self._routes: list[tuple[Route, ...]] = []
+        self._spool: Spool | None = None
+        self._error: MailError | None = None
+        self._content_deadline = 0.0
+        self._mails = 0
+        self._refusals = 0
+        self._excess = 0
+        self._idle_commands = 0
+
+    # --- the loop ----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Greet, then answer until somebody ends it."""
+        engine, connection = self._engine, self._connection
+        connection.write(engine.greeting(await self._greet()))
+        fresh = True
+        while engine.state is not State.CLOSED:
+            octets = await self._read(fresh=fresh)
+            if not octets:
+                return
+            engine.receive(octets)
+            fresh = await self._work_off()
+            await connection.drain()
+        connection.deadline = self._loop.time() + GOODBYE_SECONDS
+        await connection.flushed()
+
+    async def _work_off(self) -> bool:
+        """Answer all that has come in; whether that was anything."""
+        engine, out, answered = self._engine, b"", False
+        while (event := engine.next_event()) is not None:
+            if isinstance(event, ev.Content):
+                if not event.last:
+                    self._keep(event.octets, oversize=event.oversize)
+                    continue
+                replies = await self._finish(event)
+            else:
+                replies = (await ANSWERS[type(event)](self, event),)
+            answered = True
+            if replies[0].code >= 500 and self._profile.limited:
+                self._connection.write(out)
+                out = b""
+                replies = await self._judge(replies)
+            out += engine.reply(*replies)
+            if engine.state is State.TLS:
+                self._connection.write(out)
+                out = b""
+                await self._start_tls()
+        self._connection.write(out)
+        return answered
+
+    async def _read(self, *, fresh: bool) -> bytes:
+        connection, engine = self._connection, self._engine
+        if engine.in_content:
+            if not self._content_deadline:
+                self._content_deadline = self._loop.time() + self._settings.smtp.data_seconds
+            connection.deadline = self._content_deadline
+        elif fresh:
+            connection.deadline = self._loop.time() + self._settings.smtp.command_seconds
+        connection.idle = not engine.in_mail
+        try:
+            return await connection.read()
+        finally:
+            connection.idle = False
+
+    async def _judge(self, replies: tuple[Reply, ...]) -> tuple[Reply, ...]:
+        """Count a refusal; slow down who has many, end who has too many."""
+        self._refusals += 1
+        if self._refusals > self._settings.smtp.bad_commands:
+            emit("smtp.session.refused", trace=self._trace, client=self._client.ip, refusals=self._refusals)
+            return (say.TOO_MANY_ERRORS,)
+        limits = self._settings.limits
+        if self._refusals > TARPIT_AFTER and limits.profile != "off":
+            await asyncio.sleep(limits.tarpit_seconds)
+        return replies
+
+    def forget(self) -> None:
+        """Let go of the mail in hand."""
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+        self._recipients = []
+        self._routes = []
+        self._error = None
+        self._content_deadline = 0.0
+
+    # --- the session -------------------------------------------------------------------------------
+
+    async def _greet(self) -> Reply:
+        try:
+            await self._door.policy.connect(self._client)
+        except MailError as error:
+            reply = say.reply_to(error)
+            return Reply(421 if error.transient else 554, reply.enhanced, reply.text)
+        return Reply(220, "", f"{self._settings.server.hostname} {'LMTP' if self._profile.lmtp else 'ESMTP'}")
+
+    def _offer(self, mechanisms: tuple[str, ...]) -> Offer:
+        smtp, profile, secure = self._settings.smtp, self._profile, self._connection.secure
+        return Offer(
+            self._settings.server.hostname,
+            smtp.size,
+            smtp.recipients,
+            smtp.mails,
+            profile.lmtp,
+            starttls=profile.starttls and self._door.tls is not None and not secure,
+            mechanisms=mechanisms,
+            auth_wants_tls=profile.auth and not self._confidential(),
+            auth_required=profile.auth,
+        )
+
+    def _confidential(self) -> bool:
+        """TLS, or a loopback listener where the operator allows passwords in clear."""
+        if self._connection.secure:
+            return True
+        return self._settings.auth.plaintext and ip_address(self._connection.local[0]).is_loopback
+
+    def _context(self) -> Context:
+        connection = self._connection
+        bound = bindings(connection.tls_socket, self._door.end_point(), ssl.CHANNEL_BINDING_TYPES)
+        return Context(self._door.authenticator, self._client.ip, self._confidential(), bound)
+
+    async def _hello(self, event: ev.Hello) -> Reply:
+        self.forget()
+        self._client = replace(self._client, helo=event.name, extended=event.extended)
+        offer = self._offer(())
+        if self._profile.auth and self._confidential():
+            offer = self._offer(await offered(self._context()))
+        self._engine.renew(offer)
+        return self._idle(_hello(offer, extended=event.extended))
+
+    async def _start_tls(self) -> None:
+        tls = self._door.tls
+        if tls is None:
+            raise LookupError("STARTTLS was offered without a certificate")
+        await self._connection.start_tls(tls)
+        self.forget()
+        ip, port = self._connection.peer[:2]
+        self._client = Client(ip, port, tls=self._connection.tls, protocol=self._profile.protocol)
+        self._principal = None
+        self._engine.secured(self._offer(()))
+
+    async def _starttls(self, event: ev.StartTls) -> Reply:
+        return say.READY_FOR_TLS
+
+    async def _auth(self, event: ev.Auth) -> Reply:
+        try:
+            self._exchange = await begin(event.mechanism, self._context())
+        except MailError as error:
+            return say.auth_reply_to(error)
+        return await self._step(event.initial)
+
+    async def _auth_response(self, event: ev.AuthResponse) -> Reply:
+        return await self._step(event.octets)
+
+    async def _step(self, response: bytes | None) -> Reply:
+        if self._exchange is None:
+            raise LookupError("no exchange was begun")
+        try:
+            result = await self._exchange.step(response)
+        except MailError as error:
+            self._exchange = None
+            return say.auth_reply_to(error)
+        if isinstance(result, bytes):
+            return Reply(334, "", base64.b64encode(result).decode("ascii"))
+        self._exchange = None
+        self._principal = result
+        self._client = replace(self._client, account=result.account, login=result.login)
+        return say.LOGGED_IN
+
+    async def _reset(self, event: ev.Reset) -> Reply:
+        self.forget()
+        return self._idle(say.OK)
+
+    async def _noop(self, event: ev.Noop) -> Reply:
+        return self._idle(say.OK)
+
+    async def _verify(self, event: ev.Verify) -> Reply:
+        return self._idle(say.CANNOT_VERIFY)
+
+    async def _help(self, event: ev.Help) -> Reply:
+        return self._idle(say.HELP)
+
+    async def _quit(self, event: ev.Quit) -> Reply:
+        return say.BYE
+
+    async def _refused(self, event: ev.Refused) -> Reply:
+        return event.reply
+
+    def _idle(self, reply: Reply) -> Reply:
+        """Commands that lead nowhere are free for a while."""
+        self._idle_commands += 1
+        return say.TOO_MANY_ERRORS if self._idle_commands > IDLE_COMMANDS else reply
+
+    # --- the mail ----------------------------------------------------------------------------------
+
+    async def _mail(self, event: ev.MailFrom) -> Reply:
+        if self._mails >= self._settings.smtp.mails and self._profile.limited:
+            return say.TOO_MANY_MAILS
+        if self._principal is not None and not await self._door.authenticator.current(self._principal):
+            return say.LOGIN_AGAIN
+        try:
+            await self._door.policy.sender(self._client, event.envelope)
+        except MailError as error:
+            return say.reply_to(error)
+        self.forget()
+        self._envelope = event.envelope
+        return say.SENDER_OK
+
+    async def _rcpt(self, event: ev.RcptTo) -> Reply:
+        if len(self._recipients) >= self._settings.smtp.recipients:
+            self._excess += 1
+            return say.TOO_MANY_ERRORS if self._excess > EXCESS_RECIPIENTS else say.TOO_MANY_RECIPIENTS
+        try:
+            routes = await self._door.policy.recipient(self._client, self._envelope, event.recipient)
+        except MailError as error:
+            return self._refuse_recipient(event.recipient, error)
+        self._recipients.append(event.recipient)
+        self._routes.append(routes)
+        return say.RECIPIENT_OK
+
+    def _refuse_recipient(self, recipient: Recipient, error: MailError) -> Reply:
+        reply = say.reply_to(error)
+        emit(
+            "smtp.recipient.refused",
+            trace=self._trace,
+            client=self._client.ip,
+            recipient=redact_address(str(recipient.address)),
+            reply=f"{reply.code} {reply.enhanced}",
+        )
+        return reply
+
+    async def _data(self, event: ev.Data) -> Reply:
+        return say.GO_ON
+
+    async def _chunk(self, event: ev.Chunk) -> Reply:
+        self._keep(event.octets)
+        if self._error is not None:
+            reply = say.reply_to(self._error)
+            self.forget()
+            return reply
+        return say.CHUNK_OK if event.octets else self._idle(say.CHUNK_OK)
+
+    def _keep(self, octets: bytes, *, oversize: bool = False) -> None:
+        """Take a piece of the content; what goes wrong is said at its end."""
+        if oversize:
+            self._error = TooLarge()
+        if self._error is None:
+            if self._spool is None:
+                self._spool = Spool(self._door.spool_directory)
+            try:
+                self._spool.append(octets)
+            except SpoolError as error:
+                self._error = StoreFull() if error.errno in _FULL else TryLater()
+        if self._error is not None and self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+    async def _finish(self, event: ev.Content) -> tuple[Reply, ...]:
+        """The end of the content: one reply, or in LMTP one a recipient."""
+        began = self._loop.time()
+        octets: bytes | mmap.mmap = event.octets
+        if self._spool is not None or self._error is not None or event.oversize:
+            octets = self._joined(event)
+        self._mails += 1
+        self._idle_commands = 0
+        outcomes = (self._error,) * len(self._recipients)
+        if self._error is None:
+            outcomes = await self._receive(octets)
+        replies = self._replies(outcomes)
+        observe("a3_smtp_end_of_data_seconds", self._loop.time() - began)
+        for reply in replies:
+            count("a3_smtp_mails_total", _answer_word(reply))
+        if replies[0].positive:
+            count("a3_smtp_octets_total", "", len(octets))
+        self.forget()
+        return replies
+
+    def _joined(self, event: ev.Content) -> bytes | mmap.mmap:
+        self._keep(event.octets, oversize=event.oversize)
+        if self._spool is None:
+            return b""
+        try:
+            return self._spool.finish()
+        except SpoolError as error:
+            self._error = StoreFull() if error.errno in _FULL else TryLater()
+            return b""
+
+    async def _receive(self, octets: bytes | mmap.mmap) -> tuple[MailError | None, ...]:
+        envelope = replace(self._envelope, recipients=tuple(self._recipients))
+        arrival = Arrival(self._client, envelope, tuple(self._routes), octets, self._mail_trace())
+        try:
+            return await self._door.receive(arrival)
+        except MailError as error:
+            return (error,) * len(self._recipients)
+
+    def _mail_trace(self) -> str:
+        """The connection's trace id for its first mail; then with a number, so that each has its own."""
+        return self._trace if self._mails == 1 else f"{self._trace}-{self._mails}"
+
+    def _replies(self, outcomes: tuple[MailError | None, ...]) -> tuple[Reply, ...]:
+        accepted = Reply(250, "2.0.0", f"accepted as {self._mail_trace()}")
+        if self._profile.lmtp:
+            return tuple(accepted if error is None else say.reply_to(error) for error in outcomes)
+        errors = [error for error in outcomes if error is not None]
+        if len(errors) < len(outcomes):
+            return (accepted,)
+        replies = [say.reply_to(error) for error in errors]
+        return (next((reply for reply in replies if reply.transient), replies[0]),)
+
+
+def _answer_word(reply: Reply) -> str:
+    if reply.positive:
+        return "accepted"
+    return "transient" if reply.transient else "refused"
+
+
+ANSWERS: Final[dict[type, Callable[[_Conversation, Any], Awaitable[Reply]]]] = {
+    ev.MailFrom: _Conversation._mail,
+    ev.RcptTo: _Conversation._rcpt,
+    ev.Data: _Conversation._data,
+    ev.Chunk: _Conversation._chunk,
+    ev.Hello: _Conversation._hello,
+    ev.StartTls: _Conversation._starttls,
+    ev.Auth: _Conversation._auth,
+    ev.AuthResponse: _Conversation._auth_response,
+    ev.Reset: _Conversation._reset,
+    ev.Noop: _Conversation._noop,
+    ev.Verify: _Conversation._verify,
+    ev.Help: _Conversation._help,
+    ev.Quit: _Conversation._quit,
+    ev.Refused: _Conversation._refused,
+}

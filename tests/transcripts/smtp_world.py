@@ -1,0 +1,105 @@
+"""The SMTP door, its real policy, directory and logins over a directory in memory; mails end in a list."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import msgspec
+
+from a3mailer.config.tree import Auth, Limits, Server, Settings, Smtp
+from a3mailer.edge.lmtp.profile import LMTP
+from a3mailer.edge.smtp.profiles import MX, SUBMISSION, SUBMISSIONS
+from a3mailer.edge.smtp.session import SmtpDoor
+from a3mailer.identity.authenticator import Authenticator
+from a3mailer.identity.credentials import hash_password
+from a3mailer.identity.directory import Directory
+from a3mailer.mail import errors
+from a3mailer.mail.errors import MailError
+from a3mailer.telemetry.events import Secret
+from a3mailer.testing.memory_connection import MemoryConnection
+from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.receive import Arrival
+from tests.unit.identity.directory_rows import Rows
+from tests.unit.identity.world import Audit, Clock
+
+PROFILES = {"mx": MX, "submission": SUBMISSION, "submissions": SUBMISSIONS, "lmtp": LMTP}
+TRACE = "0123456789abcdef"
+STORED = hash_password(Secret("secret-a"))
+
+
+class Kept:
+    """Stands where ``transfer.receive`` does: keeps the arrivals; ``fail`` and some recipients fail."""
+
+    def __init__(self, fail: str = "") -> None:
+        self.arrivals: list[Arrival] = []
+        self.octets: list[bytes] = []
+        self.fail = fail
+
+    async def __call__(self, arrival: Arrival) -> tuple[MailError | None, ...]:
+        if self.fail:
+            raise getattr(errors, self.fail)
+        self.arrivals.append(arrival)
+        self.octets.append(bytes(arrival.octets[:]))
+        return tuple(
+            errors.NoSuchAccount() if str(r.address).startswith("gone") else None
+            for r in arrival.envelope.recipients
+        )
+
+
+def directory_rows() -> Rows:
+    rows = Rows()
+    rows.put_domain("example.test")
+    rows.put_domain("xn--bcher-kva.test")
+    alice = rows.put_account("alice@example.test", secret=STORED)
+    for name in ("bob", "gone", "o'neil", "postmaster"):
+        rows.put_account(f"{name}@example.test", secret=STORED)
+    rows.put_account("grüße@example.test")
+    rows.put_account("bob@xn--bcher-kva.test")
+    full = rows.put_account("full@example.test")
+    rows.change(full.id, quota=10, used_octets=11)
+    rows.put_alias("sales@example.test", "alice@example.test")
+    assert alice.id == 1
+    return rows
+
+
+class SmtpWorld:
+    """One server; ``options`` are a transcript's (README in this folder)."""
+
+    def __init__(self, spool: Path, options: dict[str, str] | None = None) -> None:
+        options = options or {}
+        smtp = {k[5:]: float(v) if "." in v else int(v) for k, v in options.items() if k.startswith("smtp.")}
+        self.settings = Settings(
+            server=Server(hostname="mx.example.test", domain="example.test"),
+            smtp=msgspec.convert(smtp, Smtp),
+            auth=Auth(plaintext="plaintext" in options, scram="scram" in options),
+            limits=Limits(tarpit_seconds=0.0),
+        )
+        self.rows = directory_rows()
+        self.clock = Clock()
+        directory = Directory(self.rows, self.settings)
+        self.authenticator = Authenticator(
+            self.rows, self.settings, self.clock, Audit(), b"k" * 32, self._sleep
+        )
+        self.kept = Kept(options.get("fail", ""))
+        self.profile = PROFILES[options.get("profile", "mx")]
+        self.secure = "secure" in options or options.get("profile") == "submissions"
+        self.loopback = "loopback" in options
+        self.door = SmtpDoor(
+            Policy(self.rows, directory, self.settings),
+            self.kept,  # type: ignore[arg-type]
+            self.authenticator,
+            lambda: self.settings,
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER),
+            spool,
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.clock.time += seconds
+
+    def connect(self, number: int) -> MemoryConnection:
+        local = "127.0.0.1" if self.loopback else "192.0.2.25"
+        return MemoryConnection(("192.0.2.1", 40000 + number), (local, 25), secure=self.secure)
+
+    async def serve(self, connection: MemoryConnection) -> None:
+        await self.door.serve(connection, self.profile, TRACE)
