@@ -212,7 +212,7 @@ class StubResolver:
 
     async def lookup(self, name: str, kind: str) -> Answer:
         """See ``Resolver``. Equal questions at the same time are asked once."""
-        key = (name.lower().rstrip("."), kind)
+        key = (name.lower().removesuffix("."), kind)
         while True:
             kept = self._cached(key)
             if kept is not None:
@@ -250,7 +250,7 @@ class StubResolver:
 
     async def _ask(self, key: tuple[str, str]) -> Answer:
         try:
-            name = dns.name.from_text(key[0] or ".")
+            name = dns.name.from_text(key[0].encode("ascii").decode() or ".")
         except (dns.exception.DNSException, UnicodeError):
             return Answer(*key, exists=False)  # no name of the DNS: nothing can have it
         try:
@@ -360,6 +360,8 @@ def _read(message: dns.message.Message, name: dns.name.Name, kind: dns.rdatatype
         if name in seen:
             raise ResolverFailure("aliases in a circle")
         seen.add(name)
+    else:
+        raise ResolverFailure(f"more than {MAX_ALIASES} aliases")
     if len(seen) > 1 and message.rcode() != NXDOMAIN and not _says_no(message, name):
         return _Found((), True, ttl, name)
     return _Found((), message.rcode() != NXDOMAIN, min(ttl, _negative_ttl(message, name)))
