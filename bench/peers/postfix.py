@@ -52,6 +52,7 @@ MAIN: Final = {
     "message_size_limit": "52428800",
     "mailbox_size_limit": "0",
     "service_throttle_time": "1s",  # a killed daemon is replaced at once, as ours is
+    "transport_retry_time": "1s",
     "biff": "no",
     "minimal_backoff_time": "5s",
     "maximal_backoff_time": "20s",

@@ -12,7 +12,8 @@ from tests.faults import ledger, mailboxes
 from tests.faults.senders import Senders
 
 ALL_AT_ONCE: Final = 0.15
-READY_SECONDS: Final = 30.0
+READY_SECONDS: Final = 15.0
+ORPHAN_SECONDS: Final = 5.0
 DRAIN_SECONDS: Final = 180.0
 STALL_SECONDS: Final = 60.0
 
@@ -28,6 +29,7 @@ class Report:
     mails_a_kill: int
     ready: tuple[float, ...]
     orphans: int
+    stuck: int
     judgement: ledger.Judgement
     codes: dict[int, int]
 
@@ -35,7 +37,7 @@ class Report:
         return (
             f"{self.server}, seed {self.seed}: {self.kills} kills ({self.kills_of_all} of all processes), "
             f"{self.judgement}; ready again after {statistics.median(self.ready):.2f} s "
-            f"(most {max(self.ready):.2f}); {self.orphans} orphans; replies {self.codes}"
+            f"(most {max(self.ready):.2f}); {self.orphans} orphans, {self.stuck} times stuck; replies {self.codes}"
         )
 
 
@@ -47,16 +49,20 @@ def run(server: Server, *, kills: int, mails: int, seed: int) -> Report:
     senders = Senders(server, book, seed)
     senders.start()
     ready: list[float] = []
-    of_all = orphans = 0
+    of_all = orphans = stuck = 0
     share = -(-mails // kills)
     try:
         for _ in range(kills):
             _wait_for(book, book.acknowledged + max(1, int(share * draw.uniform(0.6, 1.4))))
             everyone = draw.random() < ALL_AT_ONCE
             of_all += everyone
-            seconds, left = _kill_once(server, None if everyone else draw.choice(server.pids()))
-            ready.append(seconds)
-            orphans += left
+            orphans += _kill_once(server, None if everyone else draw.choice(server.pids()))
+            if (seconds := _ready_after(server)) is None:
+                stuck += 1
+                server.kill()
+                server.start()
+            else:
+                ready.append(seconds)
         _wait_for(book, max(mails, book.acknowledged + 1))
     finally:
         senders.stop()
@@ -69,6 +75,7 @@ def run(server: Server, *, kills: int, mails: int, seed: int) -> Report:
         share,
         tuple(ready),
         orphans,
+        stuck,
         mailboxes.judge(server, book),
         senders.codes,
     )
@@ -84,20 +91,30 @@ def _wait_for(book: ledger.Ledger, count: int) -> None:
             raise TimeoutError(f"no mail acknowledged for {STALL_SECONDS} s; {seen} so far, {count} wanted")
 
 
-def _kill_once(server: Server, pid: int | None) -> tuple[float, int]:
-    begun = time.monotonic()
+def _kill_once(server: Server, pid: int | None) -> int:
+    """Kill; start again what does not come back by itself; the number of processes left behind."""
     server.kill(pid)
     orphans = 0
     if not server.running():
         try:
-            processes.wait_gone(server.pids(), timeout=5)
+            processes.wait_gone(server.pids(), timeout=ORPHAN_SECONDS)
         except TimeoutError:
             orphans = len(server.pids())
             server.kill()
+    return orphans
+
+
+def _ready_after(server: Server) -> float | None:
+    """The seconds until it serves again; None when it does not."""
+    begun = time.monotonic()
+    if not server.running():
         server.start()
-    for listener in ("smtp", "imap"):
-        wait_banner(server.port(listener), begun + READY_SECONDS)
-    return time.monotonic() - begun, orphans
+    try:
+        for listener in ("smtp", "imap"):
+            wait_banner(server.port(listener), begun + READY_SECONDS)
+    except TimeoutError:
+        return None
+    return time.monotonic() - begun
 
 
 def drain(server: Server) -> None:
