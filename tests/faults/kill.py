@@ -37,7 +37,8 @@ class Report:
         return (
             f"{self.server}, seed {self.seed}: {self.kills} kills ({self.kills_of_all} of all processes), "
             f"{self.judgement}; ready again after {statistics.median(self.ready):.2f} s "
-            f"(most {max(self.ready):.2f}); {self.orphans} orphans, {self.stuck} times stuck; replies {self.codes}"
+            f"(most {max(self.ready):.2f}); {self.orphans} orphans, {self.stuck} times stuck; "
+            f"replies {self.codes}"
         )
 
 
