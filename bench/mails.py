@@ -69,15 +69,15 @@ def _members(archive: pathlib.Path) -> Iterator[tuple[str, bytes]]:
                 yield member.name, content.read()
 
 
-def generated(count: int, seed: int) -> list[tuple[str, bytes]]:
+def generated(count: int, seed: int, sender: str = "sender@example.org") -> list[tuple[str, bytes]]:
     """Stand-ins for a corpus where there is none: nested MIME, odd headers, 8-bit, long lines, dots."""
     draw = random.Random(seed)
-    return [(f"generated/{n}", _odd_mail(draw, n, seed)) for n in range(count)]
+    return [(f"generated/{n}", _odd_mail(draw, n, seed, sender.encode())) for n in range(count)]
 
 
-def _odd_mail(draw: random.Random, number: int, seed: int) -> bytes:
+def _odd_mail(draw: random.Random, number: int, seed: int, sender: bytes) -> bytes:
     head = [
-        b"From: =?utf-8?q?S=C3=A9nder?= <sender%d@example.org>" % number,
+        b"From: =?utf-8?q?S=C3=A9nder?= <%b>" % sender,
         b"To: alice@example.test",
         b"Subject: generated %d\r\n folded %s" % (number, b"x" * draw.randrange(200)),
         b"Message-ID: <%d.%d@generated.test>" % (number, seed),

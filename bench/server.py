@@ -38,8 +38,8 @@ class Server(Protocol):
     def queued(self) -> int:
         """Mails accepted that are in no mailbox yet."""
 
-    def flush(self) -> None:
-        """Deliver the queued ones now."""
+    def drain(self, timeout: float = ...) -> None:
+        """Return when every accepted mail is in its mailbox; ``TimeoutError`` else."""
 
 
 def wait_banner(port: int, deadline: float, host: str = "127.0.0.1") -> None:

@@ -213,5 +213,5 @@ class Rig:
         """The end of what ``serve`` wrote."""
         return self.log.read_bytes()[-octets:].decode(errors="replace") if self.log.exists() else ""
 
-    def flush(self) -> None:
-        """Deliver what is queued now: nothing, see ``queued``."""
+    def drain(self, timeout: float = 0) -> None:
+        """Nothing to wait for, see ``queued``."""

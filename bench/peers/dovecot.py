@@ -46,7 +46,7 @@ ssl = {ssl}
 stats_writer_socket_path =
 passdb {{
   driver = static
-  args = password={password}
+  args = {passdb}
 }}
 userdb {{
   driver = static
@@ -100,7 +100,7 @@ class Dovecot:
         lmtp_port: int,
         imaps_port: int = 0,
         storage: str = "maildir",
-        password: str = "secret-a",
+        passdb: str = "password=secret-a",
         fsync: str = "optimized",
         certificate: tuple[pathlib.Path, pathlib.Path] | None = None,
         protocols: str = "",
@@ -131,7 +131,7 @@ class Dovecot:
                 internal_group=grp.getgrgid(pwd.getpwnam(INTERNAL_USER).pw_gid).gr_name,
                 location=STORAGES[storage],
                 fsync=fsync,
-                password=password,
+                passdb=passdb,
                 uid=user.pw_uid,
                 gid=user.pw_gid,
                 login_service_count=0,

@@ -18,7 +18,7 @@ import sys
 from typing import Final
 
 SERVERS: Final = ("postfix", "dovecot-core", "dovecot-imapd", "dovecot-lmtpd", "dovecot-submissiond")
-CLIENTS: Final = ("swaks", "isync", "neomutt")
+CLIENTS: Final = ("swaks", "libnet-ssleay-perl", "isync", "neomutt")
 WANTED: Final = (*SERVERS, *CLIENTS)
 MERGED: Final = ("bin", "sbin", "lib")  # what Debian 12 keeps as links into usr
 OVERLAY: Final = 'mount -t overlay overlay -o "lowerdir=$1/usr:/usr" /usr && shift && exec "$@"'
@@ -48,9 +48,14 @@ class Prefix:
 
     def env(self) -> dict[str, str]:
         """An environment in which the prefix's clients run where they lie."""
-        libraries = str(self.root / f"usr/lib/{platform.machine()}-linux-gnu")
-        perl = str(self.root / "usr/share/perl5")
-        return {**os.environ, "LD_LIBRARY_PATH": libraries, "PERL5LIB": perl, "LC_ALL": "C.UTF-8"}
+        triplet = f"{platform.machine()}-linux-gnu"
+        perl = [self.root / "usr/share/perl5", *self.root.glob(f"usr/lib/{triplet}/perl5/*")]
+        return {
+            **os.environ,
+            "LD_LIBRARY_PATH": str(self.root / "usr/lib" / triplet),
+            "PERL5LIB": ":".join(map(str, perl)),
+            "LC_ALL": "C.UTF-8",
+        }
 
     def inside(self, *command: str) -> list[str]:
         """The command, run in a private mount namespace where the packages look installed.

@@ -14,6 +14,8 @@ from bench.peers.postfix import Postfix
 from bench.server import wait_banner
 
 ACCOUNTS: Final = (("alice@example.test", "secret-a"), ("bob@example.test", "secret-a"))
+FLUSH_SECONDS: Final = 2.0
+POLL_SECONDS: Final = 0.02
 
 
 class PeerRig:
@@ -24,6 +26,7 @@ class PeerRig:
         *,
         storage: str = "maildir",
         accounts: tuple[tuple[str, str], ...] = ACCOUNTS,
+        domain: str = "example.test",
         log: bool = False,
     ) -> None:
         self.name = f"postfix+dovecot {storage}"
@@ -39,7 +42,7 @@ class PeerRig:
             imap_port=self.port("imap"),
             lmtp_port=self.port("lmtp"),
             storage=storage,
-            password=accounts[0][1],
+            passdb=f"password={accounts[0][1]}",
         )
         self.postfix = Postfix(
             prefix,
@@ -47,6 +50,7 @@ class PeerRig:
             smtp_port=self.port("smtp"),
             transport=f"lmtp:inet:127.0.0.1:{self.port('lmtp')}",
             log=log,
+            settings={"virtual_mailbox_domains": domain},
         )
 
     def __enter__(self) -> Self:
@@ -105,9 +109,18 @@ class PeerRig:
         """Mails in Postfix's queue."""
         return self.postfix.queued()
 
-    def flush(self) -> None:
-        """Try the deferred ones now."""
-        self.postfix.flush()
+    def drain(self, timeout: float = 180) -> None:
+        """Wait until the queue is empty; deferred mails are tried again now and then."""
+        begun = time.monotonic()
+        flushed = begun
+        while left := self.queued():
+            now = time.monotonic()
+            if now - begun > timeout:
+                raise TimeoutError(f"{left} mails still queued")
+            if now - flushed > FLUSH_SECONDS:
+                self.postfix.flush()
+                flushed = now
+            time.sleep(POLL_SECONDS)
 
     def delivered(self) -> int:
         """Mails in the maildirs (``mdbox`` keeps several in a file and cannot be counted so)."""

@@ -14,7 +14,6 @@ from tests.faults.senders import Senders
 ALL_AT_ONCE: Final = 0.15
 READY_SECONDS: Final = 15.0
 ORPHAN_SECONDS: Final = 5.0
-DRAIN_SECONDS: Final = 180.0
 STALL_SECONDS: Final = 60.0
 
 
@@ -67,7 +66,7 @@ def run(server: Server, *, kills: int, mails: int, seed: int) -> Report:
         _wait_for(book, max(mails, book.acknowledged + 1))
     finally:
         senders.stop()
-    drain(server)
+    server.drain()
     return Report(
         server.name,
         seed,
@@ -116,13 +115,3 @@ def _ready_after(server: Server) -> float | None:
     except TimeoutError:
         return None
     return time.monotonic() - begun
-
-
-def drain(server: Server) -> None:
-    """Wait until every accepted mail is in its mailbox."""
-    deadline = time.monotonic() + DRAIN_SECONDS
-    while server.queued():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{server.queued()} mails still queued")
-        server.flush()
-        time.sleep(0.5)

@@ -1,0 +1,1 @@
+"""Real mails through real clients and servers: what went in comes out, octet for octet."""

@@ -1,0 +1,98 @@
+"""The mails of a run, each with a line of its own on top by which it is found again.
+
+Below that line nothing may change on the way; above it are the trace headers of the servers it passed.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from bench import mails
+
+MARK: Final = re.compile(rb"^X-Compat: (\d+)\r?\n", re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Post:
+    """One mail as it goes over the wire (CRLF, not dot-stuffed), and where it came from."""
+
+    number: int
+    source: str
+    octets: bytes
+
+    @property
+    def dotted(self) -> bytes:
+        """The octets of DATA, dot-stuffed, with the final dot."""
+        return mails.dot_stuffed(self.octets) + b".\r\n"
+
+
+def draw(count: int, seed: int) -> list[Post]:
+    """``count`` real mails where there is a corpus, else generated ones."""
+    found = mails.corpus(count, seed)
+    return marked(found + mails.generated(count - len(found), seed))
+
+
+def marked(found: Iterable[tuple[str, bytes]]) -> list[Post]:
+    """The mails with CRLF line ends and a line of their own on top."""
+    return [
+        Post(number, source, b"X-Compat: %d\r\n" % number + mails.crlf(content))
+        for number, (source, content) in enumerate(found)
+    ]
+
+
+def as_sent(mail: bytes) -> bytes:
+    """No allowance: the octets."""
+    return mail
+
+
+def unix(mail: bytes) -> bytes:
+    """Line ends of a Unix file, which is what a Maildir holds."""
+    return mail.replace(b"\r\n", b"\n")
+
+
+def without(*names: bytes) -> Callable[[bytes], bytes]:
+    """Unix line ends, without the header fields that a client is known to add or to drop."""
+    starts = tuple(name.lower() + b":" for name in names)
+
+    def allowance(mail: bytes) -> bytes:
+        header, gap, body = unix(mail).partition(b"\n\n")
+        kept: list[bytes] = []
+        dropping = False
+        for line in header.split(b"\n"):
+            dropping = line.lower().startswith(starts) or (dropping and line[:1] in (b" ", b"\t"))
+            if not dropping:
+                kept.append(line)
+        return b"\n".join(kept) + gap + body
+
+    return allowance
+
+
+def differences(
+    sent: Iterable[Post], found: Sequence[bytes], allowance: Callable[[bytes], bytes] = as_sent
+) -> list[str]:
+    """What is missing, there twice, strange or changed; empty when all came through."""
+    left = {post.number: post for post in sent}
+    seen: set[int] = set()
+    wrong: list[str] = []
+    for mail in found:
+        match = MARK.search(mail)
+        number = int(match[1]) if match else -1
+        if number in seen:
+            wrong.append(f"mail {number} is there twice")
+        elif match is None or number not in left:
+            wrong.append(f"a mail nobody sent: {mail[:200]!r}")
+        else:
+            seen.add(number)
+            post = left.pop(number)
+            wanted, got = allowance(post.octets), allowance(mail[match.start() :])
+            if wanted != got:
+                wrong.append(f"mail {number} ({post.source}) changed {_where(wanted, got)}")
+    return wrong + [f"mail {number} ({post.source}) is missing" for number, post in left.items()]
+
+
+def _where(wanted: bytes, got: bytes) -> str:
+    pairs = enumerate(zip(wanted, got, strict=False))
+    at = next((i for i, (a, b) in pairs if a != b), min(len(wanted), len(got)))
+    cut = slice(max(0, at - 20), at + 40)
+    return f"at octet {at} of {len(wanted)}: {wanted[cut]!r} became {got[cut]!r}"
