@@ -45,6 +45,7 @@ MAIN: Final = {
     "local_recipient_maps": "",
     "local_header_rewrite_clients": "",
     "message_drop_headers": "",
+    "header_size_limit": "52428800",
     "smtp_line_length_limit": "0",
     "lmtp_line_length_limit": "0",
     "virtual_mailbox_maps": "static:all",

@@ -10,6 +10,7 @@ from typing import Final
 
 from bench import mails
 
+FIELD: Final = re.compile(rb"[ \t]|[!-9;-~]+[ \t]*:")
 MARK: Final = re.compile(rb"^X-Compat: (\d+)\r?\n", re.MULTILINE)
 
 
@@ -39,6 +40,17 @@ def marked(found: Iterable[tuple[str, bytes]]) -> list[Post]:
         Post(number, source, b"X-Compat: %d\r\n" % number + mails.crlf(content))
         for number, (source, content) in enumerate(found)
     ]
+
+
+def postfix_keeps(post: Post) -> bool:
+    """QUIRK: Postfix ends the header with an empty line at the first line that is no header field."""
+    header = post.octets.partition(b"\r\n\r\n")[0]
+    return all(FIELD.match(line) for line in header.split(b"\r\n"))
+
+
+def dovecot_keeps(post: Post) -> bool:
+    """QUIRK: Dovecot stores NUL and shows 0x80 over IMAP."""
+    return b"\0" not in post.octets
 
 
 def as_sent(mail: bytes) -> bytes:
