@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from a3mailer.mail.message import charsets, limits
+from a3mailer.mail.message.ascii import AT, BACKSLASH, COLON, COMMA, DOT, LEFT_PARENTHESIS, RIGHT_PARENTHESIS
 from a3mailer.mail.message.words import clean, decode_words
 
 _BLANK: Final = b" \t\r\n"
 _SPECIAL: Final = b'"(<>,;:['
 _ORDINARY: Final = bytes(c for c in range(256) if c not in b'"()<>@,;:\\[]')
+_WORD: Final = bytes(c for c in _ORDINARY if c not in _BLANK)
 _MARKS: Final = bytes(1 if c in _SPECIAL else 0 for c in range(256))
 _NESTING: Final = bytes(1 if c in b"()\\" else 0 for c in range(256))
 _QUOTED: Final = bytes(1 if c in b'"\\' else 0 for c in range(256))
@@ -66,11 +68,16 @@ def mailboxes(entries: Iterable[Entry]) -> Iterator[Address]:
             yield entry
 
 
+def parse_mailboxes(value: bytes) -> tuple[Address, ...]:
+    """Return the mailboxes of an unfolded field value, those of its groups included."""
+    return tuple(mailboxes(parse(value))) if value else ()
+
+
 # address-list = address *("," address)      ; address = mailbox / group; mailbox = [phrase] "<" addr-spec ">"
 def parse(value: bytes, limit: int = limits.ADDRESSES) -> tuple[Entry, ...]:
     """Return the entries of an unfolded field value: at most `limit` mailboxes and groups, then it stops."""
     specials = value.translate(None, _ORDINARY)
-    if b"," in specials and not specials.translate(None, b"<@>,"):
+    if COMMA in specials and not specials.translate(None, b"<@>,"):
         out: list[Entry] = []
         for item in value.split(b",", limit)[:limit]:
             entry = _simple(item, item.translate(None, _ORDINARY))
@@ -98,7 +105,7 @@ def _simple(item: bytes, specials: bytes) -> Address | None:
         local, _, domain = spec[:-1].partition(b"@")
     else:
         return None
-    if b" " in local or b" " in domain or not domain or b"\t" in local or b"\t" in domain:
+    if not domain or local.translate(None, _WORD) or domain.translate(None, _WORD):
         return None
     return Address(phrase, local, domain)
 
@@ -189,7 +196,7 @@ class _General:
         if not self.escapes:
             self.escapes = value.translate(_QUOTED)
         out: list[bytes] = []
-        while (stop := self.escapes.find(b"\x01", at)) >= 0 and value[stop] == 0x5C:
+        while (stop := self.escapes.find(b"\x01", at)) >= 0 and value[stop] == BACKSLASH:
             out.append(value[at:stop])
             out.append(value[stop + 1 : stop + 2])
             at = stop + 2
@@ -206,8 +213,8 @@ class _General:
         at, depth = start, 1
         while depth and (stop := self.nesting.find(b"\x01", at)) >= 0:
             octet = value[stop]
-            depth += (octet == 0x28) - (octet == 0x29)
-            at = stop + (2 if octet == 0x5C else 1)
+            depth += (octet == LEFT_PARENTHESIS) - (octet == RIGHT_PARENTHESIS)
+            at = stop + (2 if octet == BACKSLASH else 1)
         if depth:  # not closed: the rest is comment
             at = len(value) + 1
         self.at = at
@@ -223,7 +230,7 @@ class _General:
             quoted = self._quoted_string()
             rest, stop = self._until_closed(self.at)
             spec = spec[:quote] + quoted + rest
-        elif b"," in spec and spec.lstrip(_BLANK)[:1] != b"@":
+        elif COMMA in spec and spec.lstrip(_BLANK)[:1] != b"@":
             spec = spec.partition(b",")[0]
             stop = at + len(spec)
         self.at = stop + (value[stop : stop + 1] == b">")
@@ -246,7 +253,7 @@ class _General:
 
     # group = phrase ":" [group-list] ";"
     def _open_group(self) -> None:
-        if self.group is not None or not self.words or any(not q and b"@" in w for q, w in self.words):
+        if self.group is not None or not self.words or any(not q and AT in w for q, w in self.words):
             self._word(False, b":")
             return
         self.group = self._phrase(self.words)
@@ -279,12 +286,12 @@ class _General:
 
 
 def _angle_mailbox(phrase: bytes, spec: bytes) -> Address:
-    if b"(" in spec:
+    if LEFT_PARENTHESIS in spec:
         spec = _without_comments(spec)
     route = b""
-    if spec[:1] == b"@" and b":" in spec:
+    if spec[:1] == b"@" and COLON in spec:
         route, _, spec = spec.partition(b":")
-    if b"@" not in spec:
+    if AT not in spec:
         return Address(phrase, spec.strip(_BLANK), b"", route)
     local, _, domain = spec.rpartition(b"@")
     return Address(phrase, local.strip(_BLANK), b"".join(domain.split()), route)
@@ -293,7 +300,7 @@ def _angle_mailbox(phrase: bytes, spec: bytes) -> Address:
 # addr-spec = local-part "@" domain      ; here without angles, perhaps after words that are a name
 def _bare_mailbox(words: list[tuple[bool, bytes]], comment: bytes) -> Address:
     at = len(words) - 1
-    while at >= 0 and (words[at][0] or b"@" not in words[at][1]):
+    while at >= 0 and (words[at][0] or AT not in words[at][1]):
         at -= 1
     if at < 0:
         return Address(comment, _General._phrase(words), b"")
@@ -311,7 +318,7 @@ def _bare_mailbox(words: list[tuple[bool, bytes]], comment: bytes) -> Address:
 
 def _dotted(octets: bytes) -> bytes:
     """Take the white space of the obsolete syntax from around dots."""
-    return b".".join([piece.strip(_BLANK) for piece in octets.split(b".")]) if b"." in octets else octets
+    return b".".join([piece.strip(_BLANK) for piece in octets.split(b".")]) if DOT in octets else octets
 
 
 def _without_comments(spec: bytes) -> bytes:
@@ -320,14 +327,14 @@ def _without_comments(spec: bytes) -> bytes:
     marks = spec.translate(_NESTING)
     while (stop := marks.find(b"\x01", at)) >= 0:
         octet = spec[stop]
-        if octet == 0x28:
+        if octet == LEFT_PARENTHESIS:
             if not depth:
                 out.append(spec[done:stop])
             depth += 1
-        elif octet == 0x29 and depth:
+        elif octet == RIGHT_PARENTHESIS and depth:
             depth -= 1
             done = stop + 1
-        at = stop + (2 if octet == 0x5C else 1)
+        at = stop + (2 if octet == BACKSLASH else 1)
     if not depth:
         out.append(spec[done:])
     return b"".join(out)

@@ -57,12 +57,22 @@ _DECODERS: Final[dict[str, str]] = {
     "x_mac_cyrillic": "mac_cyrillic",
     "macintosh": "mac_roman",
 }
+_USUAL: Final = {
+    b"": "",
+    b"us-ascii": "",
+    b"utf-8": "utf_8",
+    b"iso-8859-1": "cp1252",
+    b"windows-1252": "cp1252",
+}
 _SEPARATORS: Final = bytes.maketrans(b"- .:", b"____")
 _LONGEST: Final = 60
 
 
 def decoder_of(charset: bytes) -> str | None:
     """Return the codec for a charset name, "" for US-ASCII or none, None when the name is unknown."""
+    known = _USUAL.get(charset)
+    if known is not None:
+        return known
     name = charset[: _LONGEST + 1].strip(b" \t\"'").translate(_SEPARATORS).lower()
     return _DECODERS.get(name.decode("ascii", "replace"))
 
@@ -78,10 +88,6 @@ def decode(octets: bytes, charset: bytes = b"") -> str:
         except UnicodeDecodeError:
             codec = "cp1252"
     text = octets.decode(codec or "utf_8", "replace")
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
+    if codec == "utf_7":  # the only one that lets lone surrogates through
         return text.encode("utf_16_le", "surrogatepass").decode("utf_16_le", "replace")
     return text

@@ -6,6 +6,8 @@ what is no date is None; nothing here raises on any octets.
 
 from typing import Final
 
+from a3mailer.mail.message.ascii import COLON
+
 _MONTHS: Final = {
     name: number
     for number, name in enumerate(
@@ -48,24 +50,32 @@ def _leap(year: int) -> bool:
 # date-time = [day-of-week ","] day month year hour ":" minute [":" second] zone
 def parse(value: bytes) -> int | None:
     """Return the Unix time of an unfolded Date value, None when it holds no date."""
-    value = value[:_LONGEST]
-    if b"(" in value:
-        value = value.partition(b"(")[0]
-    words = value.replace(b",", b" ").lower().split()
-    if words and words[0][:1].isalpha() and words[0][:3] not in _MONTHS:
-        del words[0]  # day-of-week, whatever language it is in
-    if len(words) == 1 or (words and words[0].count(b"-") == 2):
-        words[0:1] = words[0].split(b"-")
-    if len(words) < 3:
-        return None
-    if words[0][:3] in _MONTHS:
-        words[0], words[1] = words[1], words[0]
-        if len(words) > 3 and b":" in words[2]:  # asctime: the year comes last
-            words[2], words[3] = words[3], words[2]
+    words = value[:_LONGEST].lower().split()
+    if len(words) < 6 or words[0][-1:] != b"," or words[2] not in _MONTHS:
+        words = _ordered(words)
+        if len(words) < 3:
+            return None
+    else:
+        del words[0]
     date = _date(words[0], words[1], words[2])
     if date is None:
         return None
     return date + _time(words[3] if len(words) > 3 else b"") - _zone(words[4] if len(words) > 4 else b"")
+
+
+def _ordered(words: list[bytes]) -> list[bytes]:
+    """Return the words of an unusual date in the order day, month, year, time, zone."""
+    text = b" ".join(words).partition(b"(")[0]
+    words = text.replace(b",", b" ").split()
+    if words and words[0][:1].isalpha() and words[0][:3] not in _MONTHS:
+        del words[0]  # day-of-week, whatever language it is in
+    if words and words[0].count(b"-") == 2:
+        words[0:1] = words[0].split(b"-")
+    if len(words) >= 3 and words[0][:3] in _MONTHS:
+        words[0], words[1] = words[1], words[0]
+        if len(words) > 3 and COLON in words[2]:  # asctime: the year comes last
+            words[2], words[3] = words[3], words[2]
+    return words
 
 
 def _number(word: bytes) -> int:
@@ -77,23 +87,25 @@ def _date(day_word: bytes, month_word: bytes, year_word: bytes) -> int | None:
     day, year = _number(day_word), _number(year_word)
     if month is None or year < 0 or day < 1:
         return None
-    if len(year_word) == 2:
-        year += 2000 if year < 50 else 1900
-    elif len(year_word) == 3:
-        year += 1900
-    if day > _LENGTHS[month - 1] + (month == 2 and _leap(year)):
+    if len(year_word) < 4:
+        year += 2000 if year < 50 and len(year_word) == 2 else 1900
+    if day > 28 and day > _LENGTHS[month - 1] + (month == 2 and _leap(year)):
         return None
     return days_from_civil(year, month, day) * _DAY
 
 
 # time-of-day = hour ":" minute [":" second]      ; an invalid time is 00:00:00 (RFC 5256 section 2.2)
 def _time(word: bytes) -> int:
-    parts = word.partition(b".")[0].split(b":")
-    if len(parts) not in (2, 3):
+    if len(word) != 8:
+        hour_word, _, rest = word.partition(b":")
+        minute_word, _, second_word = rest.partition(b":")
+        word = b":".join([digits.rjust(2, b"0") for digits in (hour_word, minute_word, second_word[:2])])
+    digits = word[:2] + word[3:5] + word[6:]
+    if word[2:6:3] != b"::" or not digits.isdigit():
         return 0
-    hour, minute = _number(parts[0]), _number(parts[1])
-    second = _number(parts[2]) if len(parts) == 3 else 0
-    if not (0 <= hour <= 23 and 0 <= minute <= 59 and 0 <= second <= 60):
+    number = int(digits)
+    hour, minute, second = number // 10_000, number // 100 % 100, number % 100
+    if hour > 23 or minute > 59 or second > 60:
         return 0
     return hour * 3600 + minute * 60 + second
 

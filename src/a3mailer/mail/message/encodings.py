@@ -9,6 +9,7 @@ import string
 from typing import Final
 
 from a3mailer.mail.message import limits
+from a3mailer.mail.message.ascii import EQUALS
 
 _ALPHABET: Final = (string.ascii_letters + string.digits + "+/=").encode()
 _NOT_BASE64: Final = bytes(set(range(256)) - set(_ALPHABET))
@@ -19,7 +20,7 @@ _MISSING: Final = (b"", b"", b"==", b"=")
 def from_base64(octets: bytes) -> bytes:
     """Return the octets a base64 text stands for; texts set one after the other are all decoded."""
     text = octets.translate(None, _NOT_BASE64)
-    if b"=" not in text.rstrip(b"="):
+    if EQUALS not in text.rstrip(b"="):
         return _segment(text.rstrip(b"="))
     return b"".join(map(_segment, text.split(b"=", limits.ENCODED_SEGMENTS)))
 

@@ -5,33 +5,21 @@ unfolded, encoded words not decoded. Total over any fields.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from a3mailer.mail.message import addresses, limits
-from a3mailer.mail.message.addresses import Address, Entry, Group
-from a3mailer.mail.message.wire import NIL, nstring, string
+from a3mailer.mail.message.addresses import Address, Group
+from a3mailer.mail.message.ascii import BACKSLASH, COMMA, DQUOTE
+from a3mailer.mail.message.wire import NIL, QUOTABLE, nstring, string
 
-EMPTY: Final = b"(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"
 _END_OF_GROUP: Final = b"(NIL NIL NIL NIL)"
-
-Entries = tuple[Entry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Correspondents:
-    """The address fields of a message as written: no field stands in for another here."""
-
-    from_: Entries = ()
-    sender: Entries = ()
-    reply_to: Entries = ()
-    to: Entries = ()
-    cc: Entries = ()
-    bcc: Entries = ()
+_HIDDEN: Final = b"\x01"
+_PHRASE: Final = bytes(c for c in QUOTABLE if c not in b"()<>@,;:[]")
+_WORD: Final = bytes(c for c in _PHRASE if c not in b" \t")
 
 
 class AddressRoom:
-    """How many more address entries the fragments of one mail may hold."""
+    """How many more address entries the fragments of one mail may hold; `met` tells that some were cut."""
 
     __slots__ = ("left", "met")
 
@@ -39,67 +27,116 @@ class AddressRoom:
         self.left = limits.ALL_ADDRESSES
         self.met = False
 
-    def parse(self, value: bytes | None) -> Entries:
-        """Return the entries of a field within the limits; `met` remembers that there were more."""
-        if not value:
-            return ()
-        room = min(self.left, limits.ADDRESSES)
-        entries = addresses.parse(value, room)
-        found = len(entries)
-        if found >= room or value.count(b":"):
-            found = sum(1 + len(entry.members) if isinstance(entry, Group) else 1 for entry in entries)
-            self.met = self.met or found >= room
-        self.left -= found
-        return entries
-
-
-def correspondents(fields: Mapping[bytes, bytes], room: AddressRoom) -> Correspondents:
-    """Parse the address fields of a header."""
-    get, parse = fields.get, room.parse
-    return Correspondents(
-        parse(get(b"from")),
-        parse(get(b"sender")),
-        parse(get(b"reply-to")),
-        parse(get(b"to")),
-        parse(get(b"cc")),
-        parse(get(b"bcc")),
-    )
-
 
 # envelope = "(" env-date SP env-subject SP env-from SP env-sender SP env-reply-to SP env-to SP env-cc SP
 #            env-bcc SP env-in-reply-to SP env-message-id ")"
-def envelope(fields: Mapping[bytes, bytes], people: Correspondents) -> bytes:
+def envelope(fields: Mapping[bytes, bytes], room: AddressRoom) -> bytes:
     """Return the fragment. Sender and Reply-To are those of From where they are missing or empty."""
     get = fields.get
-    from_ = address_list(people.from_)
+    from_ = address_list(get(b"from"), room)
+    sender = address_list(get(b"sender"), room)
+    reply_to = address_list(get(b"reply-to"), room)
     return b"(%b %b %b %b %b %b %b %b %b %b)" % (
         nstring(get(b"date")),
         nstring(get(b"subject")),
         from_,
-        address_list(people.sender) if people.sender else from_,
-        address_list(people.reply_to) if people.reply_to else from_,
-        address_list(people.to),
-        address_list(people.cc),
-        address_list(people.bcc),
+        from_ if sender == NIL else sender,
+        from_ if reply_to == NIL else reply_to,
+        address_list(get(b"to"), room),
+        address_list(get(b"cc"), room),
+        address_list(get(b"bcc"), room),
         nstring(get(b"in-reply-to")),
         nstring(get(b"message-id")),
     )
 
 
 # env-from = "(" 1*address ")" / nil
-def address_list(entries: Entries) -> bytes:
-    """Return the address structures of a list, NIL for an empty one; groups by their two markers."""
-    if not entries:
+def address_list(value: bytes | None, room: AddressRoom) -> bytes:
+    """Return the address structures of a field, NIL for an empty one; groups by their two markers."""
+    if not value:
         return NIL
+    limit = min(room.left, limits.ADDRESSES)
+    specials = value.translate(None, _WORD)
+    found = len(specials) // 3 + 1
+    if specials == b"@" or (specials[:3] == b"@, " and specials == (b"@, " * found)[:-2] and found < limit):
+        room.left -= found
+        return b'((NIL NIL "%b"))' % value.replace(b", ", b'")(NIL NIL "').replace(b"@", b'" "')
+    if COMMA not in value and limit > 1:
+        address = _usual(value, False)
+        if address is not None:
+            room.left -= 1
+            return b"(%b)" % address
+    out = _usual_list(value, limit)
+    if out is None:
+        out, found = general_list(value, limit)
+    else:
+        found = len(out)
+    room.left -= found
+    room.met = room.met or found >= limit
+    return b"(%b)" % b"".join(out) if out else NIL
+
+
+def _usual_list(value: bytes, limit: int) -> list[bytes] | None:
+    """Return the structures of a list whose mailboxes all have one of the usual forms, None for any other.
+
+    Gives what `general_list` gives, several times faster.
+    """
+    hidden = False  # commas in quoted strings
+    if DQUOTE in value:
+        pieces = value.split(b'"')
+        if len(pieces) % 2 == 0 or BACKSLASH in value or _HIDDEN in value:
+            return None
+        if COMMA in b"".join(pieces[1::2]):
+            pieces[1::2] = [piece.replace(b",", _HIDDEN) for piece in pieces[1::2]]
+            value = b'"'.join(pieces)
+            hidden = True
+    items = value.split(b",", limit)
     out: list[bytes] = []
-    for entry in entries:
-        if isinstance(entry, Address):
-            out.append(_address(entry))
-        else:
+    for item in items[:limit]:
+        address = _usual(item.strip(b" \t"), hidden)
+        if address is None:
+            return None
+        out.append(address)
+    return out
+
+
+def _usual(item: bytes, hidden: bool) -> bytes | None:
+    """Return the structure of `"phrase" <spec>`, `phrase <spec>`, `<spec>` or `spec`, None for any other."""
+    if item[-1:] != b">":
+        if item.translate(None, _WORD) != b"@":
+            return None
+        return b'(NIL NIL "%b")' % item.replace(b"@", b'" "')
+    phrase, _, spec = item[:-1].partition(b"<")
+    if spec.translate(None, _WORD) != b"@":
+        return None
+    spec = spec.replace(b"@", b'" "')
+    phrase = phrase.rstrip(b" \t")
+    if phrase[:1] == b'"':
+        if phrase[-1:] != b'"' or len(phrase) < 3:
+            return None
+        phrase = phrase[1:-1].replace(_HIDDEN, b",") if hidden else phrase[1:-1]
+        phrase = phrase.strip(b" \t")
+        if not phrase or phrase.translate(None, QUOTABLE):
+            return None
+    elif phrase.translate(None, _PHRASE):
+        return None
+    return b'("%b" NIL "%b")' % (phrase, spec) if phrase else b'(NIL NIL "%b")' % spec
+
+
+def general_list(value: bytes, limit: int) -> tuple[list[bytes], int]:
+    """Return the structures of any address list, and how many entries it has."""
+    out: list[bytes] = []
+    found = 0
+    for entry in addresses.parse(value, limit):
+        found += 1
+        if isinstance(entry, Group):
             out.append(b"(NIL NIL %b NIL)" % string(entry.phrase))
             out += map(_address, entry.members)
             out.append(_END_OF_GROUP)
-    return b"(%b)" % b"".join(out)
+            found += len(entry.members)
+        else:
+            out.append(_address(entry))
+    return out, found
 
 
 # address = "(" addr-name SP addr-adl SP addr-mailbox SP addr-host ")"

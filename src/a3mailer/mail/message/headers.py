@@ -7,10 +7,11 @@ belongs to no field. Linear in the header; nothing here raises.
 from collections.abc import Iterator
 from typing import Final
 
+from a3mailer.mail.message.ascii import LF
 from a3mailer.mail.message.octets import Find, Octets, finder
 from a3mailer.mail.message.words import decode_words
 
-__all__ = ["decode_words", "fields", "first", "header_end", "lines", "select", "unfold"]
+__all__ = ["decode_words", "fields", "first", "header_end", "select", "unfold"]
 
 _BLANK: Final = b" \t"
 
@@ -33,17 +34,12 @@ def header_end(octets: Octets, start: int, end: int, find: Find | None = None) -
 
 def unfold(value: bytes) -> bytes:
     """Return a field value without its folding and without white space around it."""
-    if b"\n" in value:
+    if LF in value:
         value = value.replace(b"\r\n", b"").replace(b"\n", b"")
     return value.strip(b" \t\r")
 
 
 # fields = *(field-name ":" unstructured CRLF)      ; a folded line begins with WSP
-def lines(block: bytes) -> list[bytes]:
-    """Return the unfolded lines of a header held in memory; the empty line at its end is one of them."""
-    return block.replace(b"\r\n", b"\n").replace(b"\n ", b" ").replace(b"\n\t", b"\t").split(b"\n")
-
-
 def _raw_fields(octets: Octets, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Yield (start, colon, end) of each field with its line end; the colon is -1 where there is none."""
     find = finder(octets)

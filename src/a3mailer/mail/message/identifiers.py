@@ -3,10 +3,11 @@
 Identifiers are given without their angle brackets. Linear; nothing here raises.
 """
 
-import hashlib
+from hashlib import blake2b
 from typing import Final
 
 from a3mailer.mail.message import limits
+from a3mailer.mail.message.ascii import DQUOTE
 
 _BLANK: Final = b" \t\r\n"
 _KEY: Final = 8  # octets of a thread key
@@ -46,7 +47,7 @@ def thread_keys(
     A mail without Message-ID has a key of its own made from its header. Over the limit the first reference
     and the latest are kept.
     """
-    own = _key(message_id) if message_id else hashlib.blake2b(header, digest_size=_KEY, person=_OWN).digest()
+    own = _key(message_id) if message_id else blake2b(header, digest_size=_KEY, person=_OWN).digest()
     keys = {own: None}
     for reference in references or in_reply_to:
         keys[_key(reference)] = None
@@ -63,6 +64,6 @@ _OWN: Final = b"header"
 
 
 def _key(identifier: bytes) -> bytes:
-    if b'"' in identifier:  # RFC 5256: <"a"@b> and <a@b> are the same
+    if DQUOTE in identifier:  # RFC 5256: <"a"@b> and <a@b> are the same
         identifier = identifier.replace(b'"', b"")
-    return hashlib.blake2b(identifier, digest_size=_KEY).digest()
+    return blake2b(identifier, digest_size=_KEY).digest()

@@ -20,7 +20,7 @@ from a3mailer.mail.message import (
     text,
 )
 from a3mailer.mail.message.addresses import Address
-from a3mailer.mail.message.envelope import EMPTY, AddressRoom, Correspondents, correspondents, envelope
+from a3mailer.mail.message.envelope import AddressRoom, envelope
 from a3mailer.mail.message.octets import Octets
 from a3mailer.mail.message.packed import Unpacked
 from a3mailer.mail.message.parts import MESSAGES, Part
@@ -30,7 +30,7 @@ from a3mailer.mail.message.words import decode_words
 _SIGNATURES: Final = frozenset(
     (b"application/pgp-signature", b"application/pkcs7-signature", b"application/x-pkcs7-signature")
 )
-_NOBODY: Final = Correspondents()
+_ADDRESS_FIELDS: Final = (b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class MessageIndex:
 
     `message_id` and `references` are without angle brackets; `date` is Unix time or None; `thread_keys` are
     8 octets each, the mail's own first; `preview` has at most 200 characters; `truncated` names the limits
-    that were met. In an index from `unpack` the fields that are not packed are empty unless they were given.
+    that were met; `address_fields` are the unfolded values of From, Sender, Reply-To, To, Cc
+    and Bcc. In an index from `unpack` the fields that are not packed are empty unless they were given.
     """
 
     envelope: bytes
@@ -55,7 +56,7 @@ class MessageIndex:
     message_id: bytes = b""
     in_reply_to: tuple[bytes, ...] = ()
     references: tuple[bytes, ...] = ()
-    correspondents: Correspondents = _NOBODY
+    address_fields: tuple[bytes, ...] = (b"",) * len(_ADDRESS_FIELDS)
     truncated: tuple[str, ...] = ()
 
     @property
@@ -71,32 +72,32 @@ class MessageIndex:
     @property
     def from_(self) -> tuple[Address, ...]:
         """The mailboxes of From."""
-        return tuple(addresses.mailboxes(self.correspondents.from_))
+        return addresses.parse_mailboxes(self.address_fields[0])
 
     @property
     def sender(self) -> tuple[Address, ...]:
         """The mailboxes of Sender, empty without the field."""
-        return tuple(addresses.mailboxes(self.correspondents.sender))
+        return addresses.parse_mailboxes(self.address_fields[1])
 
     @property
     def reply_to(self) -> tuple[Address, ...]:
         """The mailboxes of Reply-To, empty without the field."""
-        return tuple(addresses.mailboxes(self.correspondents.reply_to))
+        return addresses.parse_mailboxes(self.address_fields[2])
 
     @property
     def to(self) -> tuple[Address, ...]:
         """The mailboxes of all To fields, members of groups included."""
-        return tuple(addresses.mailboxes(self.correspondents.to))
+        return addresses.parse_mailboxes(self.address_fields[3])
 
     @property
     def cc(self) -> tuple[Address, ...]:
         """The mailboxes of all Cc fields."""
-        return tuple(addresses.mailboxes(self.correspondents.cc))
+        return addresses.parse_mailboxes(self.address_fields[4])
 
     @property
     def bcc(self) -> tuple[Address, ...]:
         """The mailboxes of all Bcc fields."""
-        return tuple(addresses.mailboxes(self.correspondents.bcc))
+        return addresses.parse_mailboxes(self.address_fields[5])
 
     def pack(self) -> bytes:
         """Return the parts and offsets in a few octets, for the store."""
@@ -106,7 +107,7 @@ class MessageIndex:
 
     @classmethod
     def unpack(
-        cls, octets: bytes, envelope: bytes = EMPTY, bodystructure: bytes = b"", preview: str = ""
+        cls, octets: bytes, envelope: bytes = b"", bodystructure: bytes = b"", preview: str = ""
     ) -> "MessageIndex":
         """Return the index that was packed, with the fragments stored beside it; ValueError if it is none."""
         kept = packed.unpack(octets)
@@ -176,7 +177,7 @@ def index(octets: Octets) -> MessageIndex:
     root = walk.drafts[0]
     fields = root.fields
     room = AddressRoom()
-    people = correspondents(fields, room)
+    own_envelope = envelope(fields, room)
     finished = tuple([draft.finished() for draft in walk.drafts])
     fragment = structure.bodystructure(walk.drafts, room)
     if room.met:
@@ -187,7 +188,7 @@ def index(octets: Octets) -> MessageIndex:
     date = fields.get(b"date")
     header = octets[: min(root.body, limits.HEADER_OCTETS)]
     return MessageIndex(
-        envelope(fields, people),
+        own_envelope,
         fragment,
         text.preview(octets, finished),
         decode_words(fields.get(b"subject", b"")),
@@ -200,7 +201,7 @@ def index(octets: Octets) -> MessageIndex:
         message_id,
         in_reply_to,
         references,
-        people,
+        tuple([fields.get(name, b"") for name in _ADDRESS_FIELDS]),
         tuple(walk.truncated),
     )
 

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from a3mailer.mail.message import charsets, limits
+from a3mailer.mail.message.ascii import ASTERISK, LEFT_PARENTHESIS
 from a3mailer.mail.message.words import clean, decode_words
 
 Parameters = tuple[tuple[bytes, bytes], ...]
@@ -20,7 +21,7 @@ _PLAIN: Final = bytes(c for c in range(33, 127) if c not in b'%"\\*')
 def parse(value: bytes) -> tuple[bytes, Parameters]:
     """Return the value in lower case and its parameters, names in lower case, in the order written."""
     head, _, rest = value.partition(b";")
-    if b"(" in head:
+    if LEFT_PARENTHESIS in head:
         head = head.partition(b"(")[0]
     return head.strip(_BLANK).lower(), tuple(_parameters(rest)) if rest else ()
 
@@ -45,7 +46,7 @@ def _parameters(text: bytes) -> list[tuple[bytes, bytes]]:
             item, at = text[at:stop].strip(_BLANK), stop
         if name:
             out.append((name, item))
-            extended = extended or b"*" in name
+            extended = extended or ASTERISK in name
     return _joined(out) if extended else out
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from a3mailer.mail.message import limits, parameters
-from a3mailer.mail.message.headers import header_end, lines
+from a3mailer.mail.message.ascii import LF, SLASH
+from a3mailer.mail.message.headers import header_end, unfold
 from a3mailer.mail.message.octets import Find, Octets, count, finder
 from a3mailer.mail.message.parameters import Parameters
 
@@ -19,7 +20,9 @@ MESSAGES: Final = frozenset((b"message/rfc822", b"message/global"))
 _OPAQUE: Final = b"application/octet-stream"
 _PLAIN: Final = b"text/plain"
 _BLANK: Final = b" \t\r\n"
-_COMBINED: Final = frozenset((b"to", b"cc", b"bcc"))  # obsolete syntax: repeated fields are one list
+_LINE_END: Final = frozenset(b"\r\n")
+_FOLD: Final = b" \t"
+_COMBINED: Final = (b"to", b"cc", b"bcc")  # obsolete syntax: repeated fields are one list
 _WANTED: Final = frozenset(
     (
         b"from",
@@ -43,6 +46,7 @@ _WANTED: Final = frozenset(
         b"content-md5",
     )
 )
+_INITIALS: Final = frozenset(octet for name in _WANTED for octet in (name[0], name[0] - 32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +161,11 @@ class Walk:
         self._count_lines()
 
     def _read_header(self, draft: Draft, media: bytes) -> None:
-        start = draft.start
-        body = draft.body = header_end(self.octets, start, draft.end, self.find)
-        if body - start > self.header_octets or body - start > limits.HEADER_OCTETS:
-            block = self._cut_header(start, body)
-        else:
-            block = self.octets[start:body]
-            self.header_octets -= body - start
-        draft.fields = fields = read(block)
+        fields = draft.fields = self._fields(draft)
         value = fields.get(b"content-type")
         if value:
             draft.media, draft.parameters = parameters.parse(value)
-            if b"/" not in draft.media:  # RFC 2045 section 5.2
+            if SLASH not in draft.media:  # RFC 2045 section 5.2
                 draft.media, draft.parameters = _PLAIN, ()
         else:
             draft.media = media
@@ -179,12 +176,27 @@ class Walk:
         if value:
             draft.disposition = parameters.parse(value)
 
-    def _cut_header(self, start: int, body: int) -> bytes:
+    def _fields(self, draft: Draft) -> dict[bytes, bytes]:
+        """Read the header of a part and find its body."""
+        octets, start = self.octets, draft.start
         room = min(self.header_octets, limits.HEADER_OCTETS)
-        self.truncated["header" if room == limits.HEADER_OCTETS else "headers"] = None
-        self.header_octets -= room
-        block = self.octets[start : start + room]
-        return block[: block.rfind(b"\n") + 1]
+        limit = min(draft.end, start + room)
+        if isinstance(octets, bytes):
+            fields, body = read(octets, start, limit)
+        else:
+            fields, body = read(octets[start:limit], 0, limit - start)
+            body += start if body >= 0 else 0
+        if body < 0 and limit == draft.end:
+            body = limit
+        if body < 0:  # the header is longer than what may be read of it
+            block = octets[start:limit]
+            kept = block.rfind(b"\n") + 1
+            fields, _ = read(block, 0, kept)
+            body = header_end(octets, start + kept, draft.end, self.find)
+            self.truncated["header" if room == limits.HEADER_OCTETS else "headers"] = None
+        self.header_octets -= min(room, body - start)
+        draft.body = body
+        return fields
 
     def _open_message(self, draft: Draft, at: int) -> None:
         if self._may_open(draft, 1):
@@ -292,27 +304,45 @@ class Walk:
             draft.lines = before[draft.end] - before[draft.body]
 
 
-def read(block: bytes) -> dict[bytes, bytes]:
-    """Return the wanted fields of a header, name in lower case to unfolded value, the first of a name.
+# fields = *(field-name ":" unstructured CRLF)      ; a folded line begins with WSP
+def read(octets: bytes, at: int, end: int) -> tuple[dict[bytes, bytes], int]:
+    """Return the wanted fields of a header and where its body begins, -1 when no empty line is found.
 
-    To, Cc and Bcc are joined when they are repeated (RFC 5322 section 4.5.3).
+    Names are in lower case, values unfolded, the first of a name counts. To, Cc and Bcc are joined when they
+    are repeated (RFC 5322 section 4.5.3).
     """
+    find = octets.find
     out: dict[bytes, bytes] = {}
     repeated: list[tuple[bytes, bytes]] = []
-    for line in lines(block):
-        colon = line.find(b":")
-        if colon <= 0:
+    body = -1
+    while at < end:
+        start = at
+        initial = octets[at]
+        stop = find(b"\n", at, end)
+        if initial in _LINE_END and 0 <= stop - at <= 1:
+            body = stop + 1
+            break
+        at = stop + 1 or end
+        while at < end and octets[at] in _FOLD:
+            at = find(b"\n", at, end) + 1 or end
+        if initial not in _INITIALS:
             continue
-        name = line[:colon].lower()
-        if name not in _WANTED:
-            name = name.rstrip(_BLANK)
-            if name not in _WANTED:
-                continue
-        value = line[colon + 1 :].strip(_BLANK)
-        if name not in out:
-            out[name] = value
-        elif name in _COMBINED:
-            repeated.append((name, value))
-    for name in {name for name, _ in repeated}:
-        out[name] = b", ".join([out[name], *(value for other, value in repeated if other == name)])
-    return out
+        colon = find(b":", start, at)
+        name = octets[start:colon].rstrip(_FOLD).lower() if colon > start else b""
+        if name in _WANTED:
+            value = octets[colon + 1 : at].strip(_BLANK)
+            if LF in value:
+                value = unfold(value)
+            if name in out:
+                repeated.append((name, value))
+            else:
+                out[name] = value
+    return (_combined(out, repeated) if repeated else out), body
+
+
+def _combined(fields: dict[bytes, bytes], repeated: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    for name in _COMBINED:
+        values = [value for other, value in repeated if other == name]
+        if values:
+            fields[name] = b", ".join([fields[name], *values])
+    return fields

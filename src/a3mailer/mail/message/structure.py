@@ -7,8 +7,8 @@ and is cut out of it when it is asked for, since few clients do.
 from collections.abc import Sequence
 from typing import Final
 
-from a3mailer.mail.message import envelope, limits
-from a3mailer.mail.message.envelope import AddressRoom
+from a3mailer.mail.message import limits
+from a3mailer.mail.message.envelope import AddressRoom, envelope
 from a3mailer.mail.message.parameters import Parameters
 from a3mailer.mail.message.parts import MESSAGES, Draft
 from a3mailer.mail.message.wire import NIL, nstring, skip, string
@@ -28,7 +28,7 @@ def bodystructure(drafts: Sequence[Draft], room: AddressRoom) -> bytes:
         out.append(_head(draft))
         if draft.media in MESSAGES:
             inner = drafts[at + 1].fields
-            out.append(b" %b " % envelope.envelope(inner, envelope.correspondents(inner, room)))
+            out.append(b" %b " % envelope(inner, room))
             opened.append(draft)
             continue
         out.append(_extension(draft))

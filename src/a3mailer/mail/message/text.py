@@ -3,7 +3,7 @@
 Bounded by limits TEXT and PREVIEW_OCTETS, linear; nothing here raises on any octets.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from html.entities import html5
 from typing import Final
 
@@ -12,8 +12,9 @@ from a3mailer.mail.message.octets import Octets
 from a3mailer.mail.message.parts import Part
 
 _CANDIDATES: Final = 5  # text parts that are tried for a preview
-_FIRST_LOOK: Final = 1_200  # octets; enough for the preview of most mails
+_FIRST_LOOK: Final = 512  # octets; enough for the preview of most mails, four times that is looked at next
 _FIRST_LOOK_HTML: Final = 4_096
+_WANTED: Final = limits.PREVIEW + limits.PREVIEW // 2  # some of it is white space and references
 _ENTITY: Final = 33
 _CODE_POINT: Final = 0x10FFFF
 _ZERO_WIDTH: Final = "\u00ad\u034f\u200b\u200c\u200d\u200e\u200f\u2060\u3164\ufeff\u115f\u1160\u17b4\u17b5"
@@ -21,34 +22,11 @@ _INVISIBLE: Final = {
     **dict.fromkeys((*range(32), *range(127, 160)), " "),  # controls
     **dict.fromkeys((0x61C, *range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xFFF9, 0xFFFC))),  # bidi
 }
-_INLINE: Final = frozenset(
-    [
-        "a",
-        "abbr",
-        "b",
-        "big",
-        "code",
-        "del",
-        "em",
-        "font",
-        "i",
-        "ins",
-        "kbd",
-        "label",
-        "mark",
-        "s",
-        "small",
-        "span",
-        "strike",
-        "strong",
-        "sub",
-        "sup",
-        "tt",
-        "u",
-        "wbr",
-    ]
-)
-_SKIPPED: Final = ("style", "script", "head", "title")
+_INLINE_NAMES: Final = ("a", "b", "em", "font", "i", "s", "small", "span", "strong", "sub", "sup", "u", "wbr")
+_INLINE: Final = frozenset((*_INLINE_NAMES, *("/" + name for name in _INLINE_NAMES)))
+_INLINE_BEGINS: Final = tuple(name + " " for name in _INLINE_NAMES)
+_SKIPPED: Final = frozenset(("head", "script", "style", "title"))
+_SKIPPED_BEGINS: Final = frozenset(("he", "HE", "He", "sc", "SC", "Sc", "st", "ST", "St", "ti", "TI", "Ti"))
 
 
 def decoded_text(octets: Octets, part: Part) -> str:
@@ -56,11 +34,7 @@ def decoded_text(octets: Octets, part: Part) -> str:
 
     HTML keeps its tags. A part longer than limit TEXT is read up to there.
     """
-    return _decoded(octets, part, limits.TEXT)
-
-
-def _decoded(octets: Octets, part: Part, look: int) -> str:
-    raw = octets[part.body : min(part.end, part.body + look)]
+    raw = octets[part.body : min(part.end, part.body + limits.TEXT)]
     return charsets.decode(encodings.decode(raw, part.encoding), part.charset)
 
 
@@ -78,64 +52,75 @@ def preview(octets: Octets, parts: Iterable[Part]) -> str:
 
 def _preview_of(octets: Octets, part: Part) -> str:
     html = part.media == b"text/html"
+    start, end = part.body, part.end
     look = _FIRST_LOOK_HTML if html else _FIRST_LOOK
+    if html and part.encoding != b"base64":
+        window = octets[start : min(end, start + limits.PREVIEW_OCTETS)]
+        start += max(0, window.find(b"<body"), window.find(b"<BODY"))
     while True:
-        text = _decoded(octets, part, look)
-        text = _collapsed(_unescaped(without_tags(text, 2 * limits.PREVIEW)) if html else text)
-        if len(text) >= limits.PREVIEW or look >= limits.PREVIEW_OCTETS or part.body + look >= part.end:
+        raw = octets[start : min(end, start + look)]
+        text = charsets.decode(encodings.decode(raw, part.encoding), part.charset)
+        text = _collapsed(_unescaped(without_tags(text, _WANTED)) if html else text)
+        if len(text) >= limits.PREVIEW or look >= limits.PREVIEW_OCTETS or start + look >= end:
             return text[: limits.PREVIEW].rstrip()
-        look = limits.PREVIEW_OCTETS
+        look *= 4
 
 
 def _collapsed(text: str) -> str:
     words = text.split()
-    if text.isascii():
-        joined = " ".join(words)
-        return joined if joined.isprintable() else joined.translate(_INVISIBLE)
+    joined = " ".join(words)
+    if joined.isprintable():
+        return joined
     return " ".join([word for word in words if word.strip(_ZERO_WIDTH)]).translate(_INVISIBLE)
 
 
 def without_tags(html: str, wanted: int) -> str:
-    """Return the text of HTML without tags, comments, style, script and head; block tags become spaces.
+    """Return the text of HTML without tags, comments, style, script and head; tags become spaces.
 
-    A simple reading for previews, not a sanitiser: it stops after `wanted` characters and leaves entities.
+    A simple reading for previews, not a sanitiser: it stops after `wanted` characters of text. A single tag
+    of those that stand inside words leaves no space; character references stay.
     """
-    lower = html.lower()
-    if len(lower) != len(html):  # a few letters grow when lowered; the offsets below need equal lengths
-        lower = html
-    out: list[str] = []
-    at = 0
-    while wanted > 0:
-        tag = html.find("<", at)
-        text = html[at:] if tag < 0 else html[at:tag]
-        out.append(text)
-        wanted -= len(text.strip())
-        if tag < 0:
-            break
-        at, filling = _after_tag(lower, tag)
-        out.append(filling)
-        if at < 0:
-            break
+    if "<!--" in html:
+        html = _without_comments(html)
+    text, *pieces = html.split("<")
+    out = [text]
+    for tag, after in _shown(pieces):
+        if after:
+            inside = text and (tag in _INLINE or tag.startswith(_INLINE_BEGINS))
+            out.append(after if inside else " " + after)
+            wanted -= len(after.strip())
+            if wanted <= 0:
+                break
+        text = after
     return "".join(out)
 
 
-def _after_tag(lower: str, at: int) -> tuple[int, str]:
-    """Return the offset after a tag, -1 when it has no end, and the text that stands for it."""
-    if lower.startswith("<!--", at):
-        end = lower.find("-->", at + 4)
-        return (-1 if end < 0 else end + 3), ""
-    begin = at + 2 if lower.startswith("/", at + 1) else at + 1
-    if not (lower[begin : begin + 1].isalpha() or lower[begin : begin + 1] in ("!", "?")):
-        return at + 1, "<"
-    end = lower.find(">", begin)
-    if end < 0:
-        return -1, ""
-    words = lower[begin : min(begin + 12, end)].split(None, 1)
-    name = words[0].rstrip("/")
-    if name in _SKIPPED and begin == at + 1:
-        end = lower.find("</" + name, end)
-        return (-1 if end < 0 else end + 2 + len(name)), " "
-    return end + 1, "" if name in _INLINE else " "
+def _shown(pieces: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield (tag, text after it) of the pieces of HTML between "<" and "<" that are not skipped."""
+    until = ""  # the end tag of what is being skipped
+    for piece in pieces:
+        if until:
+            if piece[: len(until)].lower() != until:
+                continue
+            until = ""
+        tag, closed, after = piece.partition(">")
+        if closed:
+            if tag[:2] in _SKIPPED_BEGINS:
+                until = _end_of_skipped(tag)
+            if not until:
+                yield tag, after
+        elif not piece[:1].isalpha():  # else a tag that is cut, or has a "<" in an attribute
+            yield "", "<" + piece
+
+
+def _end_of_skipped(tag: str) -> str:
+    name = tag[:7].split(None, 1)[0].lower()
+    return "/" + name if name in _SKIPPED else ""
+
+
+def _without_comments(html: str) -> str:
+    kept, *pieces = html.split("<!--")
+    return kept + "".join([piece.partition("-->")[2] for piece in pieces])
 
 
 def _unescaped(text: str) -> str:

@@ -7,16 +7,17 @@ else is a literal. CR, LF and NUL, which no header value may hold, become spaces
 from typing import Final
 
 from a3mailer.mail.message import limits
+from a3mailer.mail.message.ascii import BACKSLASH, DQUOTE
 
 NIL: Final = b"NIL"
-_SAFE: Final = bytes({9, *range(32, 127)} - set(b'"\\'))
+QUOTABLE: Final = bytes({9, *range(32, 127)} - set(b'"\\'))  # without a backslash before it
 _SPACED: Final = bytes(32 if c in b"\r\n\0" else c for c in range(256))
 
 
 # string = quoted / literal      ; quoted = DQUOTE *QUOTED-CHAR DQUOTE; literal = "{" number "}" CRLF *CHAR8
 def string(value: bytes) -> bytes:
     """Return a value as quoted string where that is possible, else as literal."""
-    if not value.translate(None, _SAFE) and len(value) <= limits.QUOTED:
+    if not value.translate(None, QUOTABLE) and len(value) <= limits.QUOTED:
         return b'"%b"' % value
     value = value.translate(_SPACED)
     if len(value) <= limits.QUOTED and value.isascii() and value.translate(None, _CONTROLS) == value:
@@ -38,8 +39,8 @@ def skip(fragment: bytes, at: int) -> int:
     octet = fragment[at : at + 1]
     if octet == b'"':
         at += 1
-        while fragment[at] != 0x22:
-            at += 2 if fragment[at] == 0x5C else 1
+        while fragment[at] != DQUOTE:
+            at += 2 if fragment[at] == BACKSLASH else 1
         return at + 1
     if octet == b"{":
         stop = fragment.index(b"}", at)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from a3mailer.mail.message import charsets, encodings
+from a3mailer.mail.message.ascii import EQUALS
 
 _CHARSET: Final = 80  # octets of charset and language
 _CONTROLS: Final = dict.fromkeys((*range(32), *range(127, 160), 0x2028, 0x2029), " ")
@@ -45,7 +46,7 @@ def decode_words(value: bytes) -> str:
     White space between two encoded words is dropped, and octets of neighbours in one charset are put
     together before they are decoded, since many programs cut a character in two.
     """
-    if b"=?" not in value:
+    if EQUALS not in value or value.find(b"=?") < 0:
         return clean(charsets.decode(value))
     out: list[str] = []
     pending: list[bytes] = []  # octets of neighbouring encoded words in `pending_charset`
