@@ -49,7 +49,7 @@ class Session(Protocol):
 
 
 class TranscriptMismatch(AssertionError):
-    """The server said something else than the transcript."""
+    """What was said is not what the transcript says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +152,11 @@ class Player:
         self,
         open_session: Callable[[int], Session],
         split: Callable[[bytes], Iterable[bytes]] = whole,
+        tested: str = "S",
     ) -> None:
+        """``tested`` "C": the client is under test, and what is fed are the server's lines."""
         self._open = open_session
+        self._tested = tested
         self._split = split
         self._talks: dict[int, _Talk] = {}
         self.captured: dict[bytes, bytes] = {}
@@ -164,21 +167,21 @@ class Player:
         sending: _Talk | None = None
         for step in transcript.steps:
             talk = await self._talk(step.connection)
-            if sending is not None and (step.kind != "C" or talk is not sending):
+            fed = step.kind not in (self._tested, "CLOSED")
+            if sending is not None and not (fed and talk is sending):
                 await self._send(sending)
                 sending = None
-            match step.kind:
-                case "C":
-                    if sending is None:
-                        self._nothing_left(talk, path, step.line)
-                    talk.pending += self._filled(step)
-                    sending = talk
-                case "S":
-                    await self._expect(talk, step, path)
-                case _:
+            if fed:
+                if sending is None:
                     self._nothing_left(talk, path, step.line)
-                    if not talk.session.closed:
-                        raise TranscriptMismatch(f"{path}:{step.line}: the server has not closed")
+                talk.pending += self._filled(step)
+                sending = talk
+            elif step.kind == self._tested:
+                await self._expect(talk, step, path)
+            else:
+                self._nothing_left(talk, path, step.line)
+                if not talk.session.closed:
+                    raise TranscriptMismatch(f"{path}:{step.line}: the connection is not closed")
         if sending is not None:
             await self._send(sending)
         for talk in self._talks.values():
@@ -200,7 +203,7 @@ class Player:
 
     def _nothing_left(self, talk: _Talk, path: Path, line: int) -> None:
         if talk.said:
-            raise TranscriptMismatch(f"{path}:{line}: the server also said {bytes(talk.said)!r}")
+            raise TranscriptMismatch(f"{path}:{line}: it also said {bytes(talk.said)!r}")
 
     def _filled(self, step: Step) -> bytes:
         if step.exact:

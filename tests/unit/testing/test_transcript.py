@@ -78,7 +78,7 @@ async def test_every_kind_of_line(tmp_path: pathlib.Path, mode: str) -> None:
         ("S: hello <w>\nC: one\nS: 1 one\nS: 2 two\n", "got no line"),
         ("S: hello <w>\nC: one\nS: 1 <w>\n", "expected"),
         ("S: hello <w>\nC: a b\nS: <w> a b\n", "expected"),
-        ("S: hello <w>\nCLOSED\n", "has not closed"),
+        ("S: hello <w>\nCLOSED\n", "is not closed"),
         ("S: hello <w>\nC: one\nS! 1 onf\n", "expected"),
         ("S: hello <w>\nC: a b\nS: 1 <x> <x>\n", "expected"),
         ("S: hello <w>\n2S: hello 7\n", "expected"),

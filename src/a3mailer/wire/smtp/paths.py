@@ -26,6 +26,8 @@ _ATEXT: Final = _LETDIG + b"!#$%&'*+-/=?^_`{|}~"
 _ATEXT_DOT: Final = _ATEXT + b"."
 _LDH: Final = _LETDIG + b"-"
 _HIGH: Final = bytes(range(128, 256))
+_OTHER_DOTS: Final = frozenset("\u3002\uff0e\uff61")
+"""Ideographic full stops, which IDNA 2003 took for dots."""
 _ATEXT_DOT_STR: Final = frozenset(_ATEXT_DOT.decode())
 
 
@@ -93,7 +95,7 @@ def parse_mailbox(octets: bytes, *, postmaster: bool = False) -> Address:
 
 def _without_route(octets: bytes) -> bytes:
     route, colon, rest = octets.partition(b":")
-    while route.startswith(b"@[IPv6") and colon and b"]" not in route:  # a literal holds colons of its own
+    while colon and route.count(b"[") > route.count(b"]"):  # a literal holds colons of its own
         more, colon, rest = rest.partition(b":")
         route += b":" + more
     if not colon:
@@ -175,7 +177,10 @@ def parse_domain(octets: bytes) -> str:
 
 def _a_labels(octets: bytes) -> str:
     try:  # IDNA 2008 without mapping: what is not already a valid U-label is refused
-        domain = idna.encode(octets.decode("utf-8"), uts46=False).decode("ascii").lower()
+        text = octets.decode("utf-8")
+        if not _OTHER_DOTS.isdisjoint(text):
+            raise BadPath("a dot that is none")
+        domain = idna.encode(text, uts46=False).decode("ascii").lower()
     except (UnicodeError, idna.IDNAError):
         raise BadPath("not an internationalised domain name") from None
     if len(domain) > MAX_DOMAIN or domain.endswith("."):
