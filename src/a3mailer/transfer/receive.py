@@ -26,10 +26,12 @@ from a3mailer.store.operations import Enqueue, Operation, QueueRecipient
 from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.bounce import Sent, notice, wants
 from a3mailer.transfer.deliver import appends
 from a3mailer.transfer.route import Local, Remote, Route
 from a3mailer.transfer.submission import check_authors, completed
 from a3mailer.transfer.trace import Stamp, count_hops
+from a3mailer.wire.dsn.report import Action, RecipientStatus
 
 MAX_ROUTES: Final = 10_000
 """Mailboxes and addresses one mail may lead to; recipients beyond are refused for now."""
@@ -97,6 +99,7 @@ class Receive:
         content = await _content((stamp, top, *pieces))
         for tenant, share in shares.items():
             await self._commit(arrival, tenant, share, content, int(now), hops, outcomes)
+        await self._notify(arrival, content, int(now), outcomes)
         return outcomes
 
     async def _submitted(
@@ -166,6 +169,57 @@ class Receive:
                 outcomes[number] = NoSuchAccount(route.address)
         return bool(gone)
 
+    async def _notify(
+        self, arrival: Arrival, content: Content, now: int, outcomes: list[MailError | None]
+    ) -> None:
+        """Queue the notifications that are due before the sender hears 250.
+
+        SMTP has one reply for all: whoever failed while others were served is reported by mail and counts as
+        taken care of. Should the server die before this, the sender repeats the mail: what is already stored
+        is known by its fingerprint."""
+        failed, delivered = [], []
+        told = arrival.client.protocol != "LMTP" and None in outcomes
+        for number, (recipient, routes) in enumerate(
+            zip(arrival.envelope.recipients, arrival.routes, strict=True)
+        ):
+            error = outcomes[number]
+            if error is None and "SUCCESS" in recipient.notify and any(isinstance(r, Local) for r in routes):
+                delivered.append(
+                    RecipientStatus(str(recipient.address), Action.DELIVERED, "2.1.5", recipient.original)
+                )
+            elif error is not None and told:
+                outcomes[number] = None
+                if wants(recipient.notify, Action.FAILED):
+                    failed.append(_failure(recipient, error))
+        await self._queue_notices(arrival, content, now, (tuple(failed), tuple(delivered)))
+
+    async def _queue_notices(
+        self, arrival: Arrival, content: Content, now: int, groups: tuple[tuple[RecipientStatus, ...], ...]
+    ) -> None:
+        envelope, routes = arrival.envelope, [route for each in arrival.routes for route in each]
+        if not any(groups) or not routes:
+            return
+        sent = Sent(
+            str(envelope.reverse_path),
+            routes[0].tenant,
+            arrival.trace,
+            now,
+            envelope.envelope_id,
+            envelope.return_content,
+            envelope.smtputf8,
+        )
+        octets, hostname = bytes(content.octets), self._settings.server.hostname
+        contents: list[Content] = []
+        operations: list[Operation] = []
+        for group in groups:
+            made = notice(sent, group, octets, hostname, now, len(contents))
+            if made is not None:
+                contents.append(made[0])
+                operations.append(made[1])
+        if operations:
+            mark = fingerprint(arrival, TenantId(-1))
+            await self._store.commit(Transaction(tuple(operations), tuple(contents), sent.tenant, mark))
+
     def _report(self, arrival: Arrival, outcomes: Sequence[MailError | None]) -> None:
         refused = [type(error).__name__ for error in outcomes if error is not None]
         emit(
@@ -206,6 +260,12 @@ def _queued(recipient: Recipient, route: Remote) -> QueueRecipient:
     if not original and route.address != recipient.address:
         original = f"{'rfc822' if str(recipient.address).isascii() else 'utf-8'};{recipient.address}"
     return QueueRecipient(str(route.address), tuple(sorted(recipient.notify)), original)
+
+
+def _failure(recipient: Recipient, error: MailError) -> RecipientStatus:
+    status = "5.1.1" if isinstance(error, NoSuchAccount) else "5.5.3"
+    text = "the mailbox no longer exists" if isinstance(error, NoSuchAccount) else "too many destinations"
+    return RecipientStatus(str(recipient.address), Action.FAILED, status, recipient.original, "", text)
 
 
 async def _content(pieces: tuple[bytes | memoryview, ...]) -> Content:

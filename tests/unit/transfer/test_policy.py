@@ -67,7 +67,7 @@ async def test_row_6_no_odd_address_makes_us_a_relay(local_part: str, domain: st
 
 async def test_row_6_with_a_catch_all_odd_addresses_stay_here() -> None:
     world = World()
-    world.rows.put_domain("a.test", catch_all="bob@a.test")
+    world.store.put_domain("a.test", catch_all="bob@a.test")
     for local_part in ("victim%b.test", "victim@b.test", "b.test!victim"):
         (route,) = await routes(world, Address(local_part, "a.test"))
         assert isinstance(route, Local)
@@ -107,25 +107,25 @@ async def test_submission_needs_an_account_that_is_enabled() -> None:
     world = World()
     with pytest.raises(NotAllowed):
         await world.policy.sender(world.submitter(0), NOBODY)
-    world.rows.change(world.alice.id, enabled=False)
+    world.store.change(world.alice.id, enabled=False)
     with pytest.raises(NotAllowed):
         await world.policy.sender(world.submitter(), NOBODY)
 
 
 async def test_an_account_that_is_disabled_still_gets_mail() -> None:
     world = World()
-    world.rows.change(world.alice.id, enabled=False)
+    world.store.change(world.alice.id, enabled=False)
     assert await routes(world, address("alice@a.test"))
 
 
 async def test_quota_is_refused_at_rcpt_for_now_unless_somebody_has_room() -> None:
     world = World()
-    world.rows.change(world.alice.id, quota=100, used_octets=100)
+    world.store.change(world.alice.id, quota=100, used_octets=100)
     with pytest.raises(OverQuota) as refusal:
         await routes(world, address("alice@a.test"))
     assert refusal.value.transient
     assert len(await routes(world, address("sales@a.test"))) == 2
-    world.rows.change(world.alice.id, quota=100, used_octets=99)
+    world.store.change(world.alice.id, quota=100, used_octets=99)
     assert await routes(world, address("alice@a.test"))
 
 

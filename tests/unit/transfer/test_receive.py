@@ -5,10 +5,12 @@ import mmap
 
 import pytest
 
-from a3mailer.mail.envelope import Recipient
+from a3mailer.mail.envelope import Client, Recipient
 from a3mailer.mail.errors import MailLoop, NoSuchAccount, NotAllowed, StoreFull, TooMany, Uncertain
 from a3mailer.store.operations import Append, Enqueue, QueueRecipient
 from a3mailer.transfer import receive
+from a3mailer.wire.dsn.parse import parse
+from a3mailer.wire.dsn.report import Action
 from tests.unit.transfer.world import MAIL, MX, World, address
 
 TRACE = (
@@ -23,8 +25,8 @@ TRACE = (
 async def test_a_mail_from_outside_is_delivered_with_its_trace_on_top_and_nothing_changed_below() -> None:
     world = World()
     assert await world.send(MAIL, "alice@a.test") == (None,)
-    assert world.rows.inbox(world.alice.id) == [TRACE + MAIL]
-    (transaction,) = world.rows.transactions
+    assert world.store.inbox(world.alice.id) == [TRACE + MAIL]
+    (transaction,) = world.store.transactions
     assert transaction.operations == (
         Append(world.alice.id, 1, 0, internal_date=1_800_000_000, check_quota=False),  # type: ignore[arg-type]
     )
@@ -36,17 +38,17 @@ async def test_one_account_gets_one_copy_however_many_ways_lead_to_it() -> None:
     assert (
         await world.send(MAIL, "alice@a.test", "ally@a.test", "sales@a.test", "alice+x@a.test") == (None,) * 4
     )
-    assert len(world.rows.inbox(world.alice.id)) == 1
-    assert len(world.rows.inbox(world.bob.id)) == 1
-    assert len(world.rows.transactions) == 1
-    assert b"\tfor <" not in world.rows.inbox(1)[0]
+    assert len(world.store.inbox(world.alice.id)) == 1
+    assert len(world.store.inbox(world.bob.id)) == 1
+    assert len(world.store.transactions) == 1
+    assert b"\tfor <" not in world.store.inbox(1)[0]
 
 
 async def test_local_and_remote_are_one_transaction_with_one_content() -> None:
     world = World()
     to = Recipient(address("away@a.test"), frozenset(("FAILURE", "DELAY")))
     assert await world.send(MAIL, "bob@a.test", to) == (None, None)
-    (transaction,) = world.rows.transactions
+    (transaction,) = world.store.transactions
     assert len(transaction.contents) == 1
     append, enqueue = transaction.operations
     assert isinstance(append, Append)
@@ -59,10 +61,10 @@ async def test_local_and_remote_are_one_transaction_with_one_content() -> None:
 
 async def test_each_tenant_has_a_transaction_of_its_own() -> None:
     world = World()
-    world.rows.put_alias("out@tenant.test", "x@elsewhere.test")
+    world.store.put_alias("out@tenant.test", "x@elsewhere.test")
     assert await world.send(MAIL, "bob@a.test", "out@tenant.test") == (None, None)
-    assert [t.tenant for t in world.rows.transactions] == [1, 2]
-    assert len({t.fingerprint for t in world.rows.transactions}) == 2
+    assert [t.tenant for t in world.store.transactions] == [1, 2]
+    assert len({t.fingerprint for t in world.store.transactions}) == 2
 
 
 async def test_a_fingerprint_names_envelope_and_octets_and_not_the_moment() -> None:
@@ -73,7 +75,7 @@ async def test_a_fingerprint_names_envelope_and_octets_and_not_the_moment() -> N
     await world.send(MAIL, "bob@a.test", sender="")
     await world.send(MAIL + b"x", "bob@a.test")
     await world.send(MAIL, "bob@a.test", "alice@a.test")
-    first, again, *others = (t.fingerprint for t in world.rows.transactions)
+    first, again, *others = (t.fingerprint for t in world.store.transactions)
     assert first == again
     assert len({first, *others}) == 4
 
@@ -81,26 +83,76 @@ async def test_a_fingerprint_names_envelope_and_octets_and_not_the_moment() -> N
 @pytest.mark.parametrize("error", [StoreFull(), Uncertain()])
 async def test_what_was_not_committed_is_not_ours(error: Exception) -> None:
     world = World()
-    world.rows.fail.append(error)
+    world.store.fail.append(error)
     assert await world.send(MAIL, "alice@a.test", "bob@a.test") == (error, error)
-    assert not world.rows.mail
+    assert not world.store.inbox(1)
 
 
-async def test_an_account_that_went_away_since_rcpt_does_not_stop_the_others() -> None:
+def lmtp() -> Client:
+    return dataclasses.replace(MX, protocol="LMTP")
+
+
+async def test_an_account_that_went_away_since_rcpt_fails_alone() -> None:
     world = World()
-    world.rows.gone.add(world.alice.id)
-    outcomes = await world.send(MAIL, "alice@a.test", "bob@a.test", "sales@a.test")
+    outcomes = await world.send(
+        MAIL, "alice@a.test", "bob@a.test", "sales@a.test", client=lmtp(),
+        before=lambda: world.store.remove(world.alice.id),
+    )  # fmt: skip
     assert isinstance(outcomes[0], NoSuchAccount)
     assert outcomes[1:] == (None, None)
-    assert len(world.rows.inbox(world.bob.id)) == 1
+    assert len(world.store.inbox(world.bob.id)) == 1
+    assert not world.store.entries
+
+
+async def test_smtp_has_one_reply_so_who_failed_alone_is_reported_by_mail() -> None:
+    world = World()
+    outcomes = await world.send(
+        MAIL, "alice@a.test", "bob@a.test", before=lambda: world.store.remove(world.alice.id)
+    )
+    assert outcomes == (None, None)
+    (entry,) = world.store.entries
+    assert (entry.reverse_path, entry.recipients[0].address) == ("", "carol@b.test")
+    report = parse(world.store.content(entry))
+    assert report is not None
+    assert [(r.final, r.action, r.status) for r in report.recipients] == [
+        ("alice@a.test", Action.FAILED, "5.1.1")
+    ]
+
+
+async def test_a_failure_after_rcpt_is_not_reported_to_the_null_path_or_against_notify() -> None:
+    world = World()
+    never = Recipient(address("alice@a.test"), frozenset(("NEVER",)))
+    gone = world.alice.id
+    await world.send(MAIL, never, "bob@a.test", before=lambda: world.store.remove(gone))
+    assert not world.store.entries
+    world = World()
+    await world.send(MAIL, "alice@a.test", "bob@a.test", sender="", before=lambda: world.store.remove(gone))
+    assert not world.store.entries
+    assert len(world.store.inbox(world.bob.id)) == 1
 
 
 async def test_when_all_accounts_went_away_nothing_is_stored() -> None:
     world = World()
-    world.rows.gone.add(world.alice.id)
-    outcomes = await world.send(MAIL, "alice@a.test", "ally@a.test")
+    outcomes = await world.send(
+        MAIL, "alice@a.test", "ally@a.test", before=lambda: world.store.remove(world.alice.id)
+    )
     assert [type(o) for o in outcomes] == [NoSuchAccount, NoSuchAccount]
-    assert not world.rows.transactions
+    assert not world.store.transactions
+
+
+async def test_a_delivery_is_confirmed_where_that_was_asked_for() -> None:
+    world = World()
+    asks = Recipient(address("alice@a.test"), frozenset(("SUCCESS",)), "rfc822;old@x.test")
+    assert await world.send(MAIL, asks, "bob@a.test") == (None, None)
+    (entry,) = world.store.entries
+    report = parse(world.store.content(entry))
+    assert report is not None
+    (status,) = report.recipients
+    assert (status.final, status.action, status.original) == (
+        "alice@a.test", Action.DELIVERED, "rfc822;old@x.test",
+    )  # fmt: skip
+    assert entry.recipients[0].notify == ("NEVER",)
+    assert len(world.store.transactions) == 2
 
 
 async def test_row_9_a_mail_that_has_been_through_fifty_servers_stops() -> None:
@@ -117,7 +169,7 @@ async def test_row_9_a_mail_that_has_been_through_fifty_servers_stops() -> None:
 async def test_destinations_of_one_mail_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receive, "MAX_ROUTES", 2)
     world = World()
-    outcomes = await world.send(MAIL, "alice@a.test", "bob@a.test", "admin@a.test")
+    outcomes = await world.send(MAIL, "alice@a.test", "bob@a.test", "admin@a.test", client=lmtp())
     assert outcomes[:2] == (None, None)
     assert isinstance(outcomes[2], TooMany)
 
@@ -127,7 +179,7 @@ async def test_a_mapped_mail_is_stored_like_one_in_memory() -> None:
     mapped = mmap.mmap(-1, len(MAIL))
     mapped[:] = MAIL
     assert await world.send(mapped, "alice@a.test") == (None,)  # type: ignore[arg-type]
-    assert world.rows.inbox(1) == [TRACE + MAIL]
+    assert world.store.inbox(1) == [TRACE + MAIL]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +188,7 @@ async def test_a_mapped_mail_is_stored_like_one_in_memory() -> None:
 async def test_whatever_the_octets_are_they_are_kept(octets: bytes) -> None:
     world = World()
     assert await world.send(octets, "alice@a.test") == (None,)
-    assert world.rows.inbox(1) == [TRACE + octets]
+    assert world.store.inbox(1) == [TRACE + octets]
 
 
 # --- submission ----------------------------------------------------------------------------------------
@@ -153,7 +205,7 @@ async def test_submission_adds_what_is_missing_and_hides_where_the_client_is() -
     world = World()
     octets = b"From: Alice <alice@a.test>\r\nSubject: x\r\n\r\nbody\r\n"
     assert await submit(world, octets) is None
-    (stored,) = world.rows.inbox(world.bob.id)
+    (stored,) = world.store.inbox(world.bob.id)
     assert stored.endswith(octets)
     top = stored.removesuffix(octets)
     assert top.startswith(
@@ -173,8 +225,8 @@ async def test_submission_leaves_date_and_message_id_that_are_there() -> None:
     world = World()
     octets = b"dAte : Thu, 1 Jan 2026 00:00:00 +0000\r\nMessage-Id: <a@b>\r\nFrom: alice@a.test\r\n\r\n"
     await submit(world, octets)
-    assert world.rows.inbox(world.bob.id)[0].count(b"Date:") == 0
-    assert world.rows.inbox(world.bob.id)[0].endswith(b"+0000\r\n" + octets)
+    assert world.store.inbox(world.bob.id)[0].count(b"Date:") == 0
+    assert world.store.inbox(world.bob.id)[0].endswith(b"+0000\r\n" + octets)
 
 
 @pytest.mark.parametrize(
@@ -187,11 +239,11 @@ async def test_bcc_is_removed_on_submission_only(hidden: bytes) -> None:
         b"Subject: s\r\n\r\nBcc: in the body\r\n",
     )
     await submit(world, head + hidden + tail)
-    assert world.rows.inbox(world.bob.id)[0].endswith(b"+0000\r\n" + head + tail)
+    assert world.store.inbox(world.bob.id)[0].endswith(b"+0000\r\n" + head + tail)
     await submit(world, head + hidden + hidden + tail)
-    assert world.rows.inbox(world.bob.id)[1].endswith(b"+0000\r\n" + head + tail)
+    assert world.store.inbox(world.bob.id)[1].endswith(b"+0000\r\n" + head + tail)
     await world.send(head + hidden + tail, "alice@a.test")
-    assert world.rows.inbox(world.alice.id)[0].endswith(head + hidden + tail)
+    assert world.store.inbox(world.alice.id)[0].endswith(head + hidden + tail)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +276,7 @@ async def test_bcc_is_removed_on_submission_only(hidden: bytes) -> None:
 async def test_row_7_author_fields_must_name_the_submitter(header: bytes) -> None:
     world = World()
     assert isinstance(await submit(world, header + b"\r\nSubject: x\r\n\r\nx\r\n"), NotAllowed)
-    assert not world.rows.mail
+    assert not world.store.inbox(1)
 
 
 @pytest.mark.parametrize(
@@ -250,16 +302,16 @@ async def test_outside_of_submission_authors_are_not_ours_to_judge() -> None:
 async def test_a_queued_submission_belongs_to_its_submitter() -> None:
     world = World()
     await submit(world, b"From: alice@a.test\r\n\r\nx\r\n", "carol@b.test")
-    (entry,) = world.rows.entries.values()
+    (entry,) = world.store.entries
     assert (entry.account, entry.reverse_path, entry.trace) == (
         world.alice.id,
         "alice@a.test",
         "0123456789abcdef",
     )
-    assert not world.rows.blobs[entry.blob].startswith(b"Return-Path")
+    assert not world.store.content(entry).startswith(b"Return-Path")
 
 
 async def test_lmtp_says_so_in_its_trace() -> None:
     world = World()
-    await world.send(MAIL, "alice@a.test", client=dataclasses.replace(MX, protocol="LMTP"))
-    assert b" with LMTP id " in world.rows.inbox(1)[0]
+    await world.send(MAIL, "alice@a.test", client=lmtp())
+    assert b" with LMTP id " in world.store.inbox(1)[0]

@@ -77,7 +77,7 @@ def test_hops_are_counted(header: bytes, hops: int) -> None:
 async def test_what_is_relayed_has_no_return_path_of_ours() -> None:
     world = World()
     await world.send(b"Return-Path: <old@x>\r\nA: b\r\n\r\n", "alice@a.test", "away@a.test")
-    (entry,) = world.rows.entries.values()
-    relayed = without_return_path(world.rows.blobs[entry.blob])
+    (entry,) = world.store.entries
+    relayed = without_return_path(world.store.content(entry))
     assert relayed.startswith(b"Received: ")
     assert relayed.endswith(b"\r\nReturn-Path: <old@x>\r\nA: b\r\n\r\n")

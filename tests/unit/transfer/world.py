@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from a3mailer.config.tree import Server, Settings
 from a3mailer.identity.directory import Directory
 from a3mailer.mail.address import NULL_PATH, Address, ReversePath
@@ -10,7 +12,7 @@ from a3mailer.mail.errors import MailError
 from a3mailer.testing.clock import FakeClock
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.receive import Arrival, Receive
-from tests.unit.transfer.rows import MemoryRows
+from tests.unit.transfer.store import WatchedStore
 
 SETTINGS = Settings(server=Server(hostname="mail.a.test", domain="a.test"))
 MX = Client("192.0.2.7", 40000, "mx.b.test")
@@ -28,19 +30,18 @@ class World:
     def __init__(self, settings: Settings = SETTINGS) -> None:
         self.settings = settings
         self.clock = FakeClock()
-        self.rows = MemoryRows()
-        self.rows.time = self.clock.now
-        self.rows.put_domain("a.test")
-        self.rows.put_domain("tenant.test", tenant=2)
-        self.alice = self.rows.put_account("alice@a.test")
-        self.bob = self.rows.put_account("bob@a.test")
-        self.admin = self.rows.put_account("admin@a.test", "superadmin")
-        self.rows.put_alias("sales@a.test", "alice@a.test", "bob@a.test", kind="group")
-        self.rows.put_alias("ally@a.test", "alice@a.test")
-        self.rows.put_alias("away@a.test", "alice@elsewhere.test")
-        self.directory = Directory(self.rows, settings)
-        self.policy = Policy(self.rows, self.directory, settings)
-        self.receive = Receive(self.rows, self.directory, settings, self.clock)  # type: ignore[arg-type]
+        self.store = WatchedStore(self.clock)
+        self.store.put_domain("a.test")
+        self.store.put_domain("tenant.test", tenant=2)
+        self.alice = self.store.put_account("alice@a.test")
+        self.bob = self.store.put_account("bob@a.test")
+        self.admin = self.store.put_account("admin@a.test", "superadmin")
+        self.store.put_alias("sales@a.test", "alice@a.test", "bob@a.test", kind="group")
+        self.store.put_alias("ally@a.test", "alice@a.test")
+        self.store.put_alias("away@a.test", "alice@elsewhere.test")
+        self.directory = Directory(self.store, settings)
+        self.policy = Policy(self.store, self.directory, settings)
+        self.receive = Receive(self.store, self.directory, settings, self.clock)
 
     def submitter(self, account: int = 1) -> Client:
         return Client("198.51.100.9", 50000, "laptop.home", account=account, protocol="submission")
@@ -51,6 +52,7 @@ class World:
         *recipients: str | Recipient,
         sender: str = "carol@b.test",
         client: Client = MX,
+        before: Callable[[], object] = lambda: None,
     ) -> tuple[MailError | None, ...]:
         """One mail transaction through policy and receive, as a door would run it."""
         reverse_path = ReversePath(address(sender)) if sender else NULL_PATH
@@ -59,4 +61,5 @@ class World:
         await self.policy.sender(client, Envelope(reverse_path))
         envelope = Envelope(reverse_path, people)
         routes = tuple([await self.policy.recipient(client, envelope, each) for each in people])
+        before()
         return await self.receive(Arrival(client, envelope, routes, octets, "0123456789abcdef"))
