@@ -14,6 +14,7 @@ from a3mailer.mail.address import Address
 from a3mailer.mail.errors import NotAllowed
 from a3mailer.mail.ids import AccountId
 from a3mailer.mail.message import addresses, headers
+from a3mailer.transfer.fields import names_of, without
 
 AUTHORS: Final = frozenset((b"from", b"sender", b"resent-from", b"resent-sender"))
 """Fields that say who a mail is from (RFC 5322 sections 3.6.2 and 3.6.6)."""
@@ -59,17 +60,10 @@ def _address(author: addresses.Address) -> Address:
 
 def completed(header: bytes, hostname: str, date: str) -> tuple[bytes, bytes]:
     """(fields to put on top, the header without Bcc): the same object where nothing is removed."""
-    names, kept, at = set(), [], 0
-    for name, value, end in headers.fields(header, 0, len(header)):
-        names.add(name)
-        if name in HIDDEN:
-            start = header.rfind(b"\n", 0, value) + 1
-            stop = header.find(b"\n", end) + 1 or len(header)
-            kept.append(header[at:start])
-            at = stop
+    names = names_of(header)
     added = b""
     if b"date" not in names:
         added += f"Date: {date}\r\n".encode()
     if b"message-id" not in names:
         added += f"Message-ID: <{secrets.token_hex(16)}@{hostname}>\r\n".encode()
-    return added, b"".join((*kept, header[at:])) if kept else header
+    return added, header if names.isdisjoint(HIDDEN) else without(header, HIDDEN)

@@ -88,7 +88,8 @@ def _fields(recipient: RecipientStatus, utf8: bool) -> list[str]:
     if recipient.remote_mta:
         out.append(f"Remote-MTA: dns; {_plain(clean(recipient.remote_mta), utf8)}")
     if recipient.diagnostic:
-        out.append(f"Diagnostic-Code: smtp; {_plain(clean(recipient.diagnostic), utf8)}")
+        kind = "smtp" if recipient.diagnostic[:3].isdigit() else "x-local"
+        out.append(f"Diagnostic-Code: {kind}; {_plain(clean(recipient.diagnostic), utf8)}")
     if recipient.last_attempt:
         out.append(f"Last-Attempt-Date: {format_date(recipient.last_attempt)}")
     if recipient.retry_until:

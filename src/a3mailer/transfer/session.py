@@ -1,0 +1,254 @@
+"""One SMTP session out: the client engine on a connection that a Dialer gave (RFC 5321 section 4.5.3.2).
+
+Every wait has its deadline; whatever ends a session early leaves the recipients it has not answered for to
+be tried again (``wire/smtp/client.py`` says how).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from a3mailer.mail.envelope import Body, Envelope
+from a3mailer.runtime.clock import Clock
+from a3mailer.transfer.outgoing import NotConvertible, prepare
+from a3mailer.transfer.trace import without_return_path
+from a3mailer.wire.errors import RemoteProtocolError
+from a3mailer.wire.smtp.client import (
+    ClientEngine,
+    ClientEvent,
+    Ended,
+    Finished,
+    Outcome,
+    Outgoing,
+    Ready,
+    SendContent,
+    StartHandshake,
+    Status,
+    TlsUse,
+)
+from a3mailer.wire.smtp.content import DataEncoder, in_pieces
+from a3mailer.wire.smtp.remote import RemoteReply, ours
+
+CONNECT_SECONDS: Final = 30.0
+GREETING_SECONDS: Final = 300.0
+"""For the greeting and for every other reply but the last (RFC 5321 section 4.5.3.2.1 to 4.5.3.2.4)."""
+PIECE_SECONDS: Final = 180.0
+"""For a piece of content to leave (section 4.5.3.2.5)."""
+FINAL_SECONDS: Final = 600.0
+"""For the reply to the end of the content (section 4.5.3.2.6)."""
+MAIL_SECONDS: Final = 3600.0
+"""For one mail in all: a server that drips replies does not hold us longer."""
+QUIT_SECONDS: Final = 2.0
+LARGE: Final = 256 * 1024
+"""Octets above which a mail is prepared outside the event loop."""
+
+
+class Wire(Protocol):
+    """What ``edge.connection.Connection`` offers; its losses are ConnectionError."""
+
+    @property
+    def tls(self) -> str: ...
+    async def read(self) -> bytes: ...
+    def write(self, octets: bytes | memoryview) -> None: ...
+    async def drain(self) -> None: ...
+    async def flushed(self) -> None: ...
+    async def start_tls_client(self, context: ssl.SSLContext, name: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class Dialer(Protocol):
+    """Opens connections; ``edge.dial.dial`` is the one. Errors: ConnectionError, in words."""
+
+    async def __call__(self, address: str, port: int, seconds: float) -> Wire: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How we behave as a client."""
+
+    hostname: str
+    context: ssl.SSLContext
+    lmtp: bool = False
+
+
+class SessionFailed(Exception):
+    """No mail was or will be sent in this session. ``reply`` is theirs, or ours about them."""
+
+    def __init__(self, reply: RemoteReply, *, in_tls: bool = False) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+        self.in_tls = in_tls
+        """It failed in STARTTLS: without, it may go better."""
+
+
+class Session:
+    """Open until ``closed``; one mail at a time."""
+
+    __slots__ = ("_clock", "_engine", "_name", "_wire", "closed", "idle_since", "mails")
+
+    def __init__(self, wire: Wire, engine: ClientEngine, name: str, clock: Clock) -> None:
+        self._wire = wire
+        self._engine = engine
+        self._name = name
+        self._clock = clock
+        self.closed = False
+        self.mails = 0
+        self.idle_since = 0.0
+
+    @classmethod
+    async def open(cls, wire: Wire, host: str, manners: Manners, tls: TlsUse, clock: Clock) -> Session:
+        """Greeting, EHLO, STARTTLS where it is offered and wanted. Errors: SessionFailed."""
+        engine = ClientEngine(manners.hostname, tls=tls, lmtp=manners.lmtp)
+        session = cls(wire, engine, host, clock)
+        handshake = False
+        try:
+            while True:
+                event = await session._next(GREETING_SECONDS)
+                if isinstance(event, Ready):
+                    return session
+                if isinstance(event, Ended):
+                    raise SessionFailed(event.reply, in_tls=handshake)
+                if isinstance(event, StartHandshake):
+                    handshake = True
+                    await session._handshake(manners.context)
+        except BaseException:
+            session.close()
+            raise
+
+    async def _handshake(self, context: ssl.SSLContext) -> None:
+        try:
+            async with asyncio.timeout(GREETING_SECONDS):
+                await self._wire.start_tls_client(context, self._name)
+        except (OSError, TimeoutError) as error:
+            raise SessionFailed(ours("4.7.5", f"TLS: {error or 'too slow'}"), in_tls=True) from error
+        self._engine.secured()
+
+    @property
+    def confirms(self) -> bool:
+        """The server speaks DSN: it takes over what a sender wants to be told."""
+        return "DSN" in self._engine.features
+
+    @property
+    def recipients_max(self) -> int:
+        """Recipients one transaction may have."""
+        return self._engine.recipients_max
+
+    @property
+    def spent(self) -> bool:
+        """The server takes no further mail in this session (RFC 9422 MAILMAX)."""
+        most = self._engine.mails_max
+        return self.closed or (0 < most <= self.mails)
+
+    @property
+    def tls(self) -> str:
+        """Protocol and cipher, empty without."""
+        return self._wire.tls
+
+    async def send(self, envelope: Envelope, octets: bytes) -> tuple[tuple[Outcome, ...], bool]:
+        """One transaction: (an outcome a recipient, whether any content was sent). Never raises."""
+        self.mails += 1
+        content, sent = b"", False
+        outcomes: tuple[Outcome, ...] | None = None
+        try:
+            async with asyncio.timeout(MAIL_SECONDS):
+                content, mail = await self._outgoing(envelope, octets)
+                self._engine.send(mail)
+                while outcomes is None or not (self.closed or isinstance(event, Ready)):
+                    event = await self._next(FINAL_SECONDS if sent else GREETING_SECONDS)
+                    if isinstance(event, SendContent):
+                        sent = True
+                        await self._send_content(content, event)
+                    elif isinstance(event, Finished):
+                        outcomes = event.outcomes
+                    elif isinstance(event, Ended):
+                        self.close()
+        except NotConvertible as error:
+            reply = ours("5.6.3", str(error))
+            return (Outcome(Status.PERMANENT, reply),) * len(envelope.recipients), False
+        except TimeoutError:
+            self._engine.lost("the server was too slow")
+            outcomes = self._last_outcomes(outcomes)
+        self.idle_since = self._clock.monotonic()
+        lost = Outcome(Status.TRANSIENT, ours("4.4.2", "the session ended"))
+        return outcomes or (lost,) * len(envelope.recipients), sent
+
+    def _last_outcomes(self, outcomes: tuple[Outcome, ...] | None) -> tuple[Outcome, ...] | None:
+        """What the engine says after the end."""
+        self.close()
+        while (event := self._engine.next_event()) is not None:
+            if isinstance(event, Finished):
+                outcomes = event.outcomes
+        return outcomes
+
+    async def _outgoing(self, envelope: Envelope, octets: bytes) -> tuple[bytes, Outgoing]:
+        """The content in the form this server takes, and what to say of it. Errors: NotConvertible."""
+        features = self._engine.features
+        if envelope.body is Body.BINARY and "BINARYMIME" in features and "CHUNKING" in features:
+            raw = without_return_path(octets)
+            return raw, Outgoing(envelope, len(raw), not raw.isascii(), envelope.smtputf8, binary=True)
+        eight_bit_ok = "8BITMIME" in features
+        if len(octets) < LARGE:
+            content = prepare(octets, eight_bit_ok=eight_bit_ok)
+        else:
+            content = await asyncio.to_thread(prepare, octets, eight_bit_ok=eight_bit_ok)
+        eight_bit = eight_bit_ok and not content.isascii()
+        return content, Outgoing(envelope, len(content), eight_bit, envelope.smtputf8)
+
+    async def _send_content(self, content: bytes, event: SendContent) -> None:
+        encoder = DataEncoder()
+        try:
+            for piece in in_pieces(content):
+                self._wire.write(piece if event.binary else encoder.feed(piece))
+                async with asyncio.timeout(PIECE_SECONDS):
+                    await self._wire.drain()
+            if not event.binary:
+                self._wire.write(encoder.finish())
+            self._engine.content_sent()
+        except (ConnectionError, TimeoutError) as error:
+            self._engine.lost(f"while the content was sent: {error or 'too slow'}")
+
+    async def _next(self, seconds: float) -> ClientEvent:
+        """The next event; a session that ends says so in an Ended."""
+        engine = self._engine
+        while True:
+            try:
+                event = engine.next_event()
+            except RemoteProtocolError:
+                continue  # once: Ended follows
+            if out := engine.octets_to_send():
+                self._wire.write(out)
+            if event is not None:
+                return event
+            try:
+                async with asyncio.timeout(seconds):
+                    octets = await self._wire.read()
+            except (ConnectionError, TimeoutError) as error:
+                engine.lost(str(error) or f"no reply in {seconds:g} s")
+                continue
+            if octets:
+                engine.receive(octets)
+            else:
+                engine.lost("the server closed the connection")
+
+    async def quit(self) -> None:
+        """End it politely; the answer is waited for no longer than QUIT_SECONDS."""
+        if self.closed:
+            return
+        self._engine.quit()
+        try:
+            async with asyncio.timeout(QUIT_SECONDS):
+                while not isinstance(await self._next(QUIT_SECONDS), Ended):
+                    pass
+        except TimeoutError:
+            pass
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if not self.closed:
+            self.closed = True
+            self._wire.close()
