@@ -25,7 +25,6 @@ from a3mailer.wire.smtp.client import (
     Outgoing,
     Ready,
     SendContent,
-    StartHandshake,
     Status,
     TlsUse,
 )
@@ -87,13 +86,25 @@ class SessionFailed(Exception):
 class Session:
     """Open until ``closed``; one mail at a time."""
 
-    __slots__ = ("_clock", "_engine", "_name", "_wire", "closed", "idle_since", "mails")
+    __slots__ = (
+        "_clock",
+        "_content_sent",
+        "_engine",
+        "_last",
+        "_name",
+        "_wire",
+        "closed",
+        "idle_since",
+        "mails",
+    )
 
     def __init__(self, wire: Wire, engine: ClientEngine, name: str, clock: Clock) -> None:
         self._wire = wire
         self._engine = engine
         self._name = name
         self._clock = clock
+        self._last: tuple[Outcome, ...] = ()
+        self._content_sent = False
         self.closed = False
         self.mails = 0
         self.idle_since = 0.0
@@ -103,20 +114,20 @@ class Session:
         """Greeting, EHLO, STARTTLS where it is offered and wanted. Errors: SessionFailed."""
         engine = ClientEngine(manners.hostname, tls=tls, lmtp=manners.lmtp)
         session = cls(wire, engine, host, clock)
-        handshake = False
         try:
-            while True:
-                event = await session._next(GREETING_SECONDS)
-                if isinstance(event, Ready):
-                    return session
-                if isinstance(event, Ended):
-                    raise SessionFailed(event.reply, in_tls=handshake)
-                if isinstance(event, StartHandshake):
-                    handshake = True
-                    await session._handshake(manners.context)
+            await session._greet(manners.context)
         except BaseException:
             session.close()
             raise
+        return session
+
+    async def _greet(self, context: ssl.SSLContext) -> None:
+        in_tls = False
+        while not isinstance(event := await self._next(GREETING_SECONDS), Ready):
+            if isinstance(event, Ended):
+                raise SessionFailed(event.reply, in_tls=in_tls)
+            in_tls = True
+            await self._handshake(context)
 
     async def _handshake(self, context: ssl.SSLContext) -> None:
         try:
@@ -148,40 +159,40 @@ class Session:
         return self._wire.tls
 
     async def send(self, envelope: Envelope, octets: bytes) -> tuple[tuple[Outcome, ...], bool]:
-        """One transaction: (an outcome a recipient, whether any content was sent). Never raises."""
+        """One transaction: (an outcome a recipient, whether content was sent). Errors are outcomes."""
         self.mails += 1
-        content, sent = b"", False
-        outcomes: tuple[Outcome, ...] | None = None
+        nobody = Outcome(Status.TRANSIENT, ours("4.4.2", "the session ended before the mail"))
+        self._last = (nobody,) * len(envelope.recipients)
+        self._content_sent = False
         try:
             async with asyncio.timeout(MAIL_SECONDS):
                 content, mail = await self._outgoing(envelope, octets)
                 self._engine.send(mail)
-                while outcomes is None or not (self.closed or isinstance(event, Ready)):
-                    event = await self._next(FINAL_SECONDS if sent else GREETING_SECONDS)
-                    if isinstance(event, SendContent):
-                        sent = True
-                        await self._send_content(content, event)
-                    elif isinstance(event, Finished):
-                        outcomes = event.outcomes
-                    elif isinstance(event, Ended):
-                        self.close()
+                await self._converse(content)
         except NotConvertible as error:
-            reply = ours("5.6.3", str(error))
-            return (Outcome(Status.PERMANENT, reply),) * len(envelope.recipients), False
+            self._last = (Outcome(Status.PERMANENT, ours("5.6.3", str(error))),) * len(envelope.recipients)
         except TimeoutError:
             self._engine.lost("the server was too slow")
-            outcomes = self._last_outcomes(outcomes)
+            await self._converse(b"")
+        except BaseException:
+            self.close()
+            raise
         self.idle_since = self._clock.monotonic()
-        lost = Outcome(Status.TRANSIENT, ours("4.4.2", "the session ended"))
-        return outcomes or (lost,) * len(envelope.recipients), sent
+        return self._last, self._content_sent
 
-    def _last_outcomes(self, outcomes: tuple[Outcome, ...] | None) -> tuple[Outcome, ...] | None:
-        """What the engine says after the end."""
-        self.close()
-        while (event := self._engine.next_event()) is not None:
-            if isinstance(event, Finished):
-                outcomes = event.outcomes
-        return outcomes
+    async def _converse(self, content: bytes) -> None:
+        """Until the server waits for the next mail, or the session is over."""
+        while not self.closed:
+            event = await self._next(FINAL_SECONDS if self._content_sent else GREETING_SECONDS)
+            if isinstance(event, SendContent):
+                self._content_sent = True
+                await self._send_content(content, event)
+            elif isinstance(event, Finished):
+                self._last = event.outcomes
+            elif isinstance(event, Ended):
+                self.close()
+            elif isinstance(event, Ready):
+                return
 
     async def _outgoing(self, envelope: Envelope, octets: bytes) -> tuple[bytes, Outgoing]:
         """The content in the form this server takes, and what to say of it. Errors: NotConvertible."""

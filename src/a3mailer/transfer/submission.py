@@ -30,7 +30,7 @@ def author_fields(header: bytes) -> list[bytes]:
     author than we did."""
     block = header.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     found = []
-    for line in headers.lines(block):
+    for line in block.replace(b"\n ", b" ").replace(b"\n\t", b"\t").split(b"\n"):
         name, colon, value = line.partition(b":")
         if colon and name.strip(b" \t").lower() in AUTHORS:
             found.append(value)

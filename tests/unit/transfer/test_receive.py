@@ -260,6 +260,7 @@ async def test_bcc_is_removed_on_submission_only(hidden: bytes) -> None:
         b"From: alice@a.test\r\nResent-Sender: bob@a.test",
         b"From: alice@a.test\r\nSubject: x\rFrom: bob@a.test",
         b"From: alice@a.test\r\nSubject: x\nFrom: bob@a.test",
+        b"From: alice@a.test\r\nSubject: x\r\rFrom: bob@a.test",
         b"From: friends: alice@a.test, bob@a.test;",
         b"From: (alice@a.test) bob@a.test",
         b"From:\r\n bob@a.test",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from a3mailer.mail.message import dates, encodings, headers, index
+from a3mailer.mail.message import dates, encodings, index
 from a3mailer.wire.dsn.report import Action, RecipientStatus, Report
 
 MAX_STATUS: Final = 1 << 20
@@ -50,7 +50,7 @@ def _groups(octets: bytes) -> Iterator[dict[bytes, bytes]]:
     """Fields by name in lower case, one dictionary a group; groups are parted by empty lines."""
     group: dict[bytes, bytes] = {}
     count = 0
-    for line in headers.lines(octets):
+    for line in octets.replace(b"\r\n", b"\n").replace(b"\n ", b" ").replace(b"\n\t", b"\t").split(b"\n"):
         if line.strip(b" \t\r"):
             name, colon, value = line.partition(b":")
             if colon:
