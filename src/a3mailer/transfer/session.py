@@ -7,9 +7,8 @@ be tried again (``wire/smtp/client.py`` says how).
 from __future__ import annotations
 
 import asyncio
-import ssl
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from a3mailer.mail.envelope import Body, Envelope
 from a3mailer.runtime.clock import Clock
@@ -45,6 +44,10 @@ LARGE: Final = 256 * 1024
 """Octets above which a mail is prepared outside the event loop."""
 
 
+TlsContext: TypeAlias = Any
+"""An ``ssl.SSLContext``: made in ``edge``, handed through here unseen."""
+
+
 class Wire(Protocol):
     """What ``edge.connection.Connection`` offers; its losses are ConnectionError."""
 
@@ -54,7 +57,7 @@ class Wire(Protocol):
     def write(self, octets: bytes | memoryview) -> None: ...
     async def drain(self) -> None: ...
     async def flushed(self) -> None: ...
-    async def start_tls_client(self, context: ssl.SSLContext, name: str) -> None: ...
+    async def start_tls_client(self, context: TlsContext, name: str) -> None: ...
     def close(self) -> None: ...
 
 
@@ -69,7 +72,7 @@ class Manners:
     """How we behave as a client."""
 
     hostname: str
-    context: ssl.SSLContext
+    context: TlsContext
     lmtp: bool = False
 
 
@@ -121,7 +124,7 @@ class Session:
             raise
         return session
 
-    async def _greet(self, context: ssl.SSLContext) -> None:
+    async def _greet(self, context: TlsContext) -> None:
         in_tls = False
         while not isinstance(event := await self._next(GREETING_SECONDS), Ready):
             if isinstance(event, Ended):
@@ -129,7 +132,7 @@ class Session:
             in_tls = True
             await self._handshake(context)
 
-    async def _handshake(self, context: ssl.SSLContext) -> None:
+    async def _handshake(self, context: TlsContext) -> None:
         try:
             async with asyncio.timeout(GREETING_SECONDS):
                 await self._wire.start_tls_client(context, self._name)
