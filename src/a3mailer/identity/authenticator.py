@@ -179,8 +179,9 @@ class Authenticator:
         return name.encode("utf-8", "replace").decode()  # no surrogates beyond this point
 
     async def _account(self, name: str) -> Account | None:
+        """By its address, or by an alias that leads to it alone: a renamed account's clients go on."""
         entry = await self._reader.address(name) if len(name) <= MAX_LOGIN else None
-        return await self._reader.account(entry.account) if entry and entry.kind == "account" else None
+        return await self._reader.account(entry.account) if entry and entry.account else None
 
     async def _stored(self, account: Account | None, kind: str) -> Credential | None:
         if account is None:

@@ -306,6 +306,8 @@ class CreateAccount(Operation, frozen=True):
     quota: int = 0
     role: str = "user"
     now: int = 0
+    credentials: tuple[tuple[str, str], ...] = ()
+    """(kind, secret) of the unnamed credentials it begins with, as ``PutCredential`` keeps them."""
 
 
 class AccountCreated(Result, frozen=True):

@@ -62,6 +62,8 @@ def create_account(state: State, o: op.CreateAccount) -> op.AccountCreated:
         created=o.now or state.now, settings="{}",
     )  # fmt: skip
     state.put(state.accounts, account, row)
+    for kind, secret in o.credentials:
+        state.put(state.credentials, (account, kind, ""), Credential(account, "", kind, secret, "", 0, row.created))
     _default_mailboxes(state, account)
     _told(state)
     return op.AccountCreated(account)

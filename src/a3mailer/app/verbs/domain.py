@@ -1,0 +1,142 @@
+"""Domains, aliases and groups."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from a3mailer.app.verbs.account import RESERVED_SECONDS
+from a3mailer.app.verbs.office import Nothing, Office, Request
+from a3mailer.identity.directory import MAX_DESTINATIONS
+from a3mailer.identity.names import clean_address, clean_domain
+from a3mailer.identity.principal import Object
+from a3mailer.identity.roles import allow, require
+from a3mailer.mail.errors import AddressReserved, AlreadyExists, BadName, NoSuchDomain, NoSuchThing, TooMany
+from a3mailer.store.operations import PutAlias, PutDomain, RemoveAlias, RemoveDomain
+from a3mailer.store.rows import AddressEntry, Domain
+
+KINDS: Final = ("alias", "group")
+
+
+class PutDomainRequest(Request, frozen=True, kw_only=True):
+    name: str
+    catch_all: str | None = None
+    """None leaves it; empty: none."""
+    scram: bool | None = None
+    """SCRAM verifiers for this domain's passwords (ADR 0008); None leaves it as the server has it."""
+
+
+class NamedDomain(Request, frozen=True, kw_only=True):
+    name: str
+
+
+class PutAliasRequest(Request, frozen=True, kw_only=True):
+    address: str
+    targets: tuple[str, ...]
+    kind: str = "alias"
+
+
+class NamedAlias(Request, frozen=True, kw_only=True):
+    address: str
+    kind: str = "alias"
+
+
+class Kind(Request, frozen=True, kw_only=True):
+    kind: str = "alias"
+
+
+async def add(office: Office, request: PutDomainRequest) -> dict[str, object]:
+    """Take a new domain in. Errors: BadName, AlreadyExists."""
+    name = clean_domain(request.name)
+    require(office.subject, "domain.add", Object(office.subject.tenant, domain=name))
+    if await office.store.domain(name) is not None:
+        raise AlreadyExists(f"{name} exists already")
+    return await _put(office, "domain.add", Domain(office.subject.tenant, name, "", "{}"), request)
+
+
+async def set_(office: Office, request: PutDomainRequest) -> dict[str, object]:
+    """Change a domain's options. Errors: NoSuchDomain."""
+    return await _put(office, "domain.add", await _domain(office, "domain.add", request.name), request)
+
+
+async def _put(office: Office, action: str, domain: Domain, request: PutDomainRequest) -> dict[str, object]:
+    settings = json.loads(domain.settings)
+    if request.scram is not None:
+        settings["scram"] = request.scram
+    catch_all = domain.catch_all
+    if request.catch_all is not None:
+        catch_all = clean_address(request.catch_all) if request.catch_all else ""
+    put = PutDomain(domain.tenant, domain.name, catch_all, json.dumps(settings))
+    await office.change(action, domain.name, put, catch_all=catch_all, settings=settings)
+    return {"domain": domain.name, "catch_all": catch_all, "settings": settings}
+
+
+async def _domain(office: Office, action: str, name: str) -> Domain:
+    domain = await office.store.domain(clean_domain(name))
+    if domain is None:
+        raise NoSuchDomain(f"no domain {clean_domain(name)}")
+    require(office.subject, action, Object(domain.tenant, domain=domain.name), NoSuchDomain)
+    return domain
+
+
+async def remove(office: Office, request: NamedDomain) -> dict[str, object]:
+    """Let a domain go. Errors: NoSuchDomain, Conflict (it still has addresses)."""
+    domain = await _domain(office, "domain.remove", request.name)
+    await office.change("domain.remove", domain.name, RemoveDomain(domain.name))
+    return {"domain": domain.name}
+
+
+async def list_(office: Office, request: Nothing) -> list[dict[str, object]]:
+    """All domains the subject may list."""
+    return [
+        {"domain": d.name, "catch_all": d.catch_all, "settings": json.loads(d.settings)}
+        for d in await office.store.domains()
+        if allow(office.subject, "domain.list", Object(d.tenant, domain=d.name))
+    ]
+
+
+# --- aliases and groups ----------------------------------------------------------------------------
+
+
+async def put_alias(office: Office, request: PutAliasRequest) -> dict[str, object]:
+    """Add an alias or a group, or give it other targets. Errors: BadName, NoSuchDomain, AlreadyExists."""
+    if request.kind not in KINDS:
+        raise BadName(f"no such kind: {request.kind}")
+    address = clean_address(request.address)
+    domain = await _domain(office, "alias.add", address.rpartition("@")[2])
+    targets = tuple(dict.fromkeys(map(clean_address, request.targets)))
+    if not targets:
+        raise BadName("at least one target is needed")
+    if len(targets) > MAX_DESTINATIONS:
+        raise TooMany(f"more than {MAX_DESTINATIONS} targets")
+    found = await office.store.address(address)
+    if found is not None and found.kind == "account":
+        raise AlreadyExists(f"{address} is an account")
+    if found is not None and found.kind == "reserved" and found.reserved_until > office.now:
+        raise AddressReserved(f"{address} was removed lately and is not issued again yet")
+    put = PutAlias(domain.tenant, address, targets, request.kind)
+    await office.change("alias.add", address, put, targets=list(targets), kind=request.kind)
+    return {"address": address, "targets": targets, "kind": request.kind}
+
+
+async def remove_alias(office: Office, request: NamedAlias) -> dict[str, object]:
+    """Remove an alias or a group. Errors: NoSuchThing."""
+    address = clean_address(request.address)
+    found = await office.store.address(address)
+    if found is None or found.kind != request.kind or not _visible(office, "alias.remove", found):
+        raise NoSuchThing(f"no {request.kind} {address}")
+    await office.change("alias.remove", address, RemoveAlias(address, office.now + RESERVED_SECONDS))
+    return {"address": address}
+
+
+async def list_aliases(office: Office, request: Kind) -> list[dict[str, object]]:
+    """All aliases, or all groups."""
+    return [
+        {"address": a.address, "targets": a.targets, "kind": a.kind}
+        for a in await office.store.aliases()
+        if a.kind == request.kind and _visible(office, "alias.list", a)
+    ]
+
+
+def _visible(office: Office, action: str, entry: AddressEntry) -> bool:
+    return allow(office.subject, action, Object(entry.tenant, domain=entry.address.rpartition("@")[2]))

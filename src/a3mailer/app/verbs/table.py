@@ -1,0 +1,72 @@
+"""Every verb that works on a store, by name: its action, the form of its arguments, what it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from a3mailer.app.verbs import account, domain, queue, records
+from a3mailer.app.verbs.office import Nothing, Office, Request
+from a3mailer.identity.roles import action
+from a3mailer.mail.errors import BadName
+
+
+@dataclass(frozen=True, slots=True)
+class StoreVerb:
+    """One line of the table. ``action`` must have a rule, or the import fails."""
+
+    name: str
+    action: str
+    form: type[Request]
+    run: Callable[[Office, Any], Awaitable[object]]
+
+    def __post_init__(self) -> None:
+        action(self.action)
+
+
+TABLE: Final = (
+    StoreVerb("account add", "account.add", account.Add, account.add),
+    StoreVerb("account import", "account.import", account.Import, account.import_),
+    StoreVerb("account list", "account.list", Nothing, account.list_),
+    StoreVerb("account reset", "account.reset", account.Named, account.reset),
+    StoreVerb("account rename", "account.rename", account.Rename, account.rename),
+    StoreVerb("account rm", "account.remove", account.Named, account.remove),
+    StoreVerb("account passwd", "account.password", account.Password, account.password),
+    StoreVerb("account disable", "account.disable", account.Named, account.disable),
+    StoreVerb("account enable", "account.disable", account.Named, account.enable),
+    StoreVerb("account quota", "account.quota", account.Quota, account.quota),
+    StoreVerb("domain add", "domain.add", domain.PutDomainRequest, domain.add),
+    StoreVerb("domain set", "domain.add", domain.PutDomainRequest, domain.set_),
+    StoreVerb("domain rm", "domain.remove", domain.NamedDomain, domain.remove),
+    StoreVerb("domain list", "domain.list", Nothing, domain.list_),
+    StoreVerb("alias add", "alias.add", domain.PutAliasRequest, domain.put_alias),
+    StoreVerb("alias rm", "alias.remove", domain.NamedAlias, domain.remove_alias),
+    StoreVerb("alias list", "alias.list", domain.Kind, domain.list_aliases),
+    StoreVerb("queue list", "queue.list", Nothing, queue.list_),
+    StoreVerb("queue show", "queue.list", queue.Entry, queue.show_),
+    StoreVerb("queue change", "queue.change", queue.Change, queue.change),
+    StoreVerb("audit query", "audit.query", records.Query, records.query),
+    StoreVerb("token add", "token.issue", records.Issue, records.add_token),
+    StoreVerb("token rm", "token.revoke", records.Revoke, records.remove_token),
+    StoreVerb("role give", "role.give", account.Role, account.give_role),
+    StoreVerb("role list", "role.list", Nothing, records.roles),
+    StoreVerb("config stored", "config.read", Nothing, records.stored),
+    StoreVerb("config running", "config.read", Nothing, records.running),
+    StoreVerb("config set", "config.change", records.Set, records.set_setting),
+)
+_BY_NAME: Final = {each.name: each for each in TABLE}
+
+
+async def perform(office: Office, name: str, arguments: object) -> object:
+    """Run one verb. Errors: BadName (no such verb, arguments that do not fit) and what the verb raises."""
+    verb = _BY_NAME.get(name)
+    if verb is None:
+        raise BadName(f"no such verb: {name} (is the running server of another version?)")
+    try:
+        form = msgspec.convert(arguments, verb.form)
+    except msgspec.ValidationError as error:
+        raise BadName(f"{name}: {error}") from error
+    return await verb.run(office, form)

@@ -1,0 +1,350 @@
+"""Administrators' verbs over a store in memory: what they change, record and refuse."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from a3mailer.app.verbs.office import Office
+from a3mailer.app.verbs.table import TABLE, perform
+from a3mailer.config.load import load
+from a3mailer.config.tree import Auth, Settings
+from a3mailer.identity.credentials import HashPool, Verifier, hash_password, verify_password
+from a3mailer.identity.principal import Principal
+from a3mailer.mail.errors import (
+    AddressReserved,
+    AlreadyExists,
+    BadName,
+    Conflict,
+    MailError,
+    NoSuchAccount,
+    NoSuchDomain,
+    NoSuchThing,
+    TooMany,
+)
+from a3mailer.mail.ids import AccountId, TenantId
+from a3mailer.runtime.clock import SystemClock
+from a3mailer.store.backends.memory.store import MemoryStore
+from a3mailer.telemetry.events import Secret
+
+
+class Desk:
+    """An office with a shorter word for ``perform``."""
+
+    def __init__(self, directory: pathlib.Path, settings: Settings) -> None:
+        self.store = MemoryStore()
+        self.pool = HashPool(1)
+        self.office = Office(self.store, directory, settings, SystemClock(), self.pool)
+
+    async def do(self, verb: str, **arguments: object) -> object:
+        return await perform(self.office, verb, arguments)
+
+    async def audit(self) -> list[tuple[str, str, str]]:
+        return [(r.subject, r.action, r.target) for r in await self.store.audit()]
+
+
+@pytest.fixture
+async def desk(tmp_path: pathlib.Path) -> AsyncIterator[Desk]:
+    (tmp_path / "a3mailer.toml").write_text("")
+    desk = Desk(tmp_path, Settings())
+    await desk.do("domain add", name="Example.TEST")
+    yield desk
+    desk.pool.close()
+
+
+HASH = hash_password(Secret("known"))
+
+
+async def add(desk: Desk, address: str, password: str = HASH, **more: object) -> None:
+    await desk.do("account add", address=address, password=password, **more)
+
+
+async def test_an_account_has_its_password_its_role_and_its_record(desk: Desk) -> None:
+    made = await desk.do(
+        "account add", address="Alice@Example.test", password="s3cret", role="helpdesk", quota=5
+    )
+    assert isinstance(made, dict) and made["address"] == "alice@example.test"
+    (row,) = await desk.store.credentials(made["account"])
+    assert row.kind == "password" and verify_password(row.secret, Secret("s3cret"))
+    (shown,) = await desk.do("account list")  # type: ignore[misc]
+    assert (shown["role"], shown["quota"], shown["enabled"]) == ("helpdesk", 5, True)
+    assert (await desk.audit())[-1] == ("operator", "account.add", "alice@example.test")
+    assert "s3cret" not in json.dumps([r.detail for r in await desk.store.audit()])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"address": "x"}, BadName),
+        ({"address": "@example.test"}, BadName),
+        ({"address": "a b@example.test"}, BadName),
+        ({"address": ".a@example.test"}, BadName),
+        ({"address": "a..b@example.test"}, BadName),
+        ({"address": "a\u200b@example.test"}, BadName),
+        ({"address": "\ud800@example.test"}, BadName),
+        ({"address": "x" * 65 + "@example.test"}, BadName),
+        ({"address": "a@exa mple.test"}, BadName),
+        ({"address": "a@[127.0.0.1]"}, BadName),
+        ({"address": "a@other.test"}, NoSuchDomain),
+        ({"address": "a@example.test", "role": "root"}, BadName),
+        ({"address": "a@example.test", "quota": -1}, BadName),
+        ({"address": "a@example.test", "password": "$argon2id$broken"}, BadName),
+        ({"address": "a@example.test", "password": "x\0y"}, MailError),
+        ({"address": 5}, BadName),
+        ({"address": "a@example.test", "colour": "red"}, BadName),
+        ({}, BadName),
+    ],
+)
+async def test_accounts_that_cannot_be_are_refused_and_nothing_is_made(
+    desk: Desk, arguments: dict[str, object], error: type[Exception]
+) -> None:
+    before = await desk.audit()
+    with pytest.raises(error) as refused:
+        await desk.do("account add", **arguments)
+    assert str(refused.value)
+    assert await desk.do("account list") == [] and await desk.audit() == before
+
+
+async def test_an_address_is_taken_once_in_any_case(desk: Desk) -> None:
+    await add(desk, "alice@example.test")
+    with pytest.raises(AlreadyExists):
+        await add(desk, "ALICE@example.TEST")
+
+
+async def test_international_domains_and_local_parts(desk: Desk) -> None:
+    await desk.do("domain add", name="b\u00fccher.example")
+    await add(desk, "J\u00fcrgen@B\u00dcCHER.example")
+    (row,) = await desk.do("account list")  # type: ignore[misc]
+    assert row["address"] == "j\u00fcrgen@xn--bcher-kva.example"
+
+
+async def test_import_goes_on_after_what_cannot_be(desk: Desk) -> None:
+    await add(desk, "old@example.test")
+    given = [
+        ["new@example.test", HASH],
+        ["old@example.test", HASH],
+        ["bad", "x"],
+        ["n@other.test", "x"],
+        ["e@example.test", ""],
+    ]
+    found = await desk.do("account import", accounts=given)
+    assert [(f["address"], f["outcome"]) for f in found] == [  # type: ignore[attr-defined]
+        ("new@example.test", "added"), ("old@example.test", "exists"), ("bad", "refused"),
+        ("n@other.test", "refused"), ("e@example.test", "refused"),
+    ]  # fmt: skip
+    assert all(f["reason"] for f in found if f["outcome"] == "refused")  # type: ignore[attr-defined]
+    with pytest.raises(BadName):
+        await desk.do("account import", accounts=[["a@example.test", "x"]] * 1001)
+
+
+async def test_a_new_password_replaces_the_old_one_and_its_verifier(desk: Desk) -> None:
+    desk.office = Office(
+        desk.store, desk.office.directory, Settings(auth=Auth(scram=True)), desk.office.clock, desk.pool
+    )
+    await add(desk, "alice@example.test", password="first")
+    rows = {c.kind: c.secret for c in await desk.store.credentials(AccountId(1))}
+    assert Verifier.decode(rows["scram-sha-256"]).iterations >= 600_000
+    epoch = (await desk.store.account(AccountId(1))).epoch  # type: ignore[union-attr]
+    await desk.do("account passwd", address="alice@example.test", password=HASH)
+    rows = {c.kind: c.secret for c in await desk.store.credentials(AccountId(1))}
+    assert rows == {"password": HASH}  # no verifier of the old password stays behind
+    assert (await desk.store.account(AccountId(1))).epoch > epoch  # type: ignore[union-attr]
+    with pytest.raises(BadName):
+        await desk.do("account passwd", address="alice@example.test", password="")
+
+
+async def test_the_life_of_an_account(desk: Desk) -> None:
+    await add(desk, "alice@example.test")
+    for verb in ("account disable", "account enable", "account reset"):
+        await desk.do(verb, address="alice@example.test")
+    await desk.do("account quota", address="alice@example.test", octets=1000)
+    await desk.do("role give", address="alice@example.test", role="domain-admin")
+    await desk.do("account rename", address="alice@example.test", new="ally@example.test")
+    (row,) = await desk.do("account list")  # type: ignore[misc]
+    assert (row["address"], row["role"], row["quota"], row["enabled"]) == (
+        "ally@example.test",
+        "domain-admin",
+        1000,
+        True,
+    )
+    old = await desk.store.address("alice@example.test")
+    assert old is not None and old.kind == "alias" and old.targets == ("ally@example.test",)
+    await desk.do("account rm", address="ally@example.test")
+    assert await desk.do("account list") == []
+    with pytest.raises(AddressReserved):
+        await add(desk, "ally@example.test")
+    with pytest.raises(Conflict):
+        await add(desk, "other@example.test")
+        await desk.do("domain rm", name="example.test")
+    assert [a for _, a, _ in await desk.audit()] == [
+        "domain.add", "account.add", "account.disable", "account.disable", "account.reset", "account.quota",
+        "role.give", "account.rename", "account.remove", "account.add",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "verb", [v.name for v in TABLE if v.name.startswith("account ") and "address" in v.form.__struct_fields__]
+)
+async def test_unknown_accounts_are_named(desk: Desk, verb: str) -> None:
+    if verb == "account add":
+        return
+    more = {
+        "account rename": {"new": "x@example.test"},
+        "account passwd": {"password": "x"},
+        "account quota": {"octets": 1},
+    }
+    with pytest.raises(NoSuchAccount, match=r"nobody@example\.test"):
+        await desk.do(verb, address="nobody@example.test", **more.get(verb, {}))
+
+
+async def test_rename_does_not_take_another_ones_address(desk: Desk) -> None:
+    await add(desk, "a@example.test")
+    await add(desk, "b@example.test")
+    await desk.do("alias add", address="c@example.test", targets=["b@example.test"])
+    for new, error in (
+        ("b@example.test", AlreadyExists),
+        ("c@example.test", AlreadyExists),
+        ("a@other.test", NoSuchDomain),
+    ):
+        with pytest.raises(error):
+            await desk.do("account rename", address="a@example.test", new=new)
+    await desk.do("account rename", address="b@example.test", new="c@example.test")  # an alias of its own
+    assert (await desk.store.account(AccountId(2))).address == "c@example.test"  # type: ignore[union-attr]
+
+
+async def test_domains(desk: Desk) -> None:
+    with pytest.raises(AlreadyExists):
+        await desk.do("domain add", name="EXAMPLE.test.")
+    for bad in ("", "a b", "-x.test", "x" * 300, "127.0.0.1", "\u2024test"):
+        with pytest.raises(BadName):
+            await desk.do("domain add", name=bad)
+    await desk.do("domain set", name="example.test", catch_all="Bob@Example.test", scram=True)
+    await desk.do("domain set", name="example.test")  # nothing given, nothing changed
+    (row,) = await desk.do("domain list")  # type: ignore[misc]
+    assert row == {"domain": "example.test", "catch_all": "bob@example.test", "settings": {"scram": True}}
+    await desk.do("domain set", name="example.test", catch_all="")
+    assert (await desk.store.domain("example.test")).catch_all == ""  # type: ignore[union-attr]
+    with pytest.raises(NoSuchDomain):
+        await desk.do("domain rm", name="none.test")
+    await desk.do("domain rm", name="example.test")
+    assert await desk.do("domain list") == []
+
+
+async def test_aliases_and_groups(desk: Desk) -> None:
+    await add(desk, "bob@example.test")
+    await desk.do(
+        "alias add",
+        address="Sales@example.test",
+        targets=["bob@example.test", "BOB@example.test", "x@out.test"],
+    )
+    await desk.do("alias add", address="all@example.test", targets=["bob@example.test"], kind="group")
+    assert await desk.do("alias list") == [
+        {"address": "sales@example.test", "targets": ("bob@example.test", "x@out.test"), "kind": "alias"}
+    ]
+    assert [g["address"] for g in await desk.do("alias list", kind="group")] == ["all@example.test"]  # type: ignore[attr-defined]
+    for arguments, error in (
+        ({"address": "bob@example.test", "targets": ["x@out.test"]}, AlreadyExists),
+        ({"address": "n@example.test", "targets": []}, BadName),
+        ({"address": "n@example.test", "targets": ["x"]}, BadName),
+        ({"address": "n@example.test", "targets": ["x@y.test"], "kind": "list"}, BadName),
+        ({"address": "n@none.test", "targets": ["x@y.test"]}, NoSuchDomain),
+        ({"address": "n@example.test", "targets": [f"t{n}@y.test" for n in range(1001)]}, TooMany),
+    ):
+        with pytest.raises(error):
+            await desk.do("alias add", **arguments)  # type: ignore[arg-type]
+    with pytest.raises(NoSuchThing):
+        await desk.do("alias rm", address="all@example.test")  # it is a group
+    await desk.do("alias rm", address="sales@example.test")
+    with pytest.raises(AddressReserved):
+        await desk.do("alias add", address="sales@example.test", targets=["x@y.test"])
+
+
+async def test_tokens(desk: Desk) -> None:
+    await add(desk, "bob@example.test")
+    made = await desk.do("token add", address="bob@example.test", name="ci", scopes=["message.read"], days=2)
+    assert isinstance(made, dict) and made["token"].startswith("a3_") and made["expires"] > 0
+    assert made["token"] not in json.dumps([r.detail for r in await desk.store.audit()])
+    with pytest.raises(BadName):
+        await desk.do("token add", address="bob@example.test", name="ci", scopes=["everything"])
+    await desk.do("token rm", token=made["digest"])
+    for gone in (made["digest"], made["token"], "x", "z" * 64):
+        with pytest.raises(NoSuchThing):
+            await desk.do("token rm", token=gone)
+
+
+async def test_audit_query_selects(desk: Desk) -> None:
+    await add(desk, "bob@example.test")
+    await desk.do("account disable", address="bob@example.test")
+    rows = await desk.do("audit query", action="account")
+    assert [r["action"] for r in rows] == ["account.add", "account.disable"]  # type: ignore[attr-defined]
+    assert await desk.do("audit query", action="account", limit=1) == rows[:1]  # type: ignore[index]
+    assert await desk.do("audit query", after=rows[0]["number"]) == rows[1:]  # type: ignore[index]
+    assert await desk.do("audit query", subject="nobody") == []
+    assert await desk.do("audit query", since=2**40) == []
+
+
+async def test_settings_are_kept_where_they_can_be_read(desk: Desk) -> None:
+    kept = await desk.do("config set", name="smtp.hops", value="7")
+    assert kept == {"name": "smtp.hops", "value": "7", "kept_in": "the store", "restart": False}
+    boot = await desk.do("config set", name="workers", value="3")
+    assert isinstance(boot, dict) and boot["kept_in"].endswith("90-set.toml") and boot["restart"]
+    stored = await desk.do("config stored")
+    assert stored == {"smtp.hops": "7"}
+    settings = load(desk.office.directory, {}, {}, stored).settings  # type: ignore[arg-type]
+    assert (settings.smtp.hops, settings.server.workers) == (7, 3)
+    for name, value in (
+        ("smtp.hops", "x"),
+        ("smtp.hop", "1"),
+        ("limits.profile", "weird"),
+        ("server.listen", ""),
+    ):
+        with pytest.raises(BadName):
+            await desk.do("config set", name=name, value=value)
+    await desk.do("config set", name="smtp.hops", value=None)
+    await desk.do("config set", name="server.workers", value=None)
+    assert load(desk.office.directory, {}, {}, await desk.do("config stored")).settings == Settings()  # type: ignore[arg-type]
+    assert (await desk.do("config running"))["smtp.hops"] == "50"  # type: ignore[index]
+
+
+async def test_an_empty_queue_and_an_unknown_entry(desk: Desk) -> None:
+    assert await desk.do("queue list") == []
+    for verb, more in (("queue show", {}), ("queue change", {"act": "hold"})):
+        with pytest.raises(NoSuchThing):
+            await desk.do(verb, queue=5, **more)
+
+
+async def test_what_a_lesser_role_may_not_touch_does_not_exist_for_it(desk: Desk) -> None:
+    await add(desk, "boss@example.test", role="tenant-admin")
+    await add(desk, "bob@example.test")
+    help_desk = Principal(AccountId(99), TenantId(1), "h@example.test", "helpdesk", "h@example.test")
+    desk.office = Office(
+        desk.store, desk.office.directory, desk.office.settings, desk.office.clock, desk.pool, help_desk
+    )
+    await desk.do("account disable", address="bob@example.test")
+    assert (await desk.audit())[-1] == ("h@example.test", "account.disable", "bob@example.test")
+    with pytest.raises(NoSuchAccount):
+        await desk.do("account disable", address="boss@example.test")
+    for verb, arguments in (
+        ("account add", {"address": "new@example.test"}),
+        ("domain add", {"name": "new.test"}),
+        ("alias add", {"address": "n@example.test", "targets": ["x@y.test"]}),
+        ("config set", {"name": "smtp.hops", "value": "1"}),
+        ("config stored", {}),
+        ("role give", {"address": "bob@example.test", "role": "helpdesk"}),
+    ):
+        with pytest.raises((NoSuchDomain, NoSuchThing, NoSuchAccount)):
+            await desk.do(verb, **arguments)  # type: ignore[arg-type]
+    assert await desk.do("audit query") == []
+
+
+async def test_unknown_verbs_are_named(desk: Desk) -> None:
+    with pytest.raises(BadName, match="no such verb: account fly"):
+        await desk.do("account fly")
+
+
+def test_every_verb_is_in_the_table_once() -> None:
+    names = [v.name for v in TABLE]
+    assert len(names) == len(set(names))
