@@ -63,7 +63,9 @@ def create_account(state: State, o: op.CreateAccount) -> op.AccountCreated:
     )  # fmt: skip
     state.put(state.accounts, account, row)
     for kind, secret in o.credentials:
-        state.put(state.credentials, (account, kind, ""), Credential(account, "", kind, secret, "", 0, row.created))
+        state.put(
+            state.credentials, (account, kind, ""), Credential(account, "", kind, secret, "", 0, row.created)
+        )
     _default_mailboxes(state, account)
     _told(state)
     return op.AccountCreated(account)
