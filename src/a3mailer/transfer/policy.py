@@ -27,6 +27,10 @@ class Policy:
     def __init__(self, reader: DirectoryReader, directory: Directory, settings: Settings) -> None:
         self._reader = reader
         self._directory = directory
+        self.reconfigure(settings)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take the settings of a new snapshot."""
         self._settings = settings
 
     async def connect(self, client: Client) -> None:

@@ -68,8 +68,12 @@ class Receive:
     def __init__(self, store: Store, directory: Directory, settings: Settings, clock: Clock) -> None:
         self._store = store
         self._directory = directory
-        self._settings = settings
         self._clock = clock
+        self.reconfigure(settings)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take the settings of a new snapshot."""
+        self._settings = settings
         self._stamp = Stamp(settings.server.hostname)
 
     async def __call__(self, arrival: Arrival) -> tuple[MailError | None, ...]:
