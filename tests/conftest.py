@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+pytest.register_assert_rewrite("a3mailer.testing")  # compliance suites explain their failures as tests do
+
 KINDS = ("absent", "forbidden")
 _skips: dict[str, list[tuple[str, str]]] = collections.defaultdict(list)
 

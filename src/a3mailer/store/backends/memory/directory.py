@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from a3mailer.mail.errors import AddressReserved, AlreadyExists, Conflict, NoSuchDomain, NoSuchThing
-from a3mailer.mail.ids import INBOX, SYSTEM_ACCOUNT, AccountId, ModSeq, TenantId, Uid
+from a3mailer.mail.errors import AddressReserved, AlreadyExists, BadName, Conflict, NoSuchDomain, NoSuchThing
+from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId, ModSeq, TenantId
 from a3mailer.mail.mailbox import INITIAL
 from a3mailer.store import operations as op
-from a3mailer.store.backends.memory import mail
+from a3mailer.store.backends.memory import mail, queue
 from a3mailer.store.backends.memory.state import State
 from a3mailer.store.rows import Account, AddressEntry, AuditRecord, Credential, Domain, Token
 
@@ -26,6 +27,10 @@ def put_tenant(state: State, o: op.PutTenant) -> op.Done:
 
 def put_domain(state: State, o: op.PutDomain) -> op.Done:
     """``PutDomain``."""
+    if not o.name or o.name != o.name.lower() or "@" in o.name:
+        raise BadName(f"{o.name!r} is no domain in lower case")
+    if (old := state.domains.get(o.name)) is not None and old.tenant != o.tenant:
+        raise AlreadyExists(o.name)
     state.put(state.domains, o.name, Domain(o.tenant, o.name, o.catch_all, o.settings))
     return _told(state)
 
@@ -40,22 +45,34 @@ def remove_domain(state: State, o: op.RemoveDomain) -> op.Done:
     return _told(state)
 
 
-def _take_address(state: State, address: str, entry: AddressEntry) -> None:
-    if address.rpartition("@")[2] not in state.domains:
-        raise NoSuchDomain(address.rpartition("@")[2])
+def _check_address(state: State, address: str, tenant: TenantId) -> None:
+    """Errors: BadName, NoSuchDomain."""
+    local_part, _, domain = address.rpartition("@")
+    if not local_part or not domain or address != address.lower():
+        raise BadName(f"{address!r} is no address in lower case")
+    row = state.domains.get(domain)
+    if row is None or row.tenant != tenant:
+        raise NoSuchDomain(domain)
+
+
+def _check_free(state: State, address: str, replaceable: tuple[str, ...] = ()) -> None:
+    """Errors: AlreadyExists, AddressReserved."""
     old = state.addresses.get(address)
-    if old is not None and old.kind == "reserved" and old.reserved_until > state.now:
-        raise AddressReserved(address)
-    if old is not None and old.kind != "reserved":
+    if old is None or old.kind in replaceable:
+        return
+    if old.kind != "reserved":
         raise AlreadyExists(address)
-    state.put(state.addresses, address, entry)
+    if old.reserved_until > state.now:
+        raise AddressReserved(address)
 
 
 def create_account(state: State, o: op.CreateAccount) -> op.AccountCreated:
     """``CreateAccount``."""
+    _check_address(state, o.address, o.tenant)
+    _check_free(state, o.address)
     account = AccountId(state.next(SYSTEM_ACCOUNT, "account"))
     entry = AddressEntry(o.address, o.tenant, "account", account, (), 0)
-    _take_address(state, o.address, entry)
+    state.put(state.addresses, o.address, entry)
     row = Account(
         id=account, tenant=o.tenant, address=o.address, kind=o.kind, display_name=o.display_name, role=o.role,
         enabled=True, epoch=1, quota=o.quota, used_octets=0, used_messages=0, modseq=ModSeq(0),
@@ -102,12 +119,16 @@ def bump_epoch(state: State, o: op.BumpEpoch) -> op.Done:
 def rename_account(state: State, o: op.RenameAccount) -> op.Done:
     """``RenameAccount``."""
     row = state.account(o.account)
+    _check_address(state, o.address, row.tenant)
     own = state.addresses.get(o.address)
-    if own is None or own.account != o.account:
-        _take_address(state, o.address, AddressEntry(o.address, row.tenant, "account", o.account, (), 0))
-    state.put(state.addresses, o.address, AddressEntry(o.address, row.tenant, "account", o.account, (), 0))
+    if own is None or own.account != o.account or own.kind != "alias":
+        _check_free(state, o.address)
+    for address, entry in list(state.addresses.items()):
+        if entry.account == o.account and entry.kind == "alias":
+            state.put(state.addresses, address, replace(entry, targets=(o.address,)))
     old = AddressEntry(row.address, row.tenant, "alias", o.account, (o.address,), 0)
     state.put(state.addresses, row.address, old)
+    state.put(state.addresses, o.address, AddressEntry(o.address, row.tenant, "account", o.account, (), 0))
     state.put(state.accounts, o.account, replace(row, address=o.address))
     return _told(state)
 
@@ -115,6 +136,8 @@ def rename_account(state: State, o: op.RenameAccount) -> op.Done:
 def remove_account(state: State, o: op.RemoveAccount) -> op.Done:
     """``RemoveAccount``."""
     row = state.account(o.account)
+    for queued in [e for e in state.queue.values() if e.account == o.account]:
+        queue.remove(state, queued)
     _empty(state, o.account)
     for address, entry in list(state.addresses.items()):
         if entry.account == o.account:
@@ -129,46 +152,50 @@ def remove_account(state: State, o: op.RemoveAccount) -> op.Done:
 
 
 def reset_account(state: State, o: op.ResetAccount) -> op.Done:
-    """``ResetAccount``."""
-    row = state.account(o.account)
+    """``ResetAccount``: INBOX keeps its id and gets a new UIDVALIDITY; other ids are new."""
+    state.account(o.account)
+    following = state.counters[o.account, "mailbox"]
     _empty(state, o.account)
-    state.put(state.accounts, o.account, replace(row, used_octets=0, used_messages=0, modseq=row.modseq))
+    row = state.account(o.account)
+    state.put(state.accounts, o.account, replace(row, used_octets=0, used_messages=0))
     state.put(state.counters, (o.account, "mailbox"), 0)
-    _default_mailboxes(state, o.account)
-    for owner, mailbox in list(state.mailboxes):
-        if owner == o.account:
-            state.changed(o.account, mailbox, state.account(o.account).modseq)
-    return _told(state)
+    for name, use in INITIAL:
+        mail.create_mailbox(state, op.CreateMailbox(o.account, name, use, subscribed=True))
+        made = state.counters[o.account, "mailbox"]
+        state.put(state.counters, (o.account, "mailbox"), max(made, following))
+    modseq = state.account(o.account).modseq
+    for mailbox in range(following + len(INITIAL)):
+        state.changed(o.account, mailbox, modseq)
+    return op.Done(modseq)
 
 
 def _empty(state: State, account: AccountId) -> None:
     """Mail, mailboxes, vault and contents of an account go at once; blobs others hold stay."""
-    for key in [k for k in state.mailboxes if k[0] == account]:
-        uids = tuple(Uid(u) for u in state.messages[key])
-        mail.expunge(state, op.Expunge(account, key[1], uids))
-        if key[1] != INBOX:
-            state.drop(state.mailboxes, key)
-    emails = tuple(email for owner, email in state.fragments if owner == account)
-    mail.erase_emails(state, op.EraseEmails(account, emails))
-    for key in [k for k in state.messages if k[0] == account]:
-        if key in state.mailboxes:
-            state.drop(state.mailboxes, key)
-        state.drop(state.messages, key)
-        state.drop(state.gone, key)
-    for thread in [k for k in state.threads if k[0] == account]:
-        state.drop(state.threads, thread)
+    modseq = state.account(account).modseq
+    mine = tuple(email for owner, email in state.fragments if owner == account)
+    mail.erase_emails(state, op.EraseEmails(account, mine))
+    tables: tuple[dict[Any, Any], ...] = (
+        state.mailboxes,
+        state.messages,
+        state.gone,
+        state.threads,
+        state.deliveries,
+    )
+    for table in tables:
+        for key in [key for key in table if key[0] == account]:
+            state.drop(table, key)
+    state.put(state.accounts, account, replace(state.account(account), modseq=modseq))
 
 
 def put_alias(state: State, o: op.PutAlias) -> op.Done:
     """``PutAlias``."""
-    old = state.addresses.get(o.address)
+    _check_address(state, o.address, o.tenant)
+    if not o.targets or any("\n" in target for target in o.targets):
+        raise BadName("an alias leads to at least one address")
+    _check_free(state, o.address, replaceable=("alias", "group"))
     target = state.addresses.get(o.targets[0]) if len(o.targets) == 1 and o.kind == "alias" else None
     account = target.account if target is not None and target.kind == "account" else AccountId(0)
-    entry = AddressEntry(o.address, o.tenant, o.kind, account, o.targets, 0)
-    if old is not None and old.kind in ("alias", "group"):
-        state.put(state.addresses, o.address, entry)
-    else:
-        _take_address(state, o.address, entry)
+    state.put(state.addresses, o.address, AddressEntry(o.address, o.tenant, o.kind, account, o.targets, 0))
     return _told(state)
 
 
@@ -177,7 +204,7 @@ def remove_alias(state: State, o: op.RemoveAlias) -> op.Done:
     old = state.addresses.get(o.address)
     if old is None or old.kind not in ("alias", "group"):
         raise NoSuchThing(o.address)
-    if o.reserved_until:
+    if o.reserved_until > state.now:
         reserved = AddressEntry(o.address, old.tenant, "reserved", AccountId(0), (), o.reserved_until)
         state.put(state.addresses, o.address, reserved)
     else:

@@ -9,7 +9,6 @@ from a3mailer.mail.errors import (
     AlreadyExists,
     BadName,
     NoSuchMailbox,
-    NoSuchMessage,
     NotAllowed,
     OverQuota,
     TooMany,
@@ -72,8 +71,8 @@ def _recount(state: State, box: Mailbox, message: Message, sign: int) -> None:
 
 def create_mailbox(state: State, o: op.CreateMailbox) -> op.MailboxCreated:
     """RFC 9051 section 6.3.4."""
-    name = canonical_name(o.name)
     state.account(o.account)
+    name = canonical_name(o.name)
     if _by_name(state, o.account, name):
         raise AlreadyExists(name)
     if sum(1 for owner, _ in state.mailboxes if owner == o.account) >= MAX_MAILBOXES:
@@ -103,7 +102,7 @@ def rename_mailbox(state: State, o: op.RenameMailbox) -> op.Done:
     if _by_name(state, o.account, name):
         raise AlreadyExists(name)
     if o.mailbox == INBOX:
-        made = create_mailbox(state, op.CreateMailbox(o.account, name))
+        made = create_mailbox(state, op.CreateMailbox(o.account, name, subscribed=True))
         uids = tuple(Uid(uid) for uid in sorted(state.messages[o.account, INBOX]))
         copy(state, op.Copy(o.account, INBOX, uids, made.mailbox, move=True))
         return op.Done(state.account(o.account).modseq)
@@ -115,7 +114,10 @@ def rename_mailbox(state: State, o: op.RenameMailbox) -> op.Done:
     modseq = bump(state, o.account)
     for key, row in list(state.mailboxes.items()):
         if key[0] == o.account and (row.id == box.id or row.name.startswith(box.name + "/")):
-            state.put(state.mailboxes, key, replace(row, name=name + row.name[len(box.name) :]))
+            fresh = canonical_name(name + row.name[len(box.name) :])
+            if row.id != box.id and _by_name(state, o.account, fresh):
+                raise AlreadyExists(fresh)
+            state.put(state.mailboxes, key, replace(row, name=fresh))
     return op.Done(modseq)
 
 
@@ -124,10 +126,11 @@ def delete_mailbox(state: State, o: op.DeleteMailbox) -> op.Done:
     if o.mailbox == INBOX:
         raise NotAllowed("INBOX cannot be deleted")
     box = state.mailbox(o.account, o.mailbox)
-    expunge(state, op.Expunge(o.account, box.id, tuple(Uid(u) for u in state.messages[o.account, box.id])))
+    modseq = bump(state, o.account, box.id)
+    for _, message in sorted(state.messages[o.account, box.id].items()):
+        _leave(state, message, modseq)
     state.drop(state.mailboxes, (o.account, o.mailbox))
-    modseq = bump(state, o.account)
-    state.changed(o.account, o.mailbox, modseq)
+    state.changed(o.account, 0, modseq)
     return op.Done(modseq)
 
 
@@ -155,7 +158,7 @@ def append(state: State, o: op.Append) -> op.Appended:
     if o.check_quota:
         check_quota(account, size)
     email = EmailId(state.next(o.account, "email"))
-    thread = _thread(state, o.account, content.index.thread_keys)
+    thread = _thread(state, o.account, content.index.thread_keys, email)
     blob = state.blob(o.content)
     index = content.index
     state.put(
@@ -172,7 +175,7 @@ def append(state: State, o: op.Append) -> op.Appended:
         keywords=keywords_text(o.keywords), modseq=ModSeq(0), internal_date=o.internal_date or state.now,
         saved_date=state.now, size=size, blob=blob,
     )  # fmt: skip
-    message = _enter(state, box, message)
+    message = _enter(state, box, message, bump(state, o.account, box.id))
     result = op.Appended(o.mailbox, box.uid_validity, message.uid, message.modseq, email, thread)
     if o.delivery:
         state.put(state.deliveries, (o.account, o.delivery), result)
@@ -185,9 +188,8 @@ def check_quota(account: Account, octets: int) -> None:
         raise OverQuota(f"{account.used_octets + octets} of {account.quota} octets")
 
 
-def _enter(state: State, box: Mailbox, message: Message) -> Message:
+def _enter(state: State, box: Mailbox, message: Message, modseq: ModSeq) -> Message:
     """Give a message the next uid of a mailbox and count it."""
-    modseq = bump(state, box.account, box.id)
     box = state.mailbox(box.account, box.id)
     message = replace(message, mailbox=box.id, uid=box.uid_next, modseq=modseq)
     words = _with_keywords(box, message.keywords)
@@ -206,13 +208,14 @@ def _with_keywords(box: Mailbox, keywords: str) -> tuple[str, ...]:
     return words
 
 
-def _thread(state: State, account: AccountId, keys: tuple[bytes, ...]) -> ThreadId:
+def _thread(state: State, account: AccountId, keys: tuple[bytes, ...], email: EmailId) -> ThreadId:
+    """The thread of the first known key; a new one is named by its first email."""
     for key in keys:
         if (known := state.threads.get((account, key))) is not None:
             thread = known
             break
     else:
-        thread = ThreadId(state.next(account, "thread"))
+        thread = ThreadId(email)
     for key in keys:
         if (account, key) not in state.threads:
             state.put(state.threads, (account, key), thread)
@@ -220,32 +223,30 @@ def _thread(state: State, account: AccountId, keys: tuple[bytes, ...]) -> Thread
 
 
 def copy(state: State, o: op.Copy) -> op.Copied:
-    """RFC 9051 section 6.4.7; MOVE is RFC 6851."""
+    """RFC 9051 section 6.4.7; MOVE is RFC 6851. Both keep the email's identity (RFC 8474 section 5.1)."""
     source = state.mailbox(o.account, o.source)
     target = state.mailbox(o.account, o.target)
     rows = state.messages[o.account, o.source]
     found = [rows[uid] for uid in sorted(set(o.uids)) if uid in rows]
     if not o.move:
         check_quota(state.account(o.account), sum(m.size for m in found))
+    if not found:
+        return op.Copied(target.uid_validity, (), target.modseq)
+    modseq = bump(state, o.account, target.id)
     pairs = []
     for message in found:
-        entered = _enter(state, target, _copied(state, message, o.move))
+        entered = _enter(state, target, replace(message, saved_date=state.now), modseq)
         pairs.append((message.uid, entered.uid))
-    if o.move and found:
-        modseq = bump(state, o.account, source.id)
+    if o.move:
+        state.put(
+            state.mailboxes,
+            (o.account, source.id),
+            replace(state.mailbox(o.account, source.id), modseq=modseq),
+        )
+        state.changed(o.account, source.id, modseq)
         for message in found:
             _leave(state, message, modseq, moved=True)
-    return op.Copied(target.uid_validity, tuple(pairs), state.account(o.account).modseq)
-
-
-def _copied(state: State, message: Message, move: bool) -> Message:
-    """MOVE keeps the email's identity; COPY makes a new email of the same contents (RFC 8474 section 5)."""
-    if move:
-        return replace(message, saved_date=state.now)
-    email = EmailId(state.next(message.account, "email"))
-    fragments = state.fragments[message.account, message.email]
-    state.put(state.fragments, (message.account, email), replace(fragments, email=email))
-    return replace(message, email=email, saved_date=state.now)
+    return op.Copied(target.uid_validity, tuple(pairs), modseq)
 
 
 def _leave(state: State, message: Message, modseq: ModSeq, moved: bool = False) -> None:
@@ -310,38 +311,44 @@ def expunge(state: State, o: op.Expunge) -> op.Expunged:
 
 
 def undelete(state: State, o: op.Undelete) -> op.Copied:
-    """Out of the vault."""
+    """Out of the vault: the newest row of each email, in the order the emails came."""
     target = state.mailbox(o.account, o.target)
-    kept = {
-        gone.message.email: (key, gone)
-        for key, table in state.gone.items()
-        if key[0] == o.account
-        for gone in table.values()
-        if gone.message is not None and not gone.moved
-    }
+    newest: dict[EmailId, tuple[tuple[AccountId, MailboxId], Gone]] = {}
+    for key, table in state.gone.items():
+        for gone in table.values():
+            if key[0] == o.account and gone.message is not None and not gone.moved:
+                known = newest.get(gone.message.email)
+                if known is None or known[1].modseq < gone.modseq:
+                    newest[gone.message.email] = (key, gone)
+    wanted = [newest[email] for email in sorted(set(o.emails)) if email in newest]
+    if not wanted:
+        return op.Copied(target.uid_validity, (), target.modseq)
+    modseq = bump(state, o.account, target.id)
     pairs = []
-    for email in o.emails:
-        if email not in kept:
-            raise NoSuchMessage(str(email))
-        key, gone = kept[email]
+    for key, gone in wanted:
         assert gone.message is not None
-        entered = _enter(state, target, replace(gone.message, flags=gone.message.flags & ~DELETED))
-        state.put(state.gone[key], gone.uid, replace(gone, message=None))
+        back = replace(gone.message, flags=gone.message.flags & ~DELETED, saved_date=state.now)
+        entered = _enter(state, target, back, modseq)
+        state.put(state.gone[key], gone.uid, replace(gone, moved=True))
         pairs.append((gone.message.uid, entered.uid))
-    return op.Copied(target.uid_validity, tuple(pairs), state.account(o.account).modseq)
+    return op.Copied(target.uid_validity, tuple(pairs), modseq)
 
 
 def purge_vault(state: State, o: op.PurgeVault) -> op.Purged:
     """The vault period is over."""
-    count = 0
-    for table in state.gone.values():
-        for gone in list(table.values()):
-            if gone.message is not None and gone.expunged_at < o.before and count < o.limit:
-                count += _forget(state, table, gone)
-    return op.Purged(count)
+    kept = [
+        (gone.expunged_at, key, gone.modseq, gone.uid)
+        for key, table in state.gone.items()
+        for gone in table.values()
+        if gone.message is not None and not gone.moved and gone.expunged_at < o.before
+    ]
+    over = sorted(kept)[: o.limit]
+    for _, key, _, uid in over:
+        _forget(state, state.gone[key], state.gone[key][uid])
+    return op.Purged(len(over))
 
 
-def _forget(state: State, table: dict[int, Gone], gone: Gone) -> int:
+def _forget(state: State, table: dict[int, Gone], gone: Gone) -> None:
     """Leave a tombstone only; the email's fragments and contents go with its last holder."""
     message = gone.message
     assert message is not None
@@ -351,21 +358,21 @@ def _forget(state: State, table: dict[int, Gone], gone: Gone) -> int:
         and (message.account, message.email) in state.fragments
     ):
         state.drop(state.fragments, (message.account, message.email))
-        _release(state, message.blob)
-    return 1
+        release(state, message.blob)
 
 
 def _held(state: State, account: AccountId, email: EmailId) -> bool:
     live = any(m.email == email for k, t in state.messages.items() if k[0] == account for m in t.values())
     return live or any(
-        g.message is not None and g.message.email == email
+        g.message is not None and not g.moved and g.message.email == email
         for k, t in state.gone.items()
         if k[0] == account
         for g in t.values()
     )
 
 
-def _release(state: State, blob: BlobId) -> None:
+def release(state: State, blob: BlobId) -> None:
+    """Drop a blob that no email and no queue entry holds any more."""
     used = any(f.blob == blob for f in state.fragments.values()) or any(
         entry.blob == blob for entry in state.queue.values()
     )
@@ -373,29 +380,29 @@ def _release(state: State, blob: BlobId) -> None:
         state.drop(state.blobs, blob)
 
 
-def erase_emails(state: State, o: op.EraseEmails) -> op.Purged:
+def erase_emails(state: State, o: op.EraseEmails) -> op.Done:
     """Erasure overrides the vault."""
-    wanted, count = set(o.emails), 0
-    for (account, mailbox), table in list(state.messages.items()):
+    wanted = set(o.emails)
+    for (account, mailbox), table in sorted(state.messages.items()):
         uids = tuple(m.uid for m in table.values() if account == o.account and m.email in wanted)
         if uids:
             expunge(state, op.Expunge(account, mailbox, uids))
     for (account, _), gone_table in state.gone.items():
         for gone in list(gone_table.values()):
             if account == o.account and gone.message is not None and gone.message.email in wanted:
-                count += _forget(state, gone_table, gone)
-    return op.Purged(count)
+                _forget(state, gone_table, gone)
+    return op.Done(state.account(o.account).modseq)
 
 
 def expire_mailboxes(state: State, o: op.ExpireMailboxes) -> op.Purged:
-    """Mailboxes with an expiry."""
+    """Mailboxes with an expiry, by the date a message came into them."""
     count = 0
-    for (account, mailbox), box in list(state.mailboxes.items()):
+    for (account, mailbox), box in sorted(state.mailboxes.items()):
         if not box.expire_days:
             continue
         before = o.now - box.expire_days * DAY
-        rows = sorted(state.messages[account, mailbox].values(), key=lambda m: m.uid)
-        uids = tuple(m.uid for m in rows if m.saved_date < before)[: o.limit - count]
+        rows = sorted(state.messages[account, mailbox].items())
+        uids = tuple(m.uid for _, m in rows if m.saved_date < before)[: o.limit - count]
         count += len(expunge(state, op.Expunge(account, mailbox, uids)).uids)
     return op.Purged(count)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from a3mailer.mail.errors import Conflict, NoSuchThing
+from a3mailer.mail.errors import BadName, Conflict, NoSuchThing
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, QueueId
 from a3mailer.store import operations as op
+from a3mailer.store.backends.memory.mail import release
 from a3mailer.store.backends.memory.state import State
 from a3mailer.store.rows import QueuedRecipient, QueueEntry
 
@@ -15,8 +16,10 @@ WAITING = "waiting"
 
 def enqueue(state: State, o: op.Enqueue) -> op.Enqueued:
     """Take responsibility."""
+    if o.account != SYSTEM_ACCOUNT:
+        state.account(o.account)
     queue = QueueId(state.next(SYSTEM_ACCOUNT, "queue"))
-    due = max(o.not_before, state.now)
+    due = o.not_before or state.now
     recipients = tuple(
         QueuedRecipient(
             number=n, address=r.address, notify=r.notify, original=r.original, state=WAITING, attempts=0,
@@ -59,6 +62,12 @@ def claim_queue(state: State, o: op.ClaimQueue) -> op.Claimed:
     return op.Claimed(tuple(given), next_due)
 
 
+def remove(state: State, entry: QueueEntry) -> None:
+    """Take an entry out; its contents go with their last holder."""
+    state.drop(state.queue, entry.id)
+    release(state, entry.blob)
+
+
 def settle_queue(state: State, o: op.SettleQueue) -> op.Done:
     """Outcomes of an attempt."""
     entry = state.queue.get(o.queue)
@@ -73,7 +82,7 @@ def settle_queue(state: State, o: op.SettleQueue) -> op.Done:
             delay_notified=old.delay_notified or outcome.delay_notified,
         )  # fmt: skip
     if not any(r.state == WAITING for r in rows.values()):
-        state.drop(state.queue, o.queue)
+        remove(state, entry)
     else:
         entry = replace(
             entry, recipients=tuple(rows.values()), lease_owner=o.owner if o.lease_until else "",
@@ -90,16 +99,15 @@ def change_queue(state: State, o: op.ChangeQueue) -> op.Done:
     if entry is None:
         raise NoSuchThing(f"queue entry {o.queue}")
     if o.act == "remove":
-        state.drop(state.queue, o.queue)
+        remove(state, entry)
     elif o.act in ("hold", "release"):
         state.put(state.queue, o.queue, replace(entry, held=o.act == "hold"))
     elif o.act == "retry":
         recipients = tuple(
             replace(r, next_attempt=o.now) if r.state == WAITING else r for r in entry.recipients
         )
-        entry = replace(entry, recipients=recipients, held=False, lease_owner="", lease_until=0)
-        state.put(state.queue, o.queue, entry)
+        state.put(state.queue, o.queue, replace(entry, recipients=recipients, held=False))
     else:
-        raise NoSuchThing(f"queue act {o.act}")
+        raise BadName(f"{o.act} is no act on the queue")
     state.changed(SYSTEM_ACCOUNT, 1)
     return op.Done()

@@ -1,0 +1,1 @@
+"""The rules every store keeps, by their nouns; ``testing.mailstore`` puts them together."""

@@ -1,0 +1,264 @@
+"""The rules of the queue: who may try an entry, and when it is over (RFC 5321 section 4.5.4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from a3mailer.mail.errors import BadName, Conflict, NoSuchAccount, NoSuchMessage, NoSuchThing
+from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT, AccountId, QueueId
+from a3mailer.store import operations as op
+from a3mailer.store.rows import QueuedRecipient
+from a3mailer.testing.store.case import StoreCase, World, mail
+
+DAY = 86_400
+
+
+def outcome(number: int, state: str, **more: object) -> op.RecipientOutcome:
+    return op.RecipientOutcome(number, state, **more)  # type: ignore[arg-type]
+
+
+async def settle(
+    world: World, queue: QueueId, *outcomes: op.RecipientOutcome, owner: str = "worker", until: int = 0
+) -> None:
+    await world.one(op.Done, op.SettleQueue(queue, owner, outcomes, world.now, until))
+
+
+class QueueRules(StoreCase):
+    """Enqueue, claim, settle, an operator's acts."""
+
+    async def test_an_entry_is_what_was_enqueued(self, world: World) -> None:
+        people = (
+            op.QueueRecipient("carol@b.test", ("FAILURE", "DELAY"), "rfc822;carol@b.test"),
+            op.QueueRecipient("dave@c.test"),
+        )
+        done = await world.one(
+            op.Enqueued,
+            op.Enqueue(
+                world.alice, DEFAULT_TENANT, 0, "alice@a.test", people, trace="0123456789abcdef", body="7BIT",
+                smtputf8=True, return_content="HDRS", envelope_id="env-1", not_before=world.now + 30, hops=2,
+            ),
+            mail(),
+        )  # fmt: skip
+        entry = await world.entry(done.queue)
+        assert (entry.id, entry.account, entry.tenant) == (done.queue, world.alice, DEFAULT_TENANT)
+        assert (entry.reverse_path, entry.body, entry.smtputf8) == ("alice@a.test", "7BIT", True)
+        assert (entry.return_content, entry.envelope_id, entry.trace) == ("HDRS", "env-1", "0123456789abcdef")
+        assert (entry.hops, entry.created, entry.held, entry.size) == (2, world.now, False, len(mail()))
+        assert (entry.lease_owner, entry.lease_until) == ("", 0)
+        carol, dave = entry.recipients
+        untried = ("waiting", 0, world.now + 30, 0, "", "", "", False)
+        assert carol == QueuedRecipient(
+            0, "carol@b.test", ("FAILURE", "DELAY"), "rfc822;carol@b.test", *untried
+        )
+        assert dave == QueuedRecipient(1, "dave@c.test", (), "", *untried)
+        assert await world.store.octets(world.alice, entry.blob) == mail()
+        assert await world.store.queue() == (entry,)
+
+    async def test_the_systems_own_notices(self, world: World) -> None:
+        notice = op.Enqueue(SYSTEM_ACCOUNT, DEFAULT_TENANT, 0, "", (op.QueueRecipient("carol@b.test"),))
+        done = await world.one(op.Enqueued, notice, mail("undelivered"))
+        entry = await world.entry(done.queue)
+        assert (entry.account, entry.reverse_path) == (SYSTEM_ACCOUNT, "")
+        assert await world.store.octets(SYSTEM_ACCOUNT, entry.blob) == mail("undelivered")
+        with pytest.raises(NoSuchMessage):
+            await world.store.octets(world.alice, entry.blob)
+        nobody = op.Enqueue(AccountId(987_654), DEFAULT_TENANT, 0, "", (op.QueueRecipient("c@b.test"),))
+        await world.fails(NoSuchAccount, nobody, contents=(mail(),))
+
+    async def test_the_queue_is_read_in_pages(self, world: World) -> None:
+        made = [await world.enqueue() for _ in range(5)]
+        first = await world.store.queue(limit=2)
+        second = await world.store.queue(limit=2, after=first[-1].id)
+        third = await world.store.queue(limit=2, after=second[-1].id)
+        assert [entry.id for entry in (*first, *second, *third)] == sorted(made)
+        with pytest.raises(NoSuchThing):
+            await world.entry(QueueId(987_654))
+
+    # --- leases ------------------------------------------------------------------------------------
+
+    async def test_a_leased_entry_is_given_to_nobody_else(self, world: World) -> None:
+        queue = await world.enqueue()
+        assert (await world.claim("one")).queues == (queue,)
+        entry = await world.entry(queue)
+        assert (entry.lease_owner, entry.lease_until) == ("one", world.now + 60)
+        for owner in ("two", "one"):
+            again = await world.claim(owner)
+            assert again.queues == ()
+            assert again.next_due == entry.lease_until
+        world.clock.advance(60)
+        assert (await world.claim("two")).queues == (queue,)
+        assert (await world.entry(queue)).lease_owner == "two"
+
+    async def test_what_is_not_due_waits(self, world: World) -> None:
+        late = await world.enqueue(not_before=world.now + 100)
+        later = await world.enqueue(not_before=world.now + 200)
+        soon = await world.enqueue()
+        assert await world.claim() == op.Claimed((soon,), world.now + 100)
+        await settle(world, soon, outcome(0, "relayed"))
+        assert await world.claim() == op.Claimed((), world.now + 100)
+        world.clock.advance(100)
+        assert await world.claim() == op.Claimed((late,), world.now + 100)
+        await settle(world, late, outcome(0, "failed"))
+        assert await world.claim() == op.Claimed((), world.now + 100)
+        world.clock.advance(100)
+        assert (await world.claim()).queues == (later,)
+        await settle(world, later, outcome(0, "relayed"))
+        assert await world.claim() == op.Claimed((), 0)
+
+    async def test_the_longest_waiting_go_first(self, world: World) -> None:
+        second = await world.enqueue(not_before=world.now + 20)
+        first = await world.enqueue(not_before=world.now + 10)
+        third = await world.enqueue(not_before=world.now + 30)
+        world.clock.advance(50)
+        got = await world.claim(limit=2)
+        assert got.queues == (first, second)
+        assert 0 < got.next_due <= world.now, "one is due that was not given"
+        assert (await world.claim()).queues == (third,)
+
+    async def test_a_lease_of_a_clock_that_jumped_back_has_ended(self, world: World) -> None:
+        queue = await world.enqueue()
+        world.clock.jump(400 * DAY)
+        assert (await world.claim("one")).queues == (queue,)
+        world.clock.jump(-400 * DAY)
+        assert (await world.claim("two")).queues == (queue,)
+        entry = await world.entry(queue)
+        assert (entry.lease_owner, entry.lease_until) == ("two", world.now + 60)
+        world.clock.jump(-30)
+        assert (await world.claim("three")).queues == (), "a small step back ends no lease"
+
+    async def test_a_clock_that_jumps_forward_ends_leases_and_loses_nothing(self, world: World) -> None:
+        queue = await world.enqueue()
+        await world.claim("one")
+        world.clock.jump(400 * DAY)
+        assert (await world.claim("two")).queues == (queue,)
+        with pytest.raises(Conflict):
+            await settle(world, queue, outcome(0, "relayed"), owner="one")
+        await settle(world, queue, outcome(0, "relayed"), owner="two")
+        assert await world.store.queue() == ()
+
+    # --- outcomes ----------------------------------------------------------------------------------
+
+    async def test_outcomes_are_recorded(self, world: World) -> None:
+        queue = await world.enqueue("carol@b.test", "dave@b.test", "erin@b.test")
+        await world.claim()
+        later = world.now + 900
+        await settle(
+            world,
+            queue,
+            outcome(
+                0, "waiting", code=450, enhanced="4.2.1", text="busy", host="mx.b.test", next_attempt=later
+            ),
+            outcome(2, "failed", code=550, enhanced="5.1.1", text="no such user", host="mx.b.test"),
+        )
+        entry = await world.entry(queue)
+        carol, dave, erin = entry.recipients
+        assert (carol.state, carol.attempts, carol.next_attempt) == ("waiting", 1, later)
+        assert (carol.code, carol.enhanced, carol.text, carol.host) == (450, "4.2.1", "busy", "mx.b.test")
+        assert (dave.state, dave.attempts) == ("waiting", 0)
+        assert (erin.state, erin.attempts, erin.code) == ("failed", 1, 550)
+        assert (entry.lease_owner, entry.lease_until) == ("", 0)
+        assert (await world.claim()).queues == (queue,), "dave is still due"
+        await settle(world, queue, outcome(1, "relayed"))
+        assert await world.claim() == op.Claimed((), later)
+        world.clock.advance(900)
+        assert (await world.claim()).queues == (queue,)
+        await settle(world, queue, outcome(0, "expired"))
+        with pytest.raises(NoSuchThing):
+            await world.entry(queue)
+
+    async def test_a_lease_may_be_kept_while_others_are_tried(self, world: World) -> None:
+        queue = await world.enqueue("carol@b.test", "dave@b.test")
+        await world.claim("one")
+        until = world.now + 300
+        await settle(world, queue, outcome(0, "relayed"), owner="one", until=until)
+        entry = await world.entry(queue)
+        assert (entry.lease_owner, entry.lease_until) == ("one", until)
+        world.clock.advance(200)
+        assert await world.claim("two", lease=300) == op.Claimed((), until)
+        await settle(world, queue, outcome(1, "relayed"), owner="one", until=until)
+        assert await world.store.queue() == ()
+
+    async def test_a_settled_entry_is_due_when_its_first_recipient_is(self, world: World) -> None:
+        queue = await world.enqueue("carol@b.test", "dave@b.test")
+        await world.claim()
+        soon, later = world.now + 100, world.now + 1000
+        await settle(
+            world, queue, outcome(0, "waiting", next_attempt=later), outcome(1, "waiting", next_attempt=soon)
+        )
+        assert await world.claim() == op.Claimed((), soon)
+
+    async def test_a_delay_is_told_once(self, world: World) -> None:
+        queue = await world.enqueue()
+        await world.claim()
+        await settle(world, queue, outcome(0, "waiting", delay_notified=True))
+        assert (await world.entry(queue)).recipients[0].delay_notified
+        await world.claim()
+        await settle(world, queue, outcome(0, "waiting"))
+        assert (await world.entry(queue)).recipients[0].delay_notified
+
+    async def test_who_lost_the_lease_records_nothing(self, world: World) -> None:
+        queue = await world.enqueue()
+        relayed = (outcome(0, "relayed"),)
+        await world.fails(Conflict, op.SettleQueue(queue, "worker", relayed, world.now))
+        await world.claim("one")
+        world.clock.advance(60)
+        await world.claim("two")
+        await world.fails(Conflict, op.SettleQueue(queue, "one", relayed, world.now))
+        await settle(world, queue, *relayed, owner="two")
+        await world.fails(Conflict, op.SettleQueue(queue, "two", relayed, world.now))
+        await world.fails(Conflict, op.SettleQueue(QueueId(987_654), "two", relayed, world.now))
+
+    async def test_settling_and_bouncing_are_one_act(self, world: World) -> None:
+        queue = await world.enqueue()
+        await world.claim()
+        notice = op.Enqueue(SYSTEM_ACCOUNT, DEFAULT_TENANT, 0, "", (op.QueueRecipient("alice@a.test"),))
+        done = op.SettleQueue(queue, "worker", (outcome(0, "failed"),), world.now)
+        lost = op.SettleQueue(queue, "other", (outcome(0, "failed"),), world.now)
+        await world.fails(Conflict, notice, lost, contents=(mail("undelivered"),))
+        await world.do(notice, done, contents=(mail("undelivered"),))
+        (entry,) = await world.store.queue()
+        assert entry.account == SYSTEM_ACCOUNT
+
+    # --- an operator's acts ------------------------------------------------------------------------
+
+    async def test_hold_and_release(self, world: World) -> None:
+        queue = await world.enqueue()
+        await world.do(op.ChangeQueue(queue, "hold", world.now))
+        assert (await world.entry(queue)).held
+        assert await world.claim() == op.Claimed((), 0)
+        await world.do(op.ChangeQueue(queue, "release", world.now))
+        assert not (await world.entry(queue)).held
+        assert (await world.claim()).queues == (queue,)
+
+    async def test_a_hold_during_an_attempt(self, world: World) -> None:
+        queue = await world.enqueue()
+        await world.claim()
+        await world.do(op.ChangeQueue(queue, "hold", world.now))
+        await settle(world, queue, outcome(0, "waiting", next_attempt=world.now + 1))
+        world.clock.advance(10)
+        assert await world.claim() == op.Claimed((), 0)
+
+    async def test_retry_makes_due_and_breaks_no_lease(self, world: World) -> None:
+        queue = await world.enqueue()
+        await world.claim()
+        await settle(world, queue, outcome(0, "waiting", next_attempt=world.now + 5 * DAY))
+        await world.do(op.ChangeQueue(queue, "hold", world.now))
+        await world.do(op.ChangeQueue(queue, "retry", world.now))
+        assert not (await world.entry(queue)).held
+        assert (await world.claim("one")).queues == (queue,)
+        await world.do(op.ChangeQueue(queue, "retry", world.now))
+        assert (await world.claim("two")).queues == (), "who tries it now is not disturbed"
+        await settle(world, queue, outcome(0, "relayed"), owner="one")
+
+    async def test_remove(self, world: World) -> None:
+        queue = await world.enqueue()
+        blob = (await world.entry(queue)).blob
+        await world.do(op.ChangeQueue(queue, "remove", world.now))
+        assert await world.store.queue() == ()
+        assert await world.store.many_octets(world.alice, [blob]) == [None]
+
+    async def test_acts_that_cannot_be(self, world: World) -> None:
+        queue = await world.enqueue()
+        await world.fails(BadName, op.ChangeQueue(queue, "explode", world.now))
+        for act in ("hold", "release", "retry", "remove"):
+            await world.fails(NoSuchThing, op.ChangeQueue(QueueId(987_654), act, world.now))
