@@ -43,8 +43,8 @@ class WatchedStore(MemoryStore):
         made = self.put(op.CreateAccount(TenantId(1), address, role=role))
         return self._state.accounts[made.account]
 
-    def put_alias(self, address: str, *targets: str, kind: str = "alias") -> None:
-        self.put(op.PutAlias(TenantId(1), address, targets, kind))
+    def put_alias(self, address: str, *targets: str, kind: str = "alias", tenant: int = 1) -> None:
+        self.put(op.PutAlias(TenantId(tenant), address, targets, kind))
 
     def change(self, account: AccountId, **fields: Any) -> None:
         """Set fields of an account's row."""

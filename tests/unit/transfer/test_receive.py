@@ -61,7 +61,7 @@ async def test_local_and_remote_are_one_transaction_with_one_content() -> None:
 
 async def test_each_tenant_has_a_transaction_of_its_own() -> None:
     world = World()
-    world.store.put_alias("out@tenant.test", "x@elsewhere.test")
+    world.store.put_alias("out@tenant.test", "x@elsewhere.test", tenant=2)
     assert await world.send(MAIL, "bob@a.test", "out@tenant.test") == (None, None)
     assert [t.tenant for t in world.store.transactions] == [1, 2]
     assert len({t.fingerprint for t in world.store.transactions}) == 2
