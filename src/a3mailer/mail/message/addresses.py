@@ -16,6 +16,7 @@ from a3mailer.mail.message.words import clean, decode_words
 _BLANK: Final = b" \t\r\n"
 _SPECIAL: Final = b'"(<>,;:['
 _ORDINARY: Final = bytes(c for c in range(256) if c not in b'"()<>@,;:\\[]')
+_DOT_ATOM: Final = bytes(c for c in range(33, 256) if c not in b'"()<>@,;:\\[]\x7f')
 _WORD: Final = bytes(c for c in _ORDINARY if c not in _BLANK)
 _MARKS: Final = bytes(1 if c in _SPECIAL else 0 for c in range(256))
 _NESTING: Final = bytes(1 if c in b"()\\" else 0 for c in range(256))
@@ -38,9 +39,13 @@ class Address:
 
     @property
     def addr_spec(self) -> str:
-        """``local-part@domain`` as text, or the local part alone."""
-        joined = self.local_part + b"@" + self.domain if self.domain else self.local_part
-        return clean(charsets.decode(joined))
+        """``local-part@domain`` as text, the local part quoted where it must be, or the local part alone."""
+        if not self.domain:
+            return clean(charsets.decode(self.local_part))
+        local_part = self.local_part
+        if not local_part or local_part.translate(None, _DOT_ATOM) or b".." in b"." + local_part + b".":
+            local_part = b'"%b"' % local_part.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+        return clean(charsets.decode(local_part + b"@" + self.domain))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +87,16 @@ def parse(value: bytes, limit: int = limits.ADDRESSES) -> tuple[Entry, ...]:
         for item in value.split(b",", limit)[:limit]:
             entry = _simple(item, item.translate(None, _ORDINARY))
             if entry is None:
-                return _General(value, limit).entries()
+                return parse_general(value, limit)
             out.append(entry)
         return tuple(out)
     single = _simple(value, specials)
-    return _General(value, limit).entries() if single is None else (single,)
+    return parse_general(value, limit) if single is None else (single,)
+
+
+def parse_general(value: bytes, limit: int) -> tuple[Entry, ...]:
+    """Return what `parse` returns, by the way that knows all forms."""
+    return _General(value, limit).entries()
 
 
 def _simple(item: bytes, specials: bytes) -> Address | None:
@@ -235,7 +245,7 @@ class _General:
             stop = at + len(spec)
         self.at = stop + (value[stop : stop + 1] == b">")
         if self.angle is None:
-            self.angle = spec.lstrip(b"< \t\r\n")
+            self.angle = spec.rpartition(b"<")[2] if quote < 0 else spec
             self.phrase = self._phrase(self.words)
 
     def _until_closed(self, at: int) -> tuple[bytes, int]:
@@ -267,7 +277,9 @@ class _General:
             self.members.clear()
 
     def _mailbox(self) -> None:
-        if self.angle is not None:
+        if self.angle == b"" and not self.phrase:
+            pass  # <> names nobody
+        elif self.angle is not None:
             self._add(_angle_mailbox(self.phrase or self.comment, self.angle))
         elif self.words:
             self._add(_bare_mailbox(self.words, self.comment))
