@@ -1,6 +1,16 @@
 """Fuzz targets of the message index: MIME and headers, address lists, encoded words, parameters, dates."""
 
-from a3mailer.mail.message import addresses, dates, headers, parameters, subject, text, words
+from a3mailer.mail.message import (
+    addresses,
+    dates,
+    envelope,
+    headers,
+    limits,
+    parameters,
+    subject,
+    text,
+    words,
+)
 from tests.fragments import check_index
 from tests.fuzz import mutate
 from tests.unit.mail.mails import CALENDAR, DIGEST, HTML, NESTED, PLAIN, SIGNED
@@ -69,6 +79,11 @@ ADDRESSES = (
 
 def address_list(octets: bytes) -> None:
     entries = addresses.parse(octets)
+    assert entries == addresses.parse_general(octets, limits.ADDRESSES)
+    value = headers.unfold(octets)
+    general, _ = envelope.general_list(value, limits.ADDRESSES)
+    quick = envelope.address_list(value, envelope.AddressRoom())
+    assert quick == (b"(%b)" % b"".join(general) if general else b"NIL")
     assert sum(1 for _ in addresses.mailboxes(entries)) <= 1000
     for address in addresses.mailboxes(entries):
         address.name.encode()

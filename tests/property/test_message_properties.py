@@ -7,7 +7,7 @@ import email.policy
 import email.utils
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from a3mailer.mail.message import addresses, dates, envelope, headers, index, limits, parameters, text, words
@@ -126,6 +126,7 @@ ADDRESSISH = st.lists(
 
 @settings(max_examples=2000, deadline=None)
 @given(ADDRESSISH)
+@example(b"c@example.com,--b1 d@example.com")
 def test_the_quick_way_through_an_address_list_gives_what_the_general_one_gives(value: bytes) -> None:
     value = value.strip()
     room = envelope.AddressRoom()

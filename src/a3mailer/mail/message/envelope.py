@@ -57,10 +57,11 @@ def address_list(value: bytes | None, room: AddressRoom) -> bytes:
         return NIL
     limit = min(room.left, limits.ADDRESSES)
     specials = value.translate(None, _WORD)
-    found = len(specials) // 3 + 1
-    if specials == b"@" or (specials[:3] == b"@, " and specials == (b"@, " * found)[:-2] and found < limit):
-        room.left -= found
-        return b'((NIL NIL "%b"))' % value.replace(b", ", b'")(NIL NIL "').replace(b"@", b'" "')
+    if specials == b"@" or (specials[:3] == b"@, " and specials == (b"@, " * (len(specials) // 3 + 1))[:-2]):
+        items = value.split(b", ")
+        if len(items) == len(specials) // 3 + 1 < limit:
+            room.left -= len(items)
+            return b'((NIL NIL "%b"))' % b'")(NIL NIL "'.join(items).replace(b"@", b'" "')
     if COMMA not in value and limit > 1:
         address = _usual(value, False)
         if address is not None:
