@@ -28,13 +28,14 @@ class PeerRig:
         accounts: tuple[tuple[str, str], ...] = ACCOUNTS,
         domain: str = "example.test",
         log: bool = False,
+        folder: pathlib.Path | None = None,
     ) -> None:
         self.name = f"postfix+dovecot {storage}"
         self.accounts = accounts
         prefix = packages.prefix()
         prefix.check_inside()
         self._ports = ports.reserve()
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="a3mailer-peer-"))
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="a3mailer-peer-", dir=folder))
         self.directory.chmod(0o755)
         self.dovecot = Dovecot(
             prefix,

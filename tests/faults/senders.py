@@ -24,8 +24,8 @@ class Lost(ConnectionError):
 class Wire:
     """A plain SMTP client that knows when a mail's fate is open."""
 
-    def __init__(self, port: int) -> None:
-        self._sock = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+    def __init__(self, port: int, timeout: float = TIMEOUT) -> None:
+        self._sock = socket.create_connection(("127.0.0.1", port), timeout)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self._sock.makefile("rb")
         try:
@@ -72,9 +72,12 @@ class Wire:
 class Senders:
     """``count`` threads; ``start`` to ``stop``, every attempt goes to the ledger."""
 
-    def __init__(self, server: Server, book: ledger.Ledger, seed: int, count: int = 6) -> None:
+    def __init__(
+        self, server: Server, book: ledger.Ledger, seed: int, count: int = 6, name: str = ""
+    ) -> None:
         self._server = server
         self._book = book
+        self._name = name
         self._halt = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(n, random.Random(seed * 1000 + n)), name=f"sender-{n}")
@@ -102,7 +105,7 @@ class Senders:
             try:
                 wire = wire or Wire(self._server.port("smtp"))
                 serial += 1
-                outcome = self._attempt(wire, f"{number}.{serial}", draw)
+                outcome = self._attempt(wire, f"{self._name}{number}.{serial}", draw)
             except (OSError, ValueError):  # nothing of the content was sent
                 outcome = ledger.Outcome.REFUSED
                 time.sleep(PAUSE)
