@@ -1,0 +1,275 @@
+"""The search program (RFC 9051 section 6.4.4, RFC 4731, RFC 5182, RFC 7162): to postfix, iteratively."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from a3mailer.mail import criteria
+from a3mailer.mail.criteria import Clock, Comparison, Contains, Dated, HasFlag, Leaf, Operator, Place, Size
+from a3mailer.mail.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+from a3mailer.wire.imap import limits
+from a3mailer.wire.imap.dates import parse_date
+from a3mailer.wire.imap.errors import UnknownCharset
+from a3mailer.wire.imap.parser import Parser
+from a3mailer.wire.imap.sequence import SequenceSet, parse_sequence_set
+
+FIRST_DAY: Final = -(2**31)
+LAST_DAY: Final = 2**31
+RETURN_OPTIONS: Final = frozenset((b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE"))
+CHARSETS: Final = frozenset((b"US-ASCII", b"UTF-8", b"ASCII"))
+
+
+@dataclass(frozen=True, slots=True)
+class InSet:
+    """A sequence set, to be resolved in a view; ``uid`` as uids."""
+
+    numbers: SequenceSet
+    uid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """What SEARCH asks. ``options`` is None without RETURN: the answer is then a plain SEARCH response."""
+
+    program: tuple[Leaf | InSet | Operator, ...]
+    options: frozenset[bytes] | None = None
+    modseq: bool = False
+    """MODSEQ was among the keys: the answer carries the highest one."""
+
+
+_LEAVES: Final[dict[bytes, tuple[Leaf | Operator, ...]]] = {
+    b"ALL": (criteria.Everything(),),
+    b"ANSWERED": (HasFlag(ANSWERED),),
+    b"DELETED": (HasFlag(DELETED),),
+    b"DRAFT": (HasFlag(DRAFT),),
+    b"FLAGGED": (HasFlag(FLAGGED),),
+    b"SEEN": (HasFlag(SEEN),),
+    b"UNANSWERED": (HasFlag(ANSWERED), Operator.NOT),
+    b"UNDELETED": (HasFlag(DELETED), Operator.NOT),
+    b"UNDRAFT": (HasFlag(DRAFT), Operator.NOT),
+    b"UNFLAGGED": (HasFlag(FLAGGED), Operator.NOT),
+    b"UNSEEN": (HasFlag(SEEN), Operator.NOT),
+    # RFC 3501: this server says 0 RECENT, so nothing is recent
+    b"RECENT": (criteria.Nothing(),),
+    b"NEW": (criteria.Nothing(),),
+    b"OLD": (criteria.Everything(),),
+    b"SAVEDATESUPPORTED": (criteria.Everything(),),
+}
+_TEXTS: Final = {place.name.encode(): place for place in Place}
+_DATES: Final = {
+    b"BEFORE": (Clock.INTERNAL, b"<"),
+    b"ON": (Clock.INTERNAL, b"="),
+    b"SINCE": (Clock.INTERNAL, b">"),
+    b"SENTBEFORE": (Clock.SENT, b"<"),
+    b"SENTON": (Clock.SENT, b"="),
+    b"SENTSINCE": (Clock.SENT, b">"),
+    b"SAVEDBEFORE": (Clock.SAVED, b"<"),
+    b"SAVEDON": (Clock.SAVED, b"="),
+    b"SAVEDSINCE": (Clock.SAVED, b">"),
+}
+
+
+@dataclass(slots=True)
+class _Frame:
+    """What is still open: a list in parentheses (``operator`` None), or an operator that lacks operands."""
+
+    operator: Operator | None
+    operands: int = 0
+
+
+class _Reader:
+    """Reads keys into a postfix program with an explicit stack of what is still open."""
+
+    def __init__(self, p: Parser) -> None:
+        self.p = p
+        self.out: list[Leaf | InSet | Operator] = []
+        self.modseq = False
+        self._frames = [_Frame(None)]
+
+    def program(self) -> tuple[Leaf | InSet | Operator, ...]:
+        """search-key *(SP search-key), to the end of the command."""
+        while True:
+            self._key()
+            while self.p.take(b")"):
+                self._close()
+            if self.p.done():
+                break
+            self.p.space()
+        if len(self._frames) != 1:
+            raise self.p.fail("search key missing")
+        return tuple(self.out)
+
+    def _operand(self) -> None:
+        """One more operand is complete: close what it completes."""
+        while True:
+            frame = self._frames[-1]
+            frame.operands += 1
+            if frame.operator is None:
+                if frame.operands > 1:
+                    self.out.append(Operator.AND)
+                return
+            if frame.operator is Operator.OR and frame.operands == 1:
+                return
+            self.out.append(frame.operator)
+            self._frames.pop()
+
+    def _close(self) -> None:
+        frame = self._frames[-1]
+        if frame.operator is not None or not frame.operands or len(self._frames) == 1:
+            raise self.p.fail("search key missing" if len(self._frames) > 1 else "( missing")
+        self._frames.pop()
+        self._operand()
+
+    def _key(self) -> None:
+        """What opens or is one search-key."""
+        p = self.p
+        while True:
+            if p.take(b"("):
+                self._frames.append(_Frame(None))
+                continue
+            first = p.peek()
+            if first.isdigit() or first in (b"*", b"$"):
+                self._leaf(InSet(parse_sequence_set(p), uid=False))
+                return
+            word = p.keyword()
+            if word not in (b"NOT", b"OR"):
+                self._word(word)
+                return
+            self._frames.append(_Frame(Operator.NOT if word == b"NOT" else Operator.OR))
+            p.space()
+
+    def _leaf(self, *leaf: Leaf | InSet | Operator) -> None:
+        self.out += leaf
+        self._operand()
+
+    def _word(self, word: bytes) -> None:
+        if word in _LEAVES:
+            self._leaf(*_LEAVES[word])
+        elif word in _TEXTS:
+            self._leaf(Contains(_TEXTS[word], _text(self.p)))
+        elif word in _DATES:
+            self._leaf(_dated(self.p, word))
+        elif word in _WITH_ARGUMENT:
+            self._leaf(*_WITH_ARGUMENT[word](self.p))
+            self.modseq |= word == b"MODSEQ"
+        else:
+            raise self.p.fail("unknown search key")
+
+
+def _text(p: Parser) -> str:
+    p.space()
+    octets = p.astring()
+    try:
+        return octets.decode()
+    except UnicodeDecodeError as error:
+        raise p.fail("search text is not UTF-8") from error
+
+
+def _dated(p: Parser, word: bytes) -> Dated:
+    clock, relation = _DATES[word]
+    p.space()
+    day = parse_date(p)
+    if relation == b"<":
+        return Dated(clock, FIRST_DAY, day)
+    return Dated(clock, day, day + 1 if relation == b"=" else LAST_DAY)
+
+
+def _keyword(p: Parser) -> tuple[Leaf]:
+    p.space()
+    return (criteria.HasKeyword(p.atom().decode("ascii").lower()),)
+
+
+def _header(p: Parser) -> tuple[Leaf]:
+    p.space()
+    name = p.astring()
+    return (criteria.Header(name.decode("latin-1").lower(), _text(p)),)
+
+
+def _size(comparison: Comparison) -> Callable[[Parser], tuple[Leaf]]:
+    def parse(p: Parser) -> tuple[Leaf]:
+        p.space()
+        return (Size(comparison, p.number64()),)
+
+    return parse
+
+
+def _uid(p: Parser) -> tuple[InSet]:
+    p.space()
+    return (InSet(parse_sequence_set(p), uid=True),)
+
+
+# search-modsequence = "MODSEQ" [search-modseq-ext] SP mod-sequence-valzer
+# search-modseq-ext = SP entry-name SP entry-type-req
+def _modseq(p: Parser) -> tuple[Leaf]:
+    p.space()
+    if p.peek() == b'"':
+        p.string()  # the entry's name: flags share one mod-sequence a message
+        p.space()
+        if p.keyword() not in (b"ALL", b"PRIV", b"SHARED"):
+            raise p.fail("all, priv or shared expected")
+        p.space()
+    return (criteria.ModifiedSince(p.number64()),)
+
+
+def _identifier(make: Callable[[int], Leaf], letter: bytes) -> Callable[[Parser], tuple[Leaf]]:
+    def parse(p: Parser) -> tuple[Leaf]:
+        p.space()
+        word = p.astring()
+        number = word[1:]
+        if word[:1] != letter or not number.isdigit() or len(number) > limits.LITERAL_DIGITS:
+            return (criteria.Nothing(),)
+        return (make(int(number)),)
+
+    return parse
+
+
+EMAIL_LETTER: Final = b"M"
+THREAD_LETTER: Final = b"T"
+MAILBOX_LETTER: Final = b"F"
+
+_WITH_ARGUMENT: Final[dict[bytes, Callable[[Parser], tuple[Leaf | InSet | Operator, ...]]]] = {
+    b"KEYWORD": _keyword,
+    b"UNKEYWORD": lambda p: (*_keyword(p), Operator.NOT),
+    b"HEADER": _header,
+    b"LARGER": _size(Comparison.ABOVE),
+    b"SMALLER": _size(Comparison.BELOW),
+    b"UID": _uid,
+    b"MODSEQ": _modseq,
+    b"EMAILID": _identifier(criteria.SameEmail, EMAIL_LETTER),
+    b"THREADID": _identifier(criteria.SameThread, THREAD_LETTER),
+}
+
+
+# search = "SEARCH" [search-return-opts] SP search-program
+# search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)
+def parse_search(p: Parser) -> SearchRequest:
+    """What follows SEARCH. Errors: BadSyntax, UnknownCharset."""
+    options = None
+    p.space()
+    if _word_ahead(p, b"RETURN "):
+        options = _return_options(p)
+        p.space()
+    if _word_ahead(p, b"CHARSET "):
+        charset = p.astring().upper()
+        if charset not in CHARSETS:
+            raise UnknownCharset("only US-ASCII and UTF-8 are searched")
+        p.space()
+    reader = _Reader(p)
+    return SearchRequest(reader.program(), options, reader.modseq)
+
+
+def _word_ahead(p: Parser, word: bytes) -> bool:
+    if p.octets[p.at : p.at + len(word)].upper() != word:
+        return False
+    p.at += len(word)
+    return True
+
+
+# search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
+def _return_options(p: Parser) -> frozenset[bytes]:
+    options = frozenset(p.parenthesised(p.keyword, most=len(RETURN_OPTIONS), empty=True))
+    if options - RETURN_OPTIONS:
+        raise p.fail("unknown search return option")
+    return options or frozenset((b"ALL",))
