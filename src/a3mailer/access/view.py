@@ -1,0 +1,300 @@
+"""Open mailboxes: columns shared by all sessions of a process, a sequence map for each session.
+
+An ``OpenMailbox`` knows a mailbox as of one modseq and reads what changed since from the store when a hint
+says so. New messages are appended in place; an expunge makes new columns, and who was not told of it keeps
+the old ones, in which the message still stands (RFC 9051 section 7.5.1: EXPUNGE is not sent at any time).
+A ``View`` is one session's: which columns it was told, how many messages, and up to which modseq.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from a3mailer.access.columns import extend, overwrite, place_of, without
+from a3mailer.mail.errors import NoSuchMailbox
+from a3mailer.mail.ids import AccountId, MailboxId, ModSeq
+from a3mailer.store.ports import MailReader
+from a3mailer.store.rows import Changes, Columns, Mailbox
+
+REMEMBERED_CHANGES: Final = 64
+"""Rounds of changes kept for views that were not told yet; who is further behind scans the modseqs."""
+OWN_CHANGES: Final = 256
+"""Own modseqs a view remembers so as not to be told of what it did itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One reading of changes: messages that were known and changed, in (since, modseq]."""
+
+    since: int
+    modseq: int
+    uids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a session is to be told now, in this order."""
+
+    vanished: tuple[int, ...] = ()
+    """Uids expunged, ascending."""
+    places: tuple[int, ...] = ()
+    """Their indexes in the sequence map as it was before, ascending."""
+    exists: int = -1
+    """The new number of messages; -1 when it did not grow."""
+    changed: tuple[int, ...] = ()
+    """Indexes (in the map as it is now) of messages whose flags changed."""
+
+
+NOTHING: Final = News()
+
+
+class OpenMailbox:
+    """One mailbox as this process knows it. ``heard`` is the highest modseq a hint named."""
+
+    __slots__ = ("_reader", "_reading", "_rounds_since", "account", "columns", "gone", "heard", "id", "keywords", "listeners",
+                 "modseq", "rounds", "row", "uid_next", "viewers")  # fmt: skip
+
+    def __init__(self, reader: MailReader, account: AccountId, mailbox: MailboxId) -> None:
+        self._reader = reader
+        self._reading: asyncio.Event | None = None
+        self.account = account
+        self.id = mailbox
+        self.row: Mailbox | None = None
+        self.columns = Columns(array("Q"), bytearray(), {}, array("Q"), array("Q"), array("Q"))
+        self.modseq = -1
+        self.heard = 0
+        self.uid_next = 1
+        self.keywords: dict[str, None] = {}
+        """Keywords in use, in the order they were met."""
+        self.rounds: deque[Round] = deque()
+        self._rounds_since = 0
+        """``rounds`` tells of everything after this modseq."""
+        self.viewers = 0
+        self.gone = False
+        self.listeners: set[Callable[[], None]] = set()
+        """Called when there may be news: sessions in IDLE."""
+
+    def hint(self, modseq: int) -> None:
+        """A change of this mailbox was announced."""
+        if modseq > self.heard:
+            self.heard = modseq
+            if modseq > self.modseq:
+                for listener in tuple(self.listeners):
+                    listener()
+
+    @property
+    def stale(self) -> bool:
+        """Whether the store knows more."""
+        return self.heard > self.modseq
+
+    async def refresh(self) -> None:
+        """Read what changed, if anything did; one reader at a time. ``gone`` is set when it was deleted."""
+        while self.heard > self.modseq and not self.gone:
+            if self._reading is not None:
+                await self._reading.wait()
+                continue
+            reading = self._reading = asyncio.Event()
+            heard = self.heard
+            try:
+                if self.modseq < 0:
+                    await self._load()
+                else:
+                    await self._catch_up()
+            except NoSuchMailbox:
+                self.gone = True
+            finally:
+                self._reading = None
+                reading.set()
+            if self.modseq < heard == self.heard:  # the hint named another mailbox's counter
+                self.heard = self.modseq
+
+    async def _load(self) -> None:
+        row, columns = await self._reader.columns(self.account, self.id)
+        self.row = row
+        self.columns = columns
+        self.keywords = dict.fromkeys(row.keywords)
+        self.uid_next = row.uid_next
+        self.modseq = row.modseq
+        self.rounds.clear()
+        self._rounds_since = row.modseq
+
+    async def _catch_up(self) -> None:
+        changes = await self._reader.changes(self.account, self.id, ModSeq(self.modseq))
+        if changes.complete:
+            self.apply(changes)
+        else:
+            await self._load()
+
+    def apply(self, changes: Changes) -> None:
+        """Take what the store says happened since ``modseq``."""
+        if changes.modseq < self.modseq:
+            return
+        since, count = self.modseq, len(self.columns.uids)
+        new = changes.changed
+        last = self.columns.uids[count - 1] if count else 0
+        changed: list[int] = []
+        place = 0
+        for place, uid in enumerate(new.uids):
+            if uid > last:
+                break
+            at = place_of(self.columns.uids, uid, count)
+            if at >= 0:
+                overwrite(self.columns, at, new, place)
+                changed.append(uid)
+        else:
+            place = len(new.uids)
+        if place < len(new.uids):
+            extend(self.columns, new, place)
+        for words in set(new.keywords.values()):
+            self.keywords.update(dict.fromkeys(words.split(" ")))
+        if changes.vanished:
+            self._expunge(changes.vanished)
+        self.modseq = changes.modseq
+        self.uid_next = max(self.uid_next, changes.uid_next)
+        if changed:
+            self._remember(Round(since, self.modseq, tuple(changed)))
+
+    def _remember(self, one: Round) -> None:
+        self.rounds.append(one)
+        if len(self.rounds) > REMEMBERED_CHANGES:
+            self._rounds_since = self.rounds.popleft().modseq
+
+    def _expunge(self, uids: Iterable[int]) -> None:
+        count = len(self.columns.uids)
+        places = [at for uid in uids if (at := place_of(self.columns.uids, uid, count)) >= 0]
+        if places:
+            self.columns = without(self.columns, places)
+
+    def flagged(self, uids: Sequence[int], modseq: int, flags: Callable[[int, str], tuple[int, str]]) -> bool:
+        """Take a change of flags that this process made itself, without reading it back.
+
+        Only when nothing else can have happened in between; else False and nothing is done. ``flags``
+        makes the new flags and keywords of the old ones."""
+        if modseq != self.modseq + 1 or self.heard > modseq or self._reading is not None:
+            return False
+        columns = self.columns
+        count = len(columns.uids)
+        for uid in uids:
+            at = place_of(columns.uids, uid, count)
+            if at < 0:
+                return False
+            bits, words = flags(columns.flags[at], columns.keywords.get(uid, ""))
+            columns.flags[at] = bits
+            columns.modseqs[at] = modseq
+            if words:
+                columns.keywords[uid] = words
+                self.keywords.update(dict.fromkeys(words.split(" ")))
+            else:
+                columns.keywords.pop(uid, None)
+        self._remember(Round(self.modseq, modseq, tuple(uids)))
+        self.modseq = modseq
+        self.heard = max(self.heard, modseq)
+        return True
+
+    def changed_since(self, modseq: int) -> Iterable[int]:
+        """Uids of messages that changed after ``modseq``; with new ones where they must be scanned for."""
+        if modseq >= self._rounds_since:
+            return {uid: None for one in self.rounds if one.modseq > modseq for uid in one.uids}
+        columns = self.columns
+        return [uid for uid, changed in zip(columns.uids, columns.modseqs, strict=True) if changed > modseq]
+
+
+class View:
+    """One session's sequence map over an open mailbox. ``columns`` are those it was told."""
+
+    __slots__ = ("_close", "_own", "columns", "count", "mailbox", "told")
+
+    def __init__(self, mailbox: OpenMailbox, close: Callable[[OpenMailbox], None]) -> None:
+        self.mailbox = mailbox
+        self._close = close
+        self.columns = mailbox.columns
+        self.count = len(self.columns.uids)
+        self.told = mailbox.modseq
+        self._own: deque[int] | None = None
+        mailbox.viewers += 1
+
+    def close(self) -> None:
+        """The session leaves the mailbox."""
+        self._close(self.mailbox)
+
+    # --- the map -----------------------------------------------------------------------------------
+
+    @property
+    def uids(self) -> array[int]:
+        """Uids by sequence number less one; only the first ``count`` are known to the session."""
+        return self.columns.uids
+
+    def place(self, uid: int) -> int:
+        """Sequence number less one; -1 when the session knows no such message."""
+        return place_of(self.columns.uids, uid, self.count)
+
+    @property
+    def current(self) -> bool:
+        """Whether the map's columns are the living ones: nothing was expunged behind the session's back."""
+        return self.columns is self.mailbox.columns
+
+    def flags(self, place: int) -> tuple[int, str, int]:
+        """Flags, keywords and modseq of a message as they are now; of an expunged one as they were."""
+        columns = self.columns
+        uid = columns.uids[place]
+        if not self.current:
+            living = self.mailbox.columns
+            at = place_of(living.uids, uid, len(living.uids))
+            if at >= 0:
+                columns, place = living, at
+        return columns.flags[place], columns.keywords.get(uid, ""), columns.modseqs[place]
+
+    # --- news --------------------------------------------------------------------------------------
+
+    def own(self, modseq: int) -> None:
+        """The session made this change and has told its client."""
+        if self._own is None:
+            self._own = deque(maxlen=OWN_CHANGES)
+        self._own.append(modseq)
+
+    def has_news(self) -> bool:
+        """Whether ``news`` may have something, cheaply."""
+        mailbox = self.mailbox
+        return (
+            self.told != mailbox.modseq
+            or self.columns is not mailbox.columns
+            or self.count != len(self.columns.uids)
+        )
+
+    def news(self, *, expunges: bool = True) -> News:
+        """What the client is to be told, which is then taken as told.
+
+        Without ``expunges`` (while sequence numbers are in use) nothing is said as long as any is due."""
+        mailbox = self.mailbox
+        vanished: tuple[int, ...] = ()
+        places: tuple[int, ...] = ()
+        if self.columns is not mailbox.columns:
+            if not expunges:
+                return NOTHING
+            vanished, places = self._vanished(mailbox.columns)
+            self.columns = mailbox.columns
+            self.count -= len(vanished)
+        changed = self._changed() if self.told != mailbox.modseq else ()
+        exists = len(self.columns.uids)
+        if exists == self.count:
+            exists = -1
+        else:
+            self.count = exists
+        self.told = mailbox.modseq
+        return News(vanished, places, exists, changed)
+
+    def _vanished(self, living: Columns) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        known = self.columns.uids[: self.count]
+        gone = sorted(set(known).difference(living.uids))
+        return tuple(gone), tuple(place_of(known, uid, self.count) for uid in gone)
+
+    def _changed(self) -> tuple[int, ...]:
+        own = self._own or ()
+        modseqs = self.columns.modseqs
+        places = (self.place(uid) for uid in self.mailbox.changed_since(self.told))
+        return tuple(sorted(at for at in places if at >= 0 and modseqs[at] not in own))
