@@ -8,45 +8,26 @@ from dataclasses import dataclass
 from typing import Final
 
 from a3mailer.mail.errors import BadName
+from a3mailer.mail.mailbox import INBOX_NAME, SEPARATOR, canonical_name, parents
 from a3mailer.store.rows import Mailbox
 
-DELIMITER: Final = "/"
-INBOX: Final = "INBOX"
-MAX_NAME: Final = 1000
-"""Octets of a whole name in UTF-8."""
-MAX_LEVEL: Final = 255
-"""Octets of one level."""
-MAX_DEPTH: Final = 32
 SPECIAL_USES: Final = ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")
 """RFC 6154 section 2."""
-_FORBIDDEN: Final = frozenset("%*\ufffd\u2028\u2029")
-_FORBIDDEN_CATEGORIES: Final = frozenset(("Cc", "Cs", "Cn"))
+_UNSEEN_CATEGORIES: Final = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
+"""Unicode categories of what nobody can see or type: two names must not look the same."""
 
 
 def checked_name(name: str) -> str:
-    """The one form of a name a client gave (NFC, INBOX in capitals). Errors: BadName, with the reason.
+    """The stored form of a name that a client gave for a new mailbox. Errors: BadName, with the reason.
 
     A name is a key of the database and never a path; what looks like one is refused all the same."""
     name = unicodedata.normalize("NFC", name)
-    if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME:
-        raise BadName("name too long")
-    levels = name.split(DELIMITER)
-    if len(levels) > MAX_DEPTH:
-        raise BadName("too many levels")
-    for level in levels:
-        if not level or level in {".", ".."} or level != level.strip(" "):
-            raise BadName("empty level, or one that is a dot or begins or ends with a space")
-        if len(level.encode("utf-8", "surrogatepass")) > MAX_LEVEL:
-            raise BadName("level too long")
-        if any(c in _FORBIDDEN or unicodedata.category(c) in _FORBIDDEN_CATEGORIES for c in level):
-            raise BadName("characters that no name may hold")
-    return folded(name)
-
-
-def folded(name: str) -> str:
-    """INBOX compares without case, also as the first level of its children."""
-    first, delimiter, rest = name.partition(DELIMITER)
-    return f"{INBOX}{delimiter}{rest}" if first.upper() == INBOX else name
+    for level in name.split(SEPARATOR):
+        if level in {".", ".."} or level != level.strip():
+            raise BadName("a level is not a dot and neither begins nor ends with a space")
+    if any(unicodedata.category(character) in _UNSEEN_CATEGORIES for character in name):
+        raise BadName("a mailbox name has no invisible characters")
+    return canonical_name(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +42,10 @@ class Node:
 def tree(mailboxes: Iterable[Mailbox]) -> tuple[Node, ...]:
     """All names, missing parents included, INBOX first, then in order."""
     by_name: dict[str, Mailbox | None] = {one.name: one for one in mailboxes}
-    parents: set[str] = set()
-    for name in tuple(by_name):
-        parent = name.rpartition(DELIMITER)[0]
-        while parent and parent not in parents:
-            parents.add(parent)
-            by_name.setdefault(parent, None)
-            parent = parent.rpartition(DELIMITER)[0]
+    above = {parent for name in by_name for parent in parents(name)}
+    for parent in above:
+        by_name.setdefault(parent, None)
     return tuple(
-        Node(name, by_name[name], name in parents)
-        for name in sorted(by_name, key=lambda name: (name.partition(DELIMITER)[0] != INBOX, name))
+        Node(name, by_name[name], name in above)
+        for name in sorted(by_name, key=lambda name: (name.partition(SEPARATOR)[0] != INBOX_NAME, name))
     )

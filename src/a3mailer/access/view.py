@@ -56,8 +56,8 @@ NOTHING: Final = News()
 class OpenMailbox:
     """One mailbox as this process knows it. ``heard`` is the highest modseq a hint named."""
 
-    __slots__ = ("_reader", "_reading", "_rounds_since", "account", "columns", "gone", "heard", "id", "keywords", "listeners",
-                 "modseq", "rounds", "row", "uid_next", "viewers")  # fmt: skip
+    __slots__ = ("_reader", "_reading", "_rounds_since", "account", "columns", "gone", "heard", "id",
+                 "keywords", "listeners", "modseq", "rounds", "row", "uid_next", "viewers")  # fmt: skip
 
     def __init__(self, reader: MailReader, account: AccountId, mailbox: MailboxId) -> None:
         self._reader = reader

@@ -15,7 +15,7 @@ from a3mailer.telemetry import metrics
 class Views:
     """All open mailboxes of this process. ``parked`` hears of every change (connections without a task)."""
 
-    __slots__ = ("_forget", "_open", "_reader", "directory", "parked")
+    __slots__ = ("_forget", "_open", "_reader", "directory", "listeners", "parked")
 
     def __init__(self, reader: MailReader, watcher: Watcher) -> None:
         self._reader = reader
@@ -23,6 +23,8 @@ class Views:
         self.parked: Callable[[Change], None] | None = None
         self.directory = 0
         """Grows when accounts or credentials changed: sessions then look whether they still stand."""
+        self.listeners: set[Callable[[], None]] = set()
+        """Called when accounts or credentials changed."""
         self._forget = watcher.watch(self._heard)
 
     def close(self) -> None:
@@ -34,9 +36,8 @@ class Views:
         if change.account == 0:
             if change.mailbox == 0:
                 self.directory += 1
-                for mailbox in self._open.values():
-                    for listener in tuple(mailbox.listeners):
-                        listener()
+                for listener in tuple(self.listeners):
+                    listener()
         elif (open_mailbox := self._open.get((change.account, change.mailbox))) is not None:
             open_mailbox.hint(change.modseq)
         if self.parked is not None:

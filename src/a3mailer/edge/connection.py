@@ -35,14 +35,16 @@ class Connection:
     says so between commands or mails) a draining worker ends the wait in Draining.
     """
 
-    __slots__ = ("_fd", "_loop", "_reader", "_sock", "_unsent", "_unsent_size", "_waiter", "_writer",
-                 "closed", "deadline", "draining", "idle", "local", "peer", "secure")  # fmt: skip
+    __slots__ = ("_fd", "_loop", "_nudged", "_reader", "_sock", "_unsent", "_unsent_size", "_waiter",
+                 "_writer", "closed", "deadline", "draining", "idle", "local", "peer",
+                 "secure")  # fmt: skip
 
     def __init__(self, sock: socket.socket, peer: tuple[str, int], local: tuple[str, int]) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._fd = sock.fileno()
         self._loop = asyncio.get_running_loop()
+        self._nudged = False
         self._reader = False
         self._writer = False
         self._unsent: list[bytes | memoryview] = []
@@ -76,10 +78,23 @@ class Connection:
             except OSError as error:
                 raise ConnectionLost(str(error)) from error
 
-    async def readable(self) -> None:
-        """Wait until ``read`` would have something (input, or the end)."""
-        if not (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending()):
-            await self._readable()
+    async def readable(self) -> bool:
+        """Wait until ``read`` would have something (input, or the end): True; or ``nudge``: False."""
+        if self.closed:
+            raise ConnectionLost("closed")
+        if self.draining and self.idle:
+            raise Draining("draining")
+        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+            return True
+        self._nudged = False
+        await self._readable()
+        return not self._nudged
+
+    def nudge(self) -> None:
+        """End a wait in ``readable``: its door has something to say (IMAP IDLE)."""
+        if self._waiter is not None and not self._waiter.done():
+            self._nudged = True
+            self._waiter.set_result(None)
 
     async def _readable(self) -> None:
         if not self._reader:

@@ -69,13 +69,15 @@ class MemoryConnection(Connection):
     # --- the door's side ---------------------------------------------------------------------------
 
     async def read(self) -> bytes:
-        await self.readable()
+        while not await self.readable():
+            pass
         octets = bytes(self._input)
         self._input.clear()
         return octets
 
-    async def readable(self) -> None:
-        while not self._input and not self._eof:
+    async def readable(self) -> bool:
+        self._nudged = False
+        while not self._input and not self._eof and not self._nudged:
             if self.closed:
                 raise ConnectionLost("closed")
             self.wake.clear()
@@ -83,6 +85,13 @@ class MemoryConnection(Connection):
             await self.wake.wait()
         if self.closed:
             raise ConnectionLost("closed")
+        return not self._nudged
+
+    def nudge(self) -> None:
+        """The door has something to say."""
+        self._nudged = True
+        self.waits.clear()
+        self.wake.set()
 
     def expire(self) -> None:
         """The deadline has passed."""

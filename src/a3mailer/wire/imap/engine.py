@@ -158,14 +158,23 @@ class Engine:
         self._remaining = literal.size
         return literal.synchronising
 
+    @property
+    def appending(self) -> bool:
+        """Whether an APPEND is being read: ``skip_message`` is possible."""
+        return self._mode in {Mode.DECIDE, Mode.MESSAGE, Mode.APPEND}
+
     def skip_message(self) -> None:
         """Read over the rest of this APPEND; ``Skipped`` comes when the answer is due."""
-        literal = self._decided()
-        self._remaining = 0 if literal.synchronising else literal.size
+        if self._mode is Mode.APPEND:
+            self._mode = Mode.SKIP_LINE
+            return
+        if self._mode is not Mode.MESSAGE:
+            literal = self._decided()
+            self._remaining = 0 if literal.synchronising else literal.size
+            if literal.synchronising:
+                self._pending = literal
         self._skipped = self._remaining
         self._mode = Mode.SKIP
-        if literal.synchronising:
-            self._pending = literal
 
     def _decided(self) -> _Literal:
         literal = self._pending

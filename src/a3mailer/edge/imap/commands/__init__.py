@@ -1,1 +1,76 @@
 """The table of IMAP commands: one file each, one line here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from a3mailer.edge.imap.command import Command
+from a3mailer.edge.imap.commands.append import Append
+from a3mailer.edge.imap.commands.authenticate import Authenticate
+from a3mailer.edge.imap.commands.capability import Capability
+from a3mailer.edge.imap.commands.check import Check
+from a3mailer.edge.imap.commands.close import Close
+from a3mailer.edge.imap.commands.copy import Copy
+from a3mailer.edge.imap.commands.create import Create
+from a3mailer.edge.imap.commands.delete import Delete
+from a3mailer.edge.imap.commands.enable import Enable
+from a3mailer.edge.imap.commands.examine import Examine
+from a3mailer.edge.imap.commands.expunge import Expunge
+from a3mailer.edge.imap.commands.fetch import Fetch
+from a3mailer.edge.imap.commands.getquota import GetQuota
+from a3mailer.edge.imap.commands.getquotaroot import GetQuotaRoot
+from a3mailer.edge.imap.commands.id import Id
+from a3mailer.edge.imap.commands.idle import Idle
+from a3mailer.edge.imap.commands.list import List
+from a3mailer.edge.imap.commands.login import Login
+from a3mailer.edge.imap.commands.logout import Logout
+from a3mailer.edge.imap.commands.lsub import Lsub
+from a3mailer.edge.imap.commands.move import Move
+from a3mailer.edge.imap.commands.namespace import Namespace
+from a3mailer.edge.imap.commands.noop import Noop
+from a3mailer.edge.imap.commands.rename import Rename
+from a3mailer.edge.imap.commands.search import Search
+from a3mailer.edge.imap.commands.select import Select
+from a3mailer.edge.imap.commands.starttls import StartTls
+from a3mailer.edge.imap.commands.status import Status
+from a3mailer.edge.imap.commands.store import Store
+from a3mailer.edge.imap.commands.subscribe import Subscribe
+from a3mailer.edge.imap.commands.uid import UidCommand
+from a3mailer.edge.imap.commands.unselect import Unselect
+from a3mailer.edge.imap.commands.unsubscribe import Unsubscribe
+
+COMMANDS: Final[tuple[type[Command], ...]] = (
+    Capability,  # RFC 9051, RFC 3501
+    Noop,
+    Logout,
+    StartTls,
+    Authenticate,
+    Login,
+    Enable,  # RFC 5161
+    Select,
+    Examine,
+    Create,
+    Delete,
+    Rename,
+    Subscribe,
+    Unsubscribe,
+    List,
+    Lsub,  # RFC 3501
+    Namespace,  # RFC 2342
+    Status,
+    Append,
+    Idle,  # RFC 2177
+    Check,  # RFC 3501
+    Close,
+    Unselect,  # RFC 3691
+    Expunge,
+    Search,
+    Fetch,
+    Store,
+    Copy,
+    Move,  # RFC 6851
+    UidCommand,
+    Id,  # RFC 2971
+    GetQuota,  # RFC 9208
+    GetQuotaRoot,
+)

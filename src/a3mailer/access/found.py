@@ -1,0 +1,134 @@
+"""What a message's text says to a search: decoded, without case, compared as substrings.
+
+RFC 9051 section 6.4.4 wants case-insensitive substrings; i;unicode-casemap (RFC 5051) is approached by
+normalisation to NFKC and case folding, so that what looks alike is found alike.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from typing import Final
+
+from a3mailer.mail.message import MessageIndex, dates
+from a3mailer.mail.message.headers import select
+from a3mailer.mail.message.parts import MESSAGES
+from a3mailer.mail.message.text import decoded_text
+from a3mailer.mail.message.wire import skip
+from a3mailer.mail.message.words import decode_words
+
+DAY: Final = 86400
+_ADDRESS_FIELDS: Final = {"from": 2, "to": 5, "cc": 6, "bcc": 7}
+"""Places in ENVELOPE: date, subject, from, sender, reply-to, to, cc, bcc, in-reply-to, message-id."""
+
+
+def fold(text: str) -> str:
+    """The form in which texts are compared."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+# --- the ENVELOPE fragment -----------------------------------------------------------------------------
+
+
+def envelope_fields(fragment: bytes) -> list[bytes]:
+    """The ten elements of an ENVELOPE fragment, as they stand."""
+    fields: list[bytes] = []
+    at = 1
+    depth = 0
+    start = at
+    while at < len(fragment) - 1:
+        after = skip(fragment, at)
+        token = fragment[at:after]
+        if token == b" " and depth == 0:
+            fields.append(fragment[start:at])
+            start = after
+        elif token == b"(":
+            depth += 1
+        elif token == b")":
+            depth -= 1
+        at = after
+    fields.append(fragment[start:at])
+    return fields
+
+
+def _strings(element: bytes) -> Iterator[bytes]:
+    """The strings (NIL as b"") inside an element, in order."""
+    at = 0
+    while at < len(element):
+        after = skip(element, at)
+        token = element[at:after]
+        if token not in (b"(", b")", b" "):
+            yield unquoted(token)
+        at = after
+
+
+def unquoted(token: bytes) -> bytes:
+    """The value of ``nstring``."""
+    if token[:1] == b'"':
+        return token[1:-1].replace(b'\\"', b'"').replace(b"\\\\", b"\\")
+    if token[:1] == b"{":
+        return token.partition(b"\r\n")[2]
+    return b""
+
+
+def addresses_text(fragment: bytes, place: str) -> str:
+    """``Name <mailbox@host>`` of each address of an ENVELOPE field, decoded."""
+    fields = envelope_fields(fragment)
+    number = _ADDRESS_FIELDS[place]
+    if number >= len(fields):
+        return ""
+    strings = list(_strings(fields[number]))
+    shown: list[str] = []
+    for name, _route, mailbox, host in zip(*[iter(strings)] * 4, strict=False):
+        shown.append(f"{decode_words(name)} <{_utf8(mailbox)}@{_utf8(host)}>")
+    return ", ".join(shown)
+
+
+def _utf8(octets: bytes) -> str:
+    return octets.decode("utf-8", "replace")
+
+
+def sent_day(fragment: bytes) -> int | None:
+    """The day the Date field names, its zone disregarded (section 6.4.4), since 1970-01-01; None without."""
+    value = unquoted(fragment[1 : skip(fragment, 1)]) if len(fragment) > 1 else b""
+    words = value.split()
+    for number, word in enumerate(words):
+        if b":" in word:
+            local = dates.parse(b" ".join((*words[: number + 1], b"+0000")))
+            return None if local is None else local // DAY
+    return None
+
+
+# --- octets --------------------------------------------------------------------------------------------
+
+
+def header_values(octets: bytes, end: int, name: str) -> list[str]:
+    """The decoded values of all fields of a name."""
+    block = select(octets, 0, end, frozenset((name.encode("latin-1", "replace"),)))
+    values: list[str] = []
+    for line in _unfolded(block):
+        _name, colon, value = line.partition(b":")
+        if colon:
+            values.append(decode_words(value.strip()))
+    return values
+
+
+def _unfolded(block: bytes) -> list[bytes]:
+    return block.replace(b"\r\n", b"\n").replace(b"\n ", b" ").replace(b"\n\t", b"\t").split(b"\n")
+
+
+def header_text(octets: bytes, end: int) -> str:
+    """A whole header, decoded."""
+    return decode_words(b" ".join(_unfolded(octets[:end])))
+
+
+def body_texts(octets: bytes, index: MessageIndex) -> Iterator[str]:
+    """The decoded text parts, and the headers of messages inside."""
+    for number, part in enumerate(index.parts):
+        if part.media in MESSAGES and number + 1 < len(index.parts):
+            inner = index.parts[number + 1]
+            yield header_text(octets[inner.start : inner.body], inner.body - inner.start)
+        elif part.media.startswith(b"text/"):
+            yield decoded_text(octets, part)

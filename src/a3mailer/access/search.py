@@ -1,0 +1,357 @@
+"""Searching a view: a program of criteria evaluated over blocks of messages, cheap keys first.
+
+A block's answer to a key is one number with a bit a message, so AND, OR and NOT of thousands of keys cost
+next to nothing. Keys are evaluated in stages (columns, rows, fragments, octets), and a stage reads only the
+messages whose fate the stages before it left open. Work is done in slices with the loop free in between,
+under a budget. RFC 9051 section 6.4.4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from a3mailer.access import found
+from a3mailer.access.view import View
+from a3mailer.mail.criteria import Clock as DateClock
+from a3mailer.mail.criteria import (
+    Comparison,
+    Contains,
+    Dated,
+    Everything,
+    HasFlag,
+    HasKeyword,
+    Header,
+    Leaf,
+    ModifiedSince,
+    Nothing,
+    Numbers,
+    Operator,
+    Place,
+    Program,
+    SameEmail,
+    SameThread,
+    Size,
+)
+from a3mailer.mail.errors import TooMany
+from a3mailer.mail.ids import EmailId, Uid
+from a3mailer.mail.message import MessageIndex
+from a3mailer.runtime.clock import Clock
+from a3mailer.store.ports import MailReader
+from a3mailer.store.rows import Fragments, Message
+
+BLOCK: Final = 4096
+"""Messages evaluated together."""
+SLICE_SECONDS: Final = 0.005
+"""Work done before others get their turn."""
+BUDGET_SECONDS: Final = 60.0
+"""Work one search may cost."""
+READ_OCTETS: Final = 1024 * 1024
+"""Contents read at once."""
+READ_MESSAGES: Final = 256
+WHOLE: Final = 8 * 1024 * 1024
+"""Octets of a message that are searched."""
+
+
+class SearchTooCostly(TooMany):
+    """The search met its budget."""
+
+
+def stage(leaf: Leaf) -> int:
+    """0 columns, 1 rows, 2 fragments, 3 headers, 4 whole contents."""
+    match leaf:
+        case Dated(DateClock.SENT) | Contains(Place.SUBJECT | Place.FROM | Place.TO | Place.CC | Place.BCC):
+            return 2
+        case Dated() | SameThread():
+            return 1
+        case Header():
+            return 3
+        case Contains():
+            return 4
+        case _:
+            return 0
+
+
+def bounds(program: Program, known: dict[Leaf, int], everyone: int) -> tuple[int, int]:
+    """Masks of messages that match for certain, and of those that may, given the leaves known so far."""
+    stack: list[tuple[int, int]] = []
+    for one in program:
+        if one is Operator.NOT:
+            low, high = stack.pop()
+            stack.append((everyone & ~high, everyone & ~low))
+        elif isinstance(one, Operator):
+            low2, high2 = stack.pop()
+            low1, high1 = stack.pop()
+            if one is Operator.AND:
+                stack.append((low1 & low2, high1 & high2))
+            else:
+                stack.append((low1 | low2, high1 | high2))
+        else:
+            mask = known.get(one)
+            stack.append((0, everyone) if mask is None else (mask, mask))
+    low, high = stack.pop()
+    return low, high
+
+
+def mask_of(bits: bytes) -> int:
+    """A number from octets ``0`` and ``1``, the first message in the lowest bit."""
+    return int(bits[::-1], 2) if bits else 0
+
+
+def members(mask: int) -> list[int]:
+    """The places of the bits that are set."""
+    return [at for at, bit in enumerate(reversed(bin(mask)[2:])) if bit == "1"]
+
+
+class Search:
+    """One search over one view."""
+
+    __slots__ = ("_account", "_clock", "_reader", "_spent", "_started", "_view", "program")
+
+    def __init__(self, reader: MailReader, view: View, program: Program, clock: Clock) -> None:
+        self._reader = reader
+        self._view = view
+        self._account = view.mailbox.account
+        self._clock = clock
+        self._started = 0.0
+        self._spent = 0.0
+        self.program = program
+
+    async def places(self) -> list[int]:
+        """Indexes of matching messages, ascending. Errors: SearchTooCostly."""
+        matching: list[int] = []
+        self._started = self._clock.monotonic()
+        for low in range(0, self._view.count, BLOCK):
+            high = min(low + BLOCK, self._view.count)
+            mask = await self._block(low, high)
+            matching += [low + at for at in members(mask)]
+            await self._turn()
+        return matching
+
+    async def _turn(self) -> None:
+        """Let others work when this slice is over."""
+        worked = self._clock.monotonic() - self._started
+        if worked >= SLICE_SECONDS:
+            self._spent += worked
+            if self._spent > BUDGET_SECONDS:
+                raise SearchTooCostly
+            await asyncio.sleep(0)
+            self._started = self._clock.monotonic()
+
+    async def _block(self, low: int, high: int) -> int:
+        everyone = (1 << (high - low)) - 1
+        known: dict[Leaf, int] = {}
+        by_stage: dict[int, list[Leaf]] = {}
+        for leaf in dict.fromkeys(one for one in self.program if not isinstance(one, Operator)):
+            by_stage.setdefault(stage(leaf), []).append(leaf)
+        for leaf in by_stage.pop(0, ()):
+            known[leaf] = self._column(leaf, low, high, everyone)
+            await self._turn()
+        for number in sorted(by_stage):
+            sure, may = bounds(self.program, known, everyone)
+            undecided = members(may & ~sure)
+            if not undecided:
+                return sure
+            masks = await self._stages[number](self, by_stage[number], [low + at for at in undecided], low)
+            known.update(zip(by_stage[number], masks, strict=True))
+        return bounds(self.program, known, everyone)[0]
+
+    # --- columns -----------------------------------------------------------------------------------
+
+    def _column(self, leaf: Leaf, low: int, high: int, everyone: int) -> int:
+        view = self._view
+        columns = view.columns
+        match leaf:
+            case Everything():
+                return everyone
+            case HasFlag(bit):
+                return mask_of(self._bits(low, high, bit))
+            case HasKeyword(keyword):
+                return self._keyword(keyword, low, high)
+            case Numbers(spans):
+                return _spans_mask(spans, low, high)
+            case ModifiedSince(modseq):
+                return mask_of(bytes(48 + (view.flags(at)[2] >= modseq) for at in range(low, high)))
+            case Size(comparison, octets):
+                sizes = columns.sizes[low:high]
+                if comparison is Comparison.ABOVE:
+                    return mask_of(bytes(48 + (size > octets) for size in sizes))
+                return mask_of(bytes(48 + (size < octets) for size in sizes))
+            case SameEmail(email):
+                return mask_of(bytes(48 + (one == email) for one in columns.emails[low:high]))
+            case Nothing() | _:
+                return 0
+
+    def _bits(self, low: int, high: int, bit: int) -> bytes:
+        view = self._view
+        if not view.current:
+            return bytes(48 + bool(view.flags(at)[0] & bit) for at in range(low, high))
+        return bytes(view.columns.flags[low:high]).translate(_FLAG_TABLES[bit])
+
+    def _keyword(self, keyword: str, low: int, high: int) -> int:
+        view = self._view
+        mask = 0
+        keywords = (view.columns if view.current else view.mailbox.columns).keywords
+        for uid, words in keywords.items():
+            at = view.place(uid)
+            if low <= at < high and keyword in words.lower().split(" "):
+                mask |= 1 << (at - low)
+        return mask
+
+    # --- rows --------------------------------------------------------------------------------------
+
+    async def _rows(self, leaves: Sequence[Leaf], places: list[int], low: int) -> list[int]:
+        rows = {row.uid: row for row in await self._messages(places)}
+        masks = [0] * len(leaves)
+        for at in places:
+            row = rows.get(Uid(self._view.uids[at]))
+            if row is not None:
+                _add(masks, at - low, (_row_matches(leaf, row) for leaf in leaves))
+        await self._turn()
+        return masks
+
+    async def _messages(self, places: Iterable[int]) -> tuple[Message, ...]:
+        uids = [Uid(self._view.uids[at]) for at in places]
+        return await self._reader.messages(self._account, self._view.mailbox.id, uids)
+
+    # --- fragments ---------------------------------------------------------------------------------
+
+    async def _fragments(self, leaves: Sequence[Leaf], places: list[int], low: int) -> list[int]:
+        masks = [0] * len(leaves)
+        tests = [_fragment_test(leaf) for leaf in leaves]
+        emails = self._view.columns.emails
+        for first in range(0, len(places), READ_MESSAGES):
+            group = places[first : first + READ_MESSAGES]
+            rows = await self._reader.fragments(self._account, [EmailId(emails[at]) for at in group])
+            by_email = {row.email: row for row in rows}
+            for at in group:
+                row = by_email.get(EmailId(emails[at]))
+                if row is not None:
+                    _add(masks, at - low, (test(row) for test in tests))
+            await self._turn()
+        return masks
+
+    # --- octets ------------------------------------------------------------------------------------
+
+    async def _octets(self, leaves: Sequence[Leaf], places: list[int], low: int) -> list[int]:
+        masks = [0] * len(leaves)
+        for group in self._groups(places):
+            rows = {row.uid: row for row in await self._messages(group)}
+            fragments = await self._reader.fragments(self._account, [row.email for row in rows.values()])
+            indexes = {one.email: one.index for one in fragments}
+            present = [row for row in rows.values() if row.email in indexes]
+            small = [row for row in present if row.size <= WHOLE]
+            contents = await self._reader.many_octets(self._account, [row.blob for row in small])
+            octets = {row.uid: one for row, one in zip(small, contents, strict=True)}
+            for at in group:
+                uid = Uid(self._view.uids[at])
+                row = rows.get(uid)
+                if row is None or row.email not in indexes:
+                    continue
+                text = octets.get(uid)
+                if text is None and row.size > WHOLE:
+                    text = await self._reader.octets(self._account, row.blob, 0, WHOLE)
+                if text is not None:
+                    index = MessageIndex.unpack(indexes[row.email])
+                    _add(masks, at - low, _octets_match(leaves, text, index))
+                await self._turn()
+        return masks
+
+    def _groups(self, places: list[int]) -> Iterable[list[int]]:
+        sizes = self._view.columns.sizes
+        group: list[int] = []
+        octets = 0
+        for at in places:
+            group.append(at)
+            octets += sizes[at]
+            if octets >= READ_OCTETS or len(group) >= READ_MESSAGES:
+                yield group
+                group, octets = [], 0
+        if group:
+            yield group
+
+    _stages: Final = {1: _rows, 2: _fragments, 3: _octets, 4: _octets}
+
+
+_FLAG_TABLES: Final = {
+    1 << bit: bytes(49 if octet >> bit & 1 else 48 for octet in range(256)) for bit in range(8)
+}
+
+
+def _add(masks: list[int], place: int, matches: Iterable[bool]) -> None:
+    bit = 1 << place
+    for number, match in enumerate(matches):
+        if match:
+            masks[number] |= bit
+
+
+def _spans_mask(spans: tuple[tuple[int, int], ...], low: int, high: int) -> int:
+    mask = 0
+    for first, end in spans:
+        first, end = max(first, low), min(end, high)
+        if first < end:
+            mask |= ((1 << (end - first)) - 1) << (first - low)
+    return mask
+
+
+def _row_matches(leaf: Leaf, row: Message) -> bool:
+    match leaf:
+        case Dated(clock, first, end):
+            seconds = row.internal_date if clock is DateClock.INTERNAL else row.saved_date
+            return first <= seconds // found.DAY < end
+        case SameThread(thread):
+            return row.thread == thread
+        case _:
+            return False
+
+
+def _fragment_test(leaf: Leaf) -> Callable[[Fragments], bool]:
+    match leaf:
+        case Dated(_clock, first, end):
+            return lambda row: (day := found.sent_day(row.envelope)) is not None and first <= day < end
+        case Contains(Place.SUBJECT, text):
+            wanted = found.fold(text)
+            return lambda row: wanted in found.fold(row.subject)
+        case Contains(place, text):
+            return _address_test(place.value, found.fold(text))
+        case _:
+            return lambda row: False
+
+
+def _address_test(place: str, wanted: str) -> Callable[[Fragments], bool]:
+    pieces = [piece.encode() for piece in wanted.replace("<", "@").replace(">", "@").split("@") if piece]
+    plain = wanted.isascii() and '"' not in wanted and "\\" not in wanted and " <" not in wanted
+
+    def test(row: Fragments) -> bool:
+        envelope = row.envelope
+        if plain and envelope.isascii() and b"=?" not in envelope:
+            lower = envelope.lower()
+            if not all(piece.strip() in lower for piece in pieces):
+                return False
+        return wanted in found.fold(found.addresses_text(envelope, place))
+
+    return test
+
+
+def _octets_match(leaves: Sequence[Leaf], octets: bytes, index: MessageIndex) -> Iterable[bool]:
+    header: str | None = None
+    body: str | None = None
+    for leaf in leaves:
+        match leaf:
+            case Header(name, text):
+                wanted = found.fold(text)
+                values = found.header_values(octets, index.header_end, name)
+                yield any(wanted in found.fold(value) for value in values)
+            case Contains(place, text):
+                if body is None:
+                    body = "\n".join(found.fold(one) for one in found.body_texts(octets, index))
+                wanted = found.fold(text)
+                if place is Place.TEXT and wanted not in body:
+                    if header is None:
+                        header = found.fold(found.header_text(octets, index.header_end))
+                    yield wanted in header
+                else:
+                    yield wanted in body
+            case _:
+                yield False

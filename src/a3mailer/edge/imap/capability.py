@@ -1,0 +1,54 @@
+"""Capabilities by state (RFC 9051 section 6.1.1), each line with where it comes from."""
+
+from __future__ import annotations
+
+from typing import Final
+
+BEFORE_LOGIN: Final = (b"IMAP4rev1", b"IMAP4rev2", b"LITERAL-", b"SASL-IR", b"ID", b"ENABLE")
+AFTER_LOGIN: Final = (
+    b"IMAP4rev1",  # RFC 3501
+    b"IMAP4rev2",  # RFC 9051
+    b"LITERAL+",  # RFC 7888
+    b"ID",  # RFC 2971
+    b"ENABLE",  # RFC 5161
+    b"NAMESPACE",  # RFC 2342
+    b"CHILDREN",  # RFC 3348
+    b"IDLE",  # RFC 2177
+    b"UNSELECT",  # RFC 3691
+    b"UIDPLUS",  # RFC 4315
+    b"MOVE",  # RFC 6851
+    b"MULTIAPPEND",  # RFC 3502
+    b"BINARY",  # RFC 3516
+    b"ESEARCH",  # RFC 4731
+    b"SEARCHRES",  # RFC 5182
+    b"CONDSTORE",  # RFC 7162
+    b"QRESYNC",  # RFC 7162
+    b"LIST-EXTENDED",  # RFC 5258
+    b"LIST-STATUS",  # RFC 5819
+    b"SPECIAL-USE",  # RFC 6154
+    b"CREATE-SPECIAL-USE",  # RFC 6154
+    b"STATUS=SIZE",  # RFC 8438
+    b"OBJECTID",  # RFC 8474
+    b"SAVEDATE",  # RFC 8514
+    b"PREVIEW",  # RFC 8970
+    b"QUOTA",  # RFC 9208
+    b"QUOTA=RES-STORAGE",
+    b"QUOTA=RES-MESSAGE",
+)
+ENABLEABLE: Final = frozenset((b"CONDSTORE", b"QRESYNC", b"IMAP4REV2"))
+
+
+def before_login(*, start_tls: bool, mechanisms: tuple[str, ...], login: bool) -> bytes:
+    """What a stranger is told: STARTTLS where there is TLS to start, LOGINDISABLED where LOGIN is refused."""
+    words = list(BEFORE_LOGIN)
+    if start_tls:
+        words.append(b"STARTTLS")
+    words += (b"AUTH=" + name.encode("ascii") for name in mechanisms)
+    if not login:
+        words.append(b"LOGINDISABLED")
+    return b" ".join(words)
+
+
+def after_login(append_size: int) -> bytes:
+    """What a user is told; ``append_size`` octets fit into one APPEND (RFC 7889)."""
+    return b" ".join((*AFTER_LOGIN, b"APPENDLIMIT=%d" % append_size))

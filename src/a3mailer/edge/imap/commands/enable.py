@@ -1,0 +1,56 @@
+"""ENABLE (RFC 5161, RFC 9051 section 6.3.1): CONDSTORE, QRESYNC, IMAP4rev2."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from a3mailer.edge.imap import state
+from a3mailer.edge.imap.capability import ENABLEABLE
+from a3mailer.edge.imap.response import Response
+from a3mailer.edge.imap.session import Session
+from a3mailer.wire.imap import limits
+from a3mailer.wire.imap.parser import Parser
+
+
+@dataclass(frozen=True, slots=True)
+class Enable:
+    name: ClassVar = b"ENABLE"
+    action: ClassVar = "session.use"
+    states: ClassVar = state.AUTHENTICATED
+    expunges: ClassVar = True
+    wanted: tuple[bytes, ...]
+
+    # enable = "ENABLE" 1*(SP capability)
+    @classmethod
+    def parse(cls, p: Parser) -> Enable:
+        wanted: list[bytes] = []
+        while not p.done() or not wanted:
+            p.space()
+            wanted.append(p.keyword())
+            if len(wanted) > limits.ENABLE_WORDS:
+                raise p.fail("too many capabilities")
+        return cls(tuple(wanted))
+
+    async def run(self, session: Session) -> AsyncIterator[Response]:
+        newly: list[bytes] = []
+        for word in dict.fromkeys(self.wanted):
+            if word in ENABLEABLE and not enabled(session, word):
+                switch_on(session, word)
+                newly.append(b"IMAP4rev2" if word == b"IMAP4REV2" else word)
+        yield b"* ENABLED%b\r\n" % b"".join(b" " + word for word in newly)
+
+
+def enabled(session: Session, word: bytes) -> bool:
+    """Whether an extension is on already."""
+    return {b"CONDSTORE": session.condstore, b"QRESYNC": session.qresync}.get(word, session.rev2)
+
+
+def switch_on(session: Session, word: bytes) -> None:
+    """QRESYNC brings CONDSTORE with it (RFC 7162 section 3.2.3)."""
+    if word == b"IMAP4REV2":
+        session.rev2 = True
+    else:
+        session.condstore = True
+        session.qresync |= word == b"QRESYNC"

@@ -1,0 +1,35 @@
+"""EXAMINE (RFC 9051 section 6.3.3): SELECT, read-only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from a3mailer.edge.imap import opening, state
+from a3mailer.edge.imap.response import Response
+from a3mailer.edge.imap.session import Session
+from a3mailer.wire.imap.parser import Parser
+from a3mailer.wire.imap.resync import SelectOptions, parse_select_options
+
+
+@dataclass(frozen=True, slots=True)
+class Examine:
+    name: ClassVar = b"EXAMINE"
+    action: ClassVar = "mailbox.select"
+    states: ClassVar = state.AUTHENTICATED
+    expunges: ClassVar = True
+    mailbox: str
+    options: SelectOptions
+
+    # examine = "EXAMINE" SP mailbox [select-params]
+    @classmethod
+    def parse(cls, p: Parser) -> Examine:
+        p.space()
+        mailbox = p.mailbox()
+        options = parse_select_options(p)
+        p.end()
+        return cls(mailbox, options)
+
+    def run(self, session: Session) -> AsyncIterator[Response]:
+        return opening.enter(session, self.mailbox, self.options, read_only=True)

@@ -1,0 +1,163 @@
+"""FETCH and UID FETCH (RFC 9051 section 6.4.5) with CHANGEDSINCE and VANISHED (RFC 7162 section 3.1.4)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from a3mailer.access.view import View
+from a3mailer.edge.imap import fetching, sections, state
+from a3mailer.edge.imap.fetching import Chunk, Places
+from a3mailer.edge.imap.opening import vanished
+from a3mailer.edge.imap.response import Failed, Response
+from a3mailer.edge.imap.session import Session
+from a3mailer.mail.ids import Uid
+from a3mailer.wire.imap.errors import BadSyntax
+from a3mailer.wire.imap.fetch import FetchItems, Item, parse_fetch_items
+from a3mailer.wire.imap.parser import Parser
+from a3mailer.wire.imap.sequence import SequenceSet, Span, parse_sequence_set, print_set
+
+CHUNK_MESSAGES: Final = 1000
+"""Messages whose items are made at once."""
+CHUNK_OCTETS: Final = 1024 * 1024
+"""Octets of messages whose sections are read at once."""
+DAMAGED: Final = Failed(b"CORRUPTION", b"some messages are damaged and came as NIL")
+MISSING: Final = Failed(b"EXPUNGEISSUED", b"some messages no longer exist")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    name: ClassVar = b"FETCH"
+    action: ClassVar = "message.read"
+    states: ClassVar = state.SELECTED
+    messages: SequenceSet
+    wanted: FetchItems
+    changed_since: int
+    vanished: bool
+    uid: bool
+
+    # fetch = "FETCH" SP sequence-set SP (...) [fetch-modifiers]
+    # fetch-modifier =/ "CHANGEDSINCE" SP mod-sequence-value / "VANISHED"
+    @classmethod
+    def parse(cls, p: Parser, *, uid: bool = False) -> Fetch:
+        p.space()
+        messages = parse_sequence_set(p)
+        p.space()
+        wanted = parse_fetch_items(p)
+        since, gone = -1, False
+        if not p.done():
+            p.space()
+            since, gone = _modifiers(p)
+        p.end()
+        if gone and not (uid and since >= 0):
+            raise p.fail("VANISHED needs UID FETCH and CHANGEDSINCE")
+        items = wanted.items
+        if since >= 0 and Item.MODSEQ not in items:
+            items = (*items, Item.MODSEQ)
+        if uid and Item.UID not in items:
+            items = (Item.UID, *items)
+        return cls(messages, FetchItems(items, wanted.sections), since, gone, uid)
+
+    @property
+    def expunges(self) -> bool:
+        return self.uid
+
+    async def run(self, session: Session) -> AsyncIterator[Response]:
+        session.condstore |= Item.MODSEQ in self.wanted.items
+        view = session.view
+        if self.vanished:
+            if not session.qresync:
+                raise BadSyntax("ENABLE QRESYNC first")
+            yield await self._vanished(session)
+        spans = session.chosen.spans(self.messages, uid=self.uid)
+        if self.changed_since >= 0:
+            spans = self._changed(view, spans)
+        outcome = sections.Outcome()
+        rows = fetching.needs_rows(self.wanted)
+        for places in chunks(view, spans, by_octets=bool(self.wanted.sections)):
+            chunk = Chunk(view, places)
+            if rows:
+                chunk = await _with_rows(session, chunk, outcome)
+            if self.wanted.sections:
+                async for octets in sections.lines(session, chunk, self.wanted, outcome):
+                    yield octets
+            else:
+                octets, complete = await fetching.lines(session, chunk, self.wanted.items)
+                outcome.missing |= not complete
+                yield octets
+        if outcome.damaged:
+            yield DAMAGED
+        elif outcome.missing:
+            yield MISSING
+
+    def _changed(self, view: View, spans: list[Span]) -> list[Span]:
+        found: list[Span] = []
+        for low, high in spans:
+            for at in range(low, high):
+                if view.flags(at)[2] > self.changed_since:
+                    if found and found[-1][1] == at:
+                        found[-1] = (found[-1][0], at + 1)
+                    else:
+                        found.append((at, at + 1))
+        return found
+
+    async def _vanished(self, session: Session) -> bytes:
+        bounds = self.messages.bounds(session.view.mailbox.uid_next)
+        gone = await vanished(session, session.view, self.changed_since)
+        printed = print_set(uid for uid in gone if any(low <= uid <= high for low, high in bounds))
+        return b"* VANISHED (EARLIER) %b\r\n" % printed if printed else b""
+
+
+def _modifiers(p: Parser) -> tuple[int, bool]:
+    since, gone = -1, False
+    p.expect(b"(")
+    while True:
+        word = p.keyword()
+        if word == b"CHANGEDSINCE":
+            p.space()
+            since = p.number64()
+        elif word == b"VANISHED":
+            gone = True
+        else:
+            raise p.fail("unknown FETCH modifier")
+        if p.take(b")"):
+            return since, gone
+        p.space()
+
+
+def chunks(view: View, spans: list[Span], *, by_octets: bool) -> Iterator[Places]:
+    """Places in pieces that are worked off at once: ranges where they are long, lists of scattered ones."""
+    most = CHUNK_MESSAGES
+    sizes = view.columns.sizes
+    scattered: list[int] = []
+    octets = 0
+    for low, high in spans:
+        if high - low > 8 and not by_octets:
+            if scattered:
+                yield scattered
+                scattered = []
+            for first in range(low, high, most):
+                yield range(first, min(high, first + most))
+            continue
+        for at in range(low, high):
+            scattered.append(at)
+            octets += sizes[at]
+            if len(scattered) >= most or (by_octets and octets >= CHUNK_OCTETS):
+                yield scattered
+                scattered = []
+                octets = 0
+    if scattered:
+        yield scattered
+
+
+async def _with_rows(session: Session, chunk: Chunk, outcome: sections.Outcome) -> Chunk:
+    """Read the rows; messages without one are left out."""
+    uids = [Uid(uid) for uid in chunk.uids]
+    found = await session.services.store.messages(session.account, chunk.view.mailbox.id, uids)
+    chunk.rows = {row.uid: row for row in found}
+    if len(found) == len(uids):
+        return chunk
+    outcome.missing = True
+    kept = [at for at, uid in zip(chunk.places, uids, strict=True) if uid in chunk.rows]
+    return chunk.only(kept)

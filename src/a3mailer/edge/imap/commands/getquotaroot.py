@@ -1,0 +1,36 @@
+"""GETQUOTAROOT (RFC 9208 section 4.1.2): every mailbox counts towards the root ""."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from a3mailer.edge.imap import state
+from a3mailer.edge.imap.commands.getquota import quota_line
+from a3mailer.edge.imap.response import Response
+from a3mailer.edge.imap.session import Session
+from a3mailer.wire.imap.encode import mailbox as mailbox_name
+from a3mailer.wire.imap.parser import Parser
+
+
+@dataclass(frozen=True, slots=True)
+class GetQuotaRoot:
+    name: ClassVar = b"GETQUOTAROOT"
+    action: ClassVar = "quota.read"
+    states: ClassVar = state.AUTHENTICATED
+    expunges: ClassVar = True
+    mailbox: str
+
+    # getquotaroot = "GETQUOTAROOT" SP mailbox
+    @classmethod
+    def parse(cls, p: Parser) -> GetQuotaRoot:
+        p.space()
+        mailbox = p.mailbox()
+        p.end()
+        return cls(mailbox)
+
+    async def run(self, session: Session) -> AsyncIterator[Response]:
+        row = await session.mailbox(self.mailbox)
+        yield b'* QUOTAROOT %b ""\r\n' % mailbox_name(row.name, utf8=session.rev2)
+        yield await quota_line(session)

@@ -1,0 +1,42 @@
+"""MOVE and UID MOVE (RFC 6851): copy and expunge as one act, so that no client sees half of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from a3mailer.edge.imap import state
+from a3mailer.edge.imap.commands.expunge import READ_ONLY
+from a3mailer.edge.imap.copying import copy, copyuid, parse_copy
+from a3mailer.edge.imap.response import Completed, Response
+from a3mailer.edge.imap.session import Session
+from a3mailer.wire.imap.parser import Parser
+from a3mailer.wire.imap.sequence import SequenceSet
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    name: ClassVar = b"MOVE"
+    action: ClassVar = "message.expunge"
+    states: ClassVar = state.SELECTED
+    expunges: ClassVar = True
+    messages: SequenceSet
+    mailbox: str
+    uid: bool
+
+    # move = "MOVE" SP sequence-set SP mailbox
+    @classmethod
+    def parse(cls, p: Parser, *, uid: bool = False) -> Move:
+        messages, mailbox = parse_copy(p)
+        return cls(messages, mailbox, uid)
+
+    async def run(self, session: Session) -> AsyncIterator[Response]:
+        if session.chosen.read_only:
+            yield READ_ONLY
+            return
+        moved = await copy(session, self.messages, self.mailbox, uid=self.uid, move=True)
+        if code := copyuid(moved):
+            yield b"* OK [%b] moved\r\n" % code
+        if session.qresync and moved.pairs:
+            yield Completed(b"HIGHESTMODSEQ %d" % moved.modseq)

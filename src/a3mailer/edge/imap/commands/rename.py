@@ -1,0 +1,41 @@
+"""RENAME (RFC 9051 section 6.3.6): children follow; INBOX stays and its messages move."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from a3mailer.access.tree import checked_name
+from a3mailer.edge.imap import state
+from a3mailer.edge.imap.response import DONE, Response
+from a3mailer.edge.imap.session import Session
+from a3mailer.mail.mailbox import SEPARATOR
+from a3mailer.store.operations import RenameMailbox
+from a3mailer.wire.imap.parser import Parser
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    name: ClassVar = b"RENAME"
+    action: ClassVar = "mailbox.change"
+    states: ClassVar = state.AUTHENTICATED
+    expunges: ClassVar = True
+    old: str
+    new: str
+
+    # rename = "RENAME" SP mailbox SP mailbox
+    @classmethod
+    def parse(cls, p: Parser) -> Rename:
+        p.space()
+        old = p.mailbox()
+        p.space()
+        new = p.mailbox()
+        p.end()
+        return cls(old, new)
+
+    async def run(self, session: Session) -> AsyncIterator[Response]:
+        row = await session.mailbox(self.old)
+        name = checked_name(self.new.removesuffix(SEPARATOR))
+        await session.commit(RenameMailbox(session.account, row.id, name))
+        yield DONE

@@ -1,0 +1,153 @@
+"""STORE and UID STORE (RFC 9051 section 6.4.6) with UNCHANGEDSINCE (RFC 7162 section 3.1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from a3mailer.access.keywords import spelled
+from a3mailer.access.view import View
+from a3mailer.edge.imap import state
+from a3mailer.edge.imap.commands.expunge import READ_ONLY
+from a3mailer.edge.imap.response import Completed, Response
+from a3mailer.edge.imap.selected import flags_line
+from a3mailer.edge.imap.session import Session
+from a3mailer.mail.flags import keywords_text
+from a3mailer.mail.ids import Uid
+from a3mailer.store.operations import Flagged, StoreFlags
+from a3mailer.wire.imap.flags import FlagList, parse_flags
+from a3mailer.wire.imap.parser import Parser
+from a3mailer.wire.imap.sequence import SequenceSet, Span, parse_sequence_set, print_set
+
+_MODES: Final = {
+    b"FLAGS": ("=", False),
+    b"FLAGS.SILENT": ("=", True),
+    b"+FLAGS": ("+", False),
+    b"+FLAGS.SILENT": ("+", True),
+    b"-FLAGS": ("-", False),
+    b"-FLAGS.SILENT": ("-", True),
+}
+ANSWERS_AT_ONCE: Final = 1000
+"""FETCH lines between two looks at the socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    name: ClassVar = b"STORE"
+    action: ClassVar = "message.flag"
+    states: ClassVar = state.SELECTED
+    messages: SequenceSet
+    mode: str
+    silent: bool
+    flags: FlagList
+    unchanged_since: int
+    uid: bool
+
+    # store = "STORE" SP sequence-set [SP store-modifiers] SP store-att-flags
+    # store-modifier =/ "UNCHANGEDSINCE" SP mod-sequence-valzer
+    # store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))
+    @classmethod
+    def parse(cls, p: Parser, *, uid: bool = False) -> Store:
+        p.space()
+        messages = parse_sequence_set(p)
+        p.space()
+        unchanged_since = -1
+        if p.take(b"("):
+            if p.keyword() != b"UNCHANGEDSINCE":
+                raise p.fail("unknown STORE modifier")
+            p.space()
+            unchanged_since = p.number64()
+            p.expect(b")")
+            p.space()
+        mode, silent = p.word_of(_MODES, "STORE item")
+        p.space()
+        flags = parse_flags(p)
+        p.end()
+        return cls(messages, mode, silent, flags, unchanged_since, uid)
+
+    @property
+    def expunges(self) -> bool:
+        return self.uid
+
+    async def run(self, session: Session) -> AsyncIterator[Response]:
+        if session.chosen.read_only:
+            yield READ_ONLY
+            return
+        session.condstore |= self.unchanged_since >= 0
+        spans = session.chosen.spans(self.messages, uid=self.uid)
+        if not spans:
+            return
+        flagged = await self._commit(session, spans)
+        for octets in self._told(session, spans, flagged):
+            yield octets
+            if session.full:
+                await session.flush()
+        if flagged.refused:
+            yield Completed(b"MODIFIED %b" % self._refused(session.view, flagged), b"some had changed")
+
+    async def _commit(self, session: Session, spans: list[Span]) -> Flagged:
+        view = session.view
+        uids = view.uids
+        wanted = tuple(Uid(uids[at]) for low, high in spans for at in range(low, high))
+        bits, keywords = self.flags.bits, spelled(self.flags.keywords, view.mailbox.keywords)
+        (result,) = await session.commit(
+            StoreFlags(
+                session.account, view.mailbox.id, wanted, self.mode, bits, keywords, self.unchanged_since
+            )
+        )
+        assert isinstance(result, Flagged)
+        if result.changed:
+            mailbox = view.mailbox
+            if not mailbox.flagged(result.changed, result.modseq, changer(self.mode, bits, keywords)):
+                mailbox.hint(result.modseq)
+                await mailbox.refresh()
+            view.own(result.modseq)
+        return result
+
+    def _told(self, session: Session, spans: list[Span], flagged: Flagged) -> list[bytes]:
+        """FETCH responses: for all that were asked for, or with .SILENT only their new MODSEQ."""
+        view = session.view
+        if self.silent and not session.condstore:
+            return []
+        refused = frozenset(flagged.refused)
+        changed = frozenset(flagged.changed)
+        uids = view.uids
+        places = [at for low, high in spans for at in range(low, high) if uids[at] not in refused]
+        if self.silent:
+            return [
+                modseq_line(view, at, uid=self.uid or session.qresync) for at in places if uids[at] in changed
+            ]
+        uid = self.uid or session.qresync
+        return [
+            b"".join(
+                flags_line(view, at, uid=uid, modseq=session.condstore)
+                for at in places[first : first + ANSWERS_AT_ONCE]
+            )
+            for first in range(0, len(places), ANSWERS_AT_ONCE)
+        ]
+
+    def _refused(self, view: View, flagged: Flagged) -> bytes:
+        if self.uid:
+            return print_set(flagged.refused)
+        return print_set(view.place(uid) + 1 for uid in flagged.refused)
+
+
+def modseq_line(view: View, place: int, *, uid: bool) -> bytes:
+    """``* n FETCH (MODSEQ (m))``: what .SILENT still says under CONDSTORE."""
+    named = b"UID %d " % view.uids[place] if uid else b""
+    return b"* %d FETCH (%bMODSEQ (%d))\r\n" % (place + 1, named, view.flags(place)[2])
+
+
+def changer(mode: str, bits: int, keywords: tuple[str, ...]) -> Callable[[int, str], tuple[int, str]]:
+    """What the store does to the flags of one message, for the columns in memory."""
+    words = set(keywords)
+
+    def change(had: int, text: str) -> tuple[int, str]:
+        if mode == "=":
+            return bits, keywords_text(keywords)
+        if mode == "+":
+            return had | bits, keywords_text((*text.split(), *words)) if words else text
+        return had & ~bits, keywords_text(tuple(set(text.split()) - words)) if words else text
+
+    return change

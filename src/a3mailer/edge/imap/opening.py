@@ -1,0 +1,112 @@
+"""Entering a mailbox: what SELECT and EXAMINE do and say (RFC 9051 section 6.3.2, RFC 7162 section 3.2.5)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Final
+
+from a3mailer.access.view import View
+from a3mailer.edge.imap.response import Completed, Response
+from a3mailer.edge.imap.selected import Selected, flags_line
+from a3mailer.edge.imap.session import Session
+from a3mailer.mail.flags import SEEN
+from a3mailer.mail.ids import ModSeq
+from a3mailer.store.rows import Mailbox
+from a3mailer.wire.imap.encode import mailbox as mailbox_name
+from a3mailer.wire.imap.errors import BadSyntax
+from a3mailer.wire.imap.resync import Resync, SelectOptions
+from a3mailer.wire.imap.search import MAILBOX_LETTER
+from a3mailer.wire.imap.sequence import print_set
+
+SYSTEM_FLAGS: Final = b"\\Answered \\Flagged \\Deleted \\Seen \\Draft"
+_UNSEEN: Final = bytes(0 if bits & SEEN else 1 for bits in range(256))
+FETCHES_AT_ONCE: Final = 1000
+"""Lines of changes between two looks at the socket."""
+
+
+async def enter(
+    session: Session, name: str, options: SelectOptions, *, read_only: bool
+) -> AsyncIterator[Response]:
+    """Select a mailbox. The one selected before is left even when this fails (section 6.3.2)."""
+    if options.resync is not None and not session.qresync:
+        raise BadSyntax("ENABLE QRESYNC first")
+    if session.selected is not None:
+        session.unselect()
+        yield b"* OK [CLOSED] the mailbox selected before is closed\r\n"
+    row = await session.mailbox(name)
+    view = await session.services.views.open(session.account, row.id)
+    session.select(Selected(view, row.name, read_only=read_only))
+    session.condstore |= options.condstore
+    yield _opening_lines(session, row, view, read_only=read_only)
+    if options.resync is not None and options.resync.uid_validity == row.uid_validity:
+        async for octets in _changes(session, view, options.resync):
+            yield octets
+    code = b"READ-ONLY" if read_only else b"READ-WRITE"
+    yield Completed(code)
+
+
+def _opening_lines(session: Session, row: Mailbox, view: View, *, read_only: bool) -> bytes:
+    words = b" ".join((SYSTEM_FLAGS, *(word.encode("ascii") for word in view.mailbox.keywords)))
+    lines = [b"* %d EXISTS" % view.count]
+    if not session.rev2:
+        lines.append(b"* 0 RECENT")
+        unseen = view.columns.flags.translate(_UNSEEN).find(1, 0, view.count)
+        if unseen >= 0:
+            lines.append(b"* OK [UNSEEN %d] first unseen" % (unseen + 1))
+    permanent = b"" if read_only else words + b" \\*"
+    lines += (
+        b"* OK [UIDVALIDITY %d] uids are valid" % row.uid_validity,
+        b"* OK [UIDNEXT %d] next uid" % view.mailbox.uid_next,
+        b"* FLAGS (%b)" % words,
+        b"* OK [PERMANENTFLAGS (%b)] flags that are kept" % permanent,
+        b"* OK [HIGHESTMODSEQ %d] highest" % max(view.told, 1),
+        b"* OK [MAILBOXID (%b%d)] its identifier" % (MAILBOX_LETTER, row.id),
+    )
+    if session.rev2:
+        lines.append(b'* LIST () "/" %b' % mailbox_name(row.name, utf8=True))
+    return b"\r\n".join(lines) + b"\r\n"
+
+
+async def _changes(session: Session, view: View, resync: Resync) -> AsyncIterator[bytes]:
+    """VANISHED (EARLIER) and the flags of what changed since the client was here."""
+    if resync.modseq >= view.told:
+        return
+    gone = await vanished(session, view, resync.modseq)
+    if resync.known_uids is not None:
+        gone = _among(gone, resync.known_uids.bounds(view.mailbox.uid_next))
+    if printed := print_set(gone):
+        yield b"* VANISHED (EARLIER) %b\r\n" % printed
+    modseqs = view.columns.modseqs
+    places = [at for at in range(view.count) if modseqs[at] > resync.modseq]
+    if resync.known_uids is not None:
+        uids = view.uids
+        bounds = resync.known_uids.bounds(view.mailbox.uid_next)
+        known = set(_among((uids[at] for at in places), bounds))
+        places = [at for at in places if uids[at] in known]
+    for first in range(0, len(places), FETCHES_AT_ONCE):
+        yield b"".join(
+            flags_line(view, at, uid=True, modseq=True) for at in places[first : first + FETCHES_AT_ONCE]
+        )
+
+
+async def vanished(session: Session, view: View, since: int) -> Iterable[int]:
+    """Uids expunged since a modseq, ascending; all that are missing where tombstones that old are gone."""
+    changes = await session.services.store.changes(view.mailbox.account, view.mailbox.id, ModSeq(since))
+    if changes.complete:
+        return changes.vanished
+    there = set(view.uids[: view.count])
+    return (uid for uid in range(1, view.mailbox.uid_next) if uid not in there)
+
+
+def _among(uids: Iterable[int], bounds: list[tuple[int, int]]) -> list[int]:
+    """Those of ascending ``uids`` that lie in one of the ascending ``bounds``."""
+    found: list[int] = []
+    at = 0
+    for uid in uids:
+        while at < len(bounds) and bounds[at][1] < uid:
+            at += 1
+        if at == len(bounds):
+            break
+        if bounds[at][0] <= uid:
+            found.append(uid)
+    return found

@@ -1,0 +1,34 @@
+"""What a command says: untagged lines as octets, and at most one value about its tagged end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The tagged OK carries this response code or text (RFC 9051 section 7.1)."""
+
+    code: bytes = b""
+    text: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The tagged answer is NO with this response code and text."""
+
+    code: bytes
+    text: bytes
+
+
+Response = bytes | Completed | Failed
+DONE: Final = Completed()
+
+
+async def silence() -> AsyncIterator[Response]:
+    """Nothing to say but OK."""
+    nothing: tuple[Response, ...] = ()
+    for response in nothing:
+        yield response

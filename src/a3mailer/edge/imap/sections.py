@@ -1,0 +1,232 @@
+"""BODY[...], BINARY[...] and RFC822 items: octets of messages by the offsets of their index.
+
+Small messages are read whole and many at once; of a large one only the range that was asked for is read,
+and sent piece by piece. RFC 9051 section 6.4.5; RFC 3516 for BINARY.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from a3mailer.edge.connection import ConnectionLost
+from a3mailer.edge.imap.fetching import TEXT, Chunk, fragments, heads
+from a3mailer.edge.imap.session import Session
+from a3mailer.mail.errors import DamagedContent, MailError, NoSuchMessage
+from a3mailer.mail.flags import SEEN
+from a3mailer.mail.ids import Uid
+from a3mailer.mail.message import MessageIndex
+from a3mailer.mail.message.encodings import decode
+from a3mailer.mail.message.headers import select
+from a3mailer.store.operations import Flagged, StoreFlags
+from a3mailer.store.rows import Message
+from a3mailer.wire.imap.encode import flag_list
+from a3mailer.wire.imap.fetch import FetchItems, Item, Kind, Section
+
+WHOLE: Final = 256 * 1024
+"""Octets up to which a message is read whole; of larger ones ranges are read."""
+PIECE: Final = 1024 * 1024
+"""Octets of a large section sent at once."""
+_ENCODINGS: Final = frozenset((b"", b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable"))
+
+
+class UnknownEncoding(MailError):
+    """A Content-Transfer-Encoding nobody can undo (RFC 3516 section 4.3, UNKNOWN-CTE)."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What went wrong on the way, for the tagged answer."""
+
+    damaged: bool = False
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One message to read from: its octets where they were read whole."""
+
+    row: Message
+    index: MessageIndex | None
+    octets: bytes | None
+    damaged: bool
+
+
+def is_whole(section: Section) -> bool:
+    """BODY[] or RFC822: no index is needed."""
+    return section.kind is Kind.BODY and not section.part and not section.text
+
+
+async def lines(session: Session, chunk: Chunk, wanted: FetchItems, outcome: Outcome) -> AsyncIterator[bytes]:
+    """FETCH responses of a chunk, rows read before. Errors: UnknownEncoding, ConnectionLost, TryLater."""
+    seen = await _mark_seen(session, chunk) if wanted.sets_seen else frozenset()
+    texts = [item for item in wanted.items if item in TEXT]
+    others = [item for item in wanted.items if item not in TEXT]
+    pieces = [await fragments(session, chunk, item) for item in others]
+    sources = await _sources(session, chunk, wanted.sections)
+    out: list[bytes] = []
+    for number, (head, at, uid) in enumerate(
+        zip(heads(chunk, texts, b""), chunk.places, chunk.uids, strict=True)
+    ):
+        source = sources.get(uid)
+        if source is None:
+            outcome.missing = True
+            continue
+        outcome.damaged |= source.damaged
+        out.append(head)
+        out += (b"%b %b " % (item.value, values[number]) for item, values in zip(others, pieces, strict=True))
+        if source.octets is not None or source.damaged:
+            for place, section in enumerate(wanted.sections):
+                if place:
+                    out.append(b" ")
+                _small(out, source, section)
+        else:
+            async for octets in _large(session, source, wanted.sections, out):
+                yield octets
+        if uid in seen and Item.FLAGS not in wanted.items:
+            bits, words, _modseq = chunk.view.flags(at)
+            out.append(b" FLAGS (%b))\r\n" % flag_list(bits, words))
+        else:
+            out.append(b")\r\n")
+    yield b"".join(out)
+
+
+# --- \Seen ---------------------------------------------------------------------------------------------
+
+
+async def _mark_seen(session: Session, chunk: Chunk) -> frozenset[int]:
+    """Reading sets \\Seen, once; the uids that were not."""
+    view = chunk.view
+    if session.chosen.read_only:
+        return frozenset()
+    unseen = tuple(Uid(view.uids[at]) for at in chunk.places if not view.flags(at)[0] & SEEN)
+    if not unseen:
+        return frozenset()
+    (result,) = await session.commit(StoreFlags(session.account, view.mailbox.id, unseen, "+", SEEN))
+    assert isinstance(result, Flagged)
+    if result.changed:
+        mailbox = view.mailbox
+        if not mailbox.flagged(result.changed, result.modseq, lambda bits, words: (bits | SEEN, words)):
+            mailbox.hint(result.modseq)
+            await mailbox.refresh()
+        view.own(result.modseq)
+    return frozenset(result.changed)
+
+
+# --- reading -------------------------------------------------------------------------------------------
+
+
+async def _sources(session: Session, chunk: Chunk, sections: Sequence[Section]) -> dict[int, Source]:
+    store, account = session.services.store, session.account
+    rows = [chunk.rows[uid] for uid in chunk.uids if uid in chunk.rows]
+    whole = all(map(is_whole, sections))
+    indexes: dict[int, MessageIndex] = {}
+    if not whole:
+        found = await store.fragments(account, [row.email for row in rows])
+        indexes = {one.email: MessageIndex.unpack(one.index) for one in found}
+        rows = [row for row in rows if row.email in indexes]
+    small = [row for row in rows if row.size <= WHOLE]
+    contents = await store.many_octets(account, [row.blob for row in small]) if small else []
+    sources: dict[int, Source] = {
+        row.uid: Source(row, indexes.get(row.email), octets, octets is None)
+        for row, octets in zip(small, contents, strict=True)
+    }
+    for row in rows:
+        if row.size > WHOLE:
+            sources[row.uid] = Source(row, indexes.get(row.email), None, damaged=False)
+    return sources
+
+
+def _range(source: Source, section: Section) -> tuple[int, int] | None:
+    """Where the octets of a section are in the message; None when there is no such section."""
+    if not section.part and not section.text:
+        return 0, source.row.size
+    index = source.index
+    assert index is not None
+    if section.text in {"FIELDS", "NOT"}:
+        return index.section(section.part, "HEADER")
+    return index.section(section.part, section.text)
+
+
+def _finished(source: Source, section: Section, octets: bytes) -> bytes:
+    """What the section is, from the octets of its range: fields chosen, encoding undone, part cut."""
+    if section.fields:
+        names = frozenset(name.lower() for name in section.fields)
+        octets = select(octets, 0, len(octets), names, section.text == "NOT")
+    elif section.kind is not Kind.BODY and section.part:
+        assert source.index is not None
+        part = source.index.part(section.part)
+        if part is not None:
+            if part.encoding not in _ENCODINGS:
+                raise UnknownEncoding
+            octets = decode(octets, part.encoding)
+    if section.start is None:
+        return octets
+    return octets[section.start : section.start + section.size]
+
+
+def _label(section: Section) -> bytes:
+    return section.label if section.start is None else b"%b<%d>" % (section.label, section.start)
+
+
+def _add(out: list[bytes], section: Section, octets: bytes | None) -> None:
+    """The item, ready to send."""
+    if section.kind is Kind.BINARY_SIZE:
+        out.append(b"%b %d" % (_label(section), len(octets or b"")))
+    elif octets is None:
+        out.append(_label(section) + b" NIL")
+    else:
+        binary = b"~" if section.kind is Kind.BINARY and b"\0" in octets else b""
+        out.append(b"%b %b{%d}\r\n" % (_label(section), binary, len(octets)))
+        out.append(octets)
+
+
+def _small(out: list[bytes], source: Source, section: Section) -> None:
+    """An item of a message that was read whole (or is damaged: NIL)."""
+    octets = source.octets
+    if octets is None:
+        _add(out, section, None)
+        return
+    if section.label and is_whole(section) and section.start is None:
+        _add(out, section, octets)
+        return
+    span = _range(source, section)
+    _add(out, section, None if span is None else _finished(source, section, octets[span[0] : span[1]]))
+
+
+async def _large(
+    session: Session, source: Source, sections: Sequence[Section], out: list[bytes]
+) -> AsyncIterator[bytes]:
+    """The items of one large message; what is in ``out`` goes first."""
+    for number, section in enumerate(sections):
+        if number:
+            out.append(b" ")
+        span = _range(source, section)
+        if span is None:
+            _add(out, section, None)
+            continue
+        start, end = span
+        if section.kind is not Kind.BODY or section.fields:
+            octets = await _read(session, source.row, start, end)
+            _add(out, section, _finished(source, section, octets))
+            continue
+        if section.start is not None:
+            start = min(start + section.start, end)
+            end = min(end, start + section.size)
+        first = await _read(session, source.row, start, min(end, start + PIECE))
+        out.append(b"%b {%d}\r\n" % (_label(section), end - start))
+        out.append(first)
+        for at in range(start + PIECE, end, PIECE):
+            yield b"".join(out)
+            out.clear()
+            try:
+                out.append(await _read(session, source.row, at, min(end, at + PIECE)))
+            except (DamagedContent, NoSuchMessage) as error:  # its size was said: there is no way back
+                raise ConnectionLost("damaged content in the middle of a literal") from error
+
+
+async def _read(session: Session, row: Message, start: int, end: int) -> bytes:
+    if start >= end:
+        return b""
+    return await session.services.store.octets(session.account, row.blob, start, end)

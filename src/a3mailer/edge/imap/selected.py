@@ -1,0 +1,79 @@
+"""The selected mailbox of a session, and the untagged responses that tell what happened in it."""
+
+from __future__ import annotations
+
+from a3mailer.access.view import News, View
+from a3mailer.mail.ids import AccountId, MailboxId
+from a3mailer.wire.imap.encode import flag_list
+from a3mailer.wire.imap.sequence import SequenceSet, Span, print_set
+
+MAX_SPLIT = 1000
+"""Lines of news between two looks at the socket."""
+
+
+class Selected:
+    """A view with what SELECT said about it."""
+
+    __slots__ = ("name", "read_only", "saved", "view")
+
+    def __init__(self, view: View, name: str, *, read_only: bool) -> None:
+        self.view = view
+        self.name = name
+        self.read_only = read_only
+        self.saved: frozenset[int] = frozenset()
+        """Uids of the last SEARCH RETURN (SAVE) (RFC 5182)."""
+
+    @property
+    def account(self) -> AccountId:
+        return self.view.mailbox.account
+
+    @property
+    def mailbox(self) -> MailboxId:
+        return self.view.mailbox.id
+
+    def spans(self, numbers: SequenceSet, *, uid: bool) -> list[Span]:
+        """Places in the map that a sequence set means. Errors: BadSyntax."""
+        view = self.view
+        if numbers.saved:
+            places = sorted(at for at in map(view.place, self.saved) if at >= 0)
+            return _spans(places)
+        if uid:
+            return numbers.uid_spans(view.uids, view.count)
+        return numbers.spans(view.count)
+
+
+def _spans(places: list[int]) -> list[Span]:
+    spans: list[Span] = []
+    for at in places:
+        if spans and spans[-1][1] == at:
+            spans[-1] = (spans[-1][0], at + 1)
+        else:
+            spans.append((at, at + 1))
+    return spans
+
+
+def news_lines(view: View, news: News, *, qresync: bool, condstore: bool, rev2: bool) -> bytes:
+    """EXPUNGE or VANISHED, then EXISTS, then FETCH of changed flags (RFC 9051 section 7.4, RFC 7162)."""
+    out: list[bytes] = []
+    if news.vanished:
+        if qresync:
+            out.append(b"* VANISHED %b\r\n" % print_set(news.vanished))
+        else:  # each number is that after the expunges said before it
+            out += (b"* %d EXPUNGE\r\n" % (at + 1) for at in reversed(news.places))
+    if news.exists >= 0:
+        out.append(b"* %d EXISTS\r\n" % news.exists)
+        if not rev2:
+            out.append(b"* 0 RECENT\r\n")
+    out += (flags_line(view, at, uid=qresync or condstore, modseq=condstore) for at in news.changed)
+    return b"".join(out)
+
+
+def flags_line(view: View, place: int, *, uid: bool, modseq: bool) -> bytes:
+    """``* n FETCH (FLAGS (...))``, with UID and MODSEQ where asked for."""
+    bits, words, changed = view.flags(place)
+    return b"* %d FETCH (%bFLAGS (%b)%b)\r\n" % (
+        place + 1,
+        b"UID %d " % view.uids[place] if uid else b"",
+        flag_list(bits, words),
+        b" MODSEQ (%d)" % changed if modseq else b"",
+    )

@@ -1,0 +1,318 @@
+"""One IMAP session: its state, its output, and what commands may ask of it.
+
+The order of things (framing, dispatch, answers) is in ``door.py``; a command sees this object only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Final
+
+from a3mailer.access.view import View
+from a3mailer.edge.connection import Connection, ConnectionLost
+from a3mailer.edge.imap import capability
+from a3mailer.edge.imap.replies import NoSuchTarget
+from a3mailer.edge.imap.selected import Selected, news_lines
+from a3mailer.edge.imap.services import Services
+from a3mailer.edge.imap.state import State
+from a3mailer.identity.principal import ANONYMOUS, Object, Principal
+from a3mailer.identity.sasl.channel import bindings
+from a3mailer.identity.sasl.exchange import Context
+from a3mailer.identity.sasl.offer import offered
+from a3mailer.mail.errors import NoSuchMailbox
+from a3mailer.mail.ids import AccountId
+from a3mailer.store.operations import Operation, Result
+from a3mailer.store.ports import Transaction
+from a3mailer.store.rows import Mailbox
+from a3mailer.wire.imap.engine import ContinuationLine, Engine, Event, Refused
+from a3mailer.wire.imap.errors import LocalProtocolError
+
+FLUSH_AT: Final = 64 * 1024
+"""Octets of answers gathered before they are sent."""
+SEND_SECONDS: Final = 120.0
+"""How long a client may leave us unable to send."""
+COMMAND_SECONDS: Final = 300.0
+"""How long a command may take to arrive once it has begun."""
+FAIR_COMMANDS: Final = 16
+"""Events answered before others get their turn."""
+
+
+class Interrupted(Exception):
+    """The client broke the protocol in the middle of a command."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.text.decode("ascii"))
+        self.refused = refused
+
+
+class Ended(Exception):
+    """The session cannot go on; the text is for BYE."""
+
+
+class Session:
+    """The state of one connection (RFC 9051 section 3)."""
+
+    __slots__ = ("_command_until", "_context", "_fair", "_login_until", "_out", "_out_size", "bad",
+                 "condstore", "connection", "directory", "engine", "principal", "qresync", "rev2", "secures",
+                 "selected", "services", "state", "tag", "trace")  # fmt: skip
+
+    def __init__(self, services: Services, connection: Connection, trace: str) -> None:
+        self.services = services
+        self.connection = connection
+        self.trace = trace
+        self.engine = Engine()
+        self.state = State.NOT_AUTHENTICATED
+        self.principal: Principal = ANONYMOUS
+        self.selected: Selected | None = None
+        self.rev2 = False
+        self.condstore = False
+        self.qresync = False
+        self.secures = False
+        """STARTTLS was answered: TLS begins once that is sent."""
+        self.tag = b"*"
+        """Of the command in hand."""
+        self.bad = 0
+        """Refused commands."""
+        self.directory = services.views.directory
+        """Which state of the directory the principal was last compared with."""
+        self._context: Context | None = None
+        self._login_until = asyncio.get_running_loop().time() + services.settings.imap.login_seconds
+        self._command_until = 0.0
+        self._fair = 0
+        self._out: list[bytes] = []
+        self._out_size = 0
+
+    # --- who and what ------------------------------------------------------------------------------
+
+    @property
+    def account(self) -> AccountId:
+        return self.principal.account
+
+    @property
+    def own(self) -> Object:
+        """The object of acts on the session's own account."""
+        principal = self.principal
+        return Object(principal.tenant, principal.account, principal.domain, principal.role)
+
+    @property
+    def view(self) -> View:
+        """The view of the selected mailbox; only commands valid in SELECTED ask for it."""
+        return self.chosen.view
+
+    @property
+    def chosen(self) -> Selected:
+        """The selected mailbox; only commands valid in SELECTED ask for it."""
+        assert self.selected is not None
+        return self.selected
+
+    def context(self) -> Context:
+        """The connection as SASL sees it; made anew after STARTTLS."""
+        if self._context is None:
+            connection, services = self.connection, self.services
+            confidential = connection.secure or (
+                services.settings.auth.plaintext and _loopback(connection.local[0])
+            )
+            self._context = Context(
+                services.authenticator, connection.peer[0], confidential, self._bindings()
+            )
+        return self._context
+
+    def _bindings(self) -> dict[str, bytes]:
+        if not self.connection.secure or self.services.end_point is None:
+            return {}
+        raw = self.connection.raw
+        if not isinstance(raw, ssl.SSLSocket):
+            return {}
+        return bindings(raw, self.services.end_point, ssl.CHANNEL_BINDING_TYPES)
+
+    async def start_tls(self) -> None:
+        """Begin TLS; what was known of the connection before is forgotten (RFC 9051 section 6.2.1)."""
+        assert self.services.tls is not None
+        await self.flush()
+        await self.connection.start_tls(self.services.tls)
+        self.secures = False
+        self._context = None
+
+    async def capabilities(self) -> bytes:
+        """The capability list of the present state."""
+        if self.state is not State.NOT_AUTHENTICATED:
+            return capability.after_login(self.services.settings.imap.append_size)
+        context = self.context()
+        return capability.before_login(
+            start_tls=self.services.tls is not None and not self.connection.secure,
+            mechanisms=await offered(context),
+            login=context.confidential,
+        )
+
+    def logged_in(self, principal: Principal) -> None:
+        """A login succeeded."""
+        self.principal = principal
+        self.state = State.AUTHENTICATED
+        self.engine.authenticated = True
+        self.directory = self.services.views.directory
+
+    async def still_stands(self) -> None:
+        """After a change of the directory: is the account enabled, and of the credentials it logged in with?
+
+        Errors: Ended."""
+        now = self.services.views.directory
+        if self.directory != now:
+            self.directory = now
+            if self.state is not State.NOT_AUTHENTICATED and not await self.services.authenticator.current(
+                self.principal
+            ):
+                raise Ended("the credentials of this session are no longer valid")
+
+    # --- mailboxes ---------------------------------------------------------------------------------
+
+    async def mailbox(self, name: str) -> Mailbox:
+        """The row of a mailbox of the session's account. Errors: NoSuchMailbox."""
+        return await self.services.store.mailbox_named(self.account, name)
+
+    async def target(self, name: str) -> Mailbox:
+        """The row of a mailbox that is to take messages. Errors: NoSuchTarget."""
+        try:
+            return await self.mailbox(name)
+        except NoSuchMailbox as error:
+            raise NoSuchTarget from error
+
+    async def commit(self, *operations: Operation) -> tuple[Result, ...]:
+        """Make operations durable together; their results. Errors: those of the operations, TryLater."""
+        return await self.services.store.commit(Transaction(operations, tenant=self.principal.tenant))
+
+    def unselect(self) -> None:
+        """Leave the selected mailbox."""
+        if self.selected is not None:
+            self.selected.view.close()
+            self.selected = None
+            self.state = State.AUTHENTICATED
+
+    def select(self, selected: Selected) -> None:
+        """Enter a mailbox."""
+        self.selected = selected
+        self.state = State.SELECTED
+
+    async def tell_news(self, *, expunges: bool) -> None:
+        """Write what happened in the selected mailbox. Errors: Ended when it was deleted."""
+        selected = self.selected
+        if selected is None:
+            return
+        view = selected.view
+        if view.mailbox.stale:
+            await view.mailbox.refresh()
+        if view.mailbox.gone:
+            raise Ended("the selected mailbox was deleted")
+        if view.has_news():
+            self.write(
+                news_lines(
+                    view,
+                    view.news(expunges=expunges),
+                    qresync=self.qresync,
+                    condstore=self.condstore,
+                    rev2=self.rev2,
+                )
+            )
+
+    # --- octets ------------------------------------------------------------------------------------
+
+    def write(self, octets: bytes) -> None:
+        """Say something, soon."""
+        self._out.append(octets)
+        self._out_size += len(octets)
+
+    @property
+    def full(self) -> bool:
+        """Whether enough is gathered to be sent."""
+        return self._out_size >= FLUSH_AT
+
+    async def flush(self) -> None:
+        """Send what was written. Errors: ConnectionLost when the client does not take it."""
+        if self._out:
+            out = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+            self._out.clear()
+            self._out_size = 0
+            self.connection.write(out)
+            self.connection.deadline = asyncio.get_running_loop().time() + SEND_SECONDS
+            await self.connection.drain()
+
+    def _wait_until(self) -> float:
+        """The loop time to wait for octets: a stranger has to log in, a command once begun has to end, and
+        a user may be silent for long (RFC 9051 section 5.4)."""
+        now = asyncio.get_running_loop().time()
+        until = now + self.services.settings.imap.idle_seconds
+        if self.state is State.NOT_AUTHENTICATED:
+            until = min(until, self._login_until)
+        if not self.engine.pending:
+            self._command_until = 0.0
+        elif self._command_until == 0.0:
+            self._command_until = now + COMMAND_SECONDS
+        return min(until, self._command_until or until)
+
+    def allow_message(self, seconds: float) -> None:
+        """The command in hand holds a message: it may take this much longer from now on."""
+        self._command_until = asyncio.get_running_loop().time() + seconds
+
+    async def event(self) -> Event:
+        """The next thing the client said. Errors: ConnectionLost, also when it has gone."""
+        self._fair += 1
+        if self._fair >= FAIR_COMMANDS:
+            self._fair = 0
+            await asyncio.sleep(0)
+        while (event := self.engine.next_event()) is None:
+            await self.receive()
+        return event
+
+    async def continuation(self, challenge: bytes) -> bytes:
+        """Send a continuation request; the line the client answers with. Errors: Interrupted."""
+        self.engine.expect_line()
+        self.write(b"+ %b\r\n" % challenge)
+        return _line(await self.event())
+
+    async def idle(self) -> bytes:
+        """Tell news as they come, until the client sends a line. Errors: Interrupted, Ended."""
+        self.engine.expect_line()
+        self.write(b"+ idling\r\n")
+        connection, views = self.connection, self.services.views
+        listeners = [views.listeners]
+        if self.selected is not None:
+            listeners.append(self.view.mailbox.listeners)
+        for one in listeners:
+            one.add(connection.nudge)
+        try:
+            while (event := self.engine.next_event()) is None:
+                await self.still_stands()
+                await self.tell_news(expunges=True)
+                await self.flush()
+                connection.idle = True
+                connection.deadline = self._wait_until()
+                if await connection.readable():
+                    await self.receive()
+                connection.idle = False
+        finally:
+            for one in listeners:
+                one.discard(connection.nudge)
+        return _line(event)
+
+    async def receive(self) -> None:
+        """Send what is due and wait for octets. Errors: ConnectionLost."""
+        await self.flush()
+        self.connection.deadline = self._wait_until()
+        octets = await self.connection.read()
+        if not octets:
+            raise ConnectionLost("the client has gone")
+        self.engine.receive(octets)
+
+
+def _line(event: Event) -> bytes:
+    match event:
+        case ContinuationLine(octets):
+            return octets
+        case Refused() as refused:
+            raise Interrupted(refused)
+        case other:
+            raise LocalProtocolError(f"{other} where a line was expected")
+
+
+def _loopback(address: str) -> bool:
+    return address.startswith("127.") or address in {"::1", "::ffff:127.0.0.1"}

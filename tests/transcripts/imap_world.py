@@ -1,0 +1,99 @@
+"""The IMAP door over the memory store, with real logins: what every IMAP transcript talks to."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from a3mailer.access.watch import Views
+from a3mailer.config.tree import Auth, Imap, Limits, Server, Settings
+from a3mailer.edge.imap.door import ImapDoor
+from a3mailer.edge.imap.services import Services
+from a3mailer.identity.authenticator import Authenticator
+from a3mailer.identity.credentials import hash_password
+from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId
+from a3mailer.mail.message import index
+from a3mailer.runtime.spool import Spool
+from a3mailer.store.backends.memory.store import MemoryStore
+from a3mailer.store.operations import (
+    AccountCreated,
+    Append,
+    CreateAccount,
+    PutCredential,
+    PutDomain,
+    PutTenant,
+)
+from a3mailer.store.ports import Content, Transaction
+from a3mailer.telemetry.events import Secret
+from a3mailer.testing.clock import FakeClock
+from a3mailer.testing.memory_connection import MemoryConnection
+from tests.unit.identity.world import Audit
+
+TRACE = "0123456789abcdef"
+STORED = hash_password(Secret("secret-a"))
+MAILS = Path(__file__).parent / "imap_mails"
+
+
+class ImapWorld:
+    """One worker; ``options`` are a transcript's: ``messages``, ``quota``, ``tls``, ``secure``."""
+
+    def __init__(self, spool: Path, options: dict[str, str] | None = None) -> None:
+        options = options or {}
+        self.settings = Settings(
+            server=Server(hostname="mx.example.test", domain="example.test"),
+            imap=Imap(append_size=int(options.get("append_size", 1024 * 1024))),
+            auth=Auth(plaintext="public" not in options),
+            limits=Limits(tarpit_seconds=0.0),
+        )
+        self.options = options
+        self.clock = FakeClock()
+        self.store = MemoryStore(self.clock)
+        self.authenticator = Authenticator(self.store, self.settings, self.clock, Audit(), b"k" * 32)
+        self.views = Views(self.store, self.store)
+        self.services = Services(
+            store=self.store,
+            views=self.views,
+            authenticator=self.authenticator,
+            settings=self.settings,
+            clock=self.clock,
+            spool=lambda: Spool(spool),
+            tls=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if "tls" in options else None,
+        )
+        self.door = ImapDoor(self.services)
+        self.accounts: dict[str, AccountId] = {}
+
+    async def fill(self) -> None:
+        """Make the accounts, and the messages the transcript asks for."""
+        await self.store.commit(
+            Transaction((PutTenant(DEFAULT_TENANT, "first"), PutDomain(DEFAULT_TENANT, "example.test")))
+        )
+        for name in ("alice", "bob"):
+            address = f"{name}@example.test"
+            quota = int(self.options.get("quota", 0))
+            made = CreateAccount(DEFAULT_TENANT, address, quota=quota)
+            (result,) = await self.store.commit(Transaction((made,)))
+            assert isinstance(result, AccountCreated)
+            self.accounts[name] = result.account
+            await self.store.commit(Transaction((PutCredential(result.account, "main", "password", STORED),)))
+        for name in self.options.get("messages", "").split():
+            await self.deliver((MAILS / f"{name}.eml").read_bytes().replace(b"\n", b"\r\n"))
+
+    async def deliver(self, octets: bytes, *, account: str = "alice", flags: int = 0) -> None:
+        """Put a mail into an INBOX, as delivery does."""
+        content = Content(octets, index(octets))
+        append = Append(self.accounts[account], INBOX, 0, flags, check_quota=False)
+        await self.store.commit(Transaction((append,), (content,)))
+        self.clock.advance(60)
+
+    def connect(self, number: int) -> MemoryConnection:
+        """Connections come from loopback, where the listener allows plain text, unless ``public``."""
+        return MemoryConnection(
+            ("192.0.2.1", 40000 + number), ("127.0.0.1", 143), secure="secure" in self.options
+        )
+
+    async def serve(self, connection: MemoryConnection) -> None:
+        await self.door.serve(connection, TRACE)
+
+    def close(self) -> None:
+        """End the hashing threads."""
+        self.authenticator.close()

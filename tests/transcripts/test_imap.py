@@ -1,0 +1,31 @@
+"""Every IMAP transcript, whole and one octet at a time."""
+
+import pathlib
+
+import pytest
+
+from a3mailer.edge.imap.commands import COMMANDS
+from a3mailer.identity.roles import RULES
+from a3mailer.testing.memory_connection import Stage
+from a3mailer.testing.transcript import MODES, Player, Transcript, case_id, cases
+from tests.transcripts.imap_world import ImapWorld
+
+HERE = pathlib.Path(__file__).parent / "imap"
+
+
+@pytest.mark.parametrize(("path", "mode"), cases(HERE), ids=case_id)
+async def test_transcript(path: pathlib.Path, mode: str, tmp_path: pathlib.Path) -> None:
+    world = ImapWorld(tmp_path, Transcript.load(path).options)
+    await world.fill()
+    try:
+        async with Stage(world.serve, world.connect) as stage:
+            await Player(stage.open, MODES[mode]).play(path)
+    finally:
+        world.close()
+    assert not list(tmp_path.iterdir()), "no file is left"
+
+
+def test_every_command_has_its_transcript_and_its_rule() -> None:
+    played = {path.stem for path in HERE.glob("*.transcript")}
+    assert not {each.__module__.rpartition(".")[2] for each in COMMANDS} - played
+    assert not {each.action for each in COMMANDS} - RULES.keys()
