@@ -85,14 +85,13 @@ class Attempt:
                 renewal.cancel()
 
     async def _ways(self) -> dict[str, list[QueuedRecipient]]:
-        """The recipients that are due, by domain; those of ours under HERE."""
+        """The recipients that are due, by destination; those of ours under HERE."""
         now, ways = self.desk.clock.now(), dict[str, list[QueuedRecipient]]()
         for recipient in self.entry.recipients:
             if recipient.state == "waiting" and recipient.next_attempt <= now:
                 domain = parse_stored(recipient.address).domain
-                if await self.desk.policy.is_ours(domain):
-                    domain = HERE
-                ways.setdefault(domain, []).append(recipient)
+                here = await self.desk.policy.is_ours(domain)
+                ways.setdefault(HERE if here else self.desk.relay.destination(domain), []).append(recipient)
         return ways
 
     async def _go(self, ways: dict[str, list[QueuedRecipient]]) -> None:

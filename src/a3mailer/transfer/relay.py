@@ -120,7 +120,7 @@ class Relay:
 
     async def __call__(self, domain: str, envelope: Envelope, octets: bytes) -> tuple[Result, ...]:
         """One result a recipient of ``envelope``; all in ``domain``, unless a smart host takes all."""
-        place = self._place(domain if self._smart_host is None else SMART_HOST)
+        place = self._place(self.destination(domain))
         place.users += 1
         try:
             async with place.gate:
@@ -133,6 +133,10 @@ class Relay:
         finally:
             place.users -= 1
         return tuple(attempt.results[n] for n in range(len(envelope.recipients)))
+
+    def destination(self, domain: str) -> str:
+        """What mail for ``domain`` has in common: its recipients may share a transaction."""
+        return domain if self._smart_host is None else SMART_HOST
 
     def _place(self, key: str) -> _Place:
         place = self._places.get(key)
@@ -263,8 +267,7 @@ class Relay:
         """Who was one too many is asked for again at once while others get through (RFC 5321 4.5.3.1.10)."""
         some = any(outcome.status is Status.RELAYED for outcome in outcomes)
         for number, outcome in zip(batch, outcomes, strict=True):
-            crowded = outcome.reply.code in (452, 552) and outcome.status is Status.TRANSIENT
-            if some and crowded and not session.closed:
+            if some and _is_crowded(outcome) and not session.closed:
                 continue
             attempt.results[number] = Result(
                 STATES[outcome.status], outcome.reply, host.name, session.confirms
@@ -306,6 +309,13 @@ class Relay:
 
 
 STATES: Final = {Status.RELAYED: "relayed", Status.PERMANENT: "failed", Status.TRANSIENT: "waiting"}
+
+
+def _is_crowded(outcome: Outcome) -> bool:
+    """Too many recipients, by the code or by a server that says no more than 452 or 552."""
+    if outcome.status is not Status.TRANSIENT or outcome.reply.code not in (452, 552):
+        return False
+    return outcome.reply.enhanced[2:] in ("5.3", "0.0")
 
 
 def _unanswered(outcomes: Sequence[Outcome]) -> bool:
