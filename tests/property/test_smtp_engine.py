@@ -18,6 +18,7 @@ COMMANDS = [
     *(b"EHLO a\r\n", b"HELO a\r\n", b"MAIL FROM:<a@b>\r\n", b"RCPT TO:<c@d>\r\n", b"DATA\r\n"),
     *(b"x\r\n.\r\n", b"BDAT 3\r\nabc", b"BDAT 0 LAST\r\n", b"BDAT 9999999\r\n", b"BDAT\r\n", b"RSET\r\n"),
     *(b"NOOP\r\n", b"QUIT\r\n", b"VRFY x\r\n", b"HELP\r\n", b"STARTTLS\r\n", b"X" * 5000),
+    *(b"A" * 4096 + b"\r\n", b"A" * 4097 + b"\r\n", b"B" * 12288 + b"\r\n", b"B" * 12289 + b"\r\n"),
     *(b"AUTH PLAIN\r\n", b"*\r\n", b"AUTH PLAIN =\r\n"),
     *(b"MAIL FROM:<a@b> BODY=BINARYMIME SMTPUTF8\r\n", b"RCPT TO:<\xc3\xa4@d>\r\n"),
 ]

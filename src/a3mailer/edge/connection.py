@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections import deque
 from typing import Final
 
 RECEIVE: Final = 256 * 1024
@@ -47,7 +48,7 @@ class Connection:
         self._nudged = False
         self._reader = False
         self._writer = False
-        self._unsent: list[bytes | memoryview] = []
+        self._unsent: deque[bytes | memoryview] = deque()
         self._unsent_size = 0
         self._waiter: asyncio.Future[None] | None = None
         self.peer = peer
@@ -162,7 +163,7 @@ class Connection:
             if sent < len(piece):
                 self._unsent[0] = memoryview(piece)[sent:]
                 break
-            del self._unsent[0]
+            self._unsent.popleft()
         if self.closed:
             self._unsent.clear()
             self._unsent_size = 0
@@ -171,6 +172,11 @@ class Connection:
             self._writer = False
         if self._unsent_size <= HIGH_WATER // 2 and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    @property
+    def unsent(self) -> int:
+        """Octets the peer has not taken yet."""
+        return self._unsent_size
 
     async def drain(self) -> None:
         """Return when little is unsent. Raises ConnectionLost."""

@@ -7,6 +7,7 @@ octet costs its octets and no more.
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import tempfile
@@ -18,6 +19,8 @@ IN_MEMORY: Final = 1024 * 1024
 SMALL: Final = 1024
 """Pieces below this many octets are gathered into larger ones."""
 GATHERED: Final = 64 * 1024
+_NO_TMPFILE: Final = (errno.EISDIR, errno.EOPNOTSUPP)
+"""What file systems without O_TMPFILE say."""
 
 
 class SpoolError(OSError):
@@ -99,7 +102,9 @@ class Spool:
 def _unlinked(directory: Path) -> int:
     try:
         return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except IsADirectoryError:  # the file system has no O_TMPFILE
+    except OSError as error:
+        if error.errno not in _NO_TMPFILE:
+            raise
         fd, name = tempfile.mkstemp(dir=directory)
         Path(name).unlink()
         return fd

@@ -48,8 +48,8 @@ class MemoryConnection(Connection):
     # --- the test's side ---------------------------------------------------------------------------
 
     def put(self, octets: bytes) -> None:
-        """The client sends."""
-        if octets:
+        """The client sends; nobody hears it once the server has closed."""
+        if octets and not self.closed:
             self._input += octets
             self.waits.clear()
             self.wake.set()
@@ -100,6 +100,10 @@ class MemoryConnection(Connection):
     def write(self, octets: bytes | memoryview) -> None:
         if not self.closed:
             self._output += octets
+
+    @property
+    def unsent(self) -> int:
+        return 0
 
     async def drain(self) -> None:
         return

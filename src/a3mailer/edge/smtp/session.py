@@ -89,7 +89,7 @@ class SmtpDoor:
         except Draining:
             await _goodbye(connection, say.SHUTTING_DOWN)
         except ConnectionLost:
-            if not connection.closed:  # the deadline has passed
+            if not connection.closed and not connection.unsent:  # the deadline has passed, and it listens
                 await _goodbye(connection, say.TOO_SLOW)
             raise
         finally:

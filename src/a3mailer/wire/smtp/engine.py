@@ -192,7 +192,7 @@ class Engine:
         return self._offer_event(event)
 
     def _unfinished(self) -> ev.Event | None:
-        rest = self._buffer[self._at :]
+        rest = self._buffer[self._at :].removesuffix(b"\r")
         if b"\n" in rest or (len(rest) > MAX_COMMAND and len(rest) > self._limit(rest)):
             self._skipping = True
             return self._refuse(say.BAD_LINE)
@@ -262,8 +262,11 @@ class Engine:
                 raise Rejected(say.NOT_IMPLEMENTED)
         elif self._authenticated:
             raise Rejected(say.BAD_SEQUENCE)
+        elif offer.auth_wants_tls:
+            raise Rejected(say.AUTH_NEEDS_TLS)
         elif not offer.mechanisms:
-            raise Rejected(say.AUTH_NEEDS_TLS if offer.auth_wants_tls else say.NOT_IMPLEMENTED)
+            early = offer.auth_required and self.state is State.CONNECTED
+            raise Rejected(say.BAD_SEQUENCE if early else say.NOT_IMPLEMENTED)
         elif event.mechanism not in offer.mechanisms:
             raise Rejected(say.AUTH_MECHANISM)
 

@@ -1,0 +1,311 @@
+"""The SMTP door over real sockets: TLS (row 3), slow clients (row 11), PROXY headers (row 14), draining."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from a3mailer.config.tree import Server
+from a3mailer.edge.listener import Acceptor, Listener
+from a3mailer.edge.proxy import ProxyProtocol, is_trusted
+from a3mailer.edge.tls import opportunistic_context
+from a3mailer.wire.proxy import SIGNATURE
+from tests.transcripts.smtp_world import SmtpWorld
+from tests.unit.edge.test_connection import server_tls as server_tls
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+MAIL = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\n"
+
+
+class Served:
+    """A served world and the connections made to it."""
+
+    def __init__(self, acceptor: Acceptor, port: int) -> None:
+        self.acceptor = acceptor
+        self.port = port
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def connect(self) -> Streams:
+        streams = await asyncio.open_connection("127.0.0.1", self.port)
+        self.writers.append(streams[1])
+        return streams
+
+    async def close(self) -> None:
+        for writer in self.writers:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+@asynccontextmanager
+async def serving(world: SmtpWorld) -> AsyncIterator[Served]:
+    """The world behind an acceptor with its sweeper, on a free port of loopback."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+
+    async def sweep(acceptor: Acceptor) -> None:
+        while True:
+            await asyncio.sleep(0.02)
+            acceptor.sweep()
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            listener = Listener(
+                "smtp",
+                (listening,),
+                lambda c, trace: world.door.serve(c, world.profile, trace),
+                b"421 full\r\n",
+            )
+            acceptor = Acceptor(
+                (listener,), lambda: world.settings, tasks, before=ProxyProtocol(lambda: world.settings)
+            )
+            acceptor.start()
+            sweeper = tasks.create_task(sweep(acceptor))
+            served = Served(acceptor, listening.getsockname()[1])
+            try:
+                yield served
+            finally:
+                await served.close()
+                sweeper.cancel()
+                acceptor.stop()
+                for connection in list(acceptor.connections):
+                    connection.close()
+    finally:
+        listening.close()
+
+
+async def say(streams: Streams, octets: bytes, lines: int = 1) -> bytes:
+    reader, writer = streams
+    writer.write(octets)
+    return b"".join([await reader.readline() for _ in range(lines)])
+
+
+async def until_closed(streams: Streams) -> bytes:
+    async with asyncio.timeout(20):
+        try:
+            return await streams[0].read()
+        except ConnectionError:
+            return b""
+
+
+# --- TLS ------------------------------------------------------------------------------------------------
+
+
+async def test_starttls_and_a_mail_under_it(tmp_path: Path, server_tls: ssl.SSLContext) -> None:
+    world = SmtpWorld(tmp_path)
+    world.door.tls = server_tls
+    async with serving(world) as served:
+        streams = await served.connect()
+        assert (await say(streams, b"")).startswith(b"220 ")
+        assert b"250-STARTTLS" in await say(streams, b"EHLO a.example\r\n", 12)
+        assert await say(streams, b"STARTTLS\r\n") == b"220 2.0.0 ready to start TLS\r\n"
+        await streams[1].start_tls(opportunistic_context())
+        assert b"STARTTLS" not in await say(streams, b"EHLO b.example\r\n", 11)
+        assert (await say(streams, MAIL + b"x\r\n.\r\n", 4)).count(b"\n") == 4
+    client = world.kept.arrivals[0].client
+    assert (client.helo, client.extended, client.account) == ("b.example", True, 0)
+    assert client.tls.startswith("TLSv1.3 ")
+    assert client.ip == "127.0.0.1"
+
+
+@pytest.mark.parametrize("split", [False, True])
+async def test_octets_before_the_handshake_never_run(
+    split: bool, tmp_path: Path, server_tls: ssl.SSLContext
+) -> None:
+    """Attack row 3 (CVE-2021-33515): in one segment they are dropped; after it they break the handshake."""
+    world = SmtpWorld(tmp_path)
+    world.door.tls = server_tls
+    async with serving(world) as served:
+        streams = await served.connect()
+        await say(streams, b"EHLO a.example\r\n", 13)
+        evil = b"EHLO evil\r\n" + MAIL + b"x\r\n.\r\n"
+        answer = await say(streams, b"STARTTLS\r\n" + (b"" if split else evil))
+        assert answer.startswith(b"220 ")
+        if split:
+            streams[1].write(evil)
+            assert b"250" not in await until_closed(streams)
+        else:
+            await streams[1].start_tls(opportunistic_context())
+            assert (
+                await say(streams, b"MAIL FROM:<a@example.org>\r\n")
+                == b"503 5.5.1 bad sequence of commands\r\n"
+            )
+    assert not world.kept.arrivals
+
+
+# --- slow clients (row 11) --------------------------------------------------------------------------------
+
+
+async def trickle(streams: Streams, octets: bytes) -> None:
+    """An octet now and then, never silent for long, until the server closes."""
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        for octet in octets:
+            streams[1].write(bytes([octet]))
+            await streams[1].drain()
+            sent += 1
+            await asyncio.sleep(0.02)
+            if streams[0].at_eof():
+                break
+    assert 1 < sent < len(octets)
+    await until_closed(streams)
+
+
+@pytest.mark.parametrize("begin", [b"", b"EHLO a\r\nMAIL FROM:<a@example.org>\r\n"])
+async def test_a_trickled_command_ends_at_its_deadline(begin: bytes, tmp_path: Path) -> None:
+    world = SmtpWorld(tmp_path, {"smtp.command_seconds": "0.3"})
+    async with serving(world) as served:
+        streams = await served.connect()
+        await say(streams, begin, 14 if begin else 1)
+        await trickle(streams, b"N" * 1000)
+        assert not served.acceptor.connections
+
+
+@pytest.mark.parametrize("begin", [MAIL, MAIL[:-6] + b"BDAT 5000\r\n"])
+async def test_a_trickled_content_ends_at_its_deadline(begin: bytes, tmp_path: Path) -> None:
+    world = SmtpWorld(tmp_path, {"smtp.data_seconds": "0.3"})
+    async with serving(world) as served:
+        streams = await served.connect()
+        await say(streams, b"HELO a\r\n", 2)
+        await say(streams, begin, 3 if begin == MAIL else 2)
+        await trickle(streams, b"x" * 1000)
+        assert not served.acceptor.connections
+    assert not world.kept.arrivals
+
+
+async def test_a_client_that_never_reads_is_closed(tmp_path: Path) -> None:
+    world = SmtpWorld(tmp_path, {"smtp.command_seconds": "0.5", "smtp.bad_commands": "1000000"})
+    async with serving(world) as served:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", served.port))
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(30):
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await loop.sock_sendall(sock, b"BOGUS\r\n" * 10_000)
+            while served.acceptor.connections:
+                await asyncio.sleep(0.02)
+        sock.close()
+
+
+async def test_a_silent_client_is_told_the_time(tmp_path: Path) -> None:
+    world = SmtpWorld(tmp_path, {"smtp.command_seconds": "0.2"})
+    async with serving(world) as served:
+        streams = await served.connect()
+        assert (await until_closed(streams)).endswith(b"421 4.4.2 timeout\r\n")
+
+
+async def test_a_client_lost_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    world = SmtpWorld(tmp_path)
+    async with serving(world) as served:
+        streams = await served.connect()
+        await say(streams, b"HELO a\r\n" + MAIL, 5)
+        streams[1].write(b"y" * 3_000_000)
+        await streams[1].drain()
+        streams[1].transport.abort()
+        while served.acceptor.connections:
+            await asyncio.sleep(0.01)
+    assert not world.kept.arrivals
+    assert not list(tmp_path.iterdir())
+
+
+# --- draining ---------------------------------------------------------------------------------------------
+
+
+async def test_draining_waits_for_the_mail_in_hand(tmp_path: Path) -> None:
+    world = SmtpWorld(tmp_path)
+    async with serving(world) as served:
+        idle, busy = await served.connect(), await served.connect()
+        await say(idle, b"HELO a\r\n", 2)
+        await say(busy, b"HELO a\r\n" + MAIL, 5)
+        for connection in served.acceptor.connections:
+            connection.drain_away()
+        assert await until_closed(idle) == b"421 4.3.2 shutting down; try again\r\n"
+        busy[1].write(b"x\r\n.\r\n")
+        said = await until_closed(busy)
+        assert said.startswith(b"250 2.0.0 accepted as ")
+        assert said.endswith(b"421 4.3.2 shutting down; try again\r\n")
+    assert len(world.kept.arrivals) == 1
+
+
+# --- PROXY (row 14) ---------------------------------------------------------------------------------------
+
+V1 = b"PROXY TCP4 198.51.100.7 192.0.2.1 5000 25\r\n"
+V2 = SIGNATURE + b"\x21\x11\x00\x0c" + bytes([198, 51, 100, 7, 192, 0, 2, 1]) + b"\x13\x88\x00\x19"
+
+
+def trusting(world: SmtpWorld, *networks: str) -> SmtpWorld:
+    server = msgspec.structs.replace(world.settings.server, proxy_from=networks)
+    assert isinstance(server, Server)
+    world.settings = msgspec.structs.replace(world.settings, server=server)
+    return world
+
+
+@pytest.mark.parametrize("header", [V1, V2], ids=["v1", "v2"])
+@pytest.mark.parametrize("cut", [0, 3, 14])
+async def test_a_trusted_proxy_is_believed(header: bytes, cut: int, tmp_path: Path) -> None:
+    world = trusting(SmtpWorld(tmp_path), "127.0.0.0/8")
+    async with serving(world) as served:
+        streams = await served.connect()
+        streams[1].write(header[:cut])
+        await streams[1].drain()
+        await asyncio.sleep(0.05)
+        said = await say(streams, header[cut:] + b"HELO a\r\n" + MAIL + b"x\r\n.\r\n", 6)
+        assert said.splitlines()[-1].startswith(b"250 2.0.0 accepted")
+    assert (world.kept.arrivals[0].client.ip, world.kept.arrivals[0].client.port) == ("198.51.100.7", 5000)
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"HELO a\r\n",
+        b"PROXY TCP4 1.2.3.4 junk\r\n",
+        b"PROXY " + b"x" * 200,
+        SIGNATURE + b"\x21\x11\x00\x02ab",
+        b"\x16\x03\x01",
+    ],
+)
+async def test_a_trusted_proxy_without_a_good_header_is_closed(begin: bytes, tmp_path: Path) -> None:
+    world = trusting(SmtpWorld(tmp_path), "127.0.0.1")
+    async with serving(world) as served:
+        streams = await served.connect()
+        streams[1].write(begin)
+        assert await until_closed(streams) == b""
+
+
+@pytest.mark.parametrize("header", [V1, V2, b"XCLIENT ADDR=198.51.100.7\r\n"], ids=["v1", "v2", "xclient"])
+async def test_a_stranger_is_not_believed(header: bytes, tmp_path: Path) -> None:
+    """CVE-2026-42008 and its like: the header is a bad command, and the address stays the peer's."""
+    world = trusting(SmtpWorld(tmp_path), "203.0.113.0/24")
+    async with serving(world) as served:
+        streams = await served.connect()
+        streams[1].write(header + b"\r\nEHLO a.example\r\n" + MAIL + b"x\r\n.\r\nQUIT\r\n")
+        said = await until_closed(streams)
+        assert b"\r\n500 5.5.2 " in said
+        assert said.endswith(b"221 2.0.0 bye\r\n")
+    assert world.kept.arrivals[0].client.ip == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("ip", "trusted"),
+    [
+        ("127.0.0.1", True),
+        ("::ffff:127.0.0.1", True),
+        ("192.0.2.1", False),
+        ("fe80::1%lo", False),
+        ("", False),
+    ],
+)
+def test_trust(ip: str, trusted: bool) -> None:
+    assert is_trusted(ip, ("127.0.0.0/8", "2001:db8::/32")) is trusted
+    assert not is_trusted(ip, ())
