@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from a3mailer.mail.ids import AccountId, MailboxId, ModSeq
 
@@ -19,3 +20,7 @@ class Change:
     account: AccountId
     mailbox: MailboxId
     modseq: ModSeq
+
+
+EVERYTHING: Final = Change(AccountId(-1), MailboxId(0), ModSeq(0))
+"""Hints were lost: anything may have changed, every view looks for itself."""

@@ -438,6 +438,7 @@ class RewrapKeys(Operation, frozen=True):
 
     key_id: str
     wrapped: tuple[tuple[AccountId, bytes], ...]
+    tenants: tuple[tuple[TenantId, bytes], ...] = ()
 
 
 class EraseEmails(Operation, frozen=True):
@@ -451,3 +452,68 @@ class Relocate(Operation, frozen=True):
     """Compaction moved records: (tenant, blob, new segment, new offset); ignored for blobs that are gone."""
 
     moves: tuple[tuple[TenantId, BlobId, int, int], ...]
+
+
+class Sweep(Operation, frozen=True):
+    """Forget what has outlived its use at ``now``: receipts, delivery keys, reserved addresses, tokens.
+
+    Result: Purged."""
+
+    now: int
+    limit: int = 1000
+
+
+AnyOperation = (
+    CreateMailbox
+    | RenameMailbox
+    | DeleteMailbox
+    | SetMailbox
+    | Append
+    | Copy
+    | StoreFlags
+    | Expunge
+    | Undelete
+    | PurgeVault
+    | ExpireMailboxes
+    | Enqueue
+    | ClaimQueue
+    | SettleQueue
+    | ChangeQueue
+    | PutTenant
+    | PutDomain
+    | RemoveDomain
+    | CreateAccount
+    | ChangeAccount
+    | RenameAccount
+    | RemoveAccount
+    | ResetAccount
+    | PutAlias
+    | RemoveAlias
+    | PutCredential
+    | RemoveCredential
+    | PutToken
+    | RemoveToken
+    | BumpEpoch
+    | Audit
+    | PutSetting
+    | PutDictionary
+    | RewrapKeys
+    | EraseEmails
+    | Relocate
+    | Sweep
+)
+"""Every operation there is: what a backend's table must cover."""
+
+AnyResult = (
+    Done
+    | MailboxCreated
+    | Appended
+    | Copied
+    | Flagged
+    | Expunged
+    | Purged
+    | Enqueued
+    | Claimed
+    | AccountCreated
+)
+"""Every result there is."""

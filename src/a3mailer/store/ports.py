@@ -166,6 +166,10 @@ class Watcher(Protocol):
         ...
 
 
+class StoreUnusable(Exception):
+    """The data directory cannot be served; the text says why. For people, not for protocols."""
+
+
 class Store(Writer, MailReader, QueueReader, DirectoryReader, AuditReader, Watcher, Protocol):
     """All of it: what a backend is."""
 

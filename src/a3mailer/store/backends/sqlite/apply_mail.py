@@ -1,0 +1,265 @@
+"""Executing the operations on messages: append, copy, move, flags, expunge, undelete."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Final
+
+import apsw
+
+from a3mailer.mail.errors import NoSuchMailbox, OverQuota
+from a3mailer.mail.flags import DELETED, SEEN, keywords_text
+from a3mailer.mail.ids import EmailId, MailboxId, ModSeq, ThreadId, Uid
+from a3mailer.store.backends.sqlite.handover import Work
+from a3mailer.store.backends.sqlite.ledger import AccountState, Ledger, MailboxState, Row
+from a3mailer.store.operations import (
+    Append,
+    Appended,
+    Copied,
+    Copy,
+    Expunge,
+    Expunged,
+    Flagged,
+    StoreFlags,
+    Undelete,
+)
+
+NUMBER_BITS: Final = 32
+"""Packed ids: account << NUMBER_BITS | number."""
+TOMBSTONE: Final = 0
+IN_VAULT: Final = 1
+MOVED: Final = 2
+
+
+def append(ledger: Ledger, op: Append, work: Work) -> Appended:
+    """The path of every delivery: counters in memory, rows in waiting, two look-ups at most."""
+    if op.delivery and (known := ledger.delivery(op.account, op.delivery)):
+        mailbox_id, validity, uid, modseq, email, thread = known
+        return Appended(
+            MailboxId(mailbox_id), validity, Uid(uid), ModSeq(modseq), EmailId(email), ThreadId(thread)
+        )
+    mailbox = ledger.touch_mailbox(op.account, op.mailbox)
+    account = ledger.touch_account(op.account)
+    piece = work.pieces[op.content]
+    size = piece.size
+    if op.check_quota and account.quota and account.used_octets + size > account.quota:
+        raise OverQuota(f"{account.used_octets} of {account.quota} octets used")
+    keywords = None
+    if op.keywords:
+        keywords = keywords_text(op.keywords)
+        ledger.add_keywords(mailbox, keywords)
+    email = account.next_email
+    account.next_email = email + 1
+    uid = _take_uid(mailbox)
+    modseq = ledger.next_modseq(account, mailbox)
+    thread = ledger.thread(op.account, piece.thread_keys, email)
+    _count(account, mailbox, 1, op.flags, size)
+    ledger.keep(piece, work.tenant, op.account)
+    date = op.internal_date or ledger.now
+    add = ledger.add
+    add(
+        "messages",
+        (op.account, op.mailbox, uid, op.flags, modseq, modseq, email, size, keywords, thread, date,
+         ledger.now, piece.blob),
+    )  # fmt: skip
+    add(
+        "fragments",
+        (op.account << NUMBER_BITS | email, size, piece.sent_date, piece.has_attachment, piece.blob,
+         piece.envelope, piece.bodystructure, piece.subject, piece.preview, piece.parts),
+    )  # fmt: skip
+    if op.delivery:
+        row = (op.mailbox, mailbox.uid_validity, uid, modseq, email, thread)
+        ledger.add_delivery(op.account, op.delivery, row)
+    return Appended(
+        op.mailbox, mailbox.uid_validity, Uid(uid), ModSeq(modseq), EmailId(email), ThreadId(thread)
+    )
+
+
+def _take_uid(mailbox: MailboxState) -> int:
+    uid: int = mailbox.uid_next
+    mailbox.uid_next = uid + 1
+    return uid
+
+
+def _count(account: AccountState, mailbox: MailboxState, messages: int, flags: int, size: int) -> None:
+    mailbox.count(messages, flags, size)
+    account.used_messages += messages
+    account.used_octets += messages * size
+
+
+def uid_array(uids: tuple[Uid, ...]) -> array[int]:
+    """Numbers as SQLite's carray wants them: never empty (0 is no uid)."""
+    return array("q", sorted(set[int](uids)) or [0])
+
+
+_FIELDS: Final = (
+    "SELECT uid, flags, keywords, modseq, email, size, thread, internal_date, saved_date, blob FROM messages"
+)
+_SELECT: Final = _FIELDS + " WHERE account = ? AND mailbox = ? AND uid IN carray(?) ORDER BY uid"
+
+
+def _select(ledger: Ledger, account: int, mailbox: int, uids: tuple[Uid, ...]) -> list[Row]:
+    ledger.flush()
+    return ledger.execute(_SELECT, (account, mailbox, apsw.carray(uid_array(uids)))).fetchall()
+
+
+def store_flags(ledger: Ledger, op: StoreFlags, work: Work) -> Flagged:
+    """One modseq for all messages that really change (RFC 7162 section 3.1.3)."""
+    mailbox = ledger.touch_mailbox(op.account, op.mailbox)
+    account = ledger.touch_account(op.account)
+    words = set(op.keywords)
+    changes: list[Row] = []
+    refused: list[Uid] = []
+    modseq = account.modseq + 1
+    for uid, flags, keywords, since, *_ in _select(ledger, op.account, op.mailbox, op.uids):
+        if 0 <= op.unchanged_since < since:
+            refused.append(Uid(uid))
+            continue
+        wanted, text = _flags_after(op, words, flags, keywords)
+        if wanted != flags or text != keywords:
+            mailbox.unseen += (flags & SEEN != 0) - (wanted & SEEN != 0)
+            mailbox.deleted += (wanted & DELETED != 0) - (flags & DELETED != 0)
+            changes.append((wanted, text, modseq, op.account, op.mailbox, uid))
+    if changes:
+        if words and op.mode != "-":
+            ledger.add_keywords(mailbox, keywords_text(op.keywords))
+        ledger.next_modseq(account, mailbox)
+        ledger.connection.executemany(
+            "UPDATE messages SET flags=?, keywords=?, modseq=? WHERE account=? AND mailbox=? AND uid=?",
+            changes,
+        )
+    return Flagged(tuple([Uid(row[5]) for row in changes]), tuple(refused), ModSeq(mailbox.modseq))
+
+
+def _flags_after(op: StoreFlags, words: set[str], flags: int, keywords: str | None) -> tuple[int, str | None]:
+    if op.mode == "=":
+        return op.flags, keywords_text(op.keywords) or None
+    wanted = flags | op.flags if op.mode == "+" else flags & ~op.flags
+    if not words:
+        return wanted, keywords
+    have = set((keywords or "").split())
+    have = have | words if op.mode == "+" else have - words
+    return wanted, " ".join(sorted(have)) or None
+
+
+def copy(ledger: Ledger, op: Copy, work: Work) -> Copied:
+    """COPY keeps the email (RFC 8474 section 4.1); MOVE expunges the sources with the same modseq."""
+    source = ledger.touch_mailbox(op.account, op.source)
+    target = ledger.touch_mailbox(op.account, op.target)
+    account = ledger.touch_account(op.account)
+    rows = _select(ledger, op.account, op.source, op.uids)
+    added = sum(row[5] for row in rows)
+    if rows and not op.move and account.quota and account.used_octets + added > account.quota:
+        raise OverQuota(f"{account.used_octets} of {account.quota} octets used")
+    if not rows:
+        return Copied(target.uid_validity, (), ModSeq(target.modseq))
+    modseq = ledger.next_modseq(
+        account, *((source, target) if op.move and source is not target else (target,))
+    )
+    pairs = []
+    ledger.add_keywords(target, " ".join(row[2] for row in rows if row[2]))
+    for uid, flags, keywords, _, email, size, thread, internal_date, _, blob in rows:
+        copy_uid = _take_uid(target)
+        _count(account, target, 1, flags, size)
+        pairs.append((Uid(uid), Uid(copy_uid)))
+        ledger.add(
+            "messages",
+            (op.account, op.target, copy_uid, flags, modseq, modseq, email, size, keywords, thread,
+             internal_date, ledger.now, blob),
+        )  # fmt: skip
+    if op.move:
+        expunge_rows(ledger, account, source, rows, modseq, MOVED)
+    else:
+        ledger.connection.executemany(
+            "UPDATE fragments SET copies = copies + 1 WHERE id = ?",
+            [(op.account << NUMBER_BITS | row[4],) for row in rows],
+        )
+    ledger.flush()
+    return Copied(target.uid_validity, tuple(pairs), ModSeq(modseq))
+
+
+def expunge(ledger: Ledger, op: Expunge, work: Work) -> Expunged:
+    """Rows go to the vault with a tombstone's modseq; contents stay until PurgeVault."""
+    mailbox = ledger.touch_mailbox(op.account, op.mailbox)
+    account = ledger.touch_account(op.account)
+    rows = _select(ledger, op.account, op.mailbox, op.uids)
+    if op.only_deleted:
+        rows = [row for row in rows if row[1] & DELETED]
+    if rows:
+        modseq = ledger.next_modseq(account, mailbox)
+        expunge_rows(ledger, account, mailbox, rows, modseq, IN_VAULT)
+    return Expunged(tuple([Uid(row[0]) for row in rows]), ModSeq(mailbox.modseq))
+
+
+def expunge_rows(
+    ledger: Ledger, account: AccountState, mailbox: MailboxState, rows: list[Row], modseq: int, kept: int
+) -> None:
+    """Turn rows of ``_SELECT`` of a (touched) mailbox into tombstones; both states are counted down."""
+    for row in rows:
+        _count(account, mailbox, -1, row[1], row[5])
+    ledger.connection.executemany(
+        "INSERT INTO expunged (account, mailbox, modseq, uid, kept, expunged_at, flags, keywords, email,"
+        " size, thread, internal_date, saved_date, blob) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        [
+            (account.account, mailbox.mailbox, modseq, uid, kept, ledger.now, flags, keywords, email, size,
+             thread, internal_date, saved_date, blob)
+            for uid, flags, keywords, _, email, size, thread, internal_date, saved_date, blob in rows
+        ],
+    )  # fmt: skip
+    ledger.execute(
+        "DELETE FROM messages WHERE account = ? AND mailbox = ? AND uid IN carray(?)",
+        (account.account, mailbox.mailbox, apsw.carray(array("q", [row[0] for row in rows]))),
+    )
+
+
+def all_rows(ledger: Ledger, account: int, mailbox: int) -> list[Row]:
+    """Every message of a mailbox, as ``expunge_rows`` takes them."""
+    ledger.flush()
+    return ledger.execute(
+        _FIELDS + " WHERE account = ? AND mailbox = ? ORDER BY uid", (account, mailbox)
+    ).fetchall()
+
+
+def undelete(ledger: Ledger, op: Undelete, work: Work) -> Copied:
+    """The newest row of each email in the vault comes back under a new uid."""
+    target = ledger.touch_mailbox(op.account, op.target)
+    account = ledger.touch_account(op.account)
+    if not op.emails:
+        return Copied(target.uid_validity, (), ModSeq(target.modseq))
+    rows = ledger.execute(
+        "SELECT mailbox, modseq, uid, flags, keywords, email, size, thread, internal_date, blob FROM expunged"
+        " WHERE account = ? AND kept = 1 AND email IN carray(?) ORDER BY modseq",
+        (op.account, apsw.carray(array("q", op.emails))),
+    ).fetchall()
+    newest = {row[5]: row for row in rows}
+    if not newest:
+        return Copied(target.uid_validity, (), ModSeq(target.modseq))
+    modseq = ledger.next_modseq(account, target)
+    pairs = []
+    for mailbox, since, uid, flags, keywords, email, size, thread, internal_date, blob in newest.values():
+        fresh = _take_uid(target)
+        flags &= ~DELETED
+        _count(account, target, 1, flags, size)
+        ledger.add_keywords(target, keywords or "")
+        pairs.append((Uid(uid), Uid(fresh)))
+        ledger.add(
+            "messages",
+            (op.account, op.target, fresh, flags, modseq, modseq, email, size, keywords, thread,
+             internal_date, ledger.now, blob),
+        )  # fmt: skip
+        ledger.execute(
+            "UPDATE expunged SET kept = 2 WHERE account=? AND mailbox=? AND modseq=? AND uid=?",
+            (op.account, mailbox, since, uid),
+        )
+    ledger.flush()
+    return Copied(target.uid_validity, tuple(pairs), ModSeq(modseq))
+
+
+def need_mailbox(ledger: Ledger, account: int, name: str) -> int:
+    """The id of a mailbox by its canonical name. Errors: NoSuchMailbox."""
+    row = ledger.execute(
+        "SELECT mailbox FROM mailboxes WHERE account=? AND name=?", (account, name)
+    ).fetchone()
+    if row is None:
+        raise NoSuchMailbox(name)
+    return int(row[0])

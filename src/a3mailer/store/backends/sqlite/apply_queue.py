@@ -1,0 +1,160 @@
+"""Executing the operations on the queue: enqueue, claim, settle, an operator's acts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from a3mailer.mail.errors import BadName, Conflict, NoSuchThing
+from a3mailer.mail.ids import QueueId
+from a3mailer.store.backends.sqlite.apply_mail import NUMBER_BITS
+from a3mailer.store.backends.sqlite.apply_vault import release_blob
+from a3mailer.store.backends.sqlite.handover import Work
+from a3mailer.store.backends.sqlite.ledger import Ledger, Row
+from a3mailer.store.operations import (
+    ChangeQueue,
+    Claimed,
+    ClaimQueue,
+    Done,
+    Enqueue,
+    Enqueued,
+    RecipientOutcome,
+    SettleQueue,
+)
+
+WAITING: Final = "waiting"
+QUEUE_HINT: Final = (0, 1)
+"""(account, mailbox) of the hint that the queue changed."""
+
+
+def enqueue(ledger: Ledger, op: Enqueue, work: Work) -> Enqueued:
+    """Rows in waiting, like a delivery."""
+    account = ledger.touch_account(op.account)
+    piece = work.pieces[op.content]
+    number = account.next_queue
+    account.next_queue = number + 1
+    queue = op.account << NUMBER_BITS | number
+    due = op.not_before or ledger.now
+    ledger.keep(piece, op.tenant, op.account)
+    ledger.add(
+        "queue",
+        (queue, op.tenant, due, piece.blob, piece.size, op.reverse_path, op.body, op.smtputf8,
+         op.return_content, op.envelope_id, op.trace, op.hops, ledger.now),
+    )  # fmt: skip
+    for at, recipient in enumerate(op.recipients):
+        ledger.add(
+            "recipients", (queue, at, due, recipient.address, " ".join(recipient.notify), recipient.original)
+        )
+    _changed(ledger)
+    return Enqueued(QueueId(queue))
+
+
+def _changed(ledger: Ledger) -> None:
+    ledger.hints.append((*QUEUE_HINT, ledger.commits))
+
+
+def claim_queue(ledger: Ledger, op: ClaimQueue, work: Work) -> Claimed:
+    """A lease moves ``due`` to its end, so that what its owner does not settle comes back."""
+    ledger.flush()
+    rows = ledger.execute(
+        "SELECT id FROM queue WHERE due IS NOT NULL AND due <= ? ORDER BY due, id LIMIT ?", (op.now, op.limit)
+    ).fetchall()
+    ledger.connection.executemany(
+        "UPDATE queue SET lease_owner=?, lease_until=?, due=? WHERE id=?",
+        [(op.owner, op.until, op.until, row[0]) for row in rows],
+    )
+    following = ledger.execute(
+        "SELECT due FROM queue WHERE due IS NOT NULL AND due <> lease_until ORDER BY due LIMIT 1"
+    ).fetchone()
+    return Claimed(tuple([QueueId(row[0]) for row in rows]), following[0] if following else 0)
+
+
+def settle_queue(ledger: Ledger, op: SettleQueue, work: Work) -> Done:
+    """Errors: NoSuchThing, Conflict when the lease went to somebody else meanwhile."""
+    ledger.flush()
+    _, _, lease_owner, *_ = _entry(ledger, op.queue)
+    if lease_owner != op.owner:
+        raise Conflict("the lease of this queue entry is another's")
+    ledger.connection.executemany(
+        "UPDATE queue_recipients SET state=?, attempts=attempts+1, next_attempt=?, delay_notified=?, code=?,"
+        " enhanced=?, text=?, host=? WHERE id=? AND number=?",
+        [_settled(op.queue, outcome) for outcome in op.outcomes],
+    )
+    ledger.execute("UPDATE queue SET lease_owner='', lease_until=0 WHERE id=?", (op.queue,))
+    _schedule(ledger, op.queue)
+    _changed(ledger)
+    return Done()
+
+
+def _settled(queue: int, outcome: RecipientOutcome) -> Row:
+    return (
+        outcome.state,
+        outcome.next_attempt,
+        outcome.delay_notified,
+        outcome.code,
+        outcome.enhanced,
+        outcome.text,
+        outcome.host,
+        queue,
+        outcome.number,
+    )
+
+
+def _entry(ledger: Ledger, queue: int) -> Row:
+    row: Row | None = ledger.execute(
+        "SELECT tenant, blob, lease_owner, lease_until, held FROM queue WHERE id=?", (queue,)
+    ).fetchone()
+    if row is None:
+        raise NoSuchThing(f"queue entry {queue}")
+    return row
+
+
+def _schedule(ledger: Ledger, queue: int) -> None:
+    """Set when an entry is due next; one with nobody waiting leaves the queue."""
+    tenant, blob, _, lease_until, held = _entry(ledger, queue)
+    (following,) = ledger.execute(
+        "SELECT min(next_attempt) FROM queue_recipients WHERE id=? AND state=?", (queue, WAITING)
+    ).fetchone()
+    if following is None:
+        _remove(ledger, queue, tenant, blob)
+        return
+    due = None if held else max(following, lease_until)
+    ledger.execute("UPDATE queue SET due=? WHERE id=?", (due, queue))
+
+
+def _remove(ledger: Ledger, queue: int, tenant: int, blob: bytes) -> None:
+    ledger.execute("DELETE FROM queue_recipients WHERE id=?", (queue,))
+    ledger.execute("DELETE FROM queue WHERE id=?", (queue,))
+    release_blob(ledger, tenant, blob, queue >> NUMBER_BITS)
+
+
+def change_queue(ledger: Ledger, op: ChangeQueue, work: Work) -> Done:
+    """Errors: NoSuchThing, BadName for an unknown act."""
+    ledger.flush()
+    tenant, blob, *_ = _entry(ledger, op.queue)
+    if op.act == "remove":
+        _remove(ledger, op.queue, tenant, blob)
+    elif op.act in ("hold", "release"):
+        ledger.execute("UPDATE queue SET held=? WHERE id=?", (op.act == "hold", op.queue))
+        _schedule(ledger, op.queue)
+    elif op.act == "retry":
+        ledger.execute(
+            "UPDATE queue_recipients SET next_attempt=? WHERE id=? AND state=?", (op.now, op.queue, WAITING)
+        )
+        _schedule(ledger, op.queue)
+    else:
+        raise BadName(f"{op.act} is no act on the queue")
+    _changed(ledger)
+    return Done()
+
+
+def remove_queue_of(ledger: Ledger, account: int) -> None:
+    """Drop every entry of an account that is being erased."""
+    ledger.flush()
+    first = account << NUMBER_BITS
+    rows = ledger.execute(
+        "SELECT id, tenant, blob FROM queue WHERE id BETWEEN ? AND ?", (first, first | (1 << NUMBER_BITS) - 1)
+    ).fetchall()
+    for queue, tenant, blob in rows:
+        _remove(ledger, queue, tenant, blob)
+    if rows:
+        _changed(ledger)

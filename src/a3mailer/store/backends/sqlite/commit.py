@@ -1,0 +1,262 @@
+"""Group commit: the frames of all workers as one SQLite transaction, each Transaction undone alone.
+
+What a frame did, its number and its answer are committed together, so that a worker that lost the writer
+learns what became of it. What a dead worker may not have told its clients becomes receipts: a retry of the
+same envelope and octets is answered with the recorded results, once each (ADR 0010).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import apsw
+
+from a3mailer.keys.kek import KeyRing
+from a3mailer.mail.errors import MailError, StoreFull, TryLater
+from a3mailer.store.backends.sqlite.apply import GROWING, HEAVY, LIGHT, TABLE
+from a3mailer.store.backends.sqlite.connection import Execute
+from a3mailer.store.backends.sqlite.handover import (
+    Frame,
+    Outcome,
+    Work,
+    decode_fingerprints,
+    decode_outcome,
+    decode_outcomes,
+    encode,
+)
+from a3mailer.store.backends.sqlite.ledger import Ledger, Stale
+from a3mailer.store.operations import AnyResult
+from a3mailer.telemetry.events import emit
+
+_FULL: Final = "the disk is full"
+
+BUGS: Final = (
+    LookupError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    AttributeError,
+    apsw.ConstraintError,
+    apsw.MismatchError,
+    apsw.RangeError,
+    apsw.TooBigError,
+    apsw.SQLError,
+)
+"""What a transaction that nobody should have sent raises: it fails alone, logged, and stops nobody else."""
+
+
+class Session:
+    """What the store remembers of one worker session."""
+
+    __slots__ = ("acknowledged", "answer", "fingerprints", "frame", "process", "seen")
+
+    def __init__(self, process: str, frame: int = 0, answer: bytes = b"", fingerprints: bytes = b"") -> None:
+        self.process = process
+        self.frame = frame
+        self.answer = answer
+        self.fingerprints = fingerprints
+        self.acknowledged = 0
+        self.seen = time.monotonic()
+        """When it last had a connection: one that does not come back has ended."""
+
+
+class Committer:
+    """Executes batches. One thread; the only one that changes the database."""
+
+    def __init__(self, connection: apsw.Connection, ring: KeyRing) -> None:
+        self._connection = connection
+        self.ledger = Ledger(connection, ring)
+        self._execute: Execute = self.ledger.execute
+        self.ledger.commits = int(self._execute("SELECT number FROM commits").fetchone()[0])
+        self.sessions: dict[int, Session] = {
+            session: Session(process, frame, answer, fingerprints)
+            for session, frame, process, fingerprints, answer in self._execute(
+                "SELECT session, frame, process, fingerprints, answer FROM handovers"
+            )
+        }
+        self._ended: list[int] = []
+        self._load_receipts()
+
+    def _load_receipts(self) -> None:
+        self._receipts = Counter(row[0] for row in self._execute("SELECT fingerprint FROM receipts"))
+
+    @property
+    def commits(self) -> int:
+        """The number of the last batch."""
+        return self.ledger.commits
+
+    # --- batches -----------------------------------------------------------------------------------
+
+    def commit(self, frames: Sequence[tuple[int, Frame]]) -> list[tuple[Outcome, ...]]:
+        """Execute (session, frame) pairs; durable when it returns. The outcomes of each frame.
+
+        Errors: apsw.Error when the database cannot be written: nothing of the batch is sure then."""
+        for execute in (self._transaction, self._transaction_alone, self._transaction_on_full_disk):
+            try:
+                return self._commit(frames, execute)
+            except apsw.FullError:
+                self._rollback()
+            except BUGS as error:
+                emit("store.transaction.bug", level="error", error=repr(error))
+                self._rollback()
+        return [tuple([_refused() for _ in frame.works]) for _, frame in frames]
+
+    def _commit(
+        self, frames: Sequence[tuple[int, Frame]], execute: Callable[[Work], Outcome]
+    ) -> list[tuple[Outcome, ...]]:
+        ledger = self.ledger
+        self._execute("BEGIN IMMEDIATE")
+        ledger.now = int(time.time())
+        ledger.commits += 1
+        outcomes = [tuple([execute(work) for work in frame.works]) for _, frame in frames]
+        ledger.finish()
+        records = []
+        for (session, frame), answer in zip(frames, outcomes, strict=True):
+            fingerprints = encode([work.fingerprint for work in frame.works])
+            records.append(
+                (session, frame.number, self.sessions[session].process, fingerprints, encode(answer))
+            )
+        self._connection.executemany("INSERT OR REPLACE INTO handovers VALUES (?,?,?,?,?)", records)
+        self._drop_ended()
+        if ledger.hints:
+            self._execute("UPDATE commits SET number = ?", (ledger.commits,))
+        else:
+            ledger.commits -= 1
+        self._execute("COMMIT")
+        for session, number, _, fingerprints, encoded in records:
+            known = self.sessions[session]
+            known.frame, known.fingerprints, known.answer = number, fingerprints, encoded
+        return outcomes
+
+    def _rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._execute("ROLLBACK")
+        self.ledger.reset()
+        self.ledger.commits = self._execute("SELECT number FROM commits").fetchone()[0]
+        self._load_receipts()
+
+    def take_hints(self) -> list[tuple[int, int, int]]:
+        """(account, mailbox, modseq) of what changed since the last call, the newest modseq each."""
+        newest = {(account, mailbox): modseq for account, mailbox, modseq in self.ledger.hints}
+        self.ledger.hints.clear()
+        return [(account, mailbox, modseq) for (account, mailbox), modseq in newest.items()]
+
+    # --- one transaction ---------------------------------------------------------------------------
+
+    def _transaction(self, work: Work) -> Outcome:
+        if work.fingerprint and self._receipts and (known := self._receipt(work.fingerprint)):
+            return known
+        kinds = set(map(type, work.operations))
+        if kinds <= LIGHT:
+            return self._light(work)
+        return self._guarded(work, heavy=not kinds.isdisjoint(HEAVY))
+
+    def _light(self, work: Work) -> Outcome:
+        self.ledger.mark()
+        try:
+            return Outcome(self._apply(work))
+        except (MailError, Stale) as error:
+            self.ledger.undo()
+            return _failed(error)
+
+    def _transaction_alone(self, work: Work) -> Outcome:
+        """After a bug in one of them: each is written by itself, so that only the bad one fails."""
+        try:
+            return self._guarded(work, heavy=True)
+        except BUGS as error:
+            self._execute("ROLLBACK TO one")
+            self._execute("RELEASE one")
+            self.ledger.undo_statements()
+            emit("store.transaction.bug", level="error", error=repr(error), operations=repr(work.operations))
+            return Outcome((), TryLater.__name__, "internal error")
+
+    def _transaction_on_full_disk(self, work: Work) -> Outcome:
+        return _refused() if _grows(work) else self._transaction_alone(work)
+
+    def _guarded(self, work: Work, heavy: bool) -> Outcome:
+        ledger = self.ledger
+        if heavy:
+            ledger.write()
+        else:
+            ledger.flush()
+        self._execute("SAVEPOINT one")
+        ledger.mark()
+        try:
+            results = self._apply(work)
+            ledger.write() if heavy else ledger.flush()
+        except (MailError, Stale) as error:
+            self._execute("ROLLBACK TO one")
+            self._execute("RELEASE one")
+            ledger.undo_statements()
+            return _failed(error)
+        self._execute("RELEASE one")
+        return Outcome(results)
+
+    def _apply(self, work: Work) -> tuple[AnyResult, ...]:
+        ledger = self.ledger
+        return tuple([TABLE[type(operation)](ledger, operation, work) for operation in work.operations])
+
+    # --- sessions and receipts ---------------------------------------------------------------------
+
+    def _receipt(self, fingerprint: bytes) -> Outcome | None:
+        if not self._receipts[fingerprint]:
+            return None
+        row = self._execute(
+            "DELETE FROM receipts WHERE fingerprint=?1 AND number ="
+            " (SELECT min(number) FROM receipts WHERE fingerprint=?1) RETURNING results",
+            (fingerprint,),
+        ).fetchone()
+        self._receipts[fingerprint] -= 1
+        return decode_outcome(row[0]) if row else None
+
+    def end_session(self, session: int, clean: bool) -> None:
+        """A worker session is over. Unless ``clean``, what it may not have told anybody becomes receipts."""
+        known = self.sessions.pop(session, None)
+        if known is None:
+            return
+        self._ended.append(session)
+        if not clean and known.acknowledged < known.frame:
+            self.make_receipts(known)
+
+    def make_receipts(self, known: Session) -> None:
+        """Durable when it returns: a retry may arrive at once."""
+        outcomes = decode_outcomes(known.answer)
+        fingerprints = decode_fingerprints(known.fingerprints)
+        pairs = [
+            (fingerprint, encode(outcome))
+            for fingerprint, outcome in zip(fingerprints, outcomes, strict=True)
+            if fingerprint and not outcome.error
+        ]
+        if not pairs:
+            return
+        now = int(time.time())
+        self._execute("BEGIN IMMEDIATE")
+        for fingerprint, results in pairs:
+            self._execute(
+                "INSERT INTO receipts (fingerprint, number, at, results) SELECT ?1,"
+                " coalesce((SELECT max(number) FROM receipts WHERE fingerprint=?1), 0) + 1, ?2, ?3",
+                (fingerprint, now, results),
+            )
+        self._drop_ended()
+        self._execute("COMMIT")
+        self._receipts.update(fingerprint for fingerprint, _ in pairs)
+
+    def _drop_ended(self) -> None:
+        if self._ended:
+            self._connection.executemany("DELETE FROM handovers WHERE session=?", [(s,) for s in self._ended])
+            self._ended.clear()
+
+
+def _grows(work: Work) -> bool:
+    return any(type(operation) in GROWING for operation in work.operations)
+
+
+def _refused() -> Outcome:
+    return Outcome((), StoreFull.__name__, _FULL)
+
+
+def _failed(error: MailError | Stale) -> Outcome:
+    return Outcome((), type(error).__name__, str(error))

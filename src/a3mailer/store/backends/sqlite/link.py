@@ -1,0 +1,437 @@
+"""A worker's side of the hand-over: contents into the segment, then one frame at a time to the writer.
+
+transaction -> (contents? -> the segment thread: append, one fdatasync) -> ready -> frame -> answer
+
+The sync of the next contents overlaps the commit of the frame in flight. The next frame leaves only after
+the answers of the last one were used, that is after the tasks that waited for them ran and what they wrote
+was flushed: so whoever finds frame n in the store knows that the clients of frame n - 1 have their reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import secrets
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from a3mailer.mail import errors
+from a3mailer.mail.errors import MailError, StoreFull, TryLater, Uncertain
+from a3mailer.store.backends.sqlite.handover import (
+    STALE,
+    Acknowledge,
+    Frame,
+    FromWorker,
+    FromWriter,
+    Goodbye,
+    Hello,
+    Outcome,
+    Piece,
+    Reassembly,
+    TooLong,
+    Welcome,
+    Work,
+    decode_from_writer,
+    decode_outcomes,
+    encode,
+    framed,
+)
+from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter
+from a3mailer.store.operations import AnyResult
+from a3mailer.telemetry.events import emit
+from a3mailer.telemetry.metrics import observe
+
+RETURN_SECONDS: Final = 20.0
+"""How long callers wait for a writer that died to come back."""
+RETRY_SECONDS: Final = 0.05
+ACKNOWLEDGE_SECONDS: Final = 0.05
+"""After this much quiet the writer is told that the last answer was used."""
+MAX_WORKS: Final = 1000
+"""Transactions in one frame."""
+RECEIVE: Final = 1 << 20
+DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_ERRORS: Final[dict[str, type[MailError]]] = {
+    name: kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, MailError)
+}
+
+
+class StaleBlob(Exception):
+    """A blob the worker found by its hash was gone: hand the content over as a new one."""
+
+
+class Handover:
+    """One transaction on its way."""
+
+    __slots__ = ("future", "records", "work")
+
+    def __init__(
+        self, work: Work, records: Sequence[tuple[int, Record]], future: asyncio.Future[tuple[AnyResult, ...]]
+    ) -> None:
+        self.work = work
+        """Pieces that have a record get their place when it is written."""
+        self.records = records
+        """(piece number, record) of the contents to write."""
+        self.future = future
+
+    def placed(self, places: Sequence[tuple[int, int]]) -> None:
+        """Fill in where the records are now."""
+        pieces: list[Piece] = list(self.work.pieces)
+        for (number, _), (segment, offset) in zip(self.records, places, strict=True):
+            pieces[number] = msgspec.structs.replace(pieces[number], segment=segment, offset=offset)
+        self.work = msgspec.structs.replace(self.work, pieces=tuple(pieces))
+        self.records = ()
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def succeed(self, results: tuple[AnyResult, ...]) -> None:
+        if not self.future.done():
+            self.future.set_result(results)
+
+
+class SegmentThread:
+    """Appends and syncs; what queued during one sync goes with the next."""
+
+    def __init__(
+        self,
+        segments: SegmentWriter,
+        done: Callable[[list[Handover], list[tuple[int, int]] | OSError], None],
+    ) -> None:
+        self._segments = segments
+        self._done = done
+        self._queue: list[Handover] = []
+        self._wake = threading.Condition(threading.Lock())
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="segments", daemon=True)
+        self._thread.start()
+
+    def put(self, handover: Handover) -> None:
+        with self._wake:
+            self._queue.append(handover)
+            if len(self._queue) == 1:
+                self._wake.notify()
+
+    def _take(self) -> list[Handover]:
+        with self._wake:
+            while not self._queue and not self._stopping:
+                self._wake.wait()
+            taken, self._queue = self._queue, []
+            return taken
+
+    def _run(self) -> None:
+        while self._write(self._take()):
+            pass
+
+    def _write(self, taken: list[Handover]) -> bool:
+        """Nothing of the contents is held when it returns: a caller may close what they were read from."""
+        if not taken:
+            return False
+        began = time.perf_counter()
+        places: list[tuple[int, int]] | OSError
+        try:
+            places = self._segments.write([record for handover in taken for _, record in handover.records])
+        except OSError as error:
+            places = error.with_traceback(None)
+        observe("a3_segment_sync_seconds", time.perf_counter() - began)
+        self._done(taken, places)
+        return True
+
+    def stop(self) -> None:
+        """End when everything queued was written."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join()
+        self._segments.close()
+
+
+class Link:
+    """The connection to the writer. Lives on one loop; everything but the segment thread runs there."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        segments: SegmentWriter,
+        connect: Callable[[], socket.socket],
+        process: str,
+        welcomed: Callable[[int], None],
+    ) -> None:
+        """``connect`` gives a fresh connection or raises OSError; ``welcomed`` hears the store's number."""
+        self._loop = loop
+        self._connect = connect
+        self._process = process
+        self._welcomed = welcomed
+        self.session = secrets.randbits(63) | 1
+        self._segments = SegmentThread(segments, self._written)
+        self._reassembly = Reassembly()
+        self._socket: socket.socket | None = None
+        self._out = bytearray()
+        self._ready: deque[Handover] = deque()
+        self._flight: tuple[bytes, list[Handover]] | None = None
+        self._number = 0
+        self._used = 0
+        """The last frame whose answer was used."""
+        self._abandoned = 0
+        self._resting = False
+        """The answers of a frame were given out, and those who wait for them have not run yet."""
+        self._retry: asyncio.TimerHandle | None = None
+        self._quiet: asyncio.TimerHandle | None = None
+        self._lost_at = 0.0
+        self._closed = False
+        self._empty: asyncio.Future[None] | None = None
+        """Waited for by ``close``: nothing is on its way any more."""
+        self._connected: asyncio.Future[None] = loop.create_future()
+
+    # --- from the store ----------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connect and be welcomed. Errors: TryLater after RETURN_SECONDS."""
+        self._lost_at = self._loop.time()
+        self._try_connect()
+        try:
+            async with asyncio.timeout(RETURN_SECONDS):
+                await asyncio.shield(self._connected)
+        except TimeoutError:
+            raise TryLater("the store's writer does not answer") from None
+
+    def hand_over(
+        self, work: Work, records: Sequence[tuple[int, Record]]
+    ) -> asyncio.Future[tuple[AnyResult, ...]]:
+        """Queue it. The future's errors: those of its operations, TryLater, Uncertain, StaleBlob."""
+        future: asyncio.Future[tuple[AnyResult, ...]] = self._loop.create_future()
+        handover = Handover(work, records, future)
+        if self._closed or (self._socket is None and self._loop.time() - self._lost_at > RETURN_SECONDS):
+            handover.fail(TryLater("the store's writer does not answer"))
+        elif records:
+            self._segments.put(handover)
+        else:
+            self._ready.append(handover)
+            self._send()
+        return future
+
+    async def close(self) -> None:
+        """Hand over what waits, then say goodbye."""
+        await self._loop.run_in_executor(None, self._segments.stop)
+        if (self._flight or self._ready) and self._socket is not None:
+            self._empty = self._loop.create_future()
+            await self._empty
+        self._closed = True
+        for timer in (self._retry, self._quiet):
+            if timer is not None:
+                timer.cancel()
+        self._say(Goodbye())
+        self._lost()
+        self._give_up()
+
+    # --- contents ----------------------------------------------------------------------------------
+
+    def _written(self, handovers: list[Handover], places: list[tuple[int, int]] | OSError) -> None:
+        """Called by the segment thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._synced, handovers, places)
+
+    def _synced(self, handovers: list[Handover], places: list[tuple[int, int]] | OSError) -> None:
+        if isinstance(places, OSError):
+            self._failed(handovers, places)
+            return
+        at = 0
+        for handover in handovers:
+            following = at + len(handover.records)
+            handover.placed(places[at:following])
+            at = following
+        self._ready += handovers
+        self._send()
+
+    def _failed(self, handovers: list[Handover], error: OSError) -> None:
+        """Nothing of it was handed over, so nothing was done."""
+        emit("store.segment.failed", level="error", error=os.strerror(error.errno or 0))
+        full = error.errno in DISK_FULL
+        for handover in handovers:
+            handover.fail(StoreFull("the disk is full") if full else TryLater("contents cannot be written"))
+
+    # --- frames ------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        """The next frame, when the last one is over and there is something to say."""
+        if self._flight is not None or self._resting or self._socket is None or not self._ready:
+            return
+        handovers = [self._ready.popleft() for _ in range(min(len(self._ready), MAX_WORKS))]
+        number = self._number + 1
+        try:
+            octets = framed(Frame(number, tuple([handover.work for handover in handovers])))
+        except (TypeError, ValueError, OverflowError):
+            handovers = self._encodable(handovers)
+            octets = framed(Frame(number, tuple([handover.work for handover in handovers])))
+        if not handovers:
+            return
+        self._number = number
+        self._flight = (octets, handovers)
+        if self._quiet is not None:
+            self._quiet.cancel()
+            self._quiet = None
+        self._write(octets)
+
+    def _encodable(self, handovers: list[Handover]) -> list[Handover]:
+        """Those that can travel; the others were our own mistake and fail with it."""
+        good = []
+        for handover in handovers:
+            try:
+                encode(handover.work)
+            except (TypeError, ValueError, OverflowError) as error:
+                handover.fail(error)
+            else:
+                good.append(handover)
+        return good
+
+    def _take(self, message: FromWriter) -> None:
+        if isinstance(message, Welcome):
+            self._take_welcome(message)
+        elif self._flight is not None and message.frame == self._number:
+            self._use(message.outcomes)
+
+    def _take_welcome(self, message: Welcome) -> None:
+        """Back, or here for the first time: what is in flight was done, or is sent again."""
+        if self._abandoned:
+            self._abandoned = 0
+            self._number = max(self._number, message.frame)
+            self._used = self._number
+        self._welcomed(message.commits)
+        if not self._connected.done():
+            self._connected.set_result(None)
+        if self._flight is None:
+            self._send()
+        elif message.frame == self._number:
+            self._use(decode_outcomes(message.answer))
+        else:
+            self._write(self._flight[0])
+
+    def _use(self, outcomes: tuple[Outcome, ...]) -> None:
+        assert self._flight is not None
+        handovers, self._flight = self._flight[1], None
+        for handover, outcome in zip(handovers, outcomes, strict=True):
+            if not outcome.error:
+                handover.succeed(outcome.results)
+            elif outcome.error == STALE:
+                handover.fail(StaleBlob())
+            else:
+                handover.fail(_ERRORS.get(outcome.error, TryLater)(outcome.text))
+        # The waiting tasks run in the next round of the loop and what they write leaves at its end.
+        self._resting = True
+        self._loop.call_soon(self._loop.call_soon, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._used = self._number
+        if self._ready:
+            self._send()
+        elif self._empty is not None and not self._empty.done():
+            self._empty.set_result(None)
+        elif not self._closed:
+            self._quiet = self._loop.call_later(ACKNOWLEDGE_SECONDS, self._acknowledge)
+
+    def _acknowledge(self) -> None:
+        self._quiet = None
+        self._say(Acknowledge(self._used))
+
+    # --- the connection ----------------------------------------------------------------------------
+
+    def _try_connect(self) -> None:
+        self._retry = None
+        if self._closed:
+            return
+        try:
+            sock = self._connect()
+        except OSError:
+            self._later()
+            return
+        sock.setblocking(False)
+        self._reassembly = Reassembly()
+        self._out.clear()
+        self._socket = sock
+        self._loop.add_reader(sock.fileno(), self._readable)
+        self._say(Hello(self.session, self._process, self._used, self._abandoned))
+
+    def _later(self) -> None:
+        if self._loop.time() - self._lost_at > RETURN_SECONDS:
+            self._give_up()
+        if not self._closed:
+            self._retry = self._loop.call_later(RETRY_SECONDS, self._try_connect)
+
+    def _lost(self) -> None:
+        """The writer is gone; what is in flight stays so until it is back or RETURN_SECONDS are over."""
+        sock, self._socket = self._socket, None
+        if sock is None:
+            return
+        self._loop.remove_reader(sock.fileno())
+        self._loop.remove_writer(sock.fileno())
+        sock.close()
+        if not self._closed:
+            emit("store.writer.lost", level="warning")
+            self._lost_at = self._loop.time()
+            self._later()
+
+    def _give_up(self) -> None:
+        """Nobody waits longer: what was sent is uncertain, what was not sent was not done."""
+        if self._flight is not None:
+            handovers, self._flight = self._flight[1], None
+            self._abandoned = self._number
+            for handover in handovers:
+                handover.fail(Uncertain("the store's writer died and did not come back in time"))
+        while self._ready:
+            self._ready.popleft().fail(TryLater("the store's writer does not answer"))
+        if self._empty is not None and not self._empty.done():
+            self._empty.set_result(None)
+
+    def _say(self, message: FromWorker) -> None:
+        self._write(framed(message))
+
+    def _write(self, octets: bytes) -> None:
+        if self._socket is None:
+            return
+        waiting = bool(self._out)
+        self._out += octets
+        if not waiting:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            while self._out:
+                del self._out[: self._socket.send(self._out)]
+        except BlockingIOError:
+            self._loop.add_writer(self._socket.fileno(), self._flush)
+            return
+        except OSError:
+            return  # the end of the stream is read next, and handled there
+        self._loop.remove_writer(self._socket.fileno())
+
+    def _readable(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            octets = self._socket.recv(RECEIVE)
+        except BlockingIOError:
+            return
+        except OSError:
+            octets = b""
+        if not octets:
+            self._lost()
+            return
+        try:
+            for message in self._reassembly.receive(octets):
+                self._take(decode_from_writer(message))
+        except (TooLong, msgspec.MsgspecError) as error:
+            emit("store.link.protocol", level="error", error=str(error))
+            self._lost()

@@ -1,0 +1,161 @@
+"""Reading contents: find the record, prove it, decrypt, expand; whole, in parts, or many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from a3mailer.mail.errors import DamagedContent, MailError, NoSuchMessage
+from a3mailer.store.backends.sqlite.connection import Execute
+from a3mailer.store.backends.sqlite.contents import (
+    FRAME,
+    HEADER,
+    Compression,
+    Layout,
+    Opener,
+    layout,
+    make_compression,
+    table_size,
+)
+from a3mailer.store.backends.sqlite.keyring import Keys
+from a3mailer.store.backends.sqlite.segments import SegmentReader
+
+AT_ONCE: Final = 256 * 1024
+"""Octets of a content that are read in one go; larger ones give way to others between frames."""
+FRAMES_AT_ONCE: Final = 4
+MANY: Final = 100
+"""Contents read in bulk before giving way."""
+
+_WHERE: Final = (
+    "SELECT r.wrapped, b.segment, b.offset, b.length, b.size FROM blob_refs r"
+    " JOIN blobs b ON b.tenant = r.tenant AND b.blob = r.blob"
+    " WHERE r.tenant = ? AND r.blob = ? AND r.account = ?"
+)
+Place = tuple[bytes, int, int, int, int]
+
+
+class Blobs:
+    """Reads the contents that accounts refer to. One thread."""
+
+    def __init__(self, folder: Path, connection: apsw.Connection, keys: Keys) -> None:
+        self._execute: Execute = connection.execute
+        self._keys = keys
+        self.segments = SegmentReader(folder)
+        self._tenants: dict[int, int] = {}
+        self._compressions: dict[tuple[int, int], Compression] = {}
+
+    def tenant_of(self, account: int) -> int:
+        """Errors: NoSuchMessage when the account does not exist: it refers to nothing."""
+        tenant = self._tenants.get(account)
+        if tenant is None:
+            row = self._execute("SELECT tenant FROM accounts WHERE account=?", (account,)).fetchone()
+            if row is None:
+                raise NoSuchMessage(f"account {account}")
+            tenant = self._tenants[account] = int(row[0])
+        return tenant
+
+    def compression(self, tenant: int, number: int) -> Compression:
+        """How contents made with dictionary ``number`` (0: none) are expanded. Errors: DamagedContent."""
+        key = (tenant if number else 0, number)
+        found = self._compressions.get(key)
+        if found is None:
+            words = self._dictionary(tenant, number) if number else b""
+            found = self._compressions[key] = make_compression(number, words)
+        return found
+
+    def _dictionary(self, tenant: int, number: int) -> bytes:
+        row = self._execute(
+            "SELECT sealed FROM dictionaries WHERE tenant=? AND number=?", (tenant, number)
+        ).fetchone()
+        if row is None:
+            raise DamagedContent(f"compression dictionary {number} is gone")
+        return self._keys.open_dictionary(row[0], tenant, number)
+
+    def _place(self, tenant: int, blob: bytes, account: int) -> Place:
+        place: Place | None = self._execute(_WHERE, (tenant, blob, account)).fetchone()
+        if place is None:
+            raise NoSuchMessage("the account refers to no such content")
+        return place
+
+    async def octets(self, account: int, blob: bytes, start: int = 0, end: int | None = None) -> bytes:
+        """Errors: NoSuchMessage, DamagedContent."""
+        tenant = self.tenant_of(account)
+        place = self._place(tenant, blob, account)
+        size = place[4]
+        stop = size if end is None else min(end, size)
+        start = max(start, 0)
+        if start >= stop:
+            return b""
+        if size <= FRAME or (stop - start == size and size <= AT_ONCE):
+            whole = self._whole(tenant, blob, account, place)
+            return whole if stop - start == size else whole[start:stop]
+        return await self._part(tenant, blob, account, place, start, stop)
+
+    def _whole(self, tenant: int, blob: bytes, account: int, place: Place) -> bytes:
+        wrapped, segment, offset, length, size = place
+        if wrapped:  # the authentication tags prove it
+            payload = memoryview(self.segments.read_part(segment, offset, 0, length))
+            key = self._keys.unwrap(wrapped, tenant, blob, account)
+        else:
+            payload = self.segments.read(tenant, blob, segment, offset, length)
+            key = None
+        plan = layout(payload, length)
+        octets = self._opener(plan, tenant, blob, key).whole(payload)
+        if len(octets) != size:
+            raise DamagedContent("a content of another size")
+        return octets
+
+    def _opener(self, plan: Layout, tenant: int, blob: bytes, key: bytes | None) -> Opener:
+        return Opener(
+            plan, tenant, blob, key, self.compression(tenant, plan.dictionary) if plan.flags else None
+        )
+
+    async def _part(
+        self, tenant: int, blob: bytes, account: int, place: Place, start: int, stop: int
+    ) -> bytes:
+        wrapped, segment, offset, length, _ = place
+        head = self.segments.read_part(segment, offset, 0, HEADER)
+        head += self.segments.read_part(segment, offset, HEADER, HEADER + table_size(head))
+        plan = layout(head, length)
+        key = self._keys.unwrap(wrapped, tenant, blob, account) if wrapped else None
+        opener = self._opener(plan, tenant, blob, key)
+        frames = []
+        first, last = start // FRAME, (stop - 1) // FRAME
+        for number in range(first, last + 1):
+            stored = self.segments.read_part(segment, offset, plan.starts[number], plan.starts[number + 1])
+            frames.append(opener.frame(number, stored))
+            if (number - first) % FRAMES_AT_ONCE == FRAMES_AT_ONCE - 1:
+                await asyncio.sleep(0)
+        octets = b"".join(frames)
+        skip = first * FRAME
+        return octets[start - skip : stop - skip]
+
+    async def many(self, account: int, blobs: Sequence[bytes]) -> list[bytes | None]:
+        """Whole contents; None where damaged or gone."""
+        tenant = self.tenant_of(account)
+        found: list[bytes | None] = []
+        for at in range(0, len(blobs), MANY):
+            for blob in blobs[at : at + MANY]:
+                found.append(await self._or_none(tenant, account, blob))
+            await asyncio.sleep(0)
+        return found
+
+    async def _or_none(self, tenant: int, account: int, blob: bytes) -> bytes | None:
+        try:
+            place = self._place(tenant, blob, account)
+            if place[4] <= AT_ONCE:
+                return self._whole(tenant, blob, account, place)
+            return await self._part(tenant, blob, account, place, 0, place[4])
+        except MailError:
+            return None
+
+    def forget(self) -> None:
+        """The directory changed."""
+        self._tenants.clear()
+
+    def close(self) -> None:
+        self.segments.close()

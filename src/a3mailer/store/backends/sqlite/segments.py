@@ -1,0 +1,361 @@
+"""Segments: append-only, preallocated files of content records, each written by one process at a time.
+
+segment = header block of FIRST octets, then records, each at a multiple of ALIGN
+header  = magic (8) segment id (8) size (8) check (8) sealed (1)
+record  = magic (4) length (4) tenant (8) blob (16) digest of payload (16) check (8), payload
+
+A check covers the segment's id and the record's offset, and a segment id is never used twice, not even
+when its file is recycled: nothing old passes as new, nothing moved passes as in place. The owner of a
+segment holds ``flock`` on it; a process that finds one without owner goes on behind its last record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import struct
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from blake3 import blake3
+
+from a3mailer.mail.errors import DamagedContent
+
+Buffer = bytes | bytearray | memoryview
+
+FIRST: Final = 4096
+ALIGN: Final = 8
+SUFFIX: Final = ".seg"
+FREE: Final = "free"
+DIGEST: Final = 16
+IOV: Final = 1000
+"""Buffers in one pwritev: IOV_MAX is 1024."""
+NEARLY_FULL: Final = 64
+"""A segment with less than 1/64 of its size left is not looked at again."""
+OPEN_SEGMENTS: Final = 64
+"""File descriptors a reader keeps."""
+
+_FILE: Final = struct.Struct("<8sqq8s")
+_FILE_MAGIC: Final = b"A3SEG\x00\x01\n"
+_SEALED_AT: Final = _FILE.size
+_RECORD: Final = struct.Struct("<4sIq16s16s")
+_RECORD_MAGIC: Final = b"A3r\x01"
+_PLACE: Final = struct.Struct("<qq")
+HEADER: Final = _RECORD.size + 8
+_PADDING: Final = tuple(bytes(n) for n in range(ALIGN))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One content as it will lie in a segment."""
+
+    tenant: int
+    blob: bytes
+    payload: tuple[Buffer, ...]
+    length: int
+    digest: bytes
+
+
+def digest_of(payload: Sequence[Buffer]) -> bytes:
+    """The digest a record carries of its payload."""
+    hasher = blake3()
+    for piece in payload:
+        hasher.update(piece)
+    return hasher.digest(DIGEST)
+
+
+def room_for(length: int) -> int:
+    """Octets a record of this payload takes in a segment."""
+    return (HEADER + length + ALIGN - 1) // ALIGN * ALIGN
+
+
+def _check(segment: int, offset: int, header: bytes) -> bytes:
+    return blake3(_PLACE.pack(segment, offset) + header).digest(8)
+
+
+def new_segment_id() -> int:
+    """Milliseconds, then 12 random bits: never used before, ascending over time."""
+    return (int(time.time() * 1000) << 12) | secrets.randbits(12)
+
+
+def segment_path(folder: Path, segment: int) -> Path:
+    """Where a segment's file lies."""
+    return folder / f"{segment:016x}{SUFFIX}"
+
+
+def segment_ids(folder: Path) -> list[int]:
+    """The ids of all segments there are, ascending."""
+    found = []
+    for entry in os.scandir(folder):
+        if entry.name.endswith(SUFFIX):
+            with contextlib.suppress(ValueError):
+                found.append(int(entry.name.removesuffix(SUFFIX), 16))
+    return sorted(found)
+
+
+def error_name(error: OSError) -> str:
+    """``ENOENT`` and the like."""
+    return errno.errorcode.get(error.errno or 0, "unknown error")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in a folder durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_all(fd: int, buffers: Sequence[Buffer], offset: int) -> None:
+    """pwritev until everything is written; a short write is gone on with. Errors: OSError."""
+    for start in range(0, len(buffers), IOV):
+        chunk = list(buffers[start : start + IOV])
+        while chunk:
+            written = os.pwritev(fd, chunk, offset)
+            offset += written
+            while chunk and written >= len(chunk[0]):
+                written -= len(chunk.pop(0))
+            if chunk and written:
+                chunk[0] = memoryview(chunk[0])[written:]
+
+
+class SegmentWriter:
+    """The segment one process appends to. All methods run in one thread at a time."""
+
+    __slots__ = ("_end", "_fd", "_folder", "_segment", "_size", "size")
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self._folder = folder
+        self.size = size
+        self._fd = -1
+        self._segment = 0
+        self._end = 0
+        self._size = 0
+
+    @property
+    def segment(self) -> int:
+        """The id of the segment in use; 0 before the first write."""
+        return self._segment
+
+    def write(self, records: Sequence[Record]) -> list[tuple[int, int]]:
+        """Append and sync: when it returns the records are on the disk; (segment, offset) of each.
+
+        Errors: OSError; then nothing of it counts and the segment is not written to again."""
+        places: list[tuple[int, int]] = []
+        try:
+            at = 0
+            while at < len(records):
+                at = self._write_some(records, at, places)
+        except OSError:
+            self.abandon()
+            raise
+        return places
+
+    def _write_some(self, records: Sequence[Record], at: int, places: list[tuple[int, int]]) -> int:
+        need = room_for(records[at].length)
+        if self._fd < 0 or self._end + need > self._size:
+            self._next(need)
+        buffers: list[Buffer] = []
+        segment, start, offset = self._segment, self._end, self._end
+        while at < len(records):
+            record = records[at]
+            room = room_for(record.length)
+            if offset + room > self._size:
+                break
+            header = _RECORD.pack(_RECORD_MAGIC, record.length, record.tenant, record.blob, record.digest)
+            buffers.append(header + _check(segment, offset, header))
+            buffers += record.payload
+            if padding := room - HEADER - record.length:
+                buffers.append(_PADDING[padding])
+            places.append((segment, offset))
+            offset += room
+            at += 1
+        write_all(self._fd, buffers, start)
+        os.fdatasync(self._fd)
+        self._end = offset
+        return at
+
+    def _next(self, need: int) -> None:
+        self.seal()
+        if not self._adopt(need):
+            self._create(max(self.size, FIRST + need))
+
+    def _adopt(self, need: int) -> bool:
+        """Go on with a segment whose owner is gone, behind everything it may have handed over."""
+        for segment in reversed(segment_ids(self._folder)):
+            with contextlib.suppress(OSError):
+                fd = os.open(segment_path(self._folder, segment), os.O_RDWR | os.O_CLOEXEC)
+                if self._take(fd, segment, need):
+                    return True
+                os.close(fd)
+        return False
+
+    def _take(self, fd: int, segment: int, need: int) -> bool:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        size = file_size(fd, segment)
+        if size is None or os.pread(fd, 1, _SEALED_AT) == b"S":
+            return False
+        end = FIRST
+        for offset, length, _tenant, _blob, _digest in scan(fd, segment, size):
+            end = offset + room_for(length)
+        if end + need > size:
+            if size - end < size // NEARLY_FULL:
+                os.pwrite(fd, b"S", _SEALED_AT)
+            return False
+        self._fd, self._segment, self._size, self._end = fd, segment, size, end
+        return True
+
+    def _create(self, size: int) -> None:
+        """A new segment, its file recycled where one is free; its id is durable before its first use."""
+        segment = new_segment_id()
+        path = segment_path(self._folder, segment)
+        fd = self._recycle(path)
+        if fd < 0:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.posix_fallocate(fd, 0, size)
+            body = _FILE.pack(_FILE_MAGIC, segment, size, bytes(8))
+            os.pwrite(fd, _file_header(body) + bytes(8), 0)
+            os.fsync(fd)
+            sync_folder(self._folder)
+        except OSError:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+            raise
+        self._fd, self._segment, self._size, self._end = fd, segment, size, FIRST
+
+    def _recycle(self, path: Path) -> int:
+        free = self._folder / FREE
+        if not free.is_dir():
+            return -1
+        for entry in os.scandir(free):
+            try:
+                Path(entry.path).rename(path)
+            except FileNotFoundError:
+                continue  # another process was faster
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        return -1
+
+    def seal(self) -> None:
+        """End this segment: nobody looks for room in it again, and what it did not use is given back."""
+        if self._fd >= 0:
+            os.pwrite(self._fd, b"S", _SEALED_AT)
+            if self._size - self._end > self._size // NEARLY_FULL:
+                os.ftruncate(self._fd, self._end)
+            self.close()
+
+    def abandon(self) -> None:
+        """After a failed write or sync: what the file holds is unknown, so it is never appended to again."""
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                os.pwrite(self._fd, b"S", _SEALED_AT)
+            self.close()
+
+    def close(self) -> None:
+        """Give the segment up; another process may go on with it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _file_header(body: bytes) -> bytes:
+    return body[:-8] + blake3(body[:-8]).digest(8)
+
+
+def file_size(fd: int, segment: int) -> int | None:
+    """The size a segment's header states; None when the header is not that segment's."""
+    header = os.pread(fd, _FILE.size, 0)
+    if len(header) != _FILE.size or header != _file_header(header):
+        return None
+    magic, found, size, _ = _FILE.unpack(header)
+    return size if magic == _FILE_MAGIC and found == segment else None
+
+
+def scan(fd: int, segment: int, size: int) -> Iterator[tuple[int, int, int, bytes, bytes]]:
+    """(offset, length, tenant, blob, digest) of each record from the first to the first invalid one."""
+    offset = FIRST
+    while offset + HEADER <= size:
+        header = os.pread(fd, HEADER, offset)
+        if len(header) < HEADER or header[-8:] != _check(segment, offset, header[:-8]):
+            return
+        _, length, tenant, blob, digest = _RECORD.unpack_from(header)
+        yield offset, length, tenant, blob, digest
+        offset += room_for(length)
+
+
+class SegmentReader:
+    """Reads records and proves them; keeps a few files open. One thread."""
+
+    __slots__ = ("_fds", "_folder")
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._fds: OrderedDict[int, int] = OrderedDict()
+
+    def _fd(self, segment: int) -> int:
+        fd = self._fds.get(segment)
+        if fd is not None:
+            self._fds.move_to_end(segment)
+            return fd
+        try:
+            fd = os.open(segment_path(self._folder, segment), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise DamagedContent(f"segment {segment:016x}: {error_name(error)}") from None
+        self._fds[segment] = fd
+        if len(self._fds) > OPEN_SEGMENTS:
+            os.close(self._fds.popitem(last=False)[1])
+        return fd
+
+    def read(self, tenant: int, blob: bytes, segment: int, offset: int, length: int) -> memoryview:
+        """A payload whose digest was checked. Errors: DamagedContent."""
+        record = self._pread(segment, offset, HEADER + length)
+        payload = memoryview(record)[HEADER:]
+        digest = self._prove(record[:HEADER], tenant, blob, segment, offset, length)
+        if blake3(payload).digest(DIGEST) != digest:
+            raise DamagedContent(f"segment {segment:016x} offset {offset}: checksum")
+        return payload
+
+    def read_part(self, segment: int, offset: int, start: int, end: int) -> bytes:
+        """Octets of a payload that the caller proves itself. Errors: DamagedContent."""
+        return self._pread(segment, offset + HEADER + start, end - start)
+
+    def _pread(self, segment: int, offset: int, length: int) -> bytes:
+        try:
+            octets = os.pread(self._fd(segment), length, offset)
+        except OSError as error:
+            name = errno.errorcode.get(error.errno or 0, "")
+            raise DamagedContent(f"segment {segment:016x} offset {offset}: {name}") from None
+        if len(octets) != length:
+            raise DamagedContent(f"segment {segment:016x} offset {offset}: short")
+        return octets
+
+    def _prove(
+        self, header: bytes, tenant: int, blob: bytes, segment: int, offset: int, length: int
+    ) -> bytes:
+        if header[-8:] != _check(segment, offset, header[:-8]):
+            raise DamagedContent(f"segment {segment:016x} offset {offset}: record header")
+        magic, found_length, found_tenant, found_blob, digest = _RECORD.unpack_from(header)
+        if (magic, found_length, found_tenant, found_blob) != (_RECORD_MAGIC, length, tenant, blob):
+            raise DamagedContent(f"segment {segment:016x} offset {offset}: another record")
+        return bytes(digest)
+
+    def forget(self, segment: int) -> None:
+        """Close a segment that is no more."""
+        if (fd := self._fds.pop(segment, None)) is not None:
+            os.close(fd)
+
+    def close(self) -> None:
+        while self._fds:
+            os.close(self._fds.popitem()[1])

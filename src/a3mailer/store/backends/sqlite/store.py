@@ -1,0 +1,230 @@
+"""The SQLite store as a worker, a command or a test holds it: reads of its own, writes through the writer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from a3mailer.config.tree import Store as StoreSettings
+from a3mailer.mail.changes import EVERYTHING, Change
+from a3mailer.mail.errors import StoreFull
+from a3mailer.store.backends.sqlite.apply import DIRECTORY, GROWING
+from a3mailer.store.backends.sqlite.apply_directory import DIRECTORY_HINT
+from a3mailer.store.backends.sqlite.connection import HINTS, SEGMENTS
+from a3mailer.store.backends.sqlite.handover import Piece, Work
+from a3mailer.store.backends.sqlite.hints import HintReceiver
+from a3mailer.store.backends.sqlite.keyring import Keys
+from a3mailer.store.backends.sqlite.link import Link, StaleBlob
+from a3mailer.store.backends.sqlite.read_blobs import Blobs
+from a3mailer.store.backends.sqlite.read_directory import ReadDirectory
+from a3mailer.store.backends.sqlite.read_mail import Readers, ReadMail
+from a3mailer.store.backends.sqlite.sealing import Sealing
+from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter
+from a3mailer.store.backends.sqlite.writer import WriterLoop, process_identity
+from a3mailer.store.operations import Append, Enqueue, Result
+from a3mailer.store.ports import Transaction
+from a3mailer.telemetry.metrics import count
+
+ROOM_SECONDS: Final = 0.5
+"""How long a look at the free disk space is believed."""
+VERSION_SECONDS: Final = 2.0
+"""How often a worker looks whether it missed a hint."""
+VERSION_GRACE: Final = 0.2
+"""How long a hint may be on its way before it counts as lost."""
+
+
+class SqliteStore(ReadMail, ReadDirectory):
+    """A backend of ``store.ports.Store``. One loop. Made by ``open``."""
+
+    def __init__(self, directory: Path, settings: StoreSettings, process: str) -> None:
+        self._directory = directory
+        self._settings = settings
+        self._process = process
+        self._loop = asyncio.get_running_loop()
+        self._watchers: dict[object, Callable[[Change], None]] = {}
+        self._solo: tuple[WriterLoop, threading.Thread] | None = None
+        self._room_until = 0.0
+        self._room = True
+        self._timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    async def open(
+        cls, directory: Path, settings: StoreSettings, writer: Path | None, process: str = "solo"
+    ) -> SqliteStore:
+        """Connect to the writer listening at ``writer``; None runs it as a thread of this process.
+
+        Errors: StoreUnusable, TryLater when no writer answers."""
+        store = cls(directory, settings, process)
+        if writer is None:
+            near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            store._run_writer(far)
+            ends = [near]
+            connect: Callable[[], socket.socket] = lambda: _take(ends)  # noqa: E731
+        else:
+            connect = _connector(writer)
+        await store._open(connect)
+        return store
+
+    def _run_writer(self, far: socket.socket) -> None:
+        loop = WriterLoop(self._directory, self._settings, None, (far,))
+        thread = threading.Thread(target=loop.run, name="writer", daemon=True)
+        thread.start()
+        self._solo = (loop, thread)
+
+    async def _open(self, connect: Callable[[], socket.socket]) -> None:
+        segments = SegmentWriter(self._directory / SEGMENTS, self._settings.segment_size)
+        self._link = Link(self._loop, segments, connect, process_identity(), self._welcomed)
+        self._hints = HintReceiver(self._directory / HINTS, self._link.session)
+        self._loop.add_reader(self._hints.socket.fileno(), self._heard)
+        await self._link.open()
+        self._readers = Readers(self._directory)
+        self._keys = Keys(self._directory, self._readers.main)
+        blobs = Blobs(self._directory / SEGMENTS, self._readers.main, self._keys)
+        ReadMail.__init__(self, self._readers, blobs)
+        ReadDirectory.__init__(self, self._readers.main)
+        self._sealing = Sealing(self._settings, self._readers.main, self._keys, blobs)
+        self._timer = self._loop.call_later(VERSION_SECONDS, self._check_version)
+
+    async def close(self) -> None:
+        """Finish what was handed over, then let go of everything."""
+        await self._link.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop.remove_reader(self._hints.socket.fileno())
+        self._hints.close()
+        self._blobs.close()
+        self._readers.close()
+        if self._solo is not None:
+            loop, thread = self._solo
+            if thread.is_alive():
+                loop.stop()
+            await self._loop.run_in_executor(None, thread.join)
+
+    # --- writing -----------------------------------------------------------------------------------
+
+    async def commit(self, transaction: Transaction) -> tuple[Result, ...]:
+        """Durable when it returns (``store.ports.Writer``)."""
+        kinds = {type(operation) for operation in transaction.operations}
+        if not kinds.isdisjoint(GROWING) and not self._has_room():
+            raise StoreFull("the disk is nearly full")
+        try:
+            results = await self._hand_over(transaction, known=True)
+        except StaleBlob:
+            results = await self._hand_over(transaction, known=False)
+        if not kinds.isdisjoint(DIRECTORY):
+            self._forget()
+        return results
+
+    async def _hand_over(self, transaction: Transaction, known: bool) -> tuple[Result, ...]:
+        pieces: list[Piece] = []
+        records: list[tuple[int, Record]] = []
+        for number, content in enumerate(transaction.contents):
+            accounts = _holders(transaction, number)
+            piece, record = await self._sealing.prepare(content, transaction.tenant, accounts, known)
+            if record is not None:
+                records.append((number, record))
+            pieces.append(piece)
+        work = Work(transaction.tenant, transaction.operations, tuple(pieces), transaction.fingerprint)  # type: ignore[arg-type]
+        return await self._link.hand_over(work, records)
+
+    def _has_room(self) -> bool:
+        """Whether more than the reserve is free: ``reserve_percent``, at most ``reserve_octets``."""
+        now = self._loop.time()
+        if now >= self._room_until:
+            disk = os.statvfs(self._directory)
+            reserve = min(
+                disk.f_blocks * disk.f_frsize * self._settings.reserve_percent / 100,
+                self._settings.reserve_octets,
+            )
+            self._room = disk.f_bavail * disk.f_frsize > reserve and (disk.f_favail > 0 or disk.f_files == 0)
+            self._room_until = now + ROOM_SECONDS
+        return self._room
+
+    def _forget(self) -> None:
+        self.forget_directory()
+        self._keys.forget()
+        self._blobs.forget()
+        self._sealing.forget()
+
+    # --- watching ----------------------------------------------------------------------------------
+
+    def watch(self, heard: Callable[[Change], None]) -> Callable[[], None]:
+        """See ``store.ports.Watcher``; ``EVERYTHING`` is told when hints were lost."""
+        token = object()
+        self._watchers[token] = heard
+        return lambda: self._watchers.pop(token, None) and None
+
+    def _welcomed(self, commits: int) -> None:
+        """The writer is there, or back: whatever was done meanwhile is news."""
+        if self._hints.number and commits > self._hints.number:
+            self._tell([EVERYTHING])
+        self._hints.number = commits
+
+    def _heard(self) -> None:
+        changes = self._hints.receive()
+        count("a3_hints_total", by=len(changes))
+        self._tell(changes)
+
+    def _tell(self, changes: list[Change]) -> None:
+        for change in changes:
+            if change == EVERYTHING or (change.account, change.mailbox) == DIRECTORY_HINT:
+                self._forget()
+            for heard in tuple(self._watchers.values()):
+                heard(change)
+
+    def _check_version(self) -> None:
+        """A number in the store ahead of what was heard, and still so a moment later: a hint was lost."""
+        stored = self._version()
+        if stored > self._hints.number:
+            self._timer = self._loop.call_later(VERSION_GRACE, self._missed, stored)
+        else:
+            self._timer = self._loop.call_later(VERSION_SECONDS, self._check_version)
+
+    def _version(self) -> int:
+        return int(self._sql("SELECT number FROM commits").fetchone()[0])
+
+    def _missed(self, stored: int) -> None:
+        if self._hints.number < stored:
+            self._hints.number = stored
+            self._tell([EVERYTHING])
+        self._timer = self._loop.call_later(VERSION_SECONDS, self._check_version)
+
+
+def _take(ends: list[socket.socket]) -> socket.socket:
+    if not ends:
+        raise ConnectionRefusedError
+    return ends.pop()
+
+
+def _connector(path: Path) -> Callable[[], socket.socket]:
+    """Connects through /proc: a long path does not fit a Unix socket's address."""
+
+    def connect() -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        with contextlib.ExitStack() as undo:
+            undo.callback(sock.close)
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            undo.callback(os.close, folder)
+            sock.connect(f"/proc/self/fd/{folder}/{path.name}")
+            undo.pop_all()
+            os.close(folder)
+        return sock
+
+    return connect
+
+
+def _holders(transaction: Transaction, number: int) -> tuple[int, ...]:
+    """The accounts that come to hold content ``number``, in order of their first mention."""
+    return tuple(
+        dict.fromkeys(
+            operation.account
+            for operation in transaction.operations
+            if isinstance(operation, Append | Enqueue) and operation.content == number
+        )
+    )

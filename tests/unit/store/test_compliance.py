@@ -1,0 +1,36 @@
+"""Every backend passes the one suite; SQLite with its writer as a thread and as a process."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from a3mailer.config.tree import Store as StoreSettings
+from a3mailer.store.backends.sqlite.store import SqliteStore
+from a3mailer.store.ports import Store
+from a3mailer.testing.mailstore import MailStoreCompliance
+from tests.unit.store.processes import WriterProcess
+
+
+class TestSqliteSolo(MailStoreCompliance):
+    async def open_store(self, directory: Path, settings: StoreSettings) -> Store:
+        return await SqliteStore.open(directory, settings, None)
+
+
+class TestSqlitePlain(MailStoreCompliance):
+    settings = StoreSettings(segment_size=1 << 20, encryption=False, compression=False)
+
+    async def open_store(self, directory: Path, settings: StoreSettings) -> Store:
+        return await SqliteStore.open(directory, settings, None)
+
+
+class TestSqliteProcess(MailStoreCompliance):
+    """As it is served: the writer is a process of its own."""
+
+    @contextlib.asynccontextmanager
+    async def opened(self, directory: Path) -> AsyncIterator[Store]:
+        with WriterProcess(directory, self.settings) as writer:
+            store = await SqliteStore.open(directory, self.settings, writer.path, "worker-1")
+            try:
+                yield store
+            finally:
+                await store.close()
