@@ -8,14 +8,14 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-from a3mailer.config.tree import Store as StoreSettings
+from a3mailer.config.tree import Settings
 from a3mailer.store.backends.sqlite.writer import run_writer
 
 
 class WriterProcess:
     """A context: the writer serves ``path`` inside it. ``restart`` replaces one that was killed."""
 
-    def __init__(self, directory: Path, settings: StoreSettings) -> None:
+    def __init__(self, directory: Path, settings: Settings) -> None:
         self.directory = directory
         self.settings = settings
         self.path = directory / "run" / "writer.sock"
@@ -36,7 +36,7 @@ class WriterProcess:
             try:
                 run_writer(self.directory, self.settings, self.listener, lambda: os.write(tell, b"."))
                 status = 0
-            except BaseException:
+            except (Exception, SystemExit):  # noqa: BLE001
                 traceback.print_exc()
             finally:
                 os._exit(status)

@@ -4,22 +4,23 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from a3mailer.config.tree import Settings
 from a3mailer.config.tree import Store as StoreSettings
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import Store
-from a3mailer.testing.mailstore import MailStoreCompliance
 from tests.unit.store.processes import WriterProcess
+from tests.unit.store.rules.suite import MailStoreCompliance
 
 
 class TestSqliteSolo(MailStoreCompliance):
-    async def open_store(self, directory: Path, settings: StoreSettings) -> Store:
+    async def open_store(self, directory: Path, settings: Settings) -> Store:
         return await SqliteStore.open(directory, settings, None)
 
 
 class TestSqlitePlain(MailStoreCompliance):
-    settings = StoreSettings(segment_size=1 << 20, encryption=False, compression=False)
+    settings = Settings(store=StoreSettings(segment_size=1 << 20, encryption=False, compression=False))
 
-    async def open_store(self, directory: Path, settings: StoreSettings) -> Store:
+    async def open_store(self, directory: Path, settings: Settings) -> Store:
         return await SqliteStore.open(directory, settings, None)
 
 

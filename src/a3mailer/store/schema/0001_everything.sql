@@ -184,7 +184,7 @@ CREATE TABLE dictionaries (
 CREATE TABLE queue (
     id INTEGER PRIMARY KEY,
     tenant INTEGER NOT NULL,
-    due INTEGER,                    -- when it may be claimed: NULL while held
+    due INTEGER,                    -- the earliest attempt anybody waits for: NULL while held
     held INTEGER NOT NULL DEFAULT 0,
     lease_owner TEXT NOT NULL DEFAULT '',
     lease_until INTEGER NOT NULL DEFAULT 0,
@@ -200,6 +200,7 @@ CREATE TABLE queue (
     created INTEGER NOT NULL
 );
 CREATE INDEX queue_due ON queue (due) WHERE due IS NOT NULL;
+CREATE INDEX queue_leased ON queue (lease_until) WHERE lease_until > 0;
 
 CREATE TABLE queue_recipients (
     id INTEGER NOT NULL,

@@ -4,3 +4,7 @@ layout     connection (open, migrate), segments and contents (octets at rest), v
 writing    link (a worker hands over) -> writer (group commit) -> batch + apply_* (one function an operation)
 reading    read_mail, read_queue, read_directory: each worker's own read-only connection
 """
+
+from a3mailer.store.backends.sqlite.store import SqliteStore
+
+__all__ = ["SqliteStore"]

@@ -134,6 +134,11 @@ def create_account(ledger: Ledger, op: CreateAccount, work: Work) -> AccountCrea
         "INSERT INTO account_keys (account, key_id, wrapped) VALUES (?,?,?)",
         (number, ledger.ring.current, ledger.ring.wrap(b"account", number, new_key())),
     )
+    ledger.connection.executemany(
+        "INSERT INTO credentials (account, kind, name, secret, scopes, expires, created)"
+        " VALUES (?,?,'',?,'',0,?)",
+        [(number, kind, secret, op.now or ledger.now) for kind, secret in op.credentials],
+    )
     _put_address(ledger, op.address, op.tenant, ACCOUNT, number, ())
     make_initial_mailboxes(ledger, ledger.touch_account(number))
     _changed(ledger)

@@ -81,7 +81,7 @@ def _tree_changed(ledger: Ledger, account: AccountState) -> None:
 def rename_mailbox(ledger: Ledger, op: RenameMailbox, work: Work) -> Done:
     """Children move along; INBOX stays and only its messages move (RFC 9051 section 6.3.6)."""
     account = ledger.touch_account(op.account)
-    state = ledger.touch_mailbox(op.account, op.mailbox)
+    ledger.mailbox(op.account, op.mailbox)
     name = canonical_name(op.name)
     if _find(ledger, op.account, name) is not None:
         raise AlreadyExists(name)
@@ -92,7 +92,7 @@ def rename_mailbox(ledger: Ledger, op: RenameMailbox, work: Work) -> Done:
         copy(ledger, Copy(op.account, op.mailbox, tuple(r[0] for r in rows), created.mailbox, True), work)
     else:
         _rename_tree(ledger, account, op.mailbox, name)
-        ledger.next_modseq(account, state)
+        account.modseq += 1
     _tree_changed(ledger, account)
     return Done(account.modseq)
 

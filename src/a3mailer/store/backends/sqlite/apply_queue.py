@@ -33,7 +33,7 @@ def enqueue(ledger: Ledger, op: Enqueue, work: Work) -> Enqueued:
     number = account.next_queue
     account.next_queue = number + 1
     queue = op.account << NUMBER_BITS | number
-    due = op.not_before or ledger.now
+    due = max(op.not_before, ledger.now)
     ledger.keep(piece, op.tenant, op.account)
     ledger.add(
         "queue",
@@ -52,34 +52,58 @@ def _changed(ledger: Ledger) -> None:
     ledger.hints.append((*QUEUE_HINT, ledger.commits))
 
 
+# A lease that ends after ?2 was written under a clock that has jumped back since: it holds no more.
+_DUE: Final = (
+    "SELECT id FROM queue WHERE due IS NOT NULL AND due <= ?1 AND (lease_until <= ?1 OR lease_until > ?2)"
+    " ORDER BY due, id LIMIT ?3"
+)
+_NEXT_FREE: Final = (
+    "SELECT due FROM queue WHERE due IS NOT NULL AND (lease_until <= ?1 OR lease_until > ?2)"
+    " ORDER BY due LIMIT 1"
+)
+_LEASED: Final = (
+    "SELECT id, max(due, lease_until) FROM queue WHERE lease_until > ?1 AND lease_until <= ?2"
+    " AND due IS NOT NULL"
+)
+
+
 def claim_queue(ledger: Ledger, op: ClaimQueue, work: Work) -> Claimed:
-    """A lease moves ``due`` to its end, so that what its owner does not settle comes back."""
+    """The longest waiting first."""
     ledger.flush()
-    rows = ledger.execute(
-        "SELECT id FROM queue WHERE due IS NOT NULL AND due <= ? ORDER BY due, id LIMIT ?", (op.now, op.limit)
-    ).fetchall()
+    jumped = op.now + 2 * (op.until - op.now)
+    rows = ledger.execute(_DUE, (op.now, jumped, op.limit)).fetchall()
+    given = tuple([QueueId(row[0]) for row in rows])
     ledger.connection.executemany(
-        "UPDATE queue SET lease_owner=?, lease_until=?, due=? WHERE id=?",
-        [(op.owner, op.until, op.until, row[0]) for row in rows],
+        "UPDATE queue SET lease_owner=?, lease_until=? WHERE id=?", [(op.owner, op.until, q) for q in given]
     )
-    following = ledger.execute(
-        "SELECT due FROM queue WHERE due IS NOT NULL AND due <> lease_until ORDER BY due LIMIT 1"
-    ).fetchone()
-    return Claimed(tuple([QueueId(row[0]) for row in rows]), following[0] if following else 0)
+    return Claimed(given, _next_due(ledger, op.now, jumped, set(given)))
+
+
+def _next_due(ledger: Ledger, now: int, jumped: int, given: set[QueueId]) -> int:
+    """When the next entry that was not given may be: when it is due, or when its lease ends."""
+    free = ledger.execute(_NEXT_FREE, (now, jumped)).fetchone()
+    leased = ledger.execute(_LEASED, (now, jumped))
+    times = [at for queue, at in leased if queue not in given]
+    if free is not None:
+        times.append(free[0])
+    return min(times, default=0)
 
 
 def settle_queue(ledger: Ledger, op: SettleQueue, work: Work) -> Done:
-    """Errors: NoSuchThing, Conflict when the lease went to somebody else meanwhile."""
+    """Errors: Conflict when the lease is not the owner's any more, or the entry is gone."""
     ledger.flush()
-    _, _, lease_owner, *_ = _entry(ledger, op.queue)
-    if lease_owner != op.owner:
-        raise Conflict("the lease of this queue entry is another's")
+    row = ledger.execute("SELECT lease_owner FROM queue WHERE id=?", (op.queue,)).fetchone()
+    if row is None or row[0] != op.owner:
+        raise Conflict(f"queue entry {op.queue} is not leased to {op.owner}")
     ledger.connection.executemany(
-        "UPDATE queue_recipients SET state=?, attempts=attempts+1, next_attempt=?, delay_notified=?, code=?,"
-        " enhanced=?, text=?, host=? WHERE id=? AND number=?",
+        "UPDATE queue_recipients SET state=?, attempts=attempts+1, next_attempt=?,"
+        " delay_notified=max(delay_notified, ?), code=?, enhanced=?, text=?, host=? WHERE id=? AND number=?",
         [_settled(op.queue, outcome) for outcome in op.outcomes],
     )
-    ledger.execute("UPDATE queue SET lease_owner='', lease_until=0 WHERE id=?", (op.queue,))
+    ledger.execute(
+        "UPDATE queue SET lease_owner=?, lease_until=? WHERE id=?",
+        (op.owner if op.lease_until else "", op.lease_until, op.queue),
+    )
     _schedule(ledger, op.queue)
     _changed(ledger)
     return Done()
@@ -100,9 +124,7 @@ def _settled(queue: int, outcome: RecipientOutcome) -> Row:
 
 
 def _entry(ledger: Ledger, queue: int) -> Row:
-    row: Row | None = ledger.execute(
-        "SELECT tenant, blob, lease_owner, lease_until, held FROM queue WHERE id=?", (queue,)
-    ).fetchone()
+    row: Row | None = ledger.execute("SELECT tenant, blob, held FROM queue WHERE id=?", (queue,)).fetchone()
     if row is None:
         raise NoSuchThing(f"queue entry {queue}")
     return row
@@ -110,15 +132,14 @@ def _entry(ledger: Ledger, queue: int) -> Row:
 
 def _schedule(ledger: Ledger, queue: int) -> None:
     """Set when an entry is due next; one with nobody waiting leaves the queue."""
-    tenant, blob, _, lease_until, held = _entry(ledger, queue)
+    tenant, blob, held = _entry(ledger, queue)
     (following,) = ledger.execute(
         "SELECT min(next_attempt) FROM queue_recipients WHERE id=? AND state=?", (queue, WAITING)
     ).fetchone()
     if following is None:
         _remove(ledger, queue, tenant, blob)
         return
-    due = None if held else max(following, lease_until)
-    ledger.execute("UPDATE queue SET due=? WHERE id=?", (due, queue))
+    ledger.execute("UPDATE queue SET due=? WHERE id=?", (None if held else following, queue))
 
 
 def _remove(ledger: Ledger, queue: int, tenant: int, blob: bytes) -> None:
@@ -128,7 +149,7 @@ def _remove(ledger: Ledger, queue: int, tenant: int, blob: bytes) -> None:
 
 
 def change_queue(ledger: Ledger, op: ChangeQueue, work: Work) -> Done:
-    """Errors: NoSuchThing, BadName for an unknown act."""
+    """``retry`` ends a hold and breaks no lease. Errors: NoSuchThing, BadName for an unknown act."""
     ledger.flush()
     tenant, blob, *_ = _entry(ledger, op.queue)
     if op.act == "remove":
@@ -137,6 +158,7 @@ def change_queue(ledger: Ledger, op: ChangeQueue, work: Work) -> Done:
         ledger.execute("UPDATE queue SET held=? WHERE id=?", (op.act == "hold", op.queue))
         _schedule(ledger, op.queue)
     elif op.act == "retry":
+        ledger.execute("UPDATE queue SET held=0 WHERE id=?", (op.queue,))
         ledger.execute(
             "UPDATE queue_recipients SET next_attempt=? WHERE id=? AND state=?", (op.now, op.queue, WAITING)
         )

@@ -16,6 +16,7 @@ import apsw
 
 from a3mailer.keys.kek import KeyRing
 from a3mailer.mail.errors import MailError, StoreFull, TryLater
+from a3mailer.runtime.clock import Clock
 from a3mailer.store.backends.sqlite.apply import GROWING, HEAVY, LIGHT, TABLE
 from a3mailer.store.backends.sqlite.connection import Execute
 from a3mailer.store.backends.sqlite.handover import (
@@ -66,8 +67,9 @@ class Session:
 class Committer:
     """Executes batches. One thread; the only one that changes the database."""
 
-    def __init__(self, connection: apsw.Connection, ring: KeyRing) -> None:
+    def __init__(self, connection: apsw.Connection, ring: KeyRing, clock: Clock) -> None:
         self._connection = connection
+        self._clock = clock
         self.ledger = Ledger(connection, ring)
         self._execute: Execute = self.ledger.execute
         self.ledger.commits = int(self._execute("SELECT number FROM commits").fetchone()[0])
@@ -109,7 +111,7 @@ class Committer:
     ) -> list[tuple[Outcome, ...]]:
         ledger = self.ledger
         self._execute("BEGIN IMMEDIATE")
-        ledger.now = int(time.time())
+        ledger.now = int(self._clock.now())
         ledger.commits += 1
         outcomes = [tuple([execute(work) for work in frame.works]) for _, frame in frames]
         ledger.finish()
@@ -232,7 +234,7 @@ class Committer:
         ]
         if not pairs:
             return
-        now = int(time.time())
+        now = int(self._clock.now())
         self._execute("BEGIN IMMEDIATE")
         for fingerprint, results in pairs:
             self._execute(

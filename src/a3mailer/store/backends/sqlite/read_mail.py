@@ -107,7 +107,7 @@ def _to_message(account: AccountId, row: Row) -> Message:
 
 def empty_columns() -> Columns:
     """No messages."""
-    return Columns(array("q"), bytearray(), {}, array("q"), array("q"), array("q"))
+    return Columns(array("Q"), bytearray(), {}, array("Q"), array("Q"), array("Q"))
 
 
 def add_rows(columns: Columns, rows: Sequence[Row]) -> None:
@@ -169,7 +169,7 @@ class ReadMail:
 
     async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes:
         """New ones are a suffix by uid (``added`` rises with it), changed ones have an index of their own."""
-        changed, vanished = empty_columns(), array("q")
+        changed, vanished = empty_columns(), array("Q")
         with self._readers.lend() as execute:
             row = _mailbox_row(execute, account, mailbox)
             if row[5] > since:
@@ -194,7 +194,7 @@ class ReadMail:
                 async for rows in sliced(cursor):
                     vanished.extend([uid for (uid,) in rows])
         return Changes(
-            changed, array("q", sorted(vanished)), ModSeq(row[5]), Uid(row[4]), complete=since >= row[14]
+            changed, array("Q", sorted(vanished)), ModSeq(row[5]), Uid(row[4]), complete=since >= row[14]
         )
 
     async def messages(
@@ -240,7 +240,7 @@ class ReadMail:
             first, last = part[0], part[-1]
             if last - first == len(part) - 1:
                 rows = self._read(by_range, (base | first, base | last)).fetchall()
-                if len(rows) == len(part) and part == array("q", range(first, last + 1)):
+                if len(rows) == len(part) and part == array(part.typecode, range(first, last + 1)):
                     found += [row[0] for row in rows]
                     continue
             ids = array("q", [base | email for email in part])

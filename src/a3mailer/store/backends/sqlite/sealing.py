@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import mmap
 import os
-import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,6 +13,7 @@ from blake3 import blake3
 
 from a3mailer.config.tree import Store as StoreSettings
 from a3mailer.keys.wrap import new_key
+from a3mailer.runtime.clock import Clock
 from a3mailer.store.backends.sqlite.connection import Execute
 from a3mailer.store.backends.sqlite.contents import Compression, make_compression, seal
 from a3mailer.store.backends.sqlite.handover import Piece
@@ -28,17 +28,18 @@ DEDUPLICATE_FROM: Final = 2048
 """Smaller contents cost more to look up than a second copy costs to keep."""
 
 
-def new_blob_id() -> bytes:
+def new_blob_id(seconds: float) -> bytes:
     """6 octets of milliseconds, 10 random."""
-    return int(time.time() * 1000).to_bytes(6, "big") + os.urandom(10)
+    return int(seconds * 1000).to_bytes(6, "big") + os.urandom(10)
 
 
 class Sealing:
     """Makes pieces and records of contents. One loop."""
 
     def __init__(
-        self, settings: StoreSettings, connection: apsw.Connection, keys: Keys, blobs: Blobs
+        self, settings: StoreSettings, connection: apsw.Connection, keys: Keys, blobs: Blobs, clock: Clock
     ) -> None:
+        self._clock = clock
         self._settings = settings
         self._execute: Execute = connection.execute
         self._keys = keys
@@ -57,7 +58,7 @@ class Sealing:
             digest = blake3(octets, key=self._keys.tenant(tenant)).digest(16)
             if known and (found := self._find(tenant, digest, accounts)):
                 return _piece(content, *found, digest), None
-        blob = new_blob_id()
+        blob = new_blob_id(self._clock.now())
         key = new_key() if self._settings.encryption else None
         wrapped = tuple([(a, self._keys.wrap(key, tenant, blob, a) if key else b"") for a in accounts])
         if len(octets) < LEAVE_LOOP:

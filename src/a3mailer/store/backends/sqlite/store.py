@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from a3mailer.config.tree import Store as StoreSettings
+from a3mailer.config.tree import Settings
 from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import StoreFull
+from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store.backends.sqlite.apply import DIRECTORY, GROWING
 from a3mailer.store.backends.sqlite.apply_directory import DIRECTORY_HINT
 from a3mailer.store.backends.sqlite.connection import HINTS, SEGMENTS
@@ -42,9 +43,11 @@ VERSION_GRACE: Final = 0.2
 class SqliteStore(ReadMail, ReadDirectory):
     """A backend of ``store.ports.Store``. One loop. Made by ``open``."""
 
-    def __init__(self, directory: Path, settings: StoreSettings, process: str) -> None:
+    def __init__(self, directory: Path, settings: Settings, process: str, clock: Clock) -> None:
         self._directory = directory
-        self._settings = settings
+        self._all_settings = settings
+        self._settings = settings.store
+        self._clock = clock
         self._process = process
         self._loop = asyncio.get_running_loop()
         self._watchers: dict[object, Callable[[Change], None]] = {}
@@ -55,12 +58,17 @@ class SqliteStore(ReadMail, ReadDirectory):
 
     @classmethod
     async def open(
-        cls, directory: Path, settings: StoreSettings, writer: Path | None, process: str = "solo"
+        cls,
+        directory: Path,
+        settings: Settings,
+        writer: Path | None,
+        process: str = "alone",
+        clock: Clock | None = None,
     ) -> SqliteStore:
         """Connect to the writer listening at ``writer``; None runs it as a thread of this process.
 
         Errors: StoreUnusable, TryLater when no writer answers."""
-        store = cls(directory, settings, process)
+        store = cls(directory, settings, process, clock or SystemClock())
         if writer is None:
             near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             store._run_writer(far)
@@ -72,7 +80,7 @@ class SqliteStore(ReadMail, ReadDirectory):
         return store
 
     def _run_writer(self, far: socket.socket) -> None:
-        loop = WriterLoop(self._directory, self._settings, None, (far,))
+        loop = WriterLoop(self._directory, self._all_settings, None, (far,), self._clock)
         thread = threading.Thread(target=loop.run, name="writer", daemon=True)
         thread.start()
         self._solo = (loop, thread)
@@ -88,7 +96,7 @@ class SqliteStore(ReadMail, ReadDirectory):
         blobs = Blobs(self._directory / SEGMENTS, self._readers.main, self._keys)
         ReadMail.__init__(self, self._readers, blobs)
         ReadDirectory.__init__(self, self._readers.main)
-        self._sealing = Sealing(self._settings, self._readers.main, self._keys, blobs)
+        self._sealing = Sealing(self._settings, self._readers.main, self._keys, blobs, self._clock)
         self._timer = self._loop.call_later(VERSION_SECONDS, self._check_version)
 
     async def close(self) -> None:

@@ -19,7 +19,8 @@ from typing import Final
 
 import msgspec
 
-from a3mailer.config.tree import Store as StoreSettings
+from a3mailer.config.tree import Settings
+from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store.backends.sqlite.checkpoint import Checkpointer
 from a3mailer.store.backends.sqlite.commit import Committer, Session
 from a3mailer.store.backends.sqlite.connection import HINTS
@@ -69,14 +70,15 @@ class WriterLoop:
     def __init__(
         self,
         directory: Path,
-        settings: StoreSettings,
+        settings: Settings,
         listener: socket.socket | None = None,
         connected: tuple[socket.socket, ...] = (),
+        clock: Clock | None = None,
     ) -> None:
         opened = open_for_writing(directory)
         self._lock = opened.lock
         self._connection = opened.connection
-        self._committer = Committer(opened.connection, opened.ring)
+        self._committer = Committer(opened.connection, opened.ring, clock or SystemClock())
         self._checkpointer = Checkpointer(directory)
         self._connection.set_wal_hook(self._grown)
         hints = directory / HINTS
@@ -315,7 +317,7 @@ def process_alive(identity: str) -> bool:
 
 
 def run_writer(
-    directory: Path, settings: StoreSettings, listener: socket.socket, ready: Callable[[], None]
+    directory: Path, settings: Settings, listener: socket.socket, ready: Callable[[], None]
 ) -> None:
     """The writer process: serves ``listener`` until SIGTERM or SIGINT; ``ready`` is called when it does.
 

@@ -20,7 +20,7 @@ from a3mailer.mail.ids import (
 )
 from a3mailer.store import operations as op
 from a3mailer.store.ports import Store, Transaction
-from a3mailer.testing.mailstore.harness import BODY, DOMAIN, StoreHarness, content
+from tests.unit.store.rules.harness import BODY, DOMAIN, StoreHarness, content
 
 
 class QueueCompliance(StoreHarness):

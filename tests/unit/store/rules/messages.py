@@ -19,7 +19,7 @@ from a3mailer.mail.ids import (
 )
 from a3mailer.store import operations as op
 from a3mailer.store.ports import Store, Transaction
-from a3mailer.testing.mailstore.harness import BODY, StoreHarness, content, uids_of
+from tests.unit.store.rules.harness import BODY, StoreHarness, content, uids_of
 
 
 class MessageCompliance(StoreHarness):
@@ -177,7 +177,7 @@ class MessageCompliance(StoreHarness):
         result = await self.one(store, op.Copy(account, INBOX, (Uid(2), Uid(9), Uid(3)), MailboxId(2)))
         assert isinstance(result, op.Copied)
         assert result.pairs == ((2, 1), (3, 2))
-        target, columns = await store.columns(account, MailboxId(2))
+        target = await store.mailbox(account, MailboxId(2))
         assert result.uid_validity == target.uid_validity
         source = await self.message(store, account, INBOX, 2)
         copy = await self.message(store, account, MailboxId(2), 1)

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pytest
 
+from a3mailer.config.tree import Settings
 from a3mailer.config.tree import Store as StoreSettings
 from a3mailer.mail.flags import DELETED, SEEN
 from a3mailer.mail.ids import (
@@ -57,9 +58,9 @@ class StoreHarness:
     """One fresh store a test."""
 
     durable: ClassVar[bool] = True
-    settings: ClassVar[StoreSettings] = StoreSettings(segment_size=1 << 20)
+    settings: ClassVar[Settings] = Settings(store=StoreSettings(segment_size=1 << 20))
 
-    async def open_store(self, directory: Path, settings: StoreSettings) -> Store:
+    async def open_store(self, directory: Path, settings: Settings) -> Store:
         """A store on this (empty or used) directory."""
         raise NotImplementedError
 
