@@ -236,7 +236,8 @@ def undelete(ledger: Ledger, op: Undelete, work: Work) -> Copied:
         return Copied(target.uid_validity, (), ModSeq(target.modseq))
     modseq = ledger.next_modseq(account, target)
     pairs = []
-    for mailbox, since, uid, flags, keywords, email, size, thread, internal_date, blob in newest.values():
+    for email in sorted(newest):
+        mailbox, since, uid, flags, keywords, _, size, thread, internal_date, blob = newest[email]
         fresh = _take_uid(target)
         flags &= ~DELETED
         _count(account, target, 1, flags, size)

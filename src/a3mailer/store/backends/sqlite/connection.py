@@ -6,7 +6,6 @@ The writer's connection is WAL with synchronous=FULL: a commit that returned sur
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -90,8 +89,10 @@ def checksum(sql: str) -> bytes:
     return blake3(sql.encode()).digest()
 
 
-def migrate(connection: apsw.Connection) -> int:
-    """Apply what is missing, all in one transaction; the number of applied ones. Errors: StoreUnusable."""
+def migrate(connection: apsw.Connection, now: int) -> int:
+    """Apply what is missing, all in one transaction; the number of applied ones. Errors: StoreUnusable.
+
+    ``now`` is noted beside them, seconds since the epoch."""
     connection.execute(
         "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL,"
         " checksum BLOB NOT NULL, applied INTEGER NOT NULL)"
@@ -104,7 +105,7 @@ def migrate(connection: apsw.Connection) -> int:
         for number, name, sql in missing:
             connection.execute(sql)
             connection.execute(
-                "INSERT INTO migrations VALUES (?, ?, ?, ?)", (number, name, checksum(sql), int(time.time()))
+                "INSERT INTO migrations VALUES (?, ?, ?, ?)", (number, name, checksum(sql), now)
             )
     return len(missing)
 

@@ -194,7 +194,8 @@ class Ledger:
         self._waiting: dict[str, list[Row]] = {name: [] for name in _WAITING}
         self._threads: dict[tuple[int, bytes], int] = {}
         self._deliveries: dict[tuple[int, bytes], Row] = {}
-        self._known: set[tuple[int, bytes]] = set()
+        self._known: set[bytes] = set()
+        """Blobs of this transaction that have their row."""
         self._marks: tuple[int, ...] = ()
         self._hint_mark = 0
 
@@ -224,7 +225,7 @@ class Ledger:
         """Call before changing a state."""
         if state not in self._undo:
             self._undo[state] = (state.save(), state in self._dirty)
-            self._dirty[state] = None
+        self._dirty[state] = None
 
     def touch_account(self, account: int) -> AccountState:
         """The account, about to be changed. Errors: NoSuchAccount."""
@@ -270,12 +271,13 @@ class Ledger:
         self._waiting[table].append(row)
 
     def keep(self, piece: Piece, tenant: int, account: int) -> None:
-        """One more email or queue entry of ``account`` holds this content. Errors: Stale."""
-        key = (tenant, piece.blob)
-        if key not in self._known:
+        """One more email or queue entry of ``account`` holds this content. Errors: Stale, NoSuchAccount."""
+        if piece.blob not in self._known:
             self._keep_blob(piece, tenant)
-            self._known.add(key)
-        wrapped = next((key for owner, key in piece.keys if owner == account), b"")
+            self._known.add(piece.blob)
+        wrapped = next((key for owner, key in piece.keys if owner == account), None)
+        if wrapped is None:
+            raise NoSuchAccount(str(account))
         self._waiting["refs"].append((tenant, piece.blob, account, wrapped))
 
     def _keep_blob(self, piece: Piece, tenant: int) -> None:
@@ -342,13 +344,13 @@ class Ledger:
                 rows.clear()
         self._threads.clear()
         self._deliveries.clear()
-        self._known.clear()
 
     # --- transactions ------------------------------------------------------------------------------
 
     def mark(self) -> None:
         """A transaction begins."""
         self._undo.clear()
+        self._known.clear()
         self._marks = tuple(map(len, self._waiting.values()))
         self._hint_mark = len(self.hints)
 
@@ -357,13 +359,12 @@ class Ledger:
         for state, (saved, was_dirty) in self._undo.items():
             state.restore(saved)
             if not was_dirty:
-                del self._dirty[state]
+                self._dirty.pop(state, None)
         for rows, length in zip(self._waiting.values(), self._marks, strict=True):
             del rows[length:]
         del self.hints[self._hint_mark :]
         self._threads = {(row[0], row[1]): row[2] for row in self._waiting["threads"]}
         self._deliveries = {(row[0], row[1]): row[3:] for row in self._waiting["deliveries"]}
-        self._known = {(row[0], row[1]) for row in self._waiting["refs"]}
 
     def undo_statements(self) -> None:
         """As ``undo``, after a ROLLBACK TO: rows that were read meanwhile may not exist."""
@@ -404,4 +405,3 @@ class Ledger:
             rows.clear()
         self._threads.clear()
         self._deliveries.clear()
-        self._known.clear()

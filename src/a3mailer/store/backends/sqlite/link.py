@@ -24,7 +24,7 @@ from typing import Final
 import msgspec
 
 from a3mailer.mail import errors
-from a3mailer.mail.errors import MailError, StoreFull, TryLater, Uncertain
+from a3mailer.mail.errors import BadName, MailError, StoreFull, TryLater, Uncertain
 from a3mailer.store.backends.sqlite.handover import (
     STALE,
     Acknowledge,
@@ -166,12 +166,16 @@ class Link:
         connect: Callable[[], socket.socket],
         process: str,
         welcomed: Callable[[int], None],
+        answered: Callable[[], None],
     ) -> None:
-        """``connect`` gives a fresh connection or raises OSError; ``welcomed`` hears the store's number."""
+        """``connect`` gives a fresh connection or raises OSError; ``welcomed`` hears the store's number.
+
+        ``answered`` is called before those who wait for an answer are told."""
         self._loop = loop
         self._connect = connect
         self._process = process
         self._welcomed = welcomed
+        self._answered = answered
         self.session = secrets.randbits(63) | 1
         self._segments = SegmentThread(segments, self._written)
         self._reassembly = Reassembly()
@@ -288,6 +292,8 @@ class Link:
         for handover in handovers:
             try:
                 encode(handover.work)
+            except UnicodeEncodeError:
+                handover.fail(BadName("half of a surrogate pair is no text"))
             except (TypeError, ValueError, OverflowError) as error:
                 handover.fail(error)
             else:
@@ -319,6 +325,7 @@ class Link:
     def _use(self, outcomes: tuple[Outcome, ...]) -> None:
         assert self._flight is not None
         handovers, self._flight = self._flight[1], None
+        self._answered()
         for handover, outcome in zip(handovers, outcomes, strict=True):
             if not outcome.error:
                 handover.succeed(outcome.results)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +13,7 @@ import apsw
 from a3mailer.keys.kek import BadKeyFile, KeyRing
 from a3mailer.keys.wrap import new_key
 from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT
+from a3mailer.runtime.clock import Clock
 from a3mailer.store.backends.sqlite.connection import (
     DATABASE,
     HINTS,
@@ -37,7 +37,7 @@ class Opened:
     lock: int
 
 
-def open_for_writing(directory: Path) -> Opened:
+def open_for_writing(directory: Path, clock: Clock) -> Opened:
     """The writer's connection, migrated, and the key ring; makes what is missing in a new directory.
 
     Another living writer of this directory is an error: StoreUnusable, as are a key file that is gone
@@ -48,8 +48,8 @@ def open_for_writing(directory: Path) -> Opened:
     try:
         ring = _ring(directory, fresh=not (directory / DATABASE).exists())
         connection = open_writer(directory)
-        migrate(connection)
-        _make_owners(connection, ring)
+        migrate(connection, int(clock.now()))
+        _make_owners(connection, ring, int(clock.now()))
         _rewrite_log(connection)
     except BaseException:
         os.close(lock)
@@ -92,7 +92,7 @@ def _ring(directory: Path, fresh: bool) -> KeyRing:
         raise StoreUnusable(str(error)) from None
 
 
-def _make_owners(connection: apsw.Connection, ring: KeyRing) -> None:
+def _make_owners(connection: apsw.Connection, ring: KeyRing, now: int) -> None:
     """The first tenant, and the account the system's own mail belongs to."""
     if connection.execute("SELECT 1 FROM accounts WHERE account=?", (SYSTEM_ACCOUNT,)).fetchone():
         return
@@ -104,7 +104,7 @@ def _make_owners(connection: apsw.Connection, ring: KeyRing) -> None:
         connection.execute(
             "INSERT INTO accounts (account, tenant, created, address, kind, display_name, role)"
             " VALUES (?,?,?,'','system','','system')",
-            (SYSTEM_ACCOUNT, DEFAULT_TENANT, int(time.time())),
+            (SYSTEM_ACCOUNT, DEFAULT_TENANT, now),
         )
         connection.execute(
             "INSERT INTO account_keys (account, key_id, wrapped) VALUES (?,?,?)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import mmap
 import os
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from blake3 import blake3
 
 from a3mailer.config.tree import Store as StoreSettings
 from a3mailer.keys.wrap import new_key
+from a3mailer.mail.errors import NoSuchAccount
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.backends.sqlite.connection import Execute
 from a3mailer.store.backends.sqlite.contents import Compression, make_compression, seal
@@ -51,7 +53,7 @@ class Sealing:
     ) -> tuple[Piece, Record | None]:
         """The piece, without its place, and the record to write; None where the tenant has it already.
 
-        ``known`` False looks for no copy. Errors: NoSuchAccount."""
+        ``known`` False looks for no copy. Errors: NoSuchAccount for a tenant that is none."""
         octets = content.octets
         digest = b""
         if len(octets) >= DEDUPLICATE_FROM:
@@ -60,7 +62,7 @@ class Sealing:
                 return _piece(content, *found, digest), None
         blob = new_blob_id(self._clock.now())
         key = new_key() if self._settings.encryption else None
-        wrapped = tuple([(a, self._keys.wrap(key, tenant, blob, a) if key else b"") for a in accounts])
+        wrapped = self._wrap(key, tenant, blob, accounts)
         if len(octets) < LEAVE_LOOP:
             record = seal(octets, tenant, blob, key, self._compression(tenant))
         else:
@@ -94,10 +96,20 @@ class Sealing:
         if row is None or bool(row[2]) != self._settings.encryption:
             return None
         blob, owner, wrapped = row
-        if not wrapped:
-            return blob, tuple([(account, b"") for account in accounts]), 0
-        key = self._keys.unwrap(wrapped, tenant, blob, owner)
-        return blob, tuple([(a, self._keys.wrap(key, tenant, blob, a)) for a in accounts]), 0
+        key = self._keys.unwrap(wrapped, tenant, blob, owner) if wrapped else None
+        return blob, self._wrap(key, tenant, blob, accounts), 0
+
+    def _wrap(
+        self, key: bytes | None, tenant: int, blob: bytes, accounts: Sequence[int]
+    ) -> tuple[tuple[int, bytes], ...]:
+        """The key for each account; one that has none is left out, and the writer says what is wrong."""
+        if key is None:
+            return tuple([(account, b"") for account in accounts])
+        found = []
+        for account in accounts:
+            with contextlib.suppress(NoSuchAccount):
+                found.append((account, self._keys.wrap(key, tenant, blob, account)))
+        return tuple(found)
 
     def forget(self) -> None:
         """The directory changed: a tenant may have a new dictionary."""

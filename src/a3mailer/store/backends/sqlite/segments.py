@@ -17,7 +17,6 @@ import fcntl
 import os
 import secrets
 import struct
-import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from typing import Final
 from blake3 import blake3
 
 from a3mailer.mail.errors import DamagedContent
+from a3mailer.runtime.clock import Clock
 
 Buffer = bytes | bytearray | memoryview
 
@@ -80,9 +80,9 @@ def _check(segment: int, offset: int, header: bytes) -> bytes:
     return blake3(_PLACE.pack(segment, offset) + header).digest(8)
 
 
-def new_segment_id() -> int:
+def new_segment_id(seconds: float) -> int:
     """Milliseconds, then 12 random bits: never used before, ascending over time."""
-    return (int(time.time() * 1000) << 12) | secrets.randbits(12)
+    return (int(seconds * 1000) << 12) | secrets.randbits(12)
 
 
 def segment_path(folder: Path, segment: int) -> Path:
@@ -130,10 +130,11 @@ def write_all(fd: int, buffers: Sequence[Buffer], offset: int) -> None:
 class SegmentWriter:
     """The segment one process appends to. All methods run in one thread at a time."""
 
-    __slots__ = ("_end", "_fd", "_folder", "_segment", "_size", "size")
+    __slots__ = ("_clock", "_end", "_fd", "_folder", "_segment", "_size", "size")
 
-    def __init__(self, folder: Path, size: int) -> None:
+    def __init__(self, folder: Path, size: int, clock: Clock) -> None:
         self._folder = folder
+        self._clock = clock
         self.size = size
         self._fd = -1
         self._segment = 0
@@ -218,7 +219,7 @@ class SegmentWriter:
 
     def _create(self, size: int) -> None:
         """A new segment, its file recycled where one is free; its id is durable before its first use."""
-        segment = new_segment_id()
+        segment = new_segment_id(self._clock.now())
         path = segment_path(self._folder, segment)
         fd = self._recycle(path)
         if fd < 0:

@@ -27,7 +27,7 @@ from a3mailer.store.backends.sqlite.read_directory import ReadDirectory
 from a3mailer.store.backends.sqlite.read_mail import Readers, ReadMail
 from a3mailer.store.backends.sqlite.sealing import Sealing
 from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter
-from a3mailer.store.backends.sqlite.writer import WriterLoop, process_identity
+from a3mailer.store.backends.sqlite.writer import WriterLoop, identity_of_this
 from a3mailer.store.operations import Append, Enqueue, Result
 from a3mailer.store.ports import Transaction
 from a3mailer.telemetry.metrics import count
@@ -86,8 +86,8 @@ class SqliteStore(ReadMail, ReadDirectory):
         self._solo = (loop, thread)
 
     async def _open(self, connect: Callable[[], socket.socket]) -> None:
-        segments = SegmentWriter(self._directory / SEGMENTS, self._settings.segment_size)
-        self._link = Link(self._loop, segments, connect, process_identity(), self._welcomed)
+        segments = SegmentWriter(self._directory / SEGMENTS, self._settings.segment_size, self._clock)
+        self._link = Link(self._loop, segments, connect, identity_of_this(), self._welcomed, self._heard)
         self._hints = HintReceiver(self._directory / HINTS, self._link.session)
         self._loop.add_reader(self._hints.socket.fileno(), self._heard)
         await self._link.open()

@@ -75,10 +75,11 @@ class WriterLoop:
         connected: tuple[socket.socket, ...] = (),
         clock: Clock | None = None,
     ) -> None:
-        opened = open_for_writing(directory)
+        clock = clock or SystemClock()
+        opened = open_for_writing(directory, clock)
         self._lock = opened.lock
         self._connection = opened.connection
-        self._committer = Committer(opened.connection, opened.ring, clock or SystemClock())
+        self._committer = Committer(opened.connection, opened.ring, clock)
         self._checkpointer = Checkpointer(directory)
         self._connection.set_wal_hook(self._grown)
         hints = directory / HINTS
@@ -234,9 +235,9 @@ class WriterLoop:
         observe("a3_store_commit_seconds", time.perf_counter() - began)
         count("a3_store_batches_total")
         count("a3_store_commits_total", by=sum(map(len, outcomes)))
+        self._hint(self._committer.take_hints())  # first: who has an answer has heard of its changes
         for (peer, frame), outcome in zip(frames, outcomes, strict=True):
             self._answer(peer, frame.number, outcome)
-        self._hint(self._committer.take_hints())
 
     def _is_next(self, peer: _Peer, frame: Frame) -> bool:
         """A frame that is done already was sent again over a new connection: Welcome answered it."""
@@ -264,7 +265,7 @@ class WriterLoop:
             peer.hints.close()
         if (known := self._committer.sessions.get(peer.session)) is not None:
             known.seen = time.monotonic()
-            if not process_alive(known.process):
+            if not still_alive(known.process):
                 self._committer.end_session(peer.session, clean=False)
 
     def _end_lost_sessions(self) -> None:
@@ -275,7 +276,7 @@ class WriterLoop:
         now = time.monotonic()
         for session, known in list(self._committer.sessions.items()):
             if session not in connected and (
-                now - known.seen > RETURN_SECONDS or not process_alive(known.process)
+                now - known.seen > RETURN_SECONDS or not still_alive(known.process)
             ):
                 self._committer.end_session(session, clean=False)
 
@@ -292,7 +293,7 @@ class WriterLoop:
         os.close(self._lock)
 
 
-def process_identity() -> str:
+def identity_of_this() -> str:
     """Boot, process id and start time of this process: never the same for two processes."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return f"{boot}:{os.getpid()}:{_start_time(os.getpid())}"
@@ -304,8 +305,8 @@ def _start_time(pid: int) -> str:
     return "" if fields[0] == "Z" else fields[19]
 
 
-def process_alive(identity: str) -> bool:
-    """Whether the process of ``process_identity`` still runs."""
+def still_alive(identity: str) -> bool:
+    """Whether the process of ``identity_of_this`` still runs."""
     boot, _, rest = identity.partition(":")
     pid, _, started = rest.partition(":")
     if boot != Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip():

@@ -1,30 +1,16 @@
-"""Every backend passes the one suite; SQLite with its writer as a thread and as a process."""
+"""The rules of this folder, held against SQLite with its writer as a thread and as a process."""
 
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from a3mailer.config.tree import Settings
-from a3mailer.config.tree import Store as StoreSettings
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import Store
 from tests.unit.store.processes import WriterProcess
 from tests.unit.store.rules.suite import MailStoreCompliance
 
 
-class TestSqliteSolo(MailStoreCompliance):
-    async def open_store(self, directory: Path, settings: Settings) -> Store:
-        return await SqliteStore.open(directory, settings, None)
-
-
-class TestSqlitePlain(MailStoreCompliance):
-    settings = Settings(store=StoreSettings(segment_size=1 << 20, encryption=False, compression=False))
-
-    async def open_store(self, directory: Path, settings: Settings) -> Store:
-        return await SqliteStore.open(directory, settings, None)
-
-
-class TestSqliteProcess(MailStoreCompliance):
+class TestRulesProcess(MailStoreCompliance):
     """As it is served: the writer is a process of its own."""
 
     @contextlib.asynccontextmanager
