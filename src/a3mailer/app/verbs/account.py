@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -75,8 +77,21 @@ class Role(Named, frozen=True, kw_only=True):
     role: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """An account that can be created: everything checked and hashed."""
+
+    address: str
+    domain: Domain
+    secrets: tuple[tuple[str, str], ...]
+
+
 async def add(office: Office, request: Add) -> dict[str, object]:
     """Create an account with its password. Errors: BadName, NoSuchDomain, AlreadyExists, AddressReserved."""
+    return await _create(office, await _prepare(office, request), request)
+
+
+async def _prepare(office: Office, request: Add) -> _Ready:
     address = clean_address(request.address)
     if request.role not in GIVEN_ROLES:
         raise BadName(f"no such role: {request.role} (there are {', '.join(GIVEN_ROLES)})")
@@ -84,29 +99,44 @@ async def add(office: Office, request: Add) -> dict[str, object]:
         raise BadName("a quota is 0 (no limit) or more octets")
     domain = await _domain(office, "account.add", address, request.role)
     await _must_be_new(office, address)
-    secrets = await _secrets(office, domain, request.password)
-    return await _create(office, domain, address, secrets, request)
+    return _Ready(address, domain, await _secrets(office, domain, request.password))
 
 
 async def import_(office: Office, request: Import) -> list[dict[str, str]]:
-    """Create many; what cannot be is reported and the others go on."""
+    """Create many, hashing on all threads of the pool; what cannot be is reported and the others go on."""
     if len(request.accounts) > MAX_IMPORT:
         raise BadName(f"more than {MAX_IMPORT} accounts in one request")
+    asked = [Add(address=address, password=password) for address, password in request.accounts]
+    async with asyncio.TaskGroup() as tasks:
+        prepared = [tasks.create_task(_attempt(office, each)) for each in asked]
     found = []
-    for number, (address, password) in enumerate(request.accounts):
-        office.progress(number, len(request.accounts))
-        try:
-            if not password:
-                raise BadName("no password")
-            await add(office, Add(address=address, password=password))
-            found.append({"address": address, "outcome": "added", "reason": ""})
-        except AlreadyExists:
-            found.append({"address": address, "outcome": "exists", "reason": ""})
-        except MailError as error:
-            if error.transient:
-                raise
-            found.append({"address": address, "outcome": "refused", "reason": str(error)})
+    for number, (each, task) in enumerate(zip(asked, prepared, strict=True)):
+        office.progress(number, len(asked))
+        found.append(await _finish(office, each, task.result()))
     return found
+
+
+async def _attempt(office: Office, request: Add) -> _Ready | MailError:
+    try:
+        if not request.password:
+            raise BadName("no password")
+        return await _prepare(office, request)
+    except MailError as error:
+        return error
+
+
+async def _finish(office: Office, request: Add, ready: _Ready | MailError) -> dict[str, str]:
+    try:
+        if isinstance(ready, MailError):
+            raise ready
+        await _create(office, ready, request)
+    except AlreadyExists:
+        return {"address": request.address, "outcome": "exists", "reason": ""}
+    except MailError as error:
+        if error.transient:
+            raise
+        return {"address": request.address, "outcome": "refused", "reason": str(error)}
+    return {"address": request.address, "outcome": "added", "reason": ""}
 
 
 async def _domain(office: Office, action: str, address: str, role: str = "user") -> Domain:
@@ -138,22 +168,21 @@ async def _secrets(office: Office, domain: Domain, password: str) -> tuple[tuple
     return ((PASSWORD, hashed), (SCRAM, verifier.encode()))
 
 
-async def _create(
-    office: Office, domain: Domain, address: str, secrets: tuple[tuple[str, str], ...], request: Add
-) -> dict[str, object]:
+async def _create(office: Office, ready: _Ready, request: Add) -> dict[str, object]:
     create = CreateAccount(
-        domain.tenant,
-        address,
+        ready.domain.tenant,
+        ready.address,
         "person",
         request.display_name,
         request.quota,
         request.role,
         office.now,
-        secrets,
+        ready.secrets,
     )
-    (created,) = await office.change("account.add", address, create, role=request.role, quota=request.quota)
+    detail: dict[str, object] = {"role": request.role, "quota": request.quota}
+    (created,) = await office.change("account.add", ready.address, create, **detail)
     assert isinstance(created, AccountCreated)
-    return {"address": address, "account": created.account}
+    return {"address": ready.address, "account": created.account}
 
 
 async def list_(office: Office, request: Nothing) -> list[dict[str, object]]:

@@ -1,0 +1,138 @@
+"""domain, alias and group: which addresses are ours and where they lead."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from a3mailer.app.cli.exits import OK
+from a3mailer.app.cli.office import session
+from a3mailer.app.cli.output import Output, plain
+from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
+
+NAME: Final = Argument("DOMAIN", "the domain's name")
+ALIAS: Final = Argument("ADDRESS", "the address that leads on")
+TARGETS: Final = Argument("TARGET", "where it leads: addresses here or elsewhere", "+")
+OPTIONS: Final = (
+    Option("--catch-all", "where mail for unknown addresses goes; empty: refused", metavar="ADDRESS"),
+    Option("--scram", "keep SCRAM verifiers too, weaker after a theft (ADR 0008)", choices=("on", "off")),
+)
+
+
+def add(args: Arguments, out: Output) -> int:
+    """domain add."""
+    return _put(args, out, "domain add", "added")
+
+
+def set_(args: Arguments, out: Output) -> int:
+    """domain set."""
+    return _put(args, out, "domain set", "changed")
+
+
+def _put(args: Arguments, out: Output, verb: str, done: str) -> int:
+    request: dict[str, object] = {"name": args.domain}
+    if args.catch_all is not None:
+        request["catch_all"] = args.catch_all
+    if args.scram is not None:
+        request["scram"] = args.scram == "on"
+    with session(args.dir) as store:
+        made = store.perform(verb, request)
+    out.result(made, f"{made['domain']} {done}")
+    return OK
+
+
+def remove(args: Arguments, out: Output) -> int:
+    """domain rm."""
+    with session(args.dir) as store:
+        made = store.perform("domain rm", {"name": args.domain})
+    out.result(made, f"{made['domain']} removed")
+    return OK
+
+
+def list_(args: Arguments, out: Output) -> int:
+    """domain list."""
+    with session(args.dir) as store:
+        rows = store.perform("domain list", {})
+    out.table(rows, {"domain": plain, "catch_all": plain})
+    return OK
+
+
+def add_alias(args: Arguments, out: Output) -> int:
+    """alias add."""
+    return _put_alias(args, out, "alias")
+
+
+def add_group(args: Arguments, out: Output) -> int:
+    """group add."""
+    return _put_alias(args, out, "group")
+
+
+def _put_alias(args: Arguments, out: Output, kind: str) -> int:
+    request = {"address": args.address, "targets": args.target, "kind": kind}
+    with session(args.dir) as store:
+        made = store.perform("alias add", request)
+    out.result(made, f"{made['address']} leads to {plain(made['targets'])}")
+    return OK
+
+
+def remove_alias(args: Arguments, out: Output) -> int:
+    """alias rm."""
+    return _remove_alias(args, out, "alias")
+
+
+def remove_group(args: Arguments, out: Output) -> int:
+    """group rm."""
+    return _remove_alias(args, out, "group")
+
+
+def _remove_alias(args: Arguments, out: Output, kind: str) -> int:
+    with session(args.dir) as store:
+        made = store.perform("alias rm", {"address": args.address, "kind": kind})
+    out.result(made, f"{made['address']} removed")
+    return OK
+
+
+def list_aliases(args: Arguments, out: Output) -> int:
+    """alias list."""
+    return _list(args, out, "alias")
+
+
+def list_groups(args: Arguments, out: Output) -> int:
+    """group list."""
+    return _list(args, out, "group")
+
+
+def _list(args: Arguments, out: Output, kind: str) -> int:
+    with session(args.dir) as store:
+        rows = store.perform("alias list", {"kind": kind})
+    out.table(rows, {"address": plain, "targets": plain})
+    return OK
+
+
+DOMAINS: Final = (
+    Verb("domain add", "take a domain in", "domain.add", add, (NAME,), OPTIONS),
+    Verb("domain set", "change a domain's options", "domain.add", set_, (NAME,), OPTIONS),
+    Verb("domain list", "list the domains", "domain.list", list_),
+    Verb("domain rm", "let a domain go that has no addresses any more", "domain.remove", remove, (NAME,)),
+)
+ALIASES: Final = (
+    Verb(
+        "alias add",
+        "make an address lead elsewhere, or change where",
+        "alias.add",
+        add_alias,
+        (ALIAS, TARGETS),
+    ),
+    Verb("alias list", "list the aliases", "alias.list", list_aliases),
+    Verb("alias rm", "remove an alias", "alias.remove", remove_alias, (ALIAS,)),
+)
+GROUPS: Final = (
+    Verb(
+        "group add",
+        "make an address reach several people, or change whom",
+        "alias.add",
+        add_group,
+        (ALIAS, TARGETS),
+    ),
+    Verb("group list", "list the groups", "alias.list", list_groups),
+    Verb("group rm", "remove a group", "alias.remove", remove_group, (ALIAS,)),
+)

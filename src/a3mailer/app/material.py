@@ -1,0 +1,97 @@
+"""What ``init`` makes besides the store: certificate, DKIM keys, recovery key, SCRAM's mock key."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from a3mailer.keys.recovery import make_recovery
+
+CERTIFICATE_DAYS: Final = 3650
+"""A self-signed certificate is replaced by hand or by ACME, never by its end."""
+RSA_BITS: Final = 2048
+"""RFC 8301 section 3.2 asks for at least 1024 and advises 2048."""
+DKIM_FOLDER: Final = Path("keys") / "dkim"
+RSA_SELECTOR: Final = "a3-rsa"
+ED25519_SELECTOR: Final = "a3-ed25519"
+MOCK_KEY: Final = Path("keys") / "scram-mock"
+RECOVERY_PUBLIC: Final = Path("keys") / "recovery.pub"
+MOCK_KEY_SIZE: Final = 32
+FOLDERS: Final = ("conf.d", "keys", "keys/dkim", "tls", "run", "spool")
+
+_PrivateKey = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
+
+
+def make_folders(directory: Path) -> None:
+    """The layout, open to its owner only."""
+    for name in FOLDERS:
+        (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def make_certificate(directory: Path, hostname: str, addresses: Sequence[str]) -> None:
+    """``tls/cert.pem`` and ``tls/key.pem``: self-signed, ECDSA P-256, for the name and the addresses."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostname[:64])])
+    names: list[x509.GeneralName] = [x509.DNSName(n) for n in dict.fromkeys((hostname, "localhost"))]
+    names += [x509.IPAddress(ipaddress.ip_address(a)) for a in dict.fromkeys(addresses)]
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=CERTIFICATE_DAYS))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    _write(directory / "tls" / "cert.pem", certificate.public_bytes(Encoding.PEM), 0o644)
+    _write(directory / "tls" / "key.pem", _pem(key), 0o600)
+
+
+def make_dkim_keys(directory: Path, domain: str) -> None:
+    """One RSA and one Ed25519 key (RFC 8463) for a domain, unless it has them."""
+    folder = directory / DKIM_FOLDER / domain
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (folder / f"{RSA_SELECTOR}.pem").exists():
+        _write(folder / f"{RSA_SELECTOR}.pem", _pem(rsa.generate_private_key(65537, RSA_BITS)), 0o400)
+    if not (folder / f"{ED25519_SELECTOR}.pem").exists():
+        _write(folder / f"{ED25519_SELECTOR}.pem", _pem(ed25519.Ed25519PrivateKey.generate()), 0o400)
+
+
+def make_mock_key(directory: Path) -> None:
+    """The key that makes the salts SCRAM shows for accounts without a verifier."""
+    _write(directory / MOCK_KEY, secrets.token_bytes(MOCK_KEY_SIZE), 0o400)
+
+
+def make_recovery_key(directory: Path) -> str:
+    """The printable secret, to be shown once; the public half stays, for ``backup`` to seal to."""
+    printable, public = make_recovery()
+    _write(directory / RECOVERY_PUBLIC, public, 0o400)
+    return printable
+
+
+def _pem(key: _PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _write(path: Path, octets: bytes, mode: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(fd, "wb") as file:
+        file.write(octets)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""Mails that try-it mode delivers to itself at first: plain, threaded, encoded, attached, and a phish."""
