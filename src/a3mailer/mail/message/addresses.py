@@ -16,6 +16,7 @@ from a3mailer.mail.message.words import clean, decode_words
 _BLANK: Final = b" \t\r\n"
 _SPECIAL: Final = b'"(<>,;:['
 _ORDINARY: Final = bytes(c for c in range(256) if c not in b'"()<>@,;:\\[]')
+_SPACED: Final = bytes(32 if c in _BLANK else c for c in range(256))
 _DOT_ATOM: Final = bytes(c for c in range(33, 256) if c not in b'"()<>@,;:\\[]\x7f')
 _WORD: Final = bytes(c for c in _ORDINARY if c not in _BLANK)
 _MARKS: Final = bytes(1 if c in _SPECIAL else 0 for c in range(256))
@@ -306,7 +307,7 @@ def _angle_mailbox(phrase: bytes, spec: bytes) -> Address:
     if AT not in spec:
         return Address(phrase, spec.strip(_BLANK), b"", route)
     local, _, domain = spec.rpartition(b"@")
-    return Address(phrase, local.strip(_BLANK), b"".join(domain.split()), route)
+    return Address(phrase, local.strip(_BLANK), domain.translate(None, _BLANK), route)
 
 
 # addr-spec = local-part "@" domain      ; here without angles, perhaps after words that are a name
@@ -317,20 +318,20 @@ def _bare_mailbox(words: list[tuple[bool, bytes]], comment: bytes) -> Address:
     if at < 0:
         return Address(comment, _General._phrase(words), b"")
     before, _, after = words[at][1].rpartition(b"@")
-    domain = _dotted(after + b"".join([word for _, word in words[at + 1 :]])).split(None, 1)
-    local = _dotted(before).rsplit(None, 1)
+    domain = _dotted(after + b"".join([word for _, word in words[at + 1 :]])).partition(b" ")[0]
+    name, _, part = _dotted(before).rpartition(b" ")
     phrase = words[:at]
-    if len(local) == 2:
-        phrase.append((False, local[0]))
-    part = local[-1] if local else b""
+    if name:
+        phrase.append((False, name))
     if phrase and (not part or part[:1] == b"."):
         part = phrase.pop()[1] + part
-    return Address(_General._phrase(phrase) or comment, part.strip(_BLANK), domain[0] if domain else b"")
+    return Address(_General._phrase(phrase) or comment, part.strip(_BLANK), domain)
 
 
 def _dotted(octets: bytes) -> bytes:
-    """Take the white space of the obsolete syntax from around dots."""
-    return b".".join([piece.strip(_BLANK) for piece in octets.split(b".")]) if DOT in octets else octets
+    """Return words with plain spaces between them and none around dots (the obsolete syntax has some)."""
+    octets = octets.translate(_SPACED).strip(b" ")
+    return b".".join([piece.strip(b" ") for piece in octets.split(b".")]) if DOT in octets else octets
 
 
 def _without_comments(spec: bytes) -> bytes:

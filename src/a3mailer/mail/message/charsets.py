@@ -68,6 +68,11 @@ _SEPARATORS: Final = bytes.maketrans(b"- .:", b"____")
 _LONGEST: Final = 60
 
 
+def names() -> tuple[str, ...]:
+    """Return every name that is decoded, as `decoder_of` looks it up."""
+    return tuple(_DECODERS)
+
+
 def decoder_of(charset: bytes) -> str | None:
     """Return the codec for a charset name, "" for US-ASCII or none, None when the name is unknown."""
     known = _USUAL.get(charset)

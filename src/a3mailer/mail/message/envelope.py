@@ -59,7 +59,7 @@ def address_list(value: bytes | None, room: AddressRoom) -> bytes:
     specials = value.translate(None, _WORD)
     if specials == b"@" or (specials[:3] == b"@, " and specials == (b"@, " * (len(specials) // 3 + 1))[:-2]):
         items = value.split(b", ")
-        if len(items) == len(specials) // 3 + 1 < limit:
+        if len(items) == len(specials) // 3 + 1 < limit and len(value) <= limits.QUOTED:
             room.left -= len(items)
             return b'((NIL NIL "%b"))' % b'")(NIL NIL "'.join(items).replace(b"@", b'" "')
     if COMMA not in value and limit > 1:
@@ -103,6 +103,8 @@ def _usual_list(value: bytes, limit: int) -> list[bytes] | None:
 
 def _usual(item: bytes, hidden: bool) -> bytes | None:
     """Return the structure of `"phrase" <spec>`, `phrase <spec>`, `<spec>` or `spec`, None for any other."""
+    if len(item) > limits.QUOTED:
+        return None
     if item[-1:] != b">":
         if item.translate(None, _WORD) != b"@":
             return None

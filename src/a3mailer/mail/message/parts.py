@@ -274,7 +274,7 @@ class Walk:
                 after += 2
             tail = octets[after : min(after + limits.PADDING, end)]
             padding = tail.lstrip(b" \t\r")
-            if not padding or padding[:1] == b"\n":
+            if padding[:1] == b"\n" or (not padding and after + len(tail) == end):
                 return at, after + len(tail) - len(padding) + len(padding[:1]), close
             self.false_delimiters -= 1
             at += 1
