@@ -1,0 +1,166 @@
+"""Wire the rooms together for one worker; the only place where a backend is named."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from a3mailer.access.watch import Views
+from a3mailer.app.held import Held
+from a3mailer.app.listeners import PORTS
+from a3mailer.app.verbs.office import Office
+from a3mailer.config.tree import Settings
+from a3mailer.edge.connection import Connection
+from a3mailer.edge.http.health import HealthDoor
+from a3mailer.edge.imap.door import ImapDoor
+from a3mailer.edge.imap.services import Services
+from a3mailer.edge.listener import Listener, Serve
+from a3mailer.edge.lmtp.profile import LMTP
+from a3mailer.edge.proxy import ProxyProtocol
+from a3mailer.edge.smtp.profiles import MX, SUBMISSION, SUBMISSIONS, Profile
+from a3mailer.edge.smtp.session import SmtpDoor
+from a3mailer.identity.authenticator import Authenticator
+from a3mailer.identity.credentials import HashPool
+from a3mailer.identity.directory import Directory
+from a3mailer.identity.sasl.channel import server_end_point
+from a3mailer.mail.errors import MailError
+from a3mailer.mail.ids import SYSTEM_ACCOUNT
+from a3mailer.ops.audit import StoreAudit
+from a3mailer.runtime.clock import SystemClock
+from a3mailer.runtime.spool import Spool
+from a3mailer.store.backends.sqlite.store import SqliteStore
+from a3mailer.store.operations import PutSetting
+from a3mailer.store.ports import Store, Transaction
+from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.receive import Receive
+
+READY_SECONDS: Final = 5.0
+"""How long the store may take to prove that it can be written."""
+DOOR_REFUSALS: Final[dict[str, bytes]] = {
+    "lmtp": b"421 4.3.2 too many connections\r\n",
+    "smtp": b"421 4.3.2 too many connections\r\n",
+    "submission": b"421 4.3.2 too many connections\r\n",
+    "imap": b"* BYE [UNAVAILABLE] too many connections\r\n",
+}
+"""What a connection over a limit is told, by listener; under implicit TLS nothing can be said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What a worker runs."""
+
+    store: Store
+    listeners: tuple[Listener, ...]
+    before: Callable[[Connection], Awaitable[None]]
+    background: tuple[Callable[[], Coroutine[None, None, None]], ...]
+    sweeps: tuple[Callable[[], None], ...]
+    reconfigure: Callable[[Settings], None]
+    office: Callable[[], Office]
+    """The surroundings of an administrator's verb."""
+    close: Callable[[], Awaitable[None]]
+
+
+async def compose(
+    held: Held, number: int, settings: Callable[[], Settings], context: ssl.SSLContext
+) -> Rooms:
+    """Build the rooms of worker ``number``. ``settings`` gives the snapshot in force."""
+    clock = SystemClock()
+    store = await SqliteStore.open(
+        held.directory, settings(), held.run_directory / "writer.sock", f"worker-{number}"
+    )
+    directory = Directory(store, settings())
+    audit = StoreAudit(store, clock)
+    authenticator = Authenticator(store, settings(), clock, audit, mock_key(held.directory))
+    policy = Policy(store, directory, settings())
+    receive = Receive(store, directory, settings(), clock)
+    spools = held.directory / "spool"
+    end_point = _end_point(held.directory, settings())
+    smtp = SmtpDoor(policy, receive, authenticator, settings, context, spools, lambda: end_point)
+    views = Views(store, store)
+    imap = ImapDoor(
+        Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context, end_point)
+    )
+    health = HealthDoor(partial(_not_ready, store))
+    store.watch(directory.heard)
+    store.watch(authenticator.heard)
+
+    def reconfigure(new: Settings) -> None:
+        for room in (directory, authenticator, policy, receive):
+            room.reconfigure(new)
+        imap.services.settings = new
+
+    pool = HashPool()
+
+    def office() -> Office:
+        return Office(store, held.directory, settings(), clock, pool)
+
+    async def close() -> None:
+        views.close()
+        authenticator.close()
+        pool.close()
+        await store.close()
+
+    doors: dict[str, Serve] = {
+        "lmtp": _smtp(smtp, LMTP),
+        "smtp": _smtp(smtp, MX),
+        "submission": _smtp(smtp, SUBMISSION),
+        "submissions": _smtp(smtp, SUBMISSIONS),
+        "imap": imap.serve,
+        "imaps": imap.serve,
+        "metrics": health.serve,
+    }
+    listeners = tuple(
+        Listener(
+            port.name,
+            tuple(held.bound[port.name]),
+            doors[port.name],
+            DOOR_REFUSALS.get(port.name, b""),
+            context if port.tls == "implicit" else None,
+            limited=not port.private,
+        )
+        for port in PORTS
+        if port.name in held.bound
+    )
+    return Rooms(store, listeners, ProxyProtocol(settings), (), (), reconfigure, office, close)
+
+
+def _smtp(door: SmtpDoor, profile: Profile) -> Serve:
+    return lambda connection, trace: door.serve(connection, profile, trace)
+
+
+def mock_key(directory: Path) -> bytes:
+    """The key of SCRAM's mock exchange: made once, the same in every process of this data directory."""
+    path = directory / "keys" / "scram-mock"
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    except FileExistsError:
+        return path.read_bytes()
+    with os.fdopen(fd, "wb") as file:
+        file.write(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def _end_point(directory: Path, settings: Settings) -> bytes | None:
+    pem = (directory / settings.tls.certificate).read_text()
+    return server_end_point(ssl.PEM_cert_to_DER_cert(pem[: pem.index("-----END CERTIFICATE-----") + 26]))
+
+
+async def _not_ready(store: Store) -> str:
+    """Why mail cannot be served now; empty when it can. The commit is one row of the settings."""
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            await store.account(SYSTEM_ACCOUNT)
+            await store.commit(Transaction((PutSetting("health.checked", str(int(time.time()))),)))
+    except TimeoutError:
+        return "the store does not answer"
+    except MailError as error:
+        return f"the store does not take mail: {error}"
+    return ""

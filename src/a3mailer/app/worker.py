@@ -1,0 +1,108 @@
+"""One worker process: its loop, its view of the store, its doors, and how it ends without losing anything."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+import time
+from collections.abc import Callable
+from typing import Final
+
+import uvloop
+
+from a3mailer.app.compose import Rooms, compose
+from a3mailer.app.control import serve_control
+from a3mailer.app.held import Held
+from a3mailer.config.load import ConfigError, load
+from a3mailer.edge.listener import Acceptor
+from a3mailer.edge.tls import load_certificate, server_context
+from a3mailer.runtime.supervise import describe
+from a3mailer.telemetry.events import LOG, emit
+
+SWEEP_SECONDS: Final = 1.0
+"""How often deadlines are looked at and the log is flushed."""
+STOP_DRAIN_SECONDS: Final = 5.0
+"""How long a stop (not a restart) lets work in hand finish."""
+
+
+def run_worker(held: Held, number: int, ready: Callable[[], None]) -> None:
+    """Serve until told to stop. ``held`` is what the supervisor holds; ``ready`` says that mail is served."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_Worker(held, number).run(ready))
+
+
+class _Worker:
+    """The pieces of one worker that signals act on."""
+
+    def __init__(self, held: Held, number: int) -> None:
+        self._held = held
+        self._number = number
+        self._settings = held.settings
+        self._context: ssl.SSLContext = server_context(held.directory, held.settings)
+        self._stopping = asyncio.Event()
+        self._drain_seconds = STOP_DRAIN_SECONDS
+        self._rooms: Rooms | None = None
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop, STOP_DRAIN_SECONDS)
+        loop.add_signal_handler(signal.SIGINT, lambda: None)  # the terminal's Ctrl-C: the supervisor decides
+        loop.add_signal_handler(signal.SIGUSR1, self._stop, float(self._settings.server.drain_seconds))
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        rooms = self._rooms = await compose(self._held, self._number, lambda: self._settings, self._context)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self._serve(rooms, tasks, ready)
+        finally:
+            await rooms.close()
+
+    async def _serve(self, rooms: Rooms, tasks: asyncio.TaskGroup, ready: Callable[[], None]) -> None:
+        acceptor = Acceptor(rooms.listeners, lambda: self._settings, tasks, rooms.before)
+        background = [
+            tasks.create_task(self._sweep(acceptor, rooms)),
+            tasks.create_task(serve_control(self._held.control_socket, rooms.office)),
+            *(tasks.create_task(work()) for work in rooms.background),
+        ]
+        acceptor.start()
+        ready()
+        await self._stopping.wait()
+        acceptor.stop()
+        await self._drain(acceptor)
+        for task in background:
+            task.cancel()
+
+    async def _drain(self, acceptor: Acceptor) -> None:
+        """Idle sessions say goodbye, busy ones finish the piece in hand, the rest ends at the drain time."""
+        for connection in tuple(acceptor.connections):
+            connection.drain_away()
+        until = time.monotonic() + self._drain_seconds
+        while acceptor.sessions and (left := until - time.monotonic()) > 0:
+            await asyncio.wait(tuple(acceptor.sessions), timeout=left)
+        for task in tuple(acceptor.sessions):
+            task.cancel()
+
+    async def _sweep(self, acceptor: Acceptor, rooms: Rooms) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            acceptor.sweep()
+            for sweep in rooms.sweeps:
+                sweep()
+            LOG.flush()
+
+    def _stop(self, drain_seconds: float) -> None:
+        self._drain_seconds = drain_seconds
+        self._stopping.set()
+
+    def _reload(self) -> None:
+        """A new snapshot and certificate for new connections; a bad one changes nothing."""
+        try:
+            settings = load(self._held.directory, self._held.overrides).settings
+            load_certificate(self._context, self._held.directory, settings)
+        except (ConfigError, OSError) as error:
+            emit("worker.reload.refused", level="error", error=describe(error))
+            return
+        self._settings = settings
+        LOG.configure(level=settings.log.level)
+        if self._rooms is not None:
+            self._rooms.reconfigure(settings)
