@@ -91,13 +91,13 @@ def _step(path: Path, number: int, text: str) -> Step:
     if match := _LINE.fullmatch(text):
         octets = (match[4] or "").encode()
         exact = match[3] == "!"
-        return Step(number, int(match[1] or 1), match[2], _unescape(octets) if exact else octets, exact)
+        return Step(number, int(match[1] or 1), match[2], unescape(octets) if exact else octets, exact)
     if match := _CLOSED.fullmatch(text):
         return Step(number, int(match[1] or 1), "CLOSED", b"", exact=True)
     raise ValueError(f"{path}:{number}: not a transcript line: {text!r}")
 
 
-def _unescape(octets: bytes) -> bytes:
+def unescape(octets: bytes) -> bytes:
     return _ESCAPE.sub(lambda m: _ESCAPES[m[1]] if m[1] else bytes([int(m[2], 16)]), octets)
 
 

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
+from a3mailer.mail.errors import MailError, NoSuchAccount, NoSuchDomain, OverQuota, TooMany
 from a3mailer.mail.ids import AccountId, MailboxId, QueueId
 from a3mailer.store.operations import Append
 from a3mailer.transfer.route import Local
+
+STATUS: Final[dict[type[MailError], tuple[str, str]]] = {
+    NoSuchAccount: ("5.1.1", "no such mailbox"),
+    NoSuchDomain: ("5.1.2", "no such domain"),
+    OverQuota: ("4.2.2", "the mailbox is full"),
+    TooMany: ("5.4.6", "the address leads to too many others"),
+}
+"""What a delivery out of the queue says of an error (RFC 3463); any other is a reason to wait."""
 
 
 def appends(routes: Iterable[Local], content: int, now: int, delivery: bytes = b"") -> tuple[Append, ...]:
@@ -25,6 +35,14 @@ def appends(routes: Iterable[Local], content: int, now: int, delivery: bytes = b
     return tuple(found.values())
 
 
-def delivery_key(queue: QueueId, number: int) -> bytes:
-    """Names recipient ``number`` of a queue entry for ever: queue ids are not reused."""
-    return b"q%d.%d" % (queue, number)
+def delivery_key(queue: QueueId) -> bytes:
+    """Names the deliveries of one queue entry for ever: queue ids are not reused."""
+    return b"q%d" % queue
+
+
+def status_of(error: MailError) -> tuple[str, str]:
+    """(enhanced status code, words) of an error at delivery."""
+    for kind, status in STATUS.items():
+        if isinstance(error, kind):
+            return status
+    return "4.3.0", "not delivered for now"

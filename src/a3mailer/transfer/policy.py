@@ -35,6 +35,8 @@ class Policy:
 
     async def connect(self, client: Client) -> None:
         """A client has connected. Errors: NotAllowed when no answer could ever reach its address."""
+        if not client.ip:  # a Unix socket
+            return
         address = ipaddress.ip_address(client.ip.partition("%")[0])
         if address.is_multicast or address.is_unspecified:
             raise NotAllowed(f"{client.ip} is not the address of a host")
@@ -55,11 +57,18 @@ class Policy:
         """RCPT: where this forward-path leads.
 
         Errors: NotAllowed (relaying), NoSuchAccount, TooMany, OverQuota (every mailbox is full)."""
-        address = recipient.address
         try:
-            found = await self._directory.resolve(address)
+            return await self.lead(recipient.address)
         except NoSuchDomain:
-            return (await self._relayed(client, address),)
+            return (await self._relayed(client, recipient.address),)
+
+    async def is_ours(self, domain: str) -> bool:
+        """Does mail for this domain end here?"""
+        return await self._directory.domain(domain or self._settings.server.domain) is not None
+
+    async def lead(self, address: Address) -> tuple[Route, ...]:
+        """Where an address of ours leads. Errors: NoSuchDomain (not ours), else those of ``recipient``."""
+        found = await self._directory.resolve(address)
         domain = await self._directory.domain(address.domain or self._settings.server.domain)
         routes = routes_of(found, DEFAULT_TENANT if domain is None else domain.tenant)
         await self._check_quota(routes)

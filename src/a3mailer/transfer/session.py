@@ -53,6 +53,8 @@ class Wire(Protocol):
 
     @property
     def tls(self) -> str: ...
+    @property
+    def local(self) -> tuple[str, int]: ...
     async def read(self) -> bytes: ...
     def write(self, octets: bytes | memoryview) -> None: ...
     async def drain(self) -> None: ...
@@ -259,6 +261,13 @@ class Session:
         except TimeoutError:
             pass
         finally:
+            self.close()
+
+    def leave(self) -> None:
+        """Say QUIT and do not wait for the answer."""
+        if not self.closed:
+            self._engine.quit()
+            self._wire.write(self._engine.octets_to_send())
             self.close()
 
     def close(self) -> None:

@@ -35,7 +35,7 @@ def with_protocol(client: Client, envelope: Envelope) -> str:
 
 def _from_clause(client: Client) -> str:
     """``from NAME ([ADDRESS])``; a name that is none is replaced by the address alone."""
-    literal = address_literal(client.ip)
+    literal = address_literal(client.ip) if client.ip else "localhost"
     helo = client.helo
     if not helo or len(helo) > HELO_LENGTH or not _HELO.issuperset(helo):
         helo = literal

@@ -43,6 +43,12 @@ def test_a_name_that_is_none_is_not_repeated(helo: str) -> None:
     assert [name for name, _, _ in headers.fields(octets, 0, len(octets))] == [b"received"]
 
 
+async def test_a_client_on_a_unix_socket_is_this_machine() -> None:
+    world = World()
+    await world.send(b"A: b\r\n\r\n", "alice@a.test", client=dataclasses.replace(MX, ip="", protocol="LMTP"))
+    assert b"Received: from mx.b.test (localhost)\r\n" in world.store.inbox(1)[0]
+
+
 def test_tls_is_named_in_the_registered_clause_or_in_a_comment() -> None:
     def stamp(tls: str) -> bytes:
         return Stamp("h").header(dataclasses.replace(MX, tls=tls), EMPTY, "t", 0.0, final=False)

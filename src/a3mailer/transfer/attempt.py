@@ -1,0 +1,265 @@
+"""One attempt at one queue entry: its recipients by where they go, each way settled when it is known.
+
+An outcome is recorded in one transaction with the notification it gives rise to and, where a recipient is
+ours, with its delivery, so that a crash repeats at most what is under way. Remote servers can see a mail
+twice (RFC 5321 section 4.5.4.1 allows no less); a mailbox here cannot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from a3mailer.identity.directory import parse_stored
+from a3mailer.mail.address import NULL_PATH, ReversePath
+from a3mailer.mail.envelope import Body, Envelope, Recipient
+from a3mailer.mail.errors import Conflict, DamagedContent, MailError, NoSuchMessage, TryLater
+from a3mailer.mail.message import index
+from a3mailer.runtime.clock import Clock
+from a3mailer.runtime.supervise import contained
+from a3mailer.store.operations import Enqueue, Operation, QueueRecipient, SettleQueue
+from a3mailer.store.ports import Content, Store, Transaction
+from a3mailer.store.rows import QueuedRecipient, QueueEntry
+from a3mailer.telemetry.events import emit, redact_address
+from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.deliver import appends, delivery_key, status_of
+from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.relay import Relay, Result
+from a3mailer.transfer.route import Local, Remote
+from a3mailer.transfer.schedule import Schedule
+from a3mailer.transfer.settle import judge, notices
+from a3mailer.transfer.trace import return_path, without_return_path
+from a3mailer.wire.smtp.remote import ours
+
+LEASE_SECONDS: Final = 120
+"""How long an entry is ours without another word from us."""
+RENEW_SECONDS: Final = 40.0
+SETTLE_TRIES: Final = 8
+"""Attempts to record an outcome while the store is in trouble; after them the lease runs out."""
+SETTLE_PAUSE: Final = 0.25
+"""Seconds before the second of them; doubled each time."""
+HERE: Final = ""
+"""In place of a domain: an address of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every attempt of this process works with."""
+
+    store: Store
+    policy: Policy
+    relay: Relay
+    schedule: Schedule
+    clock: Clock
+    chance: random.Random
+    owner: str
+    hostname: str
+
+
+@dataclass(slots=True)
+class Attempt:
+    """See the module."""
+
+    desk: Desk
+    entry: QueueEntry
+    octets: bytes = b""
+    _open: set[int] = field(default_factory=set)
+    """Numbers of recipients whose outcome is still to be recorded."""
+    _alone: bool = True
+    """There is one way only: recording its outcome ends the lease, too."""
+    _stays: bool = False
+    """Somebody still waits, so the entry stays in the queue."""
+    _lost: bool = False
+    """The lease is."""
+
+    async def run(self) -> None:
+        """Until every recipient that is due has an outcome on record, or the lease is lost."""
+        ways = await self._ways()
+        self._open = {r.number for group in ways.values() for r in group}
+        self._alone = len(ways) == 1
+        self._stays = any(r.state == "waiting" and r.number not in self._open for r in self.entry.recipients)
+        if not ways:
+            await self._record(())
+            return
+        async with asyncio.TaskGroup() as tasks:
+            renewal = tasks.create_task(self._renew())
+            try:
+                await contained(self._go(ways), "queue", self.entry.trace)
+                await self._give_back(ways)
+                if self._stays and not self._alone and not self._lost:
+                    await self._record(())
+            finally:
+                renewal.cancel()
+
+    async def _ways(self) -> dict[str, list[QueuedRecipient]]:
+        """The recipients that are due, by destination; those of ours under HERE."""
+        now, ways = self.desk.clock.now(), dict[str, list[QueuedRecipient]]()
+        for recipient in self.entry.recipients:
+            if recipient.state == "waiting" and recipient.next_attempt <= now:
+                domain = parse_stored(recipient.address).domain
+                here = await self.desk.policy.is_ours(domain)
+                ways.setdefault(HERE if here else self.desk.relay.destination(domain), []).append(recipient)
+        return ways
+
+    async def _go(self, ways: dict[str, list[QueuedRecipient]]) -> None:
+        everybody = [r for group in ways.values() for r in group]
+        try:
+            self.octets = await self.desk.store.octets(self.entry.account, self.entry.blob)
+        except (DamagedContent, NoSuchMessage) as error:
+            emit("queue.damaged", level="error", trace=self.entry.trace, error=str(error))
+            lost = Result("failed", ours("5.3.0", "the stored mail is damaged"))
+            await self._settle(everybody, [lost] * len(everybody))
+            return
+        async with asyncio.TaskGroup() as tasks:
+            for domain, group in ways.items():
+                way = self._deliver(group) if domain == HERE else self._hand_on(domain, group)
+                tasks.create_task(contained(way, "queue", self.entry.trace))
+
+    async def _give_back(self, ways: dict[str, list[QueuedRecipient]]) -> None:
+        """Whoever has no outcome (the store was in trouble, or a bug) waits for the next attempt."""
+        left = [r for group in ways.values() for r in group if r.number in self._open]
+        if left:
+            later = Result("waiting", ours("4.3.0", "the attempt could not be finished"))
+            await self._settle(left, [later] * len(left))
+
+    async def _renew(self) -> None:
+        """Keep the lease while the attempt goes on."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            now = int(self.desk.clock.now())
+            renewal = SettleQueue(self.entry.id, self.desk.owner, (), now, now + LEASE_SECONDS)
+            try:
+                await self.desk.store.commit(Transaction((renewal,)))
+            except MailError as error:
+                emit("queue.lease_lost", level="warning", trace=self.entry.trace, error=type(error).__name__)
+
+    # --- out ---------------------------------------------------------------------------------------
+
+    async def _hand_on(self, domain: str, group: Sequence[QueuedRecipient]) -> None:
+        entry = self.entry
+        envelope = Envelope(
+            ReversePath(parse_stored(entry.reverse_path)) if entry.reverse_path else NULL_PATH,
+            tuple(Recipient(parse_stored(r.address), frozenset(r.notify), r.original) for r in group),
+            Body(entry.body),
+            entry.smtputf8,
+            entry.size,
+            entry.return_content,
+            entry.envelope_id,
+        )
+        await self._settle(group, await self.desk.relay(domain, envelope, self.octets))
+
+    # --- here --------------------------------------------------------------------------------------
+
+    async def _deliver(self, group: Sequence[QueuedRecipient]) -> None:
+        """Into mailboxes, and along aliases that lead out again."""
+        results: list[Result] = []
+        locals_: list[Local] = []
+        remotes: list[Operation] = []
+        for recipient in group:
+            try:
+                routes = await self.desk.policy.lead(parse_stored(recipient.address))
+            except MailError as error:
+                enhanced, text = status_of(error)
+                results.append(Result("failed" if enhanced[0] == "5" else "waiting", ours(enhanced, text)))
+                continue
+            locals_ += [route for route in routes if isinstance(route, Local)]
+            onward = [route for route in routes if isinstance(route, Remote)]
+            if onward:
+                remotes.append(self._forwarded(recipient, onward))
+            state = "relayed" if onward else "delivered"  # who forwards has handed NOTIFY on
+            results.append(Result(state, ours("2.1.5", ""), confirms=bool(onward)))
+        now = int(self.desk.clock.now())
+        operations = (*appends(locals_, 0, now, delivery_key(self.entry.id)), *remotes)
+        contents = (self._content(),) if operations else ()
+        await self._settle(group, results, operations, contents)
+
+    def _content(self) -> Content:
+        address = parse_stored(self.entry.reverse_path) if self.entry.reverse_path else None
+        top = return_path(Envelope(ReversePath(address))).encode()
+        octets = top + without_return_path(self.octets)
+        return Content(octets, index(octets))
+
+    def _forwarded(self, recipient: QueuedRecipient, routes: Sequence[Remote]) -> Enqueue:
+        entry = self.entry
+        original = recipient.original or f"rfc822;{recipient.address}"
+        return Enqueue(
+            entry.account,
+            routes[0].tenant,
+            0,
+            entry.reverse_path,
+            tuple(QueueRecipient(str(r.address), recipient.notify, original) for r in routes),
+            entry.trace,
+            entry.body,
+            entry.smtputf8,
+            entry.return_content,
+            entry.envelope_id,
+            hops=entry.hops,
+        )
+
+    # --- settling ----------------------------------------------------------------------------------
+
+    async def _settle(
+        self,
+        group: Sequence[QueuedRecipient],
+        results: Sequence[Result],
+        operations: tuple[Operation, ...] = (),
+        contents: tuple[Content, ...] = (),
+    ) -> None:
+        """Record the results of a group with all that follows from them."""
+        desk, entry = self.desk, self.entry
+        now = int(desk.clock.now())
+        verdicts = [
+            judge(entry, recipient, result, desk.schedule, now, desk.chance)
+            for recipient, result in zip(group, results, strict=True)
+        ]
+        statuses = [verdict.status for verdict in verdicts if verdict.status is not None]
+        told, queued = notices(entry, statuses, self.octets, desk.hostname, now, len(contents))
+        until = 0 if self._alone else now + LEASE_SECONDS
+        settled = SettleQueue(entry.id, desk.owner, tuple(v.outcome for v in verdicts), now, until)
+        if await self._record((settled, *operations, *queued), contents + told):
+            self._open -= {r.number for r in group}
+            self._stays |= any(verdict.outcome.state == "waiting" for verdict in verdicts)
+            for recipient, verdict in zip(group, verdicts, strict=True):
+                outcome = verdict.outcome
+                emit(
+                    "queue.outcome",
+                    trace=entry.trace,
+                    queue=entry.id,
+                    recipient=redact_address(recipient.address),
+                    state=outcome.state,
+                    host=outcome.host,
+                    reply=f"{outcome.code} {outcome.enhanced}",
+                )
+                count("a3_relay_attempts_total", COUNTED[outcome.state])
+
+    async def _record(self, operations: tuple[Operation, ...], contents: tuple[Content, ...] = ()) -> bool:
+        """Commit, patiently; without operations: end the lease. False when it is lost: its owner decides."""
+        if not operations:
+            now = int(self.desk.clock.now())
+            operations = (SettleQueue(self.entry.id, self.desk.owner, (), now),)
+        transaction = Transaction(operations, contents, self.entry.tenant)
+        for tried in range(SETTLE_TRIES):
+            try:
+                await self.desk.store.commit(transaction)
+            except TryLater:
+                await asyncio.sleep(SETTLE_PAUSE * 2**tried)
+            except Conflict:
+                break
+            else:
+                return True
+        emit("queue.not_recorded", level="error", trace=self.entry.trace, queue=self.entry.id)
+        self._lost, self._open = True, set()
+        return False
+
+
+COUNTED: Final = {
+    "relayed": "relayed",
+    "delivered": "relayed",
+    "failed": "failed",
+    "expired": "failed",
+    "waiting": "waiting",
+}
+"""Outcome -> label of the metric."""

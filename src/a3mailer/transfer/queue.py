@@ -1,0 +1,236 @@
+"""The queue at work, and the operator's hand in it (RFC 5321 section 4.5.4).
+
+Every worker runs one ``Queue``; the store's leases keep them apart. A lease is short and renewed while its
+owner lives, so the mails of a dead worker wait LEASE_SECONDS at most. Entries are looked for when something
+was queued (the store's hint), when the next one is due, and every CHECK_SECONDS in any case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Final
+
+from a3mailer.config.tree import Settings
+from a3mailer.mail.changes import Change
+from a3mailer.mail.errors import BadName, MailError, NoSuchThing, TryLater
+from a3mailer.mail.ids import QueueId
+from a3mailer.runtime.clock import Clock
+from a3mailer.runtime.resolver import Resolver
+from a3mailer.runtime.supervise import contained
+from a3mailer.store.operations import Audit, ChangeQueue, Claimed, ClaimQueue, Operation
+from a3mailer.store.ports import Content, QueueReader, Store, Transaction
+from a3mailer.store.rows import QueueEntry
+from a3mailer.telemetry.events import emit
+from a3mailer.transfer.attempt import LEASE_SECONDS, RENEW_SECONDS, Attempt, Desk
+from a3mailer.transfer.bounce import wants
+from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.relay import Relay
+from a3mailer.transfer.schedule import SLACK_SECONDS, Schedule, is_astray
+from a3mailer.transfer.session import Dialer, Manners, TlsContext
+from a3mailer.transfer.settle import notices
+from a3mailer.wire.dsn.report import Action, RecipientStatus
+
+CHECK_SECONDS: Final = 60.0
+"""The longest sleep: a clock that jumped and a hint that was lost are noticed by then."""
+IDLE_CHECK_SECONDS: Final = 5.0
+"""The longest sleep while sessions wait to be closed."""
+GATHER_SECONDS: Final = 0.02
+"""Between being woken and asking: mails that come together are leased together."""
+PAGE: Final = 500
+"""Entries read at once."""
+LARGE: Final = 8 << 20
+"""Octets from which a mail counts as large ..."""
+LARGE_AT_ONCE: Final = 4
+"""... of which so many are in memory at once."""
+ACTS: Final = ("hold", "release", "retry")
+"""What an operator may do to an entry without ending it; ``fail`` ends it."""
+
+
+class Queue:
+    """One worker's share of the queue."""
+
+    __slots__ = ("_desk", "_large", "_limit", "_offset", "_running", "_wake")
+
+    def __init__(self, desk: Desk, concurrency: int) -> None:
+        self._desk = desk
+        self._limit = concurrency
+        self._running: set[QueueId] = set()
+        self._wake = asyncio.Event()
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._offset = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set, then finish what is in hand. Cancelling ends it at once."""
+        unwatch = self._desk.store.watch(self._heard)
+        try:
+            async with asyncio.TaskGroup() as group:
+                waker = group.create_task(self._wake_at(stop))
+                await self._recall()
+                while not stop.is_set():
+                    await self._sleep(await self._claim(group))
+                waker.cancel()
+        finally:
+            unwatch()
+        await self._desk.relay.close()
+
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._wake.set()
+
+    def _heard(self, change: Change) -> None:
+        if change.account == 0 and change.mailbox == 1:
+            self._wake.set()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until something changed or is due; then look at the clock."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+        self._wake.clear()
+        self._desk.relay.sweep()
+        jump = self._clock_offset() - self._offset
+        if abs(jump) > SLACK_SECONDS:
+            emit("queue.clock_jumped", level="warning", seconds=round(jump))
+            await self._recall()
+
+    def _clock_offset(self) -> float:
+        return self._desk.clock.now() - self._desk.clock.monotonic()
+
+    async def _claim(self, group: asyncio.TaskGroup) -> float:
+        """Lease as much as there is room for; returns the seconds to sleep."""
+        room = self._limit - len(self._running)
+        if room <= 0:
+            return CHECK_SECONDS
+        now = int(self._desk.clock.now())
+        claim = ClaimQueue(self._desk.owner, now, now + LEASE_SECONDS, room)
+        try:
+            (claimed,) = await self._desk.store.commit(Transaction((claim,)))
+        except MailError as error:
+            emit("queue.stalled", level="warning", error=type(error).__name__)
+            return RENEW_SECONDS
+        if not isinstance(claimed, Claimed):
+            raise TypeError(f"ClaimQueue was answered by {type(claimed).__name__}")
+        for queue in claimed.queues:
+            if queue not in self._running:
+                self._running.add(queue)
+                group.create_task(self._work(queue))
+        most = IDLE_CHECK_SECONDS if self._desk.relay.idle else CHECK_SECONDS
+        if not claimed.next_due:
+            return most
+        return min(max(claimed.next_due - self._desk.clock.now(), GATHER_SECONDS), most)
+
+    async def _work(self, queue: QueueId) -> None:
+        """One attempt at one entry, whatever happens in it."""
+        try:
+            await contained(self._attempt(queue), "queue")
+        finally:
+            self._running.discard(queue)
+            self._wake.set()
+
+    async def _attempt(self, queue: QueueId) -> None:
+        try:
+            entry = await self._desk.store.queue_entry(queue)
+        except NoSuchThing:
+            return
+        attempt = Attempt(self._desk, entry)
+        if entry.size < LARGE:
+            await attempt.run()
+            return
+        async with self._large:
+            await attempt.run()
+
+    async def _recall(self) -> None:
+        """Bring back what a clock that was wrong has put into a far future (attack row 69)."""
+        self._offset = self._clock_offset()
+        now = int(self._desk.clock.now())
+        try:
+            async for entry in entries(self._desk.store):
+                leased = now < entry.lease_until <= now + 2 * LEASE_SECONDS
+                if not leased and is_astray(entry, self._desk.schedule, now):
+                    emit("queue.recalled", level="warning", queue=entry.id, trace=entry.trace)
+                    await self._desk.store.commit(Transaction((ChangeQueue(entry.id, "retry", now),)))
+        except (NoSuchThing, TryLater) as error:  # taken away meanwhile, or the store is in trouble
+            emit("queue.stalled", level="warning", error=type(error).__name__)
+
+
+async def run_queue(
+    store: Store,
+    policy: Policy,
+    resolver: Resolver,
+    dial: Dialer,
+    context: TlsContext,
+    settings: Settings,
+    clock: Clock,
+    owner: str,
+    stop: asyncio.Event,
+) -> None:
+    """Relay and deliver this worker's share until ``stop``. ``owner`` is unique to this process for ever.
+
+    Errors: ValueError when ``queue.relay`` is no host."""
+    chance = random.SystemRandom()
+    manners = Manners(settings.server.hostname, context)
+    relay = Relay(resolver, dial, manners, settings, clock, chance)
+    schedule = Schedule.of(settings.queue)
+    desk = Desk(store, policy, relay, schedule, clock, chance, owner, settings.server.hostname)
+    await Queue(desk, settings.queue.concurrency).run(stop)
+
+
+# --- the operator's hand -------------------------------------------------------------------------------
+
+
+async def entries(reader: QueueReader) -> AsyncIterator[QueueEntry]:
+    """The whole queue, oldest first, however long it is."""
+    after = 0
+    while page := await reader.queue(PAGE, after):
+        for entry in page:
+            yield entry
+        after = page[-1].id
+
+
+async def change(store: Store, queue: QueueId, act: str, *, subject: str, now: int) -> None:
+    """``hold``, ``release`` or ``retry`` one entry, on the audit record.
+
+    Retrying what is being tried right now is left as it is: its outcome comes by itself.
+    Errors: NoSuchThing, BadName (no such act)."""
+    if act not in ACTS:
+        raise BadName(act)
+    entry = await store.queue_entry(queue)
+    if act == "retry" and now < entry.lease_until <= now + 2 * LEASE_SECONDS:
+        return
+    await store.commit(
+        Transaction((ChangeQueue(queue, act, now), _audit(entry, f"queue.{act}", subject, now)))
+    )
+
+
+async def fail(store: Store, queue: QueueId, *, hostname: str, subject: str, now: int) -> None:
+    """Give an entry up: it leaves the queue and its sender is told as of any failure. Errors: NoSuchThing."""
+    entry = await store.queue_entry(queue)
+    try:
+        octets = await store.octets(entry.account, entry.blob)
+    except MailError as error:
+        emit("queue.damaged", level="error", trace=entry.trace, error=str(error))
+        octets = b""
+    operations: list[Operation] = [
+        ChangeQueue(queue, "remove", now),
+        _audit(entry, "queue.fail", subject, now),
+    ]
+    statuses = tuple(
+        RecipientStatus(
+            r.address, Action.FAILED, "5.0.0", r.original, r.host, "given up by the administrator", now
+        )
+        for r in entry.recipients
+        if r.state == "waiting" and wants(r.notify, Action.FAILED)
+    )
+    contents: tuple[Content, ...] = ()
+    if statuses:
+        contents, queued = notices(entry, statuses, octets, hostname, now, 0)
+        operations += queued
+    await store.commit(Transaction(tuple(operations), contents, entry.tenant))
+
+
+def _audit(entry: QueueEntry, action: str, subject: str, now: int) -> Audit:
+    return Audit(entry.tenant, subject, action, str(entry.id), "ok", entry.trace, now=now)

@@ -1,0 +1,334 @@
+"""Hand a mail to the servers of one destination (RFC 5321 sections 3.6, 4.5.4 and 5.1; RFC 7435 for TLS).
+
+Hosts are tried in their order, both address families, until one answers for the recipients; sessions are
+kept a moment for the next mail. What a server refuses for good is failed; everything else waits, a lost
+connection after the last octet of a mail included. A destination whose servers cannot be reached is left
+alone for a while, longer each time, so that its mails do not keep the others from theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from a3mailer.config.tree import Settings
+from a3mailer.mail.envelope import Envelope
+from a3mailer.runtime.clock import Clock
+from a3mailer.runtime.resolver import Resolver
+from a3mailer.telemetry.events import emit
+from a3mailer.transfer.destinations.mx import (
+    Host,
+    NoRoute,
+    Ourselves,
+    addresses_of,
+    hosts_of,
+    smart_host,
+)
+from a3mailer.transfer.session import CONNECT_SECONDS, Dialer, Manners, Session, SessionFailed
+from a3mailer.wire.smtp.client import Outcome, Status, TlsUse
+from a3mailer.wire.smtp.remote import RemoteReply, ours
+
+SESSIONS_A_DESTINATION: Final = 5
+"""Sessions one destination sees from one worker at once."""
+MAILS_A_SESSION: Final = 100
+IDLE_SECONDS: Final = 5.0
+"""A session waits so long for the next mail."""
+IDLE_SESSIONS: Final = 50
+"""Idle sessions kept in all."""
+BACKOFF_SECONDS: Final = 30.0
+"""How long a destination is left alone after the first failure to reach it; doubled each time."""
+BACKOFF_MOST: Final = 900.0
+PLACES: Final = 10_000
+"""Destinations whose state is kept; quiet ones go first."""
+SMART_HOST: Final = "smart host"
+"""The key of the one destination there is when a smart host takes all mail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one recipient, in the envelope's order."""
+
+    state: str
+    """``relayed``, ``failed`` or ``waiting``, as ``store.operations.RecipientOutcome`` names them."""
+    reply: RemoteReply
+    host: str = ""
+    confirms: bool = False
+    """The next server has taken over what the sender wants to be told (RFC 3461 section 5.2.2)."""
+    wait: float = 0.0
+    """Seconds before which another attempt is pointless."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """What is known of a destination."""
+
+    gate: asyncio.Semaphore
+    failures: int = 0
+    closed_until: float = 0.0
+    """Monotonic."""
+    reply: RemoteReply = field(default_factory=lambda: ours("4.4.1", ""))
+    users: int = 0
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One mail on its way through the hosts of one destination."""
+
+    envelope: Envelope
+    octets: bytes
+    results: dict[int, Result] = field(default_factory=dict)
+    refusals: list[RemoteReply] = field(default_factory=list)
+    """Why hosts could not be used, in order."""
+
+    @property
+    def left(self) -> list[int]:
+        """Recipients without a result, or with one that another try in the same session may better."""
+        return [n for n in range(len(self.envelope.recipients)) if n not in self.results]
+
+
+class Relay:
+    """One object a process; its sessions and its knowledge of destinations serve all mails."""
+
+    __slots__ = ("_chance", "_clock", "_dial", "_idle", "_manners", "_ourselves", "_places", "_resolver",
+                 "_settings", "_smart_host")  # fmt: skip
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        dial: Dialer,
+        manners: Manners,
+        settings: Settings,
+        clock: Clock,
+        chance: random.Random,
+    ) -> None:
+        """Errors: ValueError when ``queue.relay`` is no host."""
+        self._resolver = resolver
+        self._dial = dial
+        self._manners = manners
+        self._settings = settings
+        self._clock = clock
+        self._chance = chance
+        self._ourselves = ourselves(settings)
+        queue = settings.queue
+        self._smart_host = smart_host(queue.relay, queue.smtp_port) if queue.relay else None
+        self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._idle: list[tuple[Host, Session]] = []
+
+    async def __call__(self, domain: str, envelope: Envelope, octets: bytes) -> tuple[Result, ...]:
+        """One result a recipient of ``envelope``; all in ``domain``, unless a smart host takes all."""
+        place = self._place(self.destination(domain))
+        place.users += 1
+        try:
+            async with place.gate:
+                attempt = _Attempt(envelope, octets)
+                wait = place.closed_until - self._clock.monotonic()
+                if wait > 0:
+                    self._rest(attempt, place.reply, "waiting", wait)
+                else:
+                    await self._deliver(place, domain, attempt)
+        finally:
+            place.users -= 1
+        return tuple(attempt.results[n] for n in range(len(envelope.recipients)))
+
+    def destination(self, domain: str) -> str:
+        """What mail for ``domain`` has in common: its recipients may share a transaction."""
+        return domain if self._smart_host is None else SMART_HOST
+
+    def _place(self, key: str) -> _Place:
+        place = self._places.get(key)
+        if place is None:
+            most = self._settings.queue.concurrency if key == SMART_HOST else SESSIONS_A_DESTINATION
+            place = self._places[key] = _Place(asyncio.Semaphore(most))
+            for _ in range(len(self._places) - PLACES):
+                oldest, quiet = next(iter(self._places.items()))
+                if quiet.users:
+                    break
+                del self._places[oldest]
+        self._places.move_to_end(key)
+        return place
+
+    # --- hosts -------------------------------------------------------------------------------------
+
+    async def _deliver(self, place: _Place, domain: str, attempt: _Attempt) -> None:
+        try:
+            hosts = await self._hosts(domain)
+            for host in hosts:
+                if not await self._try_host(host, attempt):
+                    continue
+                place.failures = 0
+                return
+        except NoRoute as error:
+            if error.permanent and not attempt.refusals:
+                self._rest(attempt, ours(error.enhanced, error.text), "failed")
+                return
+            attempt.refusals.append(ours(error.enhanced, error.text))
+        self._unreachable(place, attempt)
+
+    async def _hosts(self, domain: str) -> Sequence[Host]:
+        if self._smart_host is not None:
+            return (self._smart_host,)
+        port = self._settings.queue.smtp_port
+        return await hosts_of(domain, self._resolver, self._ourselves, port, self._chance)
+
+    def _unreachable(self, place: _Place, attempt: _Attempt) -> None:
+        """No host could be used: 5yz from every one is an answer, anything else a reason to wait."""
+        refusals = attempt.refusals or [ours("4.4.1", "no host could be reached")]
+        soft = [reply for reply in refusals if reply.kind != 5 and not reply.enhanced.startswith("5.")]
+        if not soft:
+            self._rest(attempt, refusals[-1], "failed")
+            return
+        now = self._clock.monotonic()
+        if place.closed_until <= now:  # else a session beside this one has just found out
+            place.failures += 1
+            place.closed_until = now + self._backoff(place.failures)
+        place.reply = soft[-1]
+        wait = place.closed_until - now
+        self._rest(attempt, soft[-1], "waiting", wait)
+
+    def _backoff(self, failures: int) -> float:
+        first = min(BACKOFF_SECONDS, *(float(seconds) for seconds in self._settings.queue.retry[:1]))
+        return min(first * 2.0 ** min(failures - 1, 10), BACKOFF_MOST)
+
+    def _rest(self, attempt: _Attempt, reply: RemoteReply, state: str, wait: float = 0.0) -> None:
+        for number in attempt.left:
+            attempt.results[number] = Result(state, reply, wait=wait)
+
+    async def _try_host(self, host: Host, attempt: _Attempt) -> bool:
+        """True when this host has answered for the recipients; False: try the next one. Errors: NoRoute."""
+        session = self._take(host)
+        if session is not None and await self._send(session, host, attempt, kept=True):
+            return True
+        session = await self._open(host, attempt)
+        return session is not None and await self._send(session, host, attempt, kept=False)
+
+    async def _open(self, host: Host, attempt: _Attempt) -> Session | None:
+        """A fresh session with one of the host's addresses; why not goes to the refusals. Errors: NoRoute."""
+        try:
+            addresses = await addresses_of(host, self._resolver)
+        except NoRoute as error:
+            attempt.refusals.append(ours(error.enhanced, error.text))
+            return None
+        for address in addresses:
+            if self._ourselves.is_ours(address, host.port):
+                raise NoRoute("5.4.6", f"{host.name} is this server: the mail loops", permanent=True)
+            session = await self._open_address(host, address, attempt, TlsUse.MAY)
+            if session is not None:
+                return session
+        return None
+
+    async def _open_address(self, host: Host, address: str, attempt: _Attempt, tls: TlsUse) -> Session | None:
+        try:
+            wire = await self._dial(address, host.port, CONNECT_SECONDS)
+        except ConnectionError as error:
+            attempt.refusals.append(ours("4.4.1", str(error)))
+            return None
+        if wire.local[0] == address and host.port == self._ourselves.port:
+            wire.close()
+            raise NoRoute("5.4.6", f"{host.name} is this server: the mail loops", permanent=True)
+        try:
+            return await Session.open(wire, host.name, self._manners, tls, self._clock)
+        except SessionFailed as error:
+            if error.in_tls and tls is TlsUse.MAY:  # opportunistic: better in clear than not at all
+                emit("relay.tls_failed", level="warning", host=host.name, reason=str(error))
+                return await self._open_address(host, address, attempt, TlsUse.NEVER)
+            attempt.refusals.append(error.reply)
+            return None
+
+    # --- a mail ------------------------------------------------------------------------------------
+
+    async def _send(self, session: Session, host: Host, attempt: _Attempt, *, kept: bool) -> bool:
+        """Transactions until every recipient has an answer; False when the session gave none at all."""
+        while left := attempt.left:
+            batch = left[: session.recipients_max]
+            people = tuple(attempt.envelope.recipients[n] for n in batch)
+            outcomes, sent = await session.send(replace(attempt.envelope, recipients=people), attempt.octets)
+            if session.closed and not sent and _unanswered(outcomes):
+                if not kept:
+                    attempt.refusals.append(outcomes[0].reply)
+                return False
+            self._take_results(host, session, attempt, batch, outcomes)
+            if session.closed and attempt.left:
+                self._rest(attempt, outcomes[-1].reply, "waiting")
+        await self._keep(host, session)
+        return True
+
+    def _take_results(
+        self,
+        host: Host,
+        session: Session,
+        attempt: _Attempt,
+        batch: Sequence[int],
+        outcomes: Sequence[Outcome],
+    ) -> None:
+        """Who was one too many is asked for again at once while others get through (RFC 5321 4.5.3.1.10)."""
+        some = any(outcome.status is Status.RELAYED for outcome in outcomes)
+        for number, outcome in zip(batch, outcomes, strict=True):
+            if some and _is_crowded(outcome) and not session.closed:
+                continue
+            attempt.results[number] = Result(
+                STATES[outcome.status], outcome.reply, host.name, session.confirms
+            )
+
+    # --- sessions kept -----------------------------------------------------------------------------
+
+    def _take(self, host: Host) -> Session | None:
+        """An idle session with this host that is still fresh."""
+        self.sweep()
+        for at in range(len(self._idle) - 1, -1, -1):
+            if self._idle[at][0] == host:
+                return self._idle.pop(at)[1]
+        return None
+
+    async def _keep(self, host: Host, session: Session) -> None:
+        if session.spent or session.mails >= MAILS_A_SESSION or len(self._idle) >= IDLE_SESSIONS:
+            await session.quit()
+        else:
+            self._idle.append((host, session))
+
+    def sweep(self) -> None:
+        """Leave sessions that have been idle too long; the queue's loop calls it, too."""
+        over = self._clock.monotonic() - IDLE_SECONDS
+        for _, session in self._idle:
+            if session.idle_since <= over:
+                session.leave()
+        self._idle = [(host, session) for host, session in self._idle if not session.closed]
+
+    @property
+    def idle(self) -> int:
+        """How many sessions wait for a mail."""
+        return len(self._idle)
+
+    async def close(self) -> None:
+        """End all idle sessions politely."""
+        while self._idle:
+            await self._idle.pop()[1].quit()
+
+
+STATES: Final = {Status.RELAYED: "relayed", Status.PERMANENT: "failed", Status.TRANSIENT: "waiting"}
+
+
+def _is_crowded(outcome: Outcome) -> bool:
+    """Too many recipients, by the code or by a server that says no more than 452 or 552."""
+    if outcome.status is not Status.TRANSIENT or outcome.reply.code not in (452, 552):
+        return False
+    return outcome.reply.enhanced[2:] in ("5.3", "0.0")
+
+
+def _unanswered(outcomes: Sequence[Outcome]) -> bool:
+    """The session ended before any recipient was answered for: another host, or a fresh session, may do."""
+    first = outcomes[0]
+    return first.status is Status.TRANSIENT and all(o.reply is first.reply for o in outcomes)
+
+
+def ourselves(settings: Settings) -> Ourselves:
+    """Names and addresses that are this server's own."""
+    listen = set(settings.server.listen)
+    if listen & {"0.0.0.0", "::", "*"}:  # noqa: S104 - compared, not bound
+        listen |= {"127.0.0.1", "::1"}
+    return Ourselves(
+        frozenset((settings.server.hostname.lower(),)), frozenset(listen), 25 + settings.server.port_base
+    )

@@ -1,0 +1,116 @@
+"""A World with a queue that hands mail to a peer: the way a mail takes out of the house."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+from a3mailer.config.tree import Queue as QueueSettings
+from a3mailer.config.tree import Server, Settings
+from a3mailer.mail.ids import DEFAULT_TENANT, AccountId
+from a3mailer.mail.message import index
+from a3mailer.store.operations import (
+    Claimed,
+    ClaimQueue,
+    Enqueue,
+    QueueRecipient,
+    RecipientOutcome,
+    SettleQueue,
+)
+from a3mailer.store.ports import Content, Transaction
+from a3mailer.testing.resolver import FakeResolver
+from a3mailer.transfer.attempt import LEASE_SECONDS, Attempt, Desk
+from a3mailer.transfer.queue import Queue
+from a3mailer.transfer.relay import Relay
+from a3mailer.transfer.schedule import Schedule
+from a3mailer.transfer.session import Manners
+from a3mailer.wire.dsn.parse import parse
+from a3mailer.wire.dsn.report import Report
+from tests.unit.transfer.world import World
+
+CONTENT = b"Received: from x by y; date\r\nFrom: <alice@a.test>\r\nMessage-ID: <1@a.test>\r\n\r\nHello.\r\n"
+
+
+async def refuse(address: str, port: int, seconds: float) -> Any:
+    """A dialler that reaches nobody."""
+    raise ConnectionRefusedError(f"{address}:{port}: connection refused")
+
+
+class Office(World):
+    """``dial`` is the peer; ``resolver`` knows ``b.test`` with one MX at 192.0.2.1."""
+
+    def __init__(
+        self, dial: Any = refuse, queue: QueueSettings | None = None, *, lmtp: bool = False, seed: int = 1
+    ) -> None:
+        server = Server(hostname="mail.a.test", domain="a.test", listen=("192.0.2.250",))
+        super().__init__(Settings(server=server, queue=queue or QueueSettings()))
+        self.resolver = FakeResolver()
+        self.chance = random.Random(seed)
+        manners = Manners("mail.a.test", object(), lmtp)
+        self.relay = Relay(self.resolver, dial, manners, self.settings, self.clock, self.chance)
+        self.desk = self.make_desk("worker-1")
+
+    def make_desk(self, owner: str) -> Desk:
+        schedule = Schedule.of(self.settings.queue)
+        return Desk(
+            self.store, self.policy, self.relay, schedule, self.clock, self.chance, owner, "mail.a.test"
+        )
+
+    def make_queue(self) -> Queue:
+        return Queue(self.desk, self.settings.queue.concurrency)
+
+    async def enqueue(
+        self,
+        *recipients: str | QueueRecipient,
+        sender: str = "alice@a.test",
+        content: bytes = CONTENT,
+        **fields: Any,
+    ) -> int:
+        """Put a mail of alice's into the queue; returns its id."""
+        people = tuple(QueueRecipient(r) if isinstance(r, str) else r for r in recipients)
+        account = AccountId(self.alice.id)
+        operation = Enqueue(account, DEFAULT_TENANT, 0, sender, people, trace="t", **fields)
+        (made,) = await self.store.commit(Transaction((operation,), (Content(content, index(content)),)))
+        return int(made.queue)  # type: ignore[attr-defined]
+
+    async def attempt(self) -> int:
+        """One attempt at everything that is due, in order of arrival; returns how many entries that were."""
+        now = int(self.clock.now())
+        (claimed,) = await self.store.commit(
+            Transaction((ClaimQueue(self.desk.owner, now, now + LEASE_SECONDS),))
+        )
+        assert isinstance(claimed, Claimed)
+        for queue in claimed.queues:
+            await Attempt(self.desk, await self.store.queue_entry(queue)).run()
+        return len(claimed.queues)
+
+    async def run_for(self, seconds: float, queue: Queue | None = None) -> None:
+        """The real loop, for so many real seconds at most; it ends when it has nothing in hand."""
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task((queue or self.make_queue()).run(stop))
+            await asyncio.sleep(seconds)
+            stop.set()
+
+    @property
+    def outcomes(self) -> list[RecipientOutcome]:
+        """Everything that was recorded, in order."""
+        return [
+            outcome
+            for transaction in self.store.transactions
+            for operation in transaction.operations
+            if isinstance(operation, SettleQueue)
+            for outcome in operation.outcomes
+        ]
+
+    @property
+    def notices(self) -> list[Report]:
+        """Notifications that were queued, those already delivered included."""
+        return [
+            report
+            for transaction in self.store.transactions
+            for operation in transaction.operations
+            if isinstance(operation, Enqueue) and not operation.reverse_path
+            if (report := parse(bytes(transaction.contents[operation.content].octets))) is not None
+        ]

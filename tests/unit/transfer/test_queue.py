@@ -1,0 +1,492 @@
+"""The queue: exactly once here, told once there, and no clock, crash or bug stops or empties it."""
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from a3mailer.config.tree import Queue as QueueSettings
+from a3mailer.mail.errors import BadName, DamagedContent, NoSuchThing, StoreFull, Uncertain
+from a3mailer.store import operations as op
+from a3mailer.store.operations import ChangeAccount, QueueRecipient
+from a3mailer.store.ports import Transaction
+from a3mailer.testing.peer import ScriptedPeer
+from a3mailer.testing.transcript import unescape
+from a3mailer.transfer import attempt as attempt_module
+from a3mailer.transfer.attempt import LEASE_SECONDS, Attempt
+from a3mailer.transfer.queue import change, entries, fail
+from a3mailer.wire.dsn.report import Action
+from tests.unit.transfer.office import CONTENT, Office
+
+DAY = 86400
+BOUNCED = "nobody@a.test"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt_module, "SETTLE_PAUSE", 0.001)
+
+
+def playing(tmp_path: Path, *replies: str) -> ScriptedPeer:
+    """A peer that takes one mail a connection and answers its content with these, one connection each."""
+    lines = []
+    for number, reply in enumerate(replies, 1):
+        steps = ["S: 220 x", "C: EHLO <...>", "S: 250 x", "C: MAIL <...>", "S: 250 ok", "C: RCPT <...>",
+                 "S: 250 ok", "C: DATA", "S: 354 go", "C! " + repr(CONTENT)[2:-1] + ".\\r\\n", f"S: {reply}",
+                 "C: QUIT", "S: 221 bye"]  # fmt: skip
+        lines += [f"{number}{step}" for step in steps]
+    path = tmp_path / "play.transcript"
+    path.write_text("\n".join(lines) + "\n")
+    assert unescape(repr(CONTENT)[2:-1].encode()) == CONTENT
+    return ScriptedPeer(path)
+
+
+# --- here ----------------------------------------------------------------------------------------------
+
+
+async def test_a_recipient_of_ours_is_delivered_with_a_return_path() -> None:
+    office = Office()
+    await office.enqueue("bob@a.test", "sales@a.test")
+    assert await office.attempt() == 1
+    assert office.store.inbox(office.bob.id) == [b"Return-Path: <alice@a.test>\r\n" + CONTENT]
+    assert len(office.store.inbox(office.alice.id)) == 1
+    assert not office.store.entries
+    assert [o.state for o in office.outcomes] == ["delivered", "delivered"]
+
+
+async def test_a_delivery_that_was_committed_unseen_is_not_repeated() -> None:
+    office = Office()
+    await office.enqueue("bob@a.test")
+    commit = office.store.commit
+
+    async def committed_but_lost(transaction: Transaction) -> Any:
+        results = await commit(transaction)
+        if any(isinstance(each, op.SettleQueue) for each in transaction.operations):
+            office.store.commit = commit  # type: ignore[method-assign]
+            raise Uncertain
+        return results
+
+    office.store.commit = committed_but_lost  # type: ignore[method-assign]
+    await office.attempt()
+    assert len(office.store.inbox(office.bob.id)) == 1
+    assert not office.store.entries
+
+
+async def test_a_worker_that_dies_after_delivering_somebody_leaves_no_second_copy() -> None:
+    office = Office()
+    queue = await office.enqueue("bob@a.test")
+    entry = await office.store.queue_entry(queue)  # type: ignore[arg-type]
+    await office.attempt()
+    office.store._state.queue[entry.id] = entry  # as if settling had been lost and the delivery not
+    await office.attempt()
+    assert len(office.store.inbox(office.bob.id)) == 1
+
+
+async def test_an_alias_that_leads_out_is_queued_on_with_its_wishes() -> None:
+    office = Office()
+    await office.enqueue(QueueRecipient("away@a.test", ("SUCCESS",)), return_content="FULL", envelope_id="e")
+    await office.attempt()
+    (entry,) = office.store.entries
+    assert entry.recipients[0].address == "alice@elsewhere.test"
+    assert entry.recipients[0].original == "rfc822;away@a.test"
+    assert entry.recipients[0].notify == ("SUCCESS",)
+    assert (entry.reverse_path, entry.return_content, entry.envelope_id) == ("alice@a.test", "FULL", "e")
+    assert not office.notices
+
+
+async def test_a_full_mailbox_here_waits() -> None:
+    office = Office()
+    office.store.change(office.bob.id, quota=10, used_octets=11)
+    await office.enqueue("bob@a.test")
+    await office.attempt()
+    assert [(o.state, o.enhanced) for o in office.outcomes] == [("waiting", "4.2.2")]
+    office.store.change(office.bob.id, quota=0)
+    office.clock.advance(400)
+    await office.attempt()
+    assert len(office.store.inbox(office.bob.id)) == 1
+
+
+async def test_a_damaged_mail_fails_aloud() -> None:
+    office = Office()
+    await office.enqueue("x@b.test")
+
+    async def damaged(*arguments: object) -> bytes:
+        raise DamagedContent("checksum")
+
+    office.store.octets = damaged  # type: ignore[method-assign]
+    await office.attempt()
+    assert [(o.state, o.enhanced) for o in office.outcomes] == [("failed", "5.3.0")]
+    assert office.notices[0].recipients[0].diagnostic == "5.3.0 the stored mail is damaged"
+
+
+# --- row 8: notifications ------------------------------------------------------------------------------
+
+
+async def test_row_8_a_failure_is_told_once_and_lands_in_the_senders_mailbox() -> None:
+    office = Office()
+    await office.enqueue(BOUNCED)
+    assert await office.attempt() == 1
+    assert await office.attempt() == 1  # the notification itself
+    assert await office.attempt() == 0
+    (mail,) = office.store.inbox(office.alice.id)
+    assert mail.startswith(b"Return-Path: <>\r\nFrom: Mail Delivery System <MAILER-DAEMON@mail.a.test>\r\n")
+    assert b"In-Reply-To: <1@a.test>" in mail
+    assert len(office.notices) == 1
+
+
+async def test_row_8_nobody_is_told_of_a_mail_without_a_sender() -> None:
+    office = Office()
+    await office.enqueue(BOUNCED, sender="")
+    await office.attempt()
+    assert not office.notices
+    assert not office.store.entries
+
+
+async def test_row_8_no_notification_of_a_notification() -> None:
+    office = Office()
+    await office.enqueue(BOUNCED, sender="also-nobody@a.test")
+    for _ in range(4):
+        await office.attempt()
+    assert len(office.notices) == 1
+    assert not office.store.entries
+
+
+async def test_row_8_a_failure_of_many_recipients_is_one_notification() -> None:
+    office = Office()
+    await office.enqueue("n1@a.test", "n2@a.test", QueueRecipient("n3@a.test", ("NEVER",)))
+    await office.attempt()
+    (report,) = office.notices
+    assert [r.final for r in report.recipients] == ["n1@a.test", "n2@a.test"]
+
+
+async def test_a_success_here_is_told_where_asked() -> None:
+    office = Office()
+    await office.enqueue(QueueRecipient("bob@a.test", ("SUCCESS",)), "alice@a.test")
+    await office.attempt()
+    (report,) = office.notices
+    assert [(r.final, r.action) for r in report.recipients] == [("bob@a.test", Action.DELIVERED)]
+
+
+# --- retries -------------------------------------------------------------------------------------------
+
+
+async def live(office: Office) -> None:
+    """Attempt whatever is due until the queue is empty, time flying in between."""
+    for _ in range(400):
+        await office.attempt()
+        waiting = [r.next_attempt for e in office.store.entries for r in e.recipients if r.state == "waiting"]
+        if not waiting:
+            return
+        office.clock.advance(max(1.0, min(waiting) - office.clock.now()))
+    raise AssertionError("it never ended")
+
+
+async def test_a_mail_nobody_takes_is_delayed_once_and_returned_once_after_its_days() -> None:
+    office = Office()
+    office.resolver.mail_host("b.test", "192.0.2.1")
+    began = office.clock.now()
+    await office.enqueue("x@b.test")
+    await live(office)
+    assert 5 * DAY <= office.clock.now() - began <= 5 * DAY + 5 * 3600
+    told = [(r.recipients[0].action, r.recipients[0].status) for r in office.notices]
+    assert told == [(Action.DELAYED, "4.4.1"), (Action.FAILED, "4.4.7")]
+    assert office.notices[1].recipients[0].diagnostic.startswith("4.4.1 192.0.2.1:25: connection refused")
+    assert len(office.store.inbox(office.alice.id)) == 2
+    assert office.outcomes[-2].state == "expired"
+
+
+async def test_who_asks_for_no_delays_hears_of_the_end_only() -> None:
+    office = Office()
+    await office.enqueue(QueueRecipient("x@b.test", ("FAILURE",)))
+    office.resolver.fail("b.test", "MX")
+    await live(office)
+    assert [r.recipients[0].action for r in office.notices] == [Action.FAILED]
+
+
+async def test_only_recipients_that_are_due_are_tried(tmp_path: Path) -> None:
+    office = Office(playing(tmp_path, "250 2.0.0 ok"))
+    office.resolver.mail_host("b.test", "192.0.2.1")
+    office.resolver.fail("c.test", "MX")
+    await office.enqueue("x@b.test", "y@c.test")
+    await office.attempt()
+    assert sorted((o.number, o.state) for o in office.outcomes) == [(0, "relayed"), (1, "waiting")]
+    assert office.store.entries[0].lease_until == 0
+    office.clock.advance(400)
+    await office.attempt()
+    assert office.outcomes[-1].number == 1
+    assert len(office.outcomes) == 3
+
+
+# --- leases and trouble --------------------------------------------------------------------------------
+
+
+async def test_what_one_worker_leases_no_other_gets() -> None:
+    office = Office()
+    await office.enqueue("bob@a.test")
+    now = int(office.clock.now())
+    claim = op.ClaimQueue("worker-2", now, now + LEASE_SECONDS)
+    await office.store.commit(Transaction((claim,)))
+    assert await office.attempt() == 0
+    office.clock.advance(LEASE_SECONDS)  # its owner died
+    assert await office.attempt() == 1
+    assert len(office.store.inbox(office.bob.id)) == 1
+
+
+async def test_a_lost_lease_records_and_tells_nothing() -> None:
+    office = Office()
+    queue = await office.enqueue(BOUNCED)
+    entry = await office.store.queue_entry(queue)  # type: ignore[arg-type]
+    now = int(office.clock.now())
+    await office.store.commit(Transaction((op.ClaimQueue("worker-2", now, now + LEASE_SECONDS),)))
+    await Attempt(office.desk, entry).run()
+    assert not office.outcomes
+    assert not office.notices
+
+
+async def test_a_store_in_trouble_is_asked_again() -> None:
+    office = Office()
+    await office.enqueue("bob@a.test")
+    now = int(office.clock.now())
+    await office.store.commit(Transaction((op.ClaimQueue("worker-1", now, now + LEASE_SECONDS),)))
+    office.store.fail += [StoreFull(), Uncertain(), StoreFull()]
+    await Attempt(office.desk, office.store.entries[0]).run()
+    assert len(office.store.inbox(office.bob.id)) == 1
+    assert not office.store.entries
+
+
+async def test_a_bug_in_one_way_costs_that_way_one_attempt() -> None:
+    async def broken(address: str, port: int, seconds: float) -> Any:
+        raise RuntimeError("a bug")
+
+    office = Office(broken)
+    office.resolver.mail_host("b.test", "192.0.2.1")
+    await office.enqueue("x@b.test", "bob@a.test")
+    await office.attempt()
+    assert len(office.store.inbox(office.bob.id)) == 1
+    states = {o.number: (o.state, o.enhanced) for o in office.outcomes}
+    assert states == {0: ("waiting", "4.3.0"), 1: ("delivered", "2.1.5")}
+    assert office.store.entries[0].lease_until == 0
+
+
+async def test_the_loop_works_off_what_there_is_and_hears_of_more(tmp_path: Path) -> None:
+    office = Office(playing(tmp_path, "250 2.0.0 ok", "450 4.2.0 later"))
+    office.resolver.mail_host("b.test", "192.0.2.1")
+    await office.enqueue("bob@a.test")
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(office.make_queue().run(stop))
+        while office.store.entries:
+            await asyncio.sleep(0.005)
+        await office.enqueue("x@b.test")
+        while office.store.entries:
+            await asyncio.sleep(0.005)
+        await office.enqueue(BOUNCED)
+        while not office.store.inbox(office.alice.id):
+            await asyncio.sleep(0.005)
+        stop.set()
+    assert [o.state for o in office.outcomes] == ["delivered", "relayed", "failed", "delivered"]
+
+
+async def test_stopping_finishes_what_is_in_hand() -> None:
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def slow(address: str, port: int, seconds: float) -> Any:
+        entered.set()
+        await leave.wait()
+        raise ConnectionRefusedError("refused")
+
+    office = Office(slow)
+    office.resolver.mail_host("b.test", "192.0.2.1")
+    await office.enqueue("x@b.test")
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(office.make_queue().run(stop))
+        await entered.wait()
+        stop.set()
+        await asyncio.sleep(0.02)
+        await office.enqueue("bob@a.test")  # comes too late for this worker
+        leave.set()
+    assert [o.state for o in office.outcomes] == ["waiting"]
+    assert [e.recipients[0].address for e in office.store.entries] == ["x@b.test", "bob@a.test"]
+
+
+async def test_no_more_than_the_setting_says_at_once() -> None:
+    most = running = 0
+
+    async def counting(address: str, port: int, seconds: float) -> Any:
+        nonlocal most, running
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        raise ConnectionRefusedError("refused")
+
+    office = Office(counting, QueueSettings(concurrency=3, retry=(1000,)))
+    for number in range(10):
+        office.resolver.mail_host(f"d{number}.test", "192.0.2.1")
+        await office.enqueue(f"x@d{number}.test")
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(office.make_queue().run(stop))
+        while len(office.outcomes) < 10:
+            await asyncio.sleep(0.005)
+        stop.set()
+    assert most == 3
+
+
+# --- row 69: the clock ---------------------------------------------------------------------------------
+
+
+async def waiting_mail(office: Office, attempts: int) -> None:
+    """A mail in the queue that has failed so many times."""
+    office.resolver.mail_host("b.test", "192.0.2.1")
+    await office.enqueue("x@b.test")
+    for _ in range(attempts):
+        await office.attempt()
+        office.clock.advance(
+            max(0.0, office.store.entries[0].recipients[0].next_attempt - office.clock.now())
+        )
+
+
+@pytest.mark.parametrize("attempts", [1, 5, 12])
+async def test_row_69_a_jump_forwards_returns_nothing(attempts: int) -> None:
+    office = Office()
+    await waiting_mail(office, attempts)
+    told = len(office.notices)
+    office.clock.jump(400 * DAY)
+    await office.attempt()
+    assert office.outcomes[-1].state == "waiting"
+    assert not [r for r in office.notices[told:] if r.recipients[0].action is Action.FAILED]
+
+
+async def until_attempted(office: Office, count: int) -> None:
+    """Run the loop until so many outcomes are on record; a hint wakes it, as any mail would."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(office.make_queue().run(stop))
+        for _ in range(2000):
+            if len(office.outcomes) >= count:
+                break
+            await asyncio.sleep(0.005)
+        stop.set()
+
+
+@pytest.mark.parametrize("jump", [-400 * DAY, -3600])
+async def test_row_69_a_jump_backwards_stalls_nothing(jump: int) -> None:
+    office = Office()
+    await waiting_mail(office, 1)
+    await office.attempt()
+    before = len(office.outcomes)
+    office.clock.jump(jump)
+    assert await office.attempt() == 0
+    await until_attempted(office, before + 1)  # a start looks for what a wrong clock has put away
+    assert len(office.outcomes) == before + 1
+    assert office.outcomes[-1].next_attempt - office.clock.now() < 2 * 3600
+
+
+async def test_row_69_a_jump_while_the_loop_runs_is_noticed() -> None:
+    office = Office()
+    office.resolver.mail_host("b.test", "192.0.2.1")
+    await office.enqueue("x@b.test")
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(office.make_queue().run(stop))
+        while not office.outcomes:
+            await asyncio.sleep(0.005)
+        office.clock.advance(60)
+        office.clock.jump(-400 * DAY)
+        await office.enqueue("bob@a.test")  # what wakes it
+        while len(office.outcomes) < 3:
+            await asyncio.sleep(0.005)
+        stop.set()
+    assert sorted(o.state for o in office.outcomes) == ["delivered", "waiting", "waiting"]
+
+
+async def test_row_69_a_lease_of_the_future_is_no_lease() -> None:
+    office = Office()
+    await office.enqueue("bob@a.test")
+    now = int(office.clock.now())
+    await office.store.commit(Transaction((op.ClaimQueue("worker-2", now, now + LEASE_SECONDS),)))
+    office.clock.jump(-400 * DAY)
+    office.store._state.queue.update(
+        {
+            e.id: dataclasses.replace(
+                e, recipients=tuple(dataclasses.replace(r, next_attempt=0) for r in e.recipients)
+            )
+            for e in office.store.entries
+        }
+    )
+    assert await office.attempt() == 1
+    assert len(office.store.inbox(office.bob.id)) == 1
+
+
+# --- the operator's hand -------------------------------------------------------------------------------
+
+
+async def test_an_entry_is_held_released_and_tried_again() -> None:
+    office = Office()
+    queue: Any = await office.enqueue("bob@a.test")
+    now = int(office.clock.now())
+    await change(office.store, queue, "hold", subject="operator", now=now)
+    assert await office.attempt() == 0
+    await change(office.store, queue, "release", subject="operator", now=now)
+    office.store.change(office.bob.id, quota=1, used_octets=1)
+    assert await office.attempt() == 1
+    assert await office.attempt() == 0
+    await change(office.store, queue, "retry", subject="operator", now=now)
+    assert await office.attempt() == 1
+    records = await office.store.audit()
+    assert [(r.subject, r.action, r.target) for r in records] == [
+        ("operator", f"queue.{act}", str(queue)) for act in ("hold", "release", "retry")
+    ]
+
+
+async def test_retrying_what_is_being_tried_leaves_it_to_its_worker() -> None:
+    office = Office()
+    queue: Any = await office.enqueue("bob@a.test")
+    now = int(office.clock.now())
+    await office.store.commit(Transaction((op.ClaimQueue("worker-2", now, now + LEASE_SECONDS),)))
+    await change(office.store, queue, "retry", subject="operator", now=now)
+    assert office.store.entries[0].lease_owner == "worker-2"
+
+
+async def test_giving_up_tells_the_sender() -> None:
+    office = Office()
+    queue: Any = await office.enqueue("x@b.test", QueueRecipient("y@b.test", ("NEVER",)))
+    await fail(office.store, queue, hostname="mail.a.test", subject="operator", now=int(office.clock.now()))
+    (report,) = office.notices
+    assert [(r.final, r.diagnostic) for r in report.recipients] == [
+        ("x@b.test", "given up by the administrator")
+    ]
+    assert [e.recipients[0].address for e in office.store.entries] == ["alice@a.test"]
+    assert (await office.store.audit())[0].action == "queue.fail"
+
+
+async def test_the_operator_is_told_what_cannot_be_done() -> None:
+    office = Office()
+    queue: Any = await office.enqueue("x@b.test")
+    with pytest.raises(BadName):
+        await change(office.store, queue, "remove", subject="operator", now=0)
+    for act in ("hold", "release", "retry"):
+        with pytest.raises(NoSuchThing):
+            await change(office.store, queue + 1, act, subject="operator", now=0)
+    with pytest.raises(NoSuchThing):
+        await fail(office.store, queue + 1, hostname="h", subject="operator", now=0)
+
+
+async def test_the_whole_queue_is_read_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("a3mailer.transfer.queue.PAGE", 3)
+    office = Office()
+    for _ in range(8):
+        await office.enqueue("x@b.test")
+    assert [e.id async for e in entries(office.store)] == list(range(1, 9))
+
+
+async def test_an_account_that_is_disabled_still_gets_its_queued_mail() -> None:
+    office = Office()
+    await office.store.commit(Transaction((ChangeAccount(office.bob.id, enabled=False),)))
+    await office.enqueue("bob@a.test")
+    await office.attempt()
+    assert len(office.store.inbox(office.bob.id)) == 1

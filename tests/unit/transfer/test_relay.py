@@ -1,0 +1,164 @@
+"""Destinations that cannot be reached, loops to ourselves, and what sessions cost (rows 9 and 70)."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from a3mailer.config.tree import Queue as QueueSettings
+from a3mailer.runtime.resolver import Mx
+from a3mailer.transfer import relay as relay_module
+from a3mailer.transfer.relay import BACKOFF_SECONDS, SESSIONS_A_DESTINATION
+from tests.unit.transfer.office import Office
+
+
+class Refusing:
+    """Dialled and refuses; counts. ``hold`` makes dialling take until it is set."""
+
+    def __init__(self, error: type[ConnectionError] = ConnectionRefusedError) -> None:
+        self.dialled: list[str] = []
+        self.hold: asyncio.Event | None = None
+        self.at_once = 0
+        self.most = 0
+        self._error = error
+
+    async def __call__(self, address: str, port: int, seconds: float) -> Any:
+        self.dialled.append(address)
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        if self.hold is not None:
+            await self.hold.wait()
+        self.at_once -= 1
+        raise self._error(f"{address}:{port}: refused")
+
+
+async def test_an_unreachable_destination_is_left_alone_for_a_while_and_longer_each_time() -> None:
+    dial = Refusing()
+    office = Office(dial)
+    office.resolver.mail_host("b.test", "192.0.2.1")
+    for _ in range(20):
+        await office.enqueue("x@b.test")
+    await office.attempt()
+    assert len(dial.dialled) == 1
+    assert [o.state for o in office.outcomes] == ["waiting"] * 20
+    assert {o.text for o in office.outcomes} == {"192.0.2.1:25: refused"}
+    place = office.relay._places["b.test"]
+    waits = []
+    for _ in range(8):
+        waits.append(place.closed_until - office.clock.monotonic())
+        office.clock.advance(waits[-1])
+        await office.enqueue("x@b.test")
+        await office.attempt()
+    assert waits[:4] == [BACKOFF_SECONDS * 2**n for n in range(4)]
+    assert waits[-1] == relay_module.BACKOFF_MOST
+    assert len(dial.dialled) == 9
+
+
+async def test_another_destination_is_not_concerned() -> None:
+    dial = Refusing()
+    office = Office(dial)
+    office.resolver.mail_host("b.test", "192.0.2.1")
+    office.resolver.mail_host("c.test", "192.0.2.2")
+    await office.enqueue("x@b.test", "x@c.test")
+    await office.attempt()
+    assert sorted(dial.dialled) == ["192.0.2.1", "192.0.2.2"]
+
+
+async def test_one_destination_sees_few_sessions_at_once() -> None:
+    dial = Refusing()
+    dial.hold = asyncio.Event()
+    office = Office(dial, QueueSettings(concurrency=20))
+    office.resolver.mail_host("b.test", "192.0.2.1")
+    for _ in range(12):
+        await office.enqueue("x@b.test")
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(office.make_queue().run(stop))
+        while dial.at_once < SESSIONS_A_DESTINATION:
+            await asyncio.sleep(0.005)
+        dial.hold.set()
+        while len(office.outcomes) < 12:
+            await asyncio.sleep(0.005)
+        stop.set()
+    assert dial.most == SESSIONS_A_DESTINATION
+    assert len(dial.dialled) == SESSIONS_A_DESTINATION  # the others found it closed
+    assert office.relay._places["b.test"].failures == 1
+
+
+async def test_destinations_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "PLACES", 5)
+    office = Office(Refusing())
+    for number in range(20):
+        office.resolver.mail_host(f"d{number}.test", "192.0.2.1")
+        await office.enqueue(f"x@d{number}.test")
+    await office.attempt()
+    assert len(office.relay._places) <= 6
+
+
+@pytest.mark.parametrize(
+    ("records", "enhanced"),
+    [
+        ([Mx(0, ".")], "5.1.10"),
+        ([Mx(10, "mail.a.test")], "5.4.6"),
+        ([Mx(10, "us.b.test")], "5.4.6"),
+        ([Mx(10, "nowhere.b.test")], "5.4.4"),
+        (None, "5.1.2"),
+    ],
+)
+async def test_row_9_a_domain_without_a_way_fails_at_once(records: list[Mx] | None, enhanced: str) -> None:
+    dial = Refusing()
+    office = Office(dial)
+    office.resolver.put("us.b.test", "A", "192.0.2.250")  # where we listen
+    if records:
+        office.resolver.put("b.test", "MX", *records)
+    await office.enqueue("x@b.test")
+    await office.attempt()
+    assert [(o.state, o.enhanced) for o in office.outcomes] == [("failed", enhanced)]
+    assert not dial.dialled
+    assert office.notices[0].recipients[0].status == enhanced
+
+
+async def test_row_9_a_connection_that_ends_at_ourselves_is_a_loop() -> None:
+    class Ours:
+        local = ("192.0.2.77", 50000)
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    wire = Ours()
+
+    async def dial(address: str, port: int, seconds: float) -> Any:
+        return wire
+
+    office = Office(dial)
+    office.resolver.mail_host("b.test", "192.0.2.77")  # an address of this machine that nobody told us of
+    await office.enqueue("x@b.test")
+    await office.attempt()
+    assert [(o.state, o.enhanced) for o in office.outcomes] == [("failed", "5.4.6")]
+    assert wire.closed
+
+
+async def test_when_a_better_host_is_down_our_own_turn_is_a_reason_to_wait() -> None:
+    dial = Refusing()
+    office = Office(dial)
+    office.resolver.put("b.test", "MX", Mx(10, "best.b.test"), Mx(20, "us.b.test"))
+    office.resolver.put("best.b.test", "A", "192.0.2.1")
+    office.resolver.put("us.b.test", "A", "192.0.2.250")
+    await office.enqueue("x@b.test")
+    await office.attempt()
+    assert [(o.state, o.enhanced) for o in office.outcomes] == [("waiting", "4.4.1")]
+    assert dial.dialled == ["192.0.2.1"]
+
+
+async def test_a_dns_that_does_not_answer_is_a_reason_to_wait() -> None:
+    office = Office(Refusing())
+    office.resolver.fail("b.test", "MX")
+    await office.enqueue("x@b.test")
+    await office.attempt()
+    assert [(o.state, o.enhanced) for o in office.outcomes] == [("waiting", "4.4.3")]
+
+
+def test_a_smart_host_that_is_none_is_found_at_the_start() -> None:
+    with pytest.raises(ValueError, match="host"):
+        Office(queue=QueueSettings(relay=":25"))
