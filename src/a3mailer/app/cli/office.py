@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -42,9 +43,8 @@ class Remote:
         self._lines: IO[bytes] = connection.makefile("rb")
 
     def perform(self, verb: str, arguments: Mapping[str, object], progress: Progress = _ignore) -> Any:
-        self._socket.sendall(json.dumps({"verb": verb, "arguments": arguments}).encode() + b"\n")
         items: list[object] = []
-        for line in self._lines:
+        for line in self._ask(verb, arguments):
             answer = json.loads(line)
             if "progress" in answer:
                 progress(*answer["progress"])
@@ -54,7 +54,14 @@ class Remote:
                 raise failure(answer["error"], answer["text"])
             else:
                 return items or answer["result"]
-        raise Failed(BUSY, "the server ended before it answered; ask it what was done")
+        raise Failed(BUSY, "the server ended before it answered; what was done: a3mailer audit query")
+
+    def _ask(self, verb: str, arguments: Mapping[str, object]) -> Generator[bytes, None, None]:
+        """The lines of the answer, as far as they come."""
+        with contextlib.suppress(ConnectionError):
+            self._socket.sendall(json.dumps({"verb": verb, "arguments": arguments}).encode() + b"\n")
+            while line := self._lines.readline():
+                yield line
 
 
 def data_directory(text: str) -> Path:
