@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -37,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     if not words:
-        return int(importlib.import_module("a3mailer.app.cli.tryit").tryit())
+        from a3mailer.app.cli.tryit import tryit
+
+        return tryit()
     if words[0] in ("-h", "--help", "help"):
         print(overview())
         return OK

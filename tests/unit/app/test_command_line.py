@@ -360,3 +360,14 @@ def test_message_parse(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str
     mail.write_bytes(bytes(range(256)) * 10)
     assert run(capsys, "message", "parse", str(mail), "--json")[0] == exits.OK
     assert run(capsys, "message", "parse", str(tmp_path / "none"))[0] == exits.USAGE
+
+
+def test_the_sample_mails_are_what_they_should_be() -> None:
+    from a3mailer.app.cli.greet import samples
+    from a3mailer.mail.message import index
+
+    found = samples()
+    assert len(found) == 6 and all(sender and recipients for sender, recipients, _ in found)
+    assert all(r.endswith("@localhost.test") for _, recipients, _ in found for r in recipients)
+    assert not [index(octets).truncated for _, _, octets in found if index(octets).truncated]
+    assert any(index(octets).has_attachment for _, _, octets in found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import select
@@ -60,8 +59,9 @@ def state(directory: Path) -> dict[str, Any]:
 def serve(args: Arguments, out: Output) -> int:
     """serve."""
     directory, given = directory_of(args), overrides(args.set)
-    begin = importlib.import_module("a3mailer.app.cli.start")
-    return int((begin.check if args.check else begin.start)(directory, given))
+    from a3mailer.app.cli.start import check, start
+
+    return (check if args.check else start)(directory, given)
 
 
 def status(args: Arguments, out: Output) -> int:
