@@ -53,7 +53,7 @@ def _people(addresses: Iterable[Address]) -> list[Plain]:
 def _part(part: Part, octets: Octets) -> dict[str, Plain]:
     described: dict[str, Plain] = {
         "number": ".".join(map(str, part.number)),
-        "media": charsets.decode(part.media),
+        "type": charsets.decode(part.media),
         "charset": charsets.decode(part.charset),
         "encoding": charsets.decode(part.encoding),
         "disposition": charsets.decode(part.disposition),
