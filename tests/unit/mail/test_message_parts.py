@@ -11,7 +11,7 @@ from a3mailer.mail.message.encodings import from_base64, from_quoted_printable
 from tests.fragments import check_index, mapped
 from tests.unit.mail.mails import CALENDAR, DIGEST, HTML, NESTED, PLAIN, SIGNED
 
-# RFC 2046 appendix A, as in the RFC
+# RFC 2046 appendix A
 COMPLEX = b"""\
 MIME-Version: 1.0
 From: Nathaniel Borenstein <nsb@nsb.fv.com>
@@ -58,7 +58,7 @@ Content-Transfer-Encoding: base64
 Content-type: text/enriched
 
 This is <bold><italic>enriched.</italic></bold>
-<smaller>as defined in RFC 1896</smaller>
+<smaller>as defined elsewhere</smaller>
 
 Isn't it
 <bigger><bigger>cool?</bigger></bigger>
