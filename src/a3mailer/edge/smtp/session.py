@@ -411,7 +411,16 @@ class _Conversation:
             return b""
 
     async def _receive(self, octets: bytes | mmap.mmap) -> tuple[MailError | None, ...]:
-        envelope = replace(self._envelope, recipients=tuple(self._recipients))
+        of = self._envelope
+        envelope = Envelope(
+            of.reverse_path,
+            tuple(self._recipients),
+            of.body,
+            of.smtputf8,
+            of.size,
+            of.return_content,
+            of.envelope_id,
+        )
         arrival = Arrival(self._client, envelope, tuple(self._routes), octets, self._mail_trace())
         try:
             return await self._door.receive(arrival)

@@ -241,6 +241,7 @@ class ClientEngine:
     def quit(self) -> None:
         """End the session politely, after Ready. The owner need not wait for the answer."""
         if self._state is _State.READY:
+            self._not_ready()
             self._out += b"QUIT\r\n"
             self._state = _State.QUIT
 
@@ -261,6 +262,7 @@ class ClientEngine:
             return
         self._state = _State.ENDED
         self._out = b""
+        self._not_ready()
         if self._mail is not None:
             self._settle(Status.TRANSIENT, reply)
             self._report()
@@ -337,6 +339,10 @@ class ClientEngine:
     def _ready(self) -> None:
         self._state = _State.READY
         self._events.append(Ready(self.features))
+
+    def _not_ready(self) -> None:
+        """A Ready that was not taken yet no longer holds."""
+        self._events = [event for event in self._events if not isinstance(event, Ready)]
 
     def _unasked(self, reply: RemoteReply) -> None:
         raise RemoteProtocolError(f"a reply to nothing: {reply}")

@@ -94,17 +94,21 @@ def parse_mailbox(octets: bytes, *, postmaster: bool = False) -> Address:
 
 
 def _without_route(octets: bytes) -> bytes:
-    route, colon, rest = octets.partition(b":")
-    while colon and route.count(b"[") > route.count(b"]"):  # a literal holds colons of its own
-        more, colon, rest = rest.partition(b":")
-        route += b":" + more
-    if not colon:
-        raise BadPath("a route without its colon")
+    pieces = octets.split(b":")
+    depth = 0
+    for number, piece in enumerate(pieces[:-1], 1):  # a literal holds colons of its own
+        depth += piece.count(b"[") - piece.count(b"]")
+        if depth <= 0:
+            _check_route(b":".join(pieces[:number]))
+            return b":".join(pieces[number:])
+    raise BadPath("a route without its colon")
+
+
+def _check_route(route: bytes) -> None:
     for hop in route.split(b","):
         if not hop.startswith(b"@"):
             raise BadPath("a route of something else than @domains")
         parse_domain(hop[1:])
-    return rest
 
 
 def _dot_string(local: bytes) -> str:

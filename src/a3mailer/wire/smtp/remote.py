@@ -43,30 +43,33 @@ def ours(enhanced: str, text: str) -> RemoteReply:
 class ReplyReader:
     """Cuts octets into replies. Both CRLF and LF end a line: some servers know no better."""
 
-    __slots__ = ("_buffer", "_lines")
+    __slots__ = ("_at", "_buffer", "_lines")
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._at = 0
         self._lines: list[tuple[bytes, bytes]] = []
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing, not even a part of a reply, waits."""
-        return not self._buffer and not self._lines
+        return self._at >= len(self._buffer) and not self._lines
 
     def receive(self, octets: bytes) -> None:
         """Take what the socket gave."""
-        self._buffer += octets
+        self._buffer = self._buffer[self._at :] + octets
+        self._at = 0
 
     def next_reply(self) -> RemoteReply | None:
         """The next whole reply. Raises RemoteProtocolError."""
         while True:
-            end = self._buffer.find(b"\n")
-            if (len(self._buffer) if end < 0 else end) > MAX_LINE:
+            end = self._buffer.find(b"\n", self._at)
+            if (len(self._buffer) if end < 0 else end) - self._at > MAX_LINE:
                 raise RemoteProtocolError("reply line too long")
             if end < 0:
                 return None
-            line, self._buffer = self._buffer[:end].removesuffix(b"\r"), self._buffer[end + 1 :]
+            line = self._buffer[self._at : end].removesuffix(b"\r")
+            self._at = end + 1
             code, mark, text = line[:3], line[3:4], line[4:]
             if not code.isdigit() or not b"2" <= code[:1] <= b"5" or mark not in (b"", b" ", b"-"):
                 raise RemoteProtocolError(f"not a reply: {_printable(line[:80])}")
