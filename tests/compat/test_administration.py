@@ -1,0 +1,201 @@
+"""The command line against the running server: what it changes holds at the doors at once, in every worker."""
+
+from __future__ import annotations
+
+import imaplib
+import json
+import os
+import pathlib
+import signal
+import smtplib
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.rig import Rig
+
+ALICE = ("alice@example.test", "secret-a")
+WITHIN = 5.0
+"""Seconds in which a change must hold everywhere; the hint takes milliseconds."""
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with Rig(tmp_path_factory.mktemp("administration"), workers=2) as rig:
+        yield rig
+
+
+def logs_in(rig: Rig, address: str, password: str) -> bool:
+    with imaplib.IMAP4("127.0.0.1", rig.port("imap")) as imap:
+        try:
+            imap.login(address, password)
+        except imaplib.IMAP4.error:
+            return False
+        return True
+
+
+def holds(rig: Rig, expected: bool, address: str, password: str) -> bool:
+    """Every one of several new connections (they meet both workers) agrees, soon."""
+    deadline = time.monotonic() + WITHIN
+    while time.monotonic() < deadline:
+        if all(logs_in(rig, address, password) is expected for _ in range(6)):
+            return True
+    return False
+
+
+def send(rig: Rig, recipient: str, subject: str) -> None:
+    with smtplib.SMTP("127.0.0.1", rig.port("smtp")) as smtp:
+        smtp.sendmail("x@elsewhere.test", [recipient], f"Subject: {subject}\r\n\r\nbody\r\n")
+
+
+def subjects(rig: Rig, address: str, password: str) -> list[bytes]:
+    with imaplib.IMAP4("127.0.0.1", rig.port("imap")) as imap:
+        imap.login(address, password)
+        imap.select("INBOX", readonly=True)
+        found = imap.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1]
+        return sorted(p[1].strip().removeprefix(b"Subject: ") for p in found if isinstance(p, tuple))
+
+
+def test_accounts_and_passwords(rig: Rig) -> None:
+    rig.run(
+        "account", "add", "new@example.test", "--password-stdin", "--dir", str(rig.directory), stdin=b"one\n"
+    )
+    assert holds(rig, True, "new@example.test", "one")
+    rig.run(
+        "account",
+        "passwd",
+        "new@example.test",
+        "--password-stdin",
+        "--dir",
+        str(rig.directory),
+        stdin=b"two\n",
+    )
+    assert holds(rig, False, "new@example.test", "one") and holds(rig, True, "new@example.test", "two")
+    rig.verb("account", "disable", "new@example.test")
+    assert holds(rig, False, "new@example.test", "two")
+    send(rig, "new@example.test", "while disabled")
+    rig.verb("account", "enable", "new@example.test")
+    assert holds(rig, True, "new@example.test", "two")
+    rig.verb("account", "rename", "new@example.test", "renamed@example.test")
+    assert holds(rig, True, "renamed@example.test", "two")
+    send(rig, "new@example.test", "to the old address")
+    assert subjects(rig, "renamed@example.test", "two") == [b"to the old address", b"while disabled"]
+    (row,) = [r for r in rig.verb("account", "list") if r["address"] == "renamed@example.test"]
+    assert row["messages"] == 2
+    rig.verb("account", "reset", "renamed@example.test")
+    assert subjects(rig, "renamed@example.test", "two") == []
+    rig.verb("account", "rm", "renamed@example.test")
+    assert holds(rig, False, "renamed@example.test", "two")
+
+
+def test_aliases_groups_domains_and_catch_all(rig: Rig) -> None:
+    rig.verb("domain", "add", "second.test", "--catch-all", ALICE[0])
+    rig.verb("alias", "add", "info@second.test", ALICE[0])
+    rig.verb("group", "add", "all@example.test", ALICE[0], "bob@example.test")
+    for recipient in (
+        "info@second.test",
+        "anything@second.test",
+        "all@example.test",
+        "postmaster@second.test",
+    ):
+        deadline = time.monotonic() + WITHIN
+        while True:
+            try:
+                send(rig, recipient, recipient)
+                break
+            except smtplib.SMTPRecipientsRefused:
+                assert time.monotonic() < deadline, recipient
+    assert subjects(rig, *ALICE) == [b"all@example.test", b"anything@second.test", b"info@second.test"]
+    assert subjects(rig, "bob@example.test", "secret-b") == [b"all@example.test"]
+    with pytest.raises(smtplib.SMTPRecipientsRefused):
+        send(rig, "nobody@example.test", "x")
+
+
+def test_what_was_done_is_in_the_audit_record(rig: Rig) -> None:
+    rig.verb("account", "quota", ALICE[0], "1G")
+    row = rig.verb("audit", "query", "--target", ALICE[0])[-1]
+    assert (row["subject"], row["action"], row["detail"]) == ("operator", "account.quota", {"quota": 1 << 30})
+
+
+def test_a_reload_takes_settings_and_refuses_faulty_ones(rig: Rig) -> None:
+    rig.verb("config", "set", "smtp.size", "10000")
+    assert [r["name"] for r in rig.verb("config", "diff", check=False)] == ["smtp.size"]
+    rig.verb("reload")
+    deadline = time.monotonic() + WITHIN
+    while rig.verb("config", "diff", check=False):
+        assert time.monotonic() < deadline
+    with smtplib.SMTP("127.0.0.1", rig.port("smtp")) as smtp:
+        smtp.ehlo()
+        assert smtp.esmtp_features["size"] == "10000"
+    rig.verb("config", "set", "smtp.size", "--unset")
+    broken = rig.directory / "conf.d" / "broken.toml"
+    broken.write_text("[smtp]\nsize = 'x'\n")
+    done = rig.run("reload", "--dir", str(rig.directory), check=False)
+    broken.unlink()
+    assert done.returncode == 9 and b"broken.toml" in done.stderr
+    assert rig.status()
+
+
+def test_a_second_serve_is_refused_and_a_restart_keeps_the_pid(rig: Rig) -> None:
+    second = rig.run("serve", str(rig.directory), check=False)
+    assert second.returncode == 6 and second.stderr.count(b"\n") == 1
+    before = rig.status()
+    assert rig.run("serve", str(rig.directory), "--check", check=False).returncode == 0
+    rig.verb("restart")
+    after = rig.status()
+    assert before and after and after["pid"] == before["pid"]
+    assert not set(before["workers"]) & set(after["workers"])
+    assert logs_in(rig, *ALICE)
+
+
+def test_stopped_and_started_again(tmp_path: pathlib.Path) -> None:
+    with Rig(tmp_path, workers=1) as rig:
+        rig.verb("stop")
+        assert rig.stop() == 0 and rig.status() is None
+        rig.verb("account", "disable", ALICE[0])  # alone, under the lock
+        rig.start()
+        assert not logs_in(rig, *ALICE)
+
+
+def test_try_it_mode_keeps_its_mail(tmp_path: pathlib.Path) -> None:
+    rig = Rig(tmp_path)  # for a free port base and the environment
+    rig.env["A3_SERVER__PORT_BASE"] = str(rig.base)
+
+    def serve() -> tuple[subprocess.Popen[bytes], str]:
+        process = subprocess.Popen(
+            rig.command(),
+            cwd=tmp_path,
+            env=rig.env,
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        said = b""
+        while b"Ctrl-C" not in said:
+            line = process.stdout.readline()
+            assert line, said.decode()
+            said += line
+        return process, said.decode()
+
+    def leave(process: subprocess.Popen[bytes]) -> None:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does at Ctrl-C
+        assert process.wait(60) == 0
+        assert process.stdout is not None
+        process.stdout.close()
+
+    process, said = serve()
+    notes = json.loads((tmp_path / "var/try-it.json").read_bytes())
+    address, password = notes["accounts"][0]
+    assert f"127.0.0.1:{rig.port('imaps')}" in said and address in said and password in said
+    assert "A3R-" in said and "recovery_key" not in notes
+    first = subjects(rig, address, password)
+    assert len(first) == 5 and any(b"URGENT" in s for s in first)
+    leave(process)
+    process, said = serve()
+    assert "A3R-" not in said and password in said
+    assert subjects(rig, address, password) == first
+    leave(process)
+    rig.close()
