@@ -1,4 +1,4 @@
-"""The command line against the running server: what it changes holds at the doors at once, in every worker."""
+"""The command line against the running server: what it changes holds at every door, in every worker."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def send(rig: Rig, recipient: str, subject: str) -> None:
 def subjects(rig: Rig, address: str, password: str) -> list[bytes]:
     with imaplib.IMAP4("127.0.0.1", rig.port("imap")) as imap:
         imap.login(address, password)
-        imap.select("INBOX", readonly=True)
+        if imap.select("INBOX", readonly=True)[1] == [b"0"]:
+            return []
         found = imap.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1]
         return sorted(p[1].strip().removeprefix(b"Subject: ") for p in found if isinstance(p, tuple))
 

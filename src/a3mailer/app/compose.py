@@ -6,7 +6,6 @@ import asyncio
 import os
 import secrets
 import ssl
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +36,7 @@ from a3mailer.ops.audit import StoreAudit
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.spool import Spool
 from a3mailer.store.backends.sqlite.store import SqliteStore
-from a3mailer.store.operations import PutSetting
+from a3mailer.store.operations import PurgeVault
 from a3mailer.store.ports import Store, Transaction
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.receive import Receive
@@ -154,11 +153,11 @@ def _end_point(directory: Path, settings: Settings) -> bytes | None:
 
 
 async def _not_ready(store: Store) -> str:
-    """Why mail cannot be served now; empty when it can. The commit is one row of the settings."""
+    """Why mail cannot be served now; empty when it can. The commit changes nothing, but is a commit."""
     try:
         async with asyncio.timeout(READY_SECONDS):
             await store.account(SYSTEM_ACCOUNT)
-            await store.commit(Transaction((PutSetting("health.checked", str(int(time.time()))),)))
+            await store.commit(Transaction((PurgeVault(before=0, limit=0),)))
     except TimeoutError:
         return "the store does not answer"
     except MailError as error:

@@ -41,17 +41,18 @@ class _Worker:
         self._settings = held.settings
         self._context: ssl.SSLContext = server_context(held.directory, held.settings)
         self._stopping = asyncio.Event()
+        self._reloading = asyncio.Event()
         self._drain_seconds = STOP_DRAIN_SECONDS
-        self._rooms: Rooms | None = None
 
     async def run(self, ready: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop, STOP_DRAIN_SECONDS)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # the terminal's Ctrl-C: the supervisor decides
         loop.add_signal_handler(signal.SIGUSR1, self._stop, float(self._settings.server.drain_seconds))
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
-        rooms = self._rooms = await compose(self._held, self._number, lambda: self._settings, self._context)
+        loop.add_signal_handler(signal.SIGHUP, self._reloading.set)
+        rooms = await compose(self._held, self._number, lambda: self._settings, self._context)
         try:
+            await self._take_settings(rooms)
             async with asyncio.TaskGroup() as tasks:
                 await self._serve(rooms, tasks, ready)
         finally:
@@ -61,6 +62,7 @@ class _Worker:
         acceptor = Acceptor(rooms.listeners, lambda: self._settings, tasks, rooms.before)
         background = [
             tasks.create_task(self._sweep(acceptor, rooms)),
+            tasks.create_task(self._reload(rooms)),
             tasks.create_task(serve_control(self._held.control_socket, rooms.office)),
             *(tasks.create_task(work()) for work in rooms.background),
         ]
@@ -94,15 +96,22 @@ class _Worker:
         self._drain_seconds = drain_seconds
         self._stopping.set()
 
-    def _reload(self) -> None:
-        """A new snapshot and certificate for new connections; a bad one changes nothing."""
+    async def _reload(self, rooms: Rooms) -> None:
+        while True:
+            await self._reloading.wait()
+            self._reloading.clear()
+            await self._take_settings(rooms)
+
+    async def _take_settings(self, rooms: Rooms) -> None:
+        """A new snapshot, with what is kept in the store, and a new certificate, for new connections; a bad
+        one changes nothing."""
         try:
-            settings = load(self._held.directory, self._held.overrides).settings
+            stored = await rooms.store.settings()
+            settings = load(self._held.directory, self._held.overrides, stored=stored).settings
             load_certificate(self._context, self._held.directory, settings)
         except (ConfigError, OSError) as error:
             emit("worker.reload.refused", level="error", error=describe(error))
             return
         self._settings = settings
         LOG.configure(level=settings.log.level)
-        if self._rooms is not None:
-            self._rooms.reconfigure(settings)
+        rooms.reconfigure(settings)
