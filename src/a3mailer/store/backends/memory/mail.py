@@ -252,7 +252,7 @@ def copy(state: State, o: op.Copy) -> op.Copied:
 def _leave(state: State, message: Message, modseq: ModSeq, moved: bool = False) -> None:
     key = (message.account, message.mailbox)
     state.drop(state.messages[key], message.uid)
-    gone = Gone(message.uid, modseq, state.now, message, moved)
+    gone = Gone(message.uid, modseq, state.now, replace(message, modseq=modseq), moved)
     state.put(state.gone[key], message.uid, gone)
     _recount(state, state.mailbox(*key), message, -1)
 
