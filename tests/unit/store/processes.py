@@ -1,15 +1,58 @@
-"""A writer process for tests, started as the supervisor starts it: forked, on a listening socket we keep."""
+"""Processes for tests of the store: the writer as the supervisor starts it, and workers that die."""
 
+import asyncio
 import os
 import signal
 import socket
+import sys
 import time
 import traceback
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from a3mailer.config.tree import Settings
-from a3mailer.store.backends.sqlite.writer import run_writer
+from a3mailer.store.backends.sqlite.writer import WriterLoop, run_writer
+
+
+def die() -> None:
+    """As kill -9 does it: nothing is flushed, nothing said."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fork(run: Callable[[], None]) -> int:
+    """Run in a child that ends without pytest noticing; its process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        run()
+        status = 0
+    except (Exception, SystemExit):  # noqa: BLE001
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def ended(pid: int, seconds: float = 20.0) -> int:
+    """Wait for a child; minus the signal that killed it, or its exit status."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    raise AssertionError("the process did not end")
+
+
+def run_in_child(make: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Run a coroutine in a forked process; how that ended."""
+    return ended(fork(lambda: asyncio.run(make())))
 
 
 class WriterProcess:
@@ -28,18 +71,20 @@ class WriterProcess:
         self.listener.listen(64)
         self.pid = 0
 
-    def start(self) -> None:
+    def start(self, die_at: int = 0) -> None:
+        """``die_at`` N kills it before its N-th statement after it is ready."""
         ready, tell = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            status = 1
-            try:
-                run_writer(self.directory, self.settings, self.listener, lambda: os.write(tell, b"."))
-                status = 0
-            except (Exception, SystemExit):  # noqa: BLE001
-                traceback.print_exc()
-            finally:
-                os._exit(status)
+
+        def run() -> None:
+            if not die_at:
+                run_writer(self.directory, self.settings, self.listener, lambda: bool(os.write(tell, b".")))
+                return
+            loop = WriterLoop(self.directory, self.settings, self.listener)
+            _count_down(loop, die_at)
+            os.write(tell, b".")
+            loop.run()
+
+        self.pid = fork(run)
         os.close(tell)
         if os.read(ready, 1) != b".":
             raise RuntimeError("the writer did not start")
@@ -47,7 +92,7 @@ class WriterProcess:
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        ended(self.pid)
 
     def restart(self) -> None:
         self.kill()
@@ -62,13 +107,28 @@ class WriterProcess:
     ) -> None:
         self.listener.close()
         os.kill(self.pid, signal.SIGTERM)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                assert status == 0, f"the writer ended with status {status}"
-                return
-            time.sleep(0.01)
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        raise AssertionError("the writer did not end")
+        status = ended(self.pid)
+        assert status == 0, f"the writer ended with status {status}"
+
+
+def _count_down(loop: WriterLoop, die_at: int) -> None:
+    """Kill before the N-th statement, and in the steps behind the commit that are no statements."""
+    left = [die_at]
+
+    def step(*_: object) -> bool:
+        left[0] -= 1
+        if left[0] == 0:
+            die()
+        return True
+
+    loop._connection.set_exec_trace(step)  # type: ignore[arg-type]
+    for name in ("_hint", "_answer", "_take", "_drop"):
+        original = getattr(loop, name)
+
+        def stepped(*args: Any, original: Callable[..., Any] = original) -> Any:
+            step()
+            result = original(*args)
+            step()
+            return result
+
+        setattr(loop, name, stepped)

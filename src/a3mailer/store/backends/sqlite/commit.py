@@ -10,9 +10,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import apsw
+import msgspec
 
 from a3mailer.keys.kek import KeyRing
 from a3mailer.mail.errors import MailError, StoreFull, TryLater
@@ -26,6 +28,7 @@ from a3mailer.store.backends.sqlite.handover import (
     decode_fingerprints,
     decode_outcome,
     decode_outcomes,
+    decode_work,
     encode,
 )
 from a3mailer.store.backends.sqlite.ledger import Ledger, Stale
@@ -33,6 +36,7 @@ from a3mailer.store.operations import AnyResult
 from a3mailer.telemetry.events import emit
 
 _FULL: Final = "the disk is full"
+_BUG: Final = Outcome((), TryLater.__name__, "internal error")
 
 BUGS: Final = (
     LookupError,
@@ -64,6 +68,29 @@ class Session:
         """When it last had a connection: one that does not come back has ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One frame, decoded."""
+
+    session: int
+    number: int
+    works: tuple[Work | None, ...]
+    """None for what could not be decoded."""
+
+
+def decode_frame(session: int, frame: Frame) -> Batch:
+    """The works of a frame; a caller's mistake makes None of one, not an end of all."""
+    return Batch(session, frame.number, tuple([_decode(raw) for raw in frame.works]))
+
+
+def _decode(raw: msgspec.Raw) -> Work | None:
+    try:
+        return decode_work(raw)
+    except msgspec.MsgspecError as error:
+        emit("store.transaction.bug", level="error", error=str(error))
+        return None
+
+
 class Committer:
     """Executes batches. One thread; the only one that changes the database."""
 
@@ -92,8 +119,8 @@ class Committer:
 
     # --- batches -----------------------------------------------------------------------------------
 
-    def commit(self, frames: Sequence[tuple[int, Frame]]) -> list[tuple[Outcome, ...]]:
-        """Execute (session, frame) pairs; durable when it returns. The outcomes of each frame.
+    def commit(self, frames: Sequence[Batch]) -> list[tuple[Outcome, ...]]:
+        """Execute frames; durable when it returns. The outcomes of each frame.
 
         Errors: apsw.Error when the database cannot be written: nothing of the batch is sure then."""
         for execute in (self._transaction, self._transaction_alone, self._transaction_on_full_disk):
@@ -104,25 +131,26 @@ class Committer:
             except BUGS as error:
                 emit("store.transaction.bug", level="error", error=repr(error))
                 self._rollback()
-        return [tuple([_refused() for _ in frame.works]) for _, frame in frames]
+        return [tuple([_refused() for _ in frame.works]) for frame in frames]
 
     def _commit(
-        self, frames: Sequence[tuple[int, Frame]], execute: Callable[[Work], Outcome]
+        self, frames: Sequence[Batch], execute: Callable[[Work], Outcome]
     ) -> list[tuple[Outcome, ...]]:
         ledger = self.ledger
         self._execute("BEGIN IMMEDIATE")
         ledger.now = int(self._clock.now())
         ledger.commits += 1
-        outcomes = [tuple([execute(work) for work in frame.works]) for _, frame in frames]
+        outcomes = [
+            tuple([execute(work) if work is not None else _BUG for work in frame.works]) for frame in frames
+        ]
         ledger.finish()
         records = []
-        for (session, frame), answer in zip(frames, outcomes, strict=True):
-            fingerprints = encode([work.fingerprint for work in frame.works])
-            records.append(
-                (session, frame.number, self.sessions[session].process, fingerprints, encode(answer))
-            )
-        self._connection.executemany("INSERT OR REPLACE INTO handovers VALUES (?,?,?,?,?)", records)
+        for frame, answer in zip(frames, outcomes, strict=True):
+            fingerprints = encode([work.fingerprint if work is not None else b"" for work in frame.works])
+            process = self.sessions[frame.session].process
+            records.append((frame.session, frame.number, process, fingerprints, encode(answer)))
         self._drop_ended()
+        self._connection.executemany("INSERT OR REPLACE INTO handovers VALUES (?,?,?,?,?)", records)
         if ledger.hints:
             self._execute("UPDATE commits SET number = ?", (ledger.commits,))
         else:
@@ -173,7 +201,7 @@ class Committer:
             self._execute("RELEASE one")
             self.ledger.undo_statements()
             emit("store.transaction.bug", level="error", error=repr(error), operations=repr(work.operations))
-            return Outcome((), TryLater.__name__, "internal error")
+            return _BUG
 
     def _transaction_on_full_disk(self, work: Work) -> Outcome:
         return _refused() if _grows(work) else self._transaction_alone(work)
@@ -221,9 +249,17 @@ class Committer:
             return
         self._ended.append(session)
         if not clean and known.acknowledged < known.frame:
-            self.make_receipts(known)
+            self._make_receipts(known)
 
-    def make_receipts(self, known: Session) -> None:
+    def abandon(self, session: int, frame: int) -> None:
+        """The callers of this frame were told Uncertain: if it was done, their retries find receipts."""
+        known = self.sessions[session]
+        if known.frame == frame and known.acknowledged < frame:
+            known.acknowledged = frame
+            self._ended.append(session)  # its row: it must not become receipts a second time
+            self._make_receipts(known)
+
+    def _make_receipts(self, known: Session) -> None:
         """Durable when it returns: a retry may arrive at once."""
         outcomes = decode_outcomes(known.answer)
         fingerprints = decode_fingerprints(known.fingerprints)

@@ -84,7 +84,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 class Frame(msgspec.Struct, frozen=True, array_like=True, tag=True):
     number: int
-    works: tuple[Work, ...]
+    works: tuple[msgspec.Raw, ...]
+    """Encoded each by itself: one that cannot be decoded fails alone."""
 
 
 class Acknowledge(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -115,6 +116,7 @@ FromWriter = Welcome | Answer
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_from_worker: Final = msgspec.msgpack.Decoder(FromWorker).decode
 decode_from_writer: Final = msgspec.msgpack.Decoder(FromWriter).decode
+decode_work: Final = msgspec.msgpack.Decoder(Work).decode
 decode_outcomes: Final = msgspec.msgpack.Decoder(tuple[Outcome, ...]).decode
 decode_outcome: Final = msgspec.msgpack.Decoder(Outcome).decode
 decode_fingerprints: Final = msgspec.msgpack.Decoder(tuple[bytes, ...]).decode

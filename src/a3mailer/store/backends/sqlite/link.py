@@ -54,6 +54,7 @@ RETURN_SECONDS: Final = 20.0
 RETRY_SECONDS: Final = 0.05
 ACKNOWLEDGE_SECONDS: Final = 0.05
 """After this much quiet the writer is told that the last answer was used."""
+AWAY: Final = "the store's writer does not answer"
 MAX_WORKS: Final = 1000
 """Transactions in one frame."""
 RECEIVE: Final = 1 << 20
@@ -191,7 +192,11 @@ class Link:
         """The answers of a frame were given out, and those who wait for them have not run yet."""
         self._retry: asyncio.TimerHandle | None = None
         self._quiet: asyncio.TimerHandle | None = None
-        self._lost_at = 0.0
+        self._greeted = False
+        """Connected and welcomed: only then a frame is sent. A connection alone says nothing, the listening
+        socket is the supervisor's."""
+        self._patience: asyncio.TimerHandle | None = None
+        self._given_up = False
         self._closed = False
         self._empty: asyncio.Future[None] | None = None
         """Waited for by ``close``: nothing is on its way any more."""
@@ -201,13 +206,9 @@ class Link:
 
     async def open(self) -> None:
         """Connect and be welcomed. Errors: TryLater after RETURN_SECONDS."""
-        self._lost_at = self._loop.time()
+        self._patience = self._loop.call_later(RETURN_SECONDS, self._give_up)
         self._try_connect()
-        try:
-            async with asyncio.timeout(RETURN_SECONDS):
-                await asyncio.shield(self._connected)
-        except TimeoutError:
-            raise TryLater("the store's writer does not answer") from None
+        await self._connected
 
     def hand_over(
         self, work: Work, records: Sequence[tuple[int, Record]]
@@ -215,8 +216,8 @@ class Link:
         """Queue it. The future's errors: those of its operations, TryLater, Uncertain, StaleBlob."""
         future: asyncio.Future[tuple[AnyResult, ...]] = self._loop.create_future()
         handover = Handover(work, records, future)
-        if self._closed or (self._socket is None and self._loop.time() - self._lost_at > RETURN_SECONDS):
-            handover.fail(TryLater("the store's writer does not answer"))
+        if self._closed or self._given_up:
+            handover.fail(TryLater(AWAY))
         elif records:
             self._segments.put(handover)
         else:
@@ -227,11 +228,11 @@ class Link:
     async def close(self) -> None:
         """Hand over what waits, then say goodbye."""
         await self._loop.run_in_executor(None, self._segments.stop)
-        if (self._flight or self._ready) and self._socket is not None:
+        if (self._flight or self._ready) and not self._given_up:
             self._empty = self._loop.create_future()
             await self._empty
         self._closed = True
-        for timer in (self._retry, self._quiet):
+        for timer in (self._retry, self._quiet, self._patience):
             if timer is not None:
                 timer.cancel()
         self._say(Goodbye())
@@ -255,6 +256,8 @@ class Link:
             handover.placed(places[at:following])
             at = following
         self._ready += handovers
+        if self._given_up:
+            self._give_up()
         self._send()
 
     def _failed(self, handovers: list[Handover], error: OSError) -> None:
@@ -268,17 +271,13 @@ class Link:
 
     def _send(self) -> None:
         """The next frame, when the last one is over and there is something to say."""
-        if self._flight is not None or self._resting or self._socket is None or not self._ready:
+        if self._flight is not None or self._resting or not self._greeted or not self._ready:
             return
-        handovers = [self._ready.popleft() for _ in range(min(len(self._ready), MAX_WORKS))]
-        number = self._number + 1
-        try:
-            octets = framed(Frame(number, tuple([handover.work for handover in handovers])))
-        except (TypeError, ValueError, OverflowError):
-            handovers = self._encodable(handovers)
-            octets = framed(Frame(number, tuple([handover.work for handover in handovers])))
+        works, handovers = self._encode()
         if not handovers:
             return
+        number = self._number + 1
+        octets = framed(Frame(number, tuple(works)))
         self._number = number
         self._flight = (octets, handovers)
         if self._quiet is not None:
@@ -286,19 +285,21 @@ class Link:
             self._quiet = None
         self._write(octets)
 
-    def _encodable(self, handovers: list[Handover]) -> list[Handover]:
-        """Those that can travel; the others were our own mistake and fail with it."""
-        good = []
-        for handover in handovers:
+    def _encode(self) -> tuple[list[msgspec.Raw], list[Handover]]:
+        """Those that wait, as they travel; what cannot be encoded was our own mistake and fails with it."""
+        works: list[msgspec.Raw] = []
+        handovers: list[Handover] = []
+        while self._ready and len(works) < MAX_WORKS:
+            handover = self._ready.popleft()
             try:
-                encode(handover.work)
+                works.append(msgspec.Raw(encode(handover.work)))
             except UnicodeEncodeError:
                 handover.fail(BadName("half of a surrogate pair is no text"))
             except (TypeError, ValueError, OverflowError) as error:
                 handover.fail(error)
             else:
-                good.append(handover)
-        return good
+                handovers.append(handover)
+        return works, handovers
 
     def _take(self, message: FromWriter) -> None:
         if isinstance(message, Welcome):
@@ -308,6 +309,11 @@ class Link:
 
     def _take_welcome(self, message: Welcome) -> None:
         """Back, or here for the first time: what is in flight was done, or is sent again."""
+        self._greeted = True
+        self._given_up = False
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
         if self._abandoned:
             self._abandoned = 0
             self._number = max(self._number, message.frame)
@@ -360,7 +366,7 @@ class Link:
         try:
             sock = self._connect()
         except OSError:
-            self._later()
+            self._retry = self._loop.call_later(RETRY_SECONDS, self._try_connect)
             return
         sock.setblocking(False)
         self._reassembly = Reassembly()
@@ -368,12 +374,6 @@ class Link:
         self._socket = sock
         self._loop.add_reader(sock.fileno(), self._readable)
         self._say(Hello(self.session, self._process, self._used, self._abandoned))
-
-    def _later(self) -> None:
-        if self._loop.time() - self._lost_at > RETURN_SECONDS:
-            self._give_up()
-        if not self._closed:
-            self._retry = self._loop.call_later(RETRY_SECONDS, self._try_connect)
 
     def _lost(self) -> None:
         """The writer is gone; what is in flight stays so until it is back or RETURN_SECONDS are over."""
@@ -383,20 +383,29 @@ class Link:
         self._loop.remove_reader(sock.fileno())
         self._loop.remove_writer(sock.fileno())
         sock.close()
-        if not self._closed:
+        self._greeted = False
+        if self._closed:
+            return
+        if self._patience is None and not self._given_up:
             emit("store.writer.lost", level="warning")
-            self._lost_at = self._loop.time()
-            self._later()
+            self._patience = self._loop.call_later(RETURN_SECONDS, self._give_up)
+        self._retry = self._loop.call_later(RETRY_SECONDS, self._try_connect)
 
     def _give_up(self) -> None:
         """Nobody waits longer: what was sent is uncertain, what was not sent was not done."""
+        self._given_up = True
+        self._patience = None
+        if not self._connected.done():
+            self._connected.set_exception(TryLater(AWAY))
         if self._flight is not None:
             handovers, self._flight = self._flight[1], None
             self._abandoned = self._number
             for handover in handovers:
                 handover.fail(Uncertain("the store's writer died and did not come back in time"))
         while self._ready:
-            self._ready.popleft().fail(TryLater("the store's writer does not answer"))
+            self._ready.popleft().fail(TryLater(AWAY))
+        if self._socket is not None and not self._greeted:
+            self._lost()  # the Hello in it does not say what was abandoned
         if self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 

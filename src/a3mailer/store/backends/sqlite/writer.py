@@ -22,7 +22,7 @@ import msgspec
 from a3mailer.config.tree import Settings
 from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store.backends.sqlite.checkpoint import Checkpointer
-from a3mailer.store.backends.sqlite.commit import Committer, Session
+from a3mailer.store.backends.sqlite.commit import Committer, Session, decode_frame
 from a3mailer.store.backends.sqlite.connection import HINTS
 from a3mailer.store.backends.sqlite.handover import (
     Acknowledge,
@@ -187,10 +187,9 @@ class WriterLoop:
     def _welcome(self, peer: _Peer, hello: Hello) -> None:
         peer.session = hello.session
         known = self._committer.sessions.setdefault(hello.session, Session(hello.process))
-        known.acknowledged = hello.frame
-        if hello.abandoned and hello.abandoned == known.frame:
-            self._committer.make_receipts(known)
-            known.acknowledged = known.frame
+        known.acknowledged = max(known.acknowledged, hello.frame)
+        if hello.abandoned:
+            self._committer.abandon(hello.session, hello.abandoned)
         peer.hints = HintSender(self._hints, hello.session)
         self._send(peer, Welcome(known.frame, known.answer, self._committer.commits))
 
@@ -231,7 +230,7 @@ class WriterLoop:
         if not frames:
             return
         began = time.perf_counter()
-        outcomes = self._committer.commit([(peer.session, frame) for peer, frame in frames])
+        outcomes = self._committer.commit([decode_frame(peer.session, frame) for peer, frame in frames])
         observe("a3_store_commit_seconds", time.perf_counter() - began)
         count("a3_store_batches_total")
         count("a3_store_commits_total", by=sum(map(len, outcomes)))
