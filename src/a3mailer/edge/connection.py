@@ -36,7 +36,7 @@ class Connection:
     says so between commands or mails) a draining worker ends the wait in Draining.
     """
 
-    __slots__ = ("_fd", "_loop", "_nudged", "_reader", "_sock", "_unsent", "_unsent_size", "_waiter",
+    __slots__ = ("_fd", "_loop", "_nudged", "_reader", "_reading", "_ready", "_sock", "_unsent", "_unsent_size", "_waiter",
                  "_writer", "closed", "deadline", "draining", "idle", "local", "peer",
                  "secure")  # fmt: skip
 
@@ -47,6 +47,10 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._nudged = False
         self._reader = False
+        self._ready = False
+        """Input was announced and not read yet."""
+        self._reading = False
+        """The wait in progress is for input."""
         self._writer = False
         self._unsent: deque[bytes | memoryview] = deque()
         self._unsent_size = 0
@@ -68,6 +72,10 @@ class Connection:
                 raise ConnectionLost("closed")
             if self.draining and self.idle:
                 raise Draining("draining")
+            if self._reader and not self._ready and not self.secure:
+                await self._readable()  # the loop will say when there is something: no vain recv
+                continue
+            self._ready = False
             try:
                 return self._sock.recv(RECEIVE)
             except _WANT:
@@ -101,7 +109,11 @@ class Connection:
         if not self._reader:
             self._loop.add_reader(self._fd, self._wake)
             self._reader = True
-        await self._wait()
+        self._reading = True
+        try:
+            await self._wait()
+        finally:
+            self._reading = False
 
     async def _wait(self) -> None:
         waiter = self._waiter = self._loop.create_future()
@@ -111,10 +123,11 @@ class Connection:
             self._waiter = None
 
     def _wake(self) -> None:
-        if self._waiter is not None:
+        self._ready = True
+        if self._reading and self._waiter is not None:
             if not self._waiter.done():
                 self._waiter.set_result(None)
-        elif self._reader:  # nobody waits: stop hearing until somebody does
+        elif self._reader:  # nobody waits for input: stop hearing of it until somebody does
             self._loop.remove_reader(self._fd)
             self._reader = False
 
@@ -192,8 +205,12 @@ class Connection:
             if self.closed:
                 raise ConnectionLost("closed")
 
+    def _wake_writer(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
     async def _writable(self) -> None:
-        self._loop.add_writer(self._fd, self._wake)
+        self._loop.add_writer(self._fd, self._wake_writer)
         try:
             await self._wait()
         finally:

@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -79,6 +80,22 @@ async def test_drain_waits_for_a_slow_peer() -> None:
         await connection.drain()
         await connection.flushed()
     assert received == total
+    connection.close()
+    peer.close()
+
+
+async def test_unread_input_does_not_spin_a_wait_for_the_peer_to_read() -> None:
+    connection, peer = await pair()
+    loop = asyncio.get_running_loop()
+    loop.call_soon(peer.send, b"first")
+    assert await connection.read() == b"first"
+    loop.call_later(0.05, peer.send, b"unread")
+    connection.write(b"x" * (16 * HIGH_WATER))
+    before = time.process_time()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1.0):
+            await connection.drain()
+    assert time.process_time() - before < 0.05  # a spinning wait takes all of the second it gets
     connection.close()
     peer.close()
 
