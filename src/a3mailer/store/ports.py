@@ -49,6 +49,8 @@ class Content:
 
     octets: bytes | mmap.mmap
     index: MessageIndex
+    unique: bool = False
+    """The octets bear a mark of their own (our Received field): no copy of them is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,10 @@ class DirectoryReader(Protocol):
         ...
 
     async def account(self, account: AccountId) -> Account | None: ...
+    async def is_limited(self, account: AccountId) -> bool:
+        """Whether the account has a quota; cheaper than its row, which counts every mail."""
+        ...
+
     async def accounts(self, limit: int = 1000, after: int = 0) -> tuple[Account, ...]: ...
     async def addresses_of(self, account: AccountId) -> tuple[str, ...]:
         """Main address first, then the aliases that lead to this account alone."""

@@ -95,6 +95,8 @@ class Policy:
         for route in routes:
             if not isinstance(route, Local):
                 return
+            if not await self._reader.is_limited(route.account):
+                return
             account = await self._reader.account(route.account)
             if account is not None and (not account.quota or account.used_octets < account.quota):
                 return

@@ -275,7 +275,7 @@ def _failure(recipient: Recipient, error: MailError) -> RecipientStatus:
 async def _content(pieces: tuple[bytes | memoryview, ...]) -> Content:
     octets = b"".join(pieces)
     made: MessageIndex = index(octets) if len(octets) < LARGE else await asyncio.to_thread(index, octets)
-    return Content(octets, made)
+    return Content(octets, made, unique=True)
 
 
 def fingerprint(arrival: Arrival, tenant: TenantId) -> bytes:

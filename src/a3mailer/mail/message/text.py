@@ -71,7 +71,8 @@ def _collapsed(text: str) -> str:
     joined = " ".join(words)
     if joined.isprintable():
         return joined
-    return " ".join([word for word in words if word.strip(_ZERO_WIDTH)]).translate(_INVISIBLE)
+    visible = " ".join([word for word in words if word.strip(_ZERO_WIDTH)])
+    return visible[:_WANTED].translate(_INVISIBLE)  # a character a lookup: no more than can be shown
 
 
 def without_tags(html: str, wanted: int) -> str:

@@ -202,6 +202,10 @@ class MemoryStore:
     async def account(self, account: AccountId) -> Account | None:
         return self._state.accounts.get(account)
 
+    async def is_limited(self, account: AccountId) -> bool:
+        row = self._state.accounts.get(account)
+        return row is not None and row.quota > 0
+
     async def accounts(self, limit: int = 1000, after: int = 0) -> tuple[Account, ...]:
         rows = sorted((a for a in self._state.accounts.values() if a.id > after), key=lambda a: a.id)
         return tuple(rows[:limit])

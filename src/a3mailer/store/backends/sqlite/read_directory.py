@@ -95,12 +95,14 @@ class ReadDirectory:
         self._addresses: dict[str, AddressEntry | None] = {}
         self._domains: dict[str, Domain | None] = {}
         self._credentials: dict[int, tuple[Credential, ...]] = {}
+        self._limited: dict[int, bool] = {}
 
     def forget_directory(self) -> None:
         """It changed, or may have."""
         self._addresses.clear()
         self._domains.clear()
         self._credentials.clear()
+        self._limited.clear()
 
     # --- directory ---------------------------------------------------------------------------------
 
@@ -133,6 +135,15 @@ class ReadDirectory:
     async def account(self, account: AccountId) -> Account | None:
         row = self._sql(_ACCOUNT + " WHERE account=? AND account > 0", (account,)).fetchone()
         return _to_account(row) if row else None
+
+    async def is_limited(self, account: AccountId) -> bool:
+        limited = self._limited.get(account)
+        if limited is None:
+            row = self._sql("SELECT quota > 0 FROM accounts WHERE account=?", (account,)).fetchone()
+            if len(self._limited) >= REMEMBERED:
+                self._limited.clear()
+            limited = self._limited[account] = bool(row and row[0])
+        return limited
 
     async def accounts(self, limit: int = 1000, after: int = 0) -> tuple[Account, ...]:
         rows = self._sql(

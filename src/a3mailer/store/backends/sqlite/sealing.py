@@ -56,7 +56,7 @@ class Sealing:
         ``known`` False looks for no copy. Errors: NoSuchAccount for a tenant that is none."""
         octets = content.octets
         digest = b""
-        if len(octets) >= DEDUPLICATE_FROM:
+        if len(octets) >= DEDUPLICATE_FROM and not content.unique:
             digest = blake3(octets, key=self._keys.tenant(tenant)).digest(16)
             if known and (found := self._find(tenant, digest, accounts)):
                 return _piece(content, *found, digest), None
