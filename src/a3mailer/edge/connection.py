@@ -36,8 +36,8 @@ class Connection:
     says so between commands or mails) a draining worker ends the wait in Draining.
     """
 
-    __slots__ = ("_fd", "_loop", "_nudged", "_reader", "_reading", "_ready", "_sock", "_unsent", "_unsent_size", "_waiter",
-                 "_writer", "closed", "deadline", "draining", "idle", "local", "peer",
+    __slots__ = ("_fd", "_loop", "_nudged", "_reader", "_reading", "_ready", "_sock", "_unsent",
+                 "_unsent_size", "_waiter", "_writer", "closed", "deadline", "draining", "idle", "local", "peer",
                  "secure")  # fmt: skip
 
     def __init__(self, sock: socket.socket, peer: tuple[str, int], local: tuple[str, int]) -> None:
