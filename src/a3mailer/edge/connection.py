@@ -37,8 +37,8 @@ class Connection:
     """
 
     __slots__ = ("_fd", "_loop", "_nudged", "_reader", "_reading", "_ready", "_sock", "_unsent",
-                 "_unsent_size", "_waiter", "_writer", "closed", "deadline", "draining", "idle", "local", "peer",
-                 "secure")  # fmt: skip
+                 "_unsent_size", "_waiter", "_writer", "closed", "deadline", "draining", "idle",
+                 "local", "peer", "secure")  # fmt: skip
 
     def __init__(self, sock: socket.socket, peer: tuple[str, int], local: tuple[str, int]) -> None:
         sock.setblocking(False)
