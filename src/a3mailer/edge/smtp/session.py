@@ -50,6 +50,8 @@ EXCESS_RECIPIENTS: Final = 1000
 """RCPTs beyond the limit that are answered before the session ends."""
 GOODBYE_SECONDS: Final = 5.0
 """For the last reply to leave."""
+HANDSHAKE_SECONDS: Final = 30.0
+"""For TLS after STARTTLS."""
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -225,13 +227,19 @@ class _Conversation:
             self._settings.server.hostname,
             smtp.size,
             smtp.recipients,
-            smtp.mails,
+            self._mails_max,
             profile.lmtp,
             starttls=profile.starttls and self._door.tls is not None and not secure,
             mechanisms=mechanisms,
             auth_wants_tls=profile.auth and not self._confidential(),
             auth_required=profile.auth,
         )
+
+    @property
+    def _mails_max(self) -> int:
+        """Mails of this session; 0 for no limit."""
+        limited = self._profile.limited and self._settings.limits.profile != "off"
+        return self._settings.smtp.mails if limited else 0
 
     def _confidential(self) -> bool:
         """TLS, or a loopback listener where the operator allows passwords in clear."""
@@ -257,6 +265,7 @@ class _Conversation:
         tls = self._door.tls
         if tls is None:
             raise LookupError("STARTTLS was offered without a certificate")
+        self._connection.deadline = self._loop.time() + HANDSHAKE_SECONDS
         await self._connection.start_tls(tls)
         self.forget()
         ip, port = self._connection.peer[:2]
@@ -319,7 +328,7 @@ class _Conversation:
     # --- the mail ----------------------------------------------------------------------------------
 
     async def _mail(self, event: ev.MailFrom) -> Reply:
-        if self._mails >= self._settings.smtp.mails and self._profile.limited:
+        if 0 < self._mails_max <= self._mails:
             return say.TOO_MANY_MAILS
         if self._principal is not None and not await self._door.authenticator.current(self._principal):
             return say.LOGIN_AGAIN

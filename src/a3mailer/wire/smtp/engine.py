@@ -81,6 +81,7 @@ class Offer:
     size: int
     recipients: int
     mails: int
+    """0 for no limit."""
     lmtp: bool = False
     starttls: bool = False
     mechanisms: tuple[str, ...] = ()
@@ -101,7 +102,7 @@ class Offer:
             "SMTPUTF8",
             "ENHANCEDSTATUSCODES",
             "DSN",
-            f"LIMITS MAILMAX={self.mails} RCPTMAX={self.recipients}",
+            f"LIMITS {f'MAILMAX={self.mails} ' if self.mails else ''}RCPTMAX={self.recipients}",
         ]
         if self.starttls:
             lines.append("STARTTLS")
@@ -177,7 +178,7 @@ class Engine:
         line = self._buffer[self._at : end]
         self._at = end + 2
         if b"\n" in line or b"\r" in line or (len(line) > MAX_COMMAND and len(line) > self._limit(line)):
-            return self._refuse(say.BAD_LINE)
+            return self._refuse(self._bad_line())
         try:
             if self.state is State.AUTH:
                 return self._offer_event(self._auth_response(line))
@@ -195,7 +196,7 @@ class Engine:
         rest = self._buffer[self._at :].removesuffix(b"\r")
         if b"\n" in rest or (len(rest) > MAX_COMMAND and len(rest) > self._limit(rest)):
             self._skipping = True
-            return self._refuse(say.BAD_LINE)
+            return self._refuse(self._bad_line())
         return None
 
     def _skip(self) -> bool:
@@ -212,6 +213,9 @@ class Engine:
     def _limit(self, line: bytes) -> int:
         auth = self.state is State.AUTH or line[:5].upper() == b"AUTH "
         return MAX_AUTH_LINE if auth else MAX_COMMAND
+
+    def _bad_line(self) -> Reply:
+        return say.BAD_AUTH_LINE if self.state is State.AUTH else say.BAD_LINE
 
     def _auth_response(self, line: bytes) -> ev.AuthResponse:
         if line == b"*":

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from a3mailer.config.tree import Server
+from a3mailer.config.tree import Limits, Server
 from a3mailer.edge.listener import Acceptor, Listener
 from a3mailer.edge.proxy import ProxyProtocol, is_trusted
 from a3mailer.edge.tls import opportunistic_context
@@ -217,6 +217,27 @@ async def test_a_client_lost_in_the_middle_leaves_nothing(tmp_path: Path) -> Non
             await asyncio.sleep(0.01)
     assert not world.kept.arrivals
     assert not list(tmp_path.iterdir())
+
+
+async def test_slow_clients_cost_the_good_ones_nothing(tmp_path: Path) -> None:
+    """Every good mail is taken while 300 slow clients are held; then each of those meets its deadline."""
+    world = SmtpWorld(tmp_path, {"smtp.command_seconds": "4.0", "smtp.data_seconds": "4.0"})
+    world.settings = msgspec.structs.replace(world.settings, limits=Limits(connections_per_ip=1000))
+    async with serving(world) as served:
+        slow = [await served.connect() for _ in range(300)]
+        for number, streams in enumerate(slow):
+            streams[1].write((b"EH", b"HELO a\r\nMA", b"HELO a\r\n" + MAIL + b"x")[number % 3])
+        for _ in range(50):
+            good = await served.connect()
+            said = await say(good, b"HELO a\r\n" + MAIL + b"x\r\n.\r\nQUIT\r\n", 7)
+            assert b"\n250 2.0.0 accepted as " in said
+            for streams in slow[:20]:
+                streams[1].write(b"x")
+        assert len(world.kept.arrivals) == 50
+        async with asyncio.timeout(30):
+            while served.acceptor.connections:
+                await asyncio.sleep(0.05)
+    assert len(world.kept.arrivals) == 50
 
 
 # --- draining ---------------------------------------------------------------------------------------------
