@@ -13,6 +13,13 @@ from a3mailer.mail.message.parameters import Parameters
 from a3mailer.mail.message.parts import MESSAGES, Draft
 from a3mailer.mail.message.wire import NIL, nstring, skip, string
 
+_MEDIA: Final = {b"text/plain": b'"text" "plain"', b"text/html": b'"text" "html"'}  # the usual ones, made
+_ENCODINGS: Final = {
+    name: string(name) for name in (b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable")
+}
+_EXTENDED: Final = frozenset(
+    (b"content-md5", b"content-disposition", b"content-language", b"content-location")
+)  # what extension data is made of
 _US_ASCII: Final = b'("charset" "us-ascii")'
 
 
@@ -41,18 +48,20 @@ def bodystructure(drafts: Sequence[Draft], room: AddressRoom) -> bytes:
 # body-type-1part = (body-type-basic / body-type-msg / body-type-text) [SP body-ext-1part]
 def _head(draft: Draft) -> bytes:
     fields = draft.fields
-    type_, _, subtype = draft.media.partition(b"/")
-    is_text = type_ == b"text"
+    media = _MEDIA.get(draft.media)
+    if media is None:
+        type_, _, subtype = draft.media.partition(b"/")
+        media = b"%b %b" % (string(type_), string(subtype))
+    is_text = draft.media.startswith(b"text/")
     parameter_list = _parameters(draft.parameters)
     if is_text and b"content-type" not in fields:
         parameter_list = _US_ASCII
-    return b"(%b %b %b %b %b %b %d%b" % (
-        string(type_),
-        string(subtype),
+    return b"(%b %b %b %b %b %d%b" % (
+        media,
         parameter_list,
         nstring(fields.get(b"content-id")),
         nstring(fields.get(b"content-description")),
-        string(draft.encoding),
+        _ENCODINGS.get(draft.encoding) or string(draft.encoding),
         draft.end - draft.body,
         b" %d" % draft.lines if is_text else b"",
     )
@@ -61,6 +70,8 @@ def _head(draft: Draft) -> bytes:
 # body-ext-1part = body-fld-md5 [SP body-fld-dsp [SP body-fld-lang [SP body-fld-loc]]]
 def _extension(draft: Draft) -> bytes:
     fields = draft.fields
+    if _EXTENDED.isdisjoint(fields):
+        return b" NIL NIL NIL NIL)"
     return b" %b %b %b %b)" % (
         nstring(fields.get(b"content-md5")),
         _disposition(draft),
