@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from a3mailer.app.listeners import PORTS
 from a3mailer.app.verbs.office import Office
 from a3mailer.config.tree import Settings
 from a3mailer.edge.connection import Connection
+from a3mailer.edge.dial import dial
 from a3mailer.edge.http.health import HealthDoor
 from a3mailer.edge.imap.door import ImapDoor
 from a3mailer.edge.imap.services import Services
@@ -26,6 +27,7 @@ from a3mailer.edge.lmtp.profile import LMTP
 from a3mailer.edge.proxy import ProxyProtocol
 from a3mailer.edge.smtp.profiles import MX, SUBMISSION, SUBMISSIONS, Profile
 from a3mailer.edge.smtp.session import SmtpDoor
+from a3mailer.edge.tls import opportunistic_context
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.credentials import HashPool
 from a3mailer.identity.directory import Directory
@@ -34,11 +36,13 @@ from a3mailer.mail.errors import MailError
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
 from a3mailer.ops.audit import StoreAudit
 from a3mailer.runtime.clock import SystemClock
+from a3mailer.runtime.resolver import StubResolver, parse_server, system_servers
 from a3mailer.runtime.spool import Spool
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.operations import PurgeVault
 from a3mailer.store.ports import Store, Transaction
 from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.queue import run_queue
 from a3mailer.transfer.receive import Receive
 
 READY_SECONDS: Final = 5.0
@@ -52,6 +56,9 @@ DOOR_REFUSALS: Final[dict[str, bytes]] = {
 """What a connection over a limit is told, by listener; under implicit TLS nothing can be said."""
 
 
+Background = Callable[[asyncio.Event], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Rooms:
     """What a worker runs."""
@@ -59,7 +66,8 @@ class Rooms:
     store: Store
     listeners: tuple[Listener, ...]
     before: Callable[[Connection], Awaitable[None]]
-    background: tuple[Callable[[], Coroutine[None, None, None]], ...]
+    background: Mapping[str, Background]
+    """Works that go on beside the connections, by name; each ends soon after the event is set."""
     sweeps: tuple[Callable[[], None], ...]
     reconfigure: Callable[[Settings], None]
     office: Callable[[], Office]
@@ -107,6 +115,13 @@ async def compose(
         pool.close()
         await store.close()
 
+    async def queue(stop: asyncio.Event) -> None:
+        now = settings()
+        servers = tuple(map(parse_server, now.dns.servers)) or system_servers()
+        resolver = StubResolver(servers, now.dns.timeout, clock)
+        owner = f"{number}.{secrets.token_hex(8)}"
+        await run_queue(store, policy, resolver, dial, opportunistic_context(), now, clock, owner, stop)
+
     doors: dict[str, Serve] = {
         "lmtp": _smtp(smtp, LMTP),
         "smtp": _smtp(smtp, MX),
@@ -128,7 +143,7 @@ async def compose(
         for port in PORTS
         if port.name in held.bound
     )
-    return Rooms(store, listeners, ProxyProtocol(settings), (), (), reconfigure, office, close)
+    return Rooms(store, listeners, ProxyProtocol(settings), {"queue": queue}, (), reconfigure, office, close)
 
 
 def _smtp(door: SmtpDoor, profile: Profile) -> Serve:

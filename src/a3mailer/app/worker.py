@@ -11,17 +11,19 @@ from typing import Final
 
 import uvloop
 
-from a3mailer.app.compose import Rooms, compose
+from a3mailer.app.compose import Background, Rooms, compose
 from a3mailer.app.control import serve_control
 from a3mailer.app.held import Held
 from a3mailer.config.load import ConfigError, load
 from a3mailer.edge.listener import Acceptor
 from a3mailer.edge.tls import load_certificate, server_context
-from a3mailer.runtime.supervise import describe
+from a3mailer.runtime.supervise import contained, describe
 from a3mailer.telemetry.events import LOG, emit
 
 SWEEP_SECONDS: Final = 1.0
 """How often deadlines are looked at and the log is flushed."""
+AGAIN_SECONDS: Final = 1.0
+"""Before a background work that failed is begun again."""
 STOP_DRAIN_SECONDS: Final = 5.0
 """How long a stop (not a restart) lets work in hand finish."""
 
@@ -64,21 +66,30 @@ class _Worker:
             tasks.create_task(self._sweep(acceptor, rooms)),
             tasks.create_task(self._reload(rooms)),
             tasks.create_task(serve_control(self._held.control_socket, rooms.office)),
-            *(tasks.create_task(work()) for work in rooms.background),
         ]
+        works = [tasks.create_task(self._keep(name, work)) for name, work in rooms.background.items()]
         acceptor.start()
         ready()
         await self._stopping.wait()
         acceptor.stop()
-        await self._drain(acceptor)
-        for task in background:
+        until = time.monotonic() + self._drain_seconds
+        await self._drain(acceptor, until)
+        if works:
+            await asyncio.wait(works, timeout=max(0.0, until - time.monotonic()))
+        for task in (*background, *works):
             task.cancel()
 
-    async def _drain(self, acceptor: Acceptor) -> None:
+    async def _keep(self, name: str, work: Background) -> None:
+        """Run a work of the house until the stop; one that fails is logged and begun again."""
+        while not self._stopping.is_set():
+            await contained(work(self._stopping), name)
+            if not self._stopping.is_set():
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _drain(self, acceptor: Acceptor, until: float) -> None:
         """Idle sessions say goodbye, busy ones finish the piece in hand, the rest ends at the drain time."""
         for connection in tuple(acceptor.connections):
             connection.drain_away()
-        until = time.monotonic() + self._drain_seconds
         while acceptor.sessions and (left := until - time.monotonic()) > 0:
             await asyncio.wait(tuple(acceptor.sessions), timeout=left)
         for task in tuple(acceptor.sessions):
