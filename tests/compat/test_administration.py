@@ -114,6 +114,19 @@ def test_aliases_groups_domains_and_catch_all(rig: Rig) -> None:
         send(rig, "nobody@example.test", "x")
 
 
+def test_a_role_without_mail_neither_reads_nor_submits(rig: Rig) -> None:
+    rig.run("account", "add", "audit@example.test", "--password-stdin", "--role", "auditor", "--dir",
+            str(rig.directory), stdin=b"x\n")  # fmt: skip
+    assert holds(rig, True, "audit@example.test", "x")
+    with imaplib.IMAP4("127.0.0.1", rig.port("imap")) as imap:
+        imap.login("audit@example.test", "x")
+        for status, said in (imap.select("INBOX"), imap.list()):
+            assert status == "NO" and b"NOPERM" in said[0]
+    with smtplib.SMTP("127.0.0.1", rig.port("submission")) as smtp:
+        smtp.login("audit@example.test", "x")
+        assert smtp.mail("audit@example.test")[0] == 550
+
+
 def test_what_was_done_is_in_the_audit_record(rig: Rig) -> None:
     rig.verb("account", "quota", ALICE[0], "1G")
     row = rig.verb("audit", "query", "--target", ALICE[0])[-1]

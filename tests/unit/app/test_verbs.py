@@ -25,9 +25,12 @@ from a3mailer.mail.errors import (
     NoSuchThing,
     TooMany,
 )
-from a3mailer.mail.ids import AccountId, TenantId
+from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT, AccountId, TenantId
+from a3mailer.mail.message import index
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.store.backends.memory.store import MemoryStore
+from a3mailer.store.operations import Enqueue, Enqueued, QueueRecipient
+from a3mailer.store.ports import Content, Transaction
 from a3mailer.telemetry.events import Secret
 
 
@@ -307,6 +310,36 @@ async def test_settings_are_kept_where_they_can_be_read(desk: Desk) -> None:
     await desk.do("config set", name="server.workers", value=None)
     assert load(desk.office.directory, {}, {}, await desk.do("config stored")).settings == Settings()  # type: ignore[arg-type]
     assert (await desk.do("config running"))["smtp.hops"] == "50"  # type: ignore[index]
+
+
+async def enqueue(desk: Desk, *recipients: str) -> int:
+    mail = b"From: bob@example.test\r\nSubject: x\r\n\r\nbody\r\n"
+    operation = Enqueue(
+        SYSTEM_ACCOUNT, DEFAULT_TENANT, 0, "bob@example.test", tuple(QueueRecipient(r) for r in recipients)
+    )
+    (result,) = await desk.store.commit(Transaction((operation,), (Content(mail, index(mail)),)))
+    assert isinstance(result, Enqueued)
+    return result.queue
+
+
+async def test_the_queue_at_the_operators_hand(desk: Desk) -> None:
+    queue = await enqueue(desk, "a@elsewhere.test", "b@elsewhere.test")
+    (row,) = await desk.do("queue list")  # type: ignore[misc]
+    assert (row["queue"], row["from"], row["state"]) == (queue, "bob@example.test", "waiting")
+    await desk.do("queue change", queue=queue, act="hold")
+    shown = await desk.do("queue show", queue=queue)
+    assert isinstance(shown, dict) and shown["state"] == "held"
+    assert [r["address"] for r in shown["recipients"]] == ["a@elsewhere.test", "b@elsewhere.test"]
+    for act in ("release", "retry"):
+        await desk.do("queue change", queue=queue, act=act)
+    assert (await desk.do("queue show", queue=queue))["state"] == "waiting"  # type: ignore[index]
+    with pytest.raises(BadName):
+        await desk.do("queue change", queue=queue, act="burn")
+    await desk.do("queue change", queue=queue, act="fail")
+    (told,) = await desk.do("queue list")  # type: ignore[misc]
+    assert told["from"] == "" and [r["address"] for r in told["recipients"]] == ["bob@example.test"]
+    actions = [a for _, a, _ in await desk.audit() if a.startswith("queue.")]
+    assert actions == ["queue.hold", "queue.release", "queue.retry", "queue.fail"]
 
 
 async def test_an_empty_queue_and_an_unknown_entry(desk: Desk) -> None:

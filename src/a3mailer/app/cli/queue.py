@@ -70,6 +70,11 @@ def retry(args: Arguments, out: Output) -> int:
     return _change(args, out, "retry", "due now")
 
 
+def fail(args: Arguments, out: Output) -> int:
+    """queue fail."""
+    return _change(args, out, "fail", "given up; the sender is told")
+
+
 def _change(args: Arguments, out: Output, act: str, done: str) -> int:
     with session(args.dir) as store:
         made = [store.perform("queue change", {"queue": number(each), "act": act}) for each in args.id]
@@ -92,4 +97,5 @@ VERBS: Final = (
     Verb("queue hold", "do not try these until they are released", "queue.change", hold, (IDS,)),
     Verb("queue release", "let held ones go on", "queue.change", release, (IDS,)),
     Verb("queue retry", "try these now", "queue.change", retry, (IDS,)),
+    Verb("queue fail", "give these up and tell their senders", "queue.change", fail, (IDS,)),
 )

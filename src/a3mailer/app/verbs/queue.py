@@ -9,8 +9,8 @@ from a3mailer.identity.principal import Object
 from a3mailer.identity.roles import allow, require
 from a3mailer.mail.errors import NoSuchThing
 from a3mailer.mail.ids import QueueId
-from a3mailer.store.operations import ChangeQueue
 from a3mailer.store.rows import QueueEntry
+from a3mailer.transfer import queue
 
 ENTRIES_A_PAGE: Final = 1000
 
@@ -39,10 +39,14 @@ async def show_(office: Office, request: Entry) -> dict[str, object]:
 
 
 async def change(office: Office, request: Change) -> dict[str, object]:
-    """Hold, release, or try again now. Errors: NoSuchThing."""
+    """Hold, release, try again now, or give up. Errors: NoSuchThing, BadName (no such act)."""
     entry = await _entry(office, "queue.change", request.queue)
-    operation = ChangeQueue(entry.id, request.act, office.now)
-    await office.change("queue.change", str(entry.id), operation, act=request.act)
+    subject, now = office.subject.login, office.now
+    if request.act == "fail":
+        hostname = office.settings.server.hostname
+        await queue.fail(office.store, entry.id, hostname=hostname, subject=subject, now=now)
+    else:
+        await queue.change(office.store, entry.id, request.act, subject=subject, now=now)
     return {"queue": entry.id, "act": request.act}
 
 

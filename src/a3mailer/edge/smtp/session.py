@@ -25,13 +25,14 @@ from a3mailer.edge.connection import Connection, ConnectionLost, Draining
 from a3mailer.edge.smtp import replies as say
 from a3mailer.edge.smtp.profiles import Profile
 from a3mailer.identity.authenticator import Authenticator
-from a3mailer.identity.principal import Principal
+from a3mailer.identity.principal import ANONYMOUS, SERVER, Object, Principal
+from a3mailer.identity.roles import action, require
 from a3mailer.identity.sasl.channel import bindings
 from a3mailer.identity.sasl.exchange import Context, Exchange
 from a3mailer.identity.sasl.offer import begin, offered
 from a3mailer.mail.address import NULL_PATH
 from a3mailer.mail.envelope import Client, Envelope, Recipient
-from a3mailer.mail.errors import MailError, StoreFull, TooLarge, TryLater
+from a3mailer.mail.errors import MailError, NotAllowed, StoreFull, TooLarge, TryLater
 from a3mailer.runtime.spool import Spool, SpoolError
 from a3mailer.telemetry.events import emit, redact_address
 from a3mailer.telemetry.metrics import count, observe
@@ -42,6 +43,8 @@ from a3mailer.wire.smtp import events as ev
 from a3mailer.wire.smtp.engine import Engine, Offer, State
 from a3mailer.wire.smtp.replies import Reply
 
+RECEIVE: Final = action("smtp.receive")
+SUBMIT: Final = action("smtp.submit")
 TARPIT_AFTER: Final = 3
 """Refusals in a session before each further one is answered late."""
 IDLE_COMMANDS: Final = 100
@@ -333,12 +336,21 @@ class _Conversation:
         if self._principal is not None and not await self._door.authenticator.current(self._principal):
             return say.LOGIN_AGAIN
         try:
+            self._permit()
             await self._door.policy.sender(self._client, event.envelope)
         except MailError as error:
             return say.reply_to(error)
         self.forget()
         self._envelope = event.envelope
         return say.SENDER_OK
+
+    def _permit(self) -> None:
+        """Ask the table of roles: strangers may have mail received, who logged in submits as himself."""
+        who = self._principal
+        if who is None:
+            require(ANONYMOUS, RECEIVE, SERVER, NotAllowed)
+        else:
+            require(who, SUBMIT, Object(who.tenant, who.account, who.domain, who.role), NotAllowed)
 
     async def _rcpt(self, event: ev.RcptTo) -> Reply:
         if len(self._recipients) >= self._settings.smtp.recipients:
