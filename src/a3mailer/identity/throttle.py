@@ -1,9 +1,10 @@
 """How long a login must wait after wrong ones: by account and network, by account, by network, by all.
 
 The first FREE tries cost nothing, then the wait doubles up to MAX_WAIT; beyond it the try is refused
-unseen.  A try counts as failed from its begin, so that many at once gain nothing; a right one takes its
-count back.  A network from which the account logged in lately is known: there only its own failures count,
-so that a stranger cannot lock the owner out.  One process's memory, bounded; times are monotonic.
+unseen and counts no more.  A try counts as failed from its begin, so that many at once gain nothing; a
+right one takes its count back.  A network from which the account logged in lately is known: there only its
+own failures count, so that a stranger cannot lock the owner out.  One process's memory, bounded; times are
+monotonic.
 """
 
 from __future__ import annotations
@@ -15,22 +16,25 @@ from typing import Final
 
 FREE: Final = 5
 """Failures without a wait, of one account from one network."""
-FREE_ACCOUNT: Final = 20
+FREE_ACCOUNT: Final = 10
 """... of one account from everywhere."""
-FREE_NETWORK: Final = 30
+FREE_NETWORK: Final = 20
 """... of one network on every account."""
 FREE_ALL: Final = 2000
 """... of everybody."""
 FIRST_WAIT: Final = 0.5
 MAX_WAIT: Final = 30.0
 """Seconds; a longer wait is a refusal."""
-HALF_LIFE: Final = 300.0
+MAX_WAIT_ALL: Final = 5.0
+"""What failures of everybody together can ask for: no refusal, or one attacker would shut all others out."""
+HALF_LIFE: Final = 1800.0
 """Seconds in which a count falls to half."""
 KNOWN_SECONDS: Final = 30 * 86400.0
 MAX_KEYS: Final = 20_000
 """Counts kept a process; the oldest go first."""
 
 _Key = tuple[str, str]
+_EVERYBODY: Final[_Key] = ("", "")
 
 
 class TooManyFailures(Exception):
@@ -72,12 +76,17 @@ class Throttle:
     def begin(self, login: str, ip: str, now: float) -> float:
         """Count a try and say how many seconds it must wait. Errors: TooManyFailures."""
         wait = 0.0
-        for key, free in self._keys(login, network(ip), now):
-            count = self._add(key, now)
+        keys = self._keys(login, network(ip), now)
+        for key, free in keys:
+            known = self._counts.get(key)
+            count = (known.now(now) if known is not None else 0.0) + 1.0
             if count > free:
-                wait = max(wait, FIRST_WAIT * 2.0 ** min(count - free - 1.0, 16.0))
+                longer = FIRST_WAIT * 2.0 ** min(count - free - 1.0, 16.0)
+                wait = max(wait, min(longer, MAX_WAIT_ALL) if key == _EVERYBODY else longer)
         if wait > MAX_WAIT:
             raise TooManyFailures
+        for key, _ in keys:
+            self._add(key, now)
         return wait
 
     def succeeded(self, login: str, ip: str, now: float) -> None:
@@ -101,14 +110,13 @@ class Throttle:
         own = ((login, net), FREE)
         if self._known.get((login, net), 0.0) > now:
             return (own,)
-        return own, ((login, ""), FREE_ACCOUNT), (("", net), FREE_NETWORK), (("", ""), FREE_ALL)
+        return own, ((login, ""), FREE_ACCOUNT), (("", net), FREE_NETWORK), (_EVERYBODY, FREE_ALL)
 
-    def _add(self, key: _Key, now: float) -> float:
+    def _add(self, key: _Key, now: float) -> None:
         count = self._counts.pop(key, None) or _Count(0.0, now)
         count.failures, count.at = count.now(now) + 1.0, now
         _bound(self._counts)
         self._counts[key] = count
-        return count.failures
 
 
 def _bound(memory: dict[_Key, _Count] | dict[_Key, float]) -> None:

@@ -118,6 +118,8 @@ def test_bash_offers_what_may_follow() -> None:
 def test_the_man_page_has_every_verb_and_code() -> None:
     page = man_page(all_verbs())
     assert page.startswith(".TH A3MAILER 1")
+    kept = (ROOT / "deploy/man/a3mailer.1").read_text("utf-8")
+    assert kept == page, "renew it: python -m a3mailer.app.cli.paper > deploy/man/a3mailer.1"
     assert all(f"a3mailer {v.path}".replace("-", r"\-") in page for v in all_verbs())
     assert all(f"\n{code}\n" in page for code in exits.MEANINGS)
     if shutil.which("man") is None:

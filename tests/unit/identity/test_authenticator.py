@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
@@ -130,8 +132,10 @@ async def test_a_known_network_is_not_locked_out_by_strangers(world: World) -> N
     world.waits.clear()
     await world.door.password("bob", Secret("right"), "198.51.100.7")
     assert world.waits == []
+    await world.fails(ip="10.9.9.9", password="right")  # from a network never seen: refused, or made to wait
+    world.clock.time += throttle.HALF_LIFE / 2
     await world.door.password("bob", Secret("right"), "10.9.9.9")
-    assert world.waits  # from a network never seen, even the right password has to wait
+    assert world.waits
 
 
 @pytest.mark.usefixtures("fast")
@@ -198,6 +202,26 @@ def test_tries_at_once_are_counted_at_once() -> None:
         for _ in range(100):
             waits.append(counts.begin("a", "192.0.2.1", 0.0))
     assert len(waits) < 15
+
+
+def test_spraying_a_thousand_users_from_five_hundred_networks(rng: random.Random) -> None:
+    counts = Throttle()
+    tries, hour = 100_000, 3600.0
+    free: Counter[str] = Counter()
+    tested: Counter[str] = Counter()
+    for number in range(tries):
+        login, ip = f"u{rng.randrange(1000)}", f"127.{rng.randrange(2)}.0.{rng.randrange(250)}"
+        try:
+            wait = counts.begin(login, ip, hour * number / tries)
+        except TooManyFailures:
+            continue
+        tested[login] += 1
+        if not wait:
+            free[login] += 1
+            free[ip] += 1
+    assert max(free.values()) <= throttle.FREE_NETWORK
+    assert max(n for key, n in free.items() if key[0] == "u") <= throttle.FREE_ACCOUNT <= 10
+    assert sum(tested.values()) < 0.4 * tries and max(tested.values()) < 60
 
 
 def test_the_memory_of_failures_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

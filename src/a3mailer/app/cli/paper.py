@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from a3mailer import __version__
 from a3mailer.app.cli.exits import MEANINGS
-from a3mailer.app.cli.families import FAMILIES
+from a3mailer.app.cli.families import FAMILIES, all_verbs
 from a3mailer.app.cli.verb import Option, Verb, all_options
 
 
@@ -147,3 +148,7 @@ def option_text(option: Option) -> str:
 def _roff(text: str) -> str:
     escaped = text.replace("\\", r"\e").replace("-", r"\-")
     return rf"\&{escaped}" if escaped.startswith((".", "'")) else escaped
+
+
+if __name__ == "__main__":  # python -m a3mailer.app.cli.paper > deploy/man/a3mailer.1
+    sys.stdout.write(man_page(all_verbs()))
