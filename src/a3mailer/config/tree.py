@@ -43,7 +43,9 @@ class Smtp(Section, frozen=True, kw_only=True):
     size: Annotated[int, _d("Largest mail, octets (RFC 1870).", ge=1024)] = 50 * 1024 * 1024
     recipients: Annotated[int, _d("Recipients a transaction (RFC 5321 asks for 100).", ge=1)] = 100
     mails: Annotated[int, _d("Mails a session (RFC 9422 MAILMAX).", ge=1)] = 1000
-    bad_commands: Annotated[int, _d("Refused commands before the session ends.", ge=1)] = 20
+    bad_commands: Annotated[
+        int, _d("Refused commands without an accepted mail in between before the session ends.", ge=1)
+    ] = 20
     hops: Annotated[int, _d("Received fields before a mail counts as looping.", ge=1)] = 50
     command_seconds: Annotated[float, _d("Wait for a command (RFC 5321 section 4.5.3.2.7).")] = 300.0
     data_seconds: Annotated[float, _d("Longest time one mail's content may take.")] = 600.0

@@ -66,6 +66,9 @@ class Rows:
     async def account(self, account: AccountId) -> Account | None:
         return self._accounts.get(account)
 
+    async def is_limited(self, account: AccountId) -> bool:
+        return account in self._accounts and self._accounts[account].quota > 0
+
     async def accounts(self, limit: int = 1000, after: int = 0) -> tuple[Account, ...]:
         return tuple(a for a in self._accounts.values() if a.id > after)[:limit]
 

@@ -46,7 +46,7 @@ from a3mailer.wire.smtp.replies import Reply
 RECEIVE: Final = action("smtp.receive")
 SUBMIT: Final = action("smtp.submit")
 TARPIT_AFTER: Final = 3
-"""Refusals in a session before each further one is answered late."""
+"""Refusals without a mail in between before each further one is answered late."""
 IDLE_COMMANDS: Final = 100
 """NOOP, RSET, VRFY, HELP, EHLO and empty BDAT in a row, without a mail, before each counts as refused."""
 EXCESS_RECIPIENTS: Final = 1000
@@ -416,7 +416,8 @@ class _Conversation:
         observe("a3_smtp_end_of_data_seconds", self._loop.time() - began)
         for reply in replies:
             count("a3_smtp_mails_total", _answer_word(reply))
-        if replies[0].positive:
+        if any(reply.positive for reply in replies):
+            self._refusals = 0
             count("a3_smtp_octets_total", "", len(octets))
         self.forget()
         return replies
