@@ -21,8 +21,8 @@ class Held:
     bound: dict[str, list[socket.socket]]
     writer_socket: socket.socket
     control_socket: socket.socket
-    draining: dict[int, str] = field(default_factory=dict)
-    """Workers of the former code, by pid (after a restart)."""
+    former: dict[int, str] = field(default_factory=dict)
+    """Names of the former code's processes by pid, right after a restart."""
 
     @property
     def run_directory(self) -> Path:

@@ -57,8 +57,7 @@ def serve(directory: Path, overrides: Mapping[str, str]) -> int:
             signal.SIGUSR2: lambda s: _restart(server, s),
         },
     )
-    for pid, name in server.draining.items():
-        supervisor.adopt(name, pid)
+    _succeed(server, supervisor)
     if server.settings.limits.profile == "off":
         emit("limits.off", level="warning", note="rate limits, tarpits and authentication delays are off")
     emit("server.starting", directory=str(directory), version=__version__, listeners=describe(server.bound))
@@ -136,6 +135,7 @@ def _say_state(server: Held, supervisor: Supervisor) -> None:
     draft.write_text(json.dumps(state))
     draft.replace(path)
     if supervisor.ready:
+        supervisor.signal_adopted(signal.SIGUSR1)
         emit("server.ready", workers=len(supervisor.pids("worker-")))
         LOG.flush()
         _notify_systemd("READY=1")
@@ -177,12 +177,10 @@ def _restart(server: Held, supervisor: Supervisor) -> None:
     kept += [server.lock, server.writer_socket.fileno(), server.control_socket.fileno()]
     for fd in kept:
         os.set_inheritable(fd, True)
-    supervisor.signal_all(signal.SIGUSR1, "worker-")
-    supervisor.signal_all(signal.SIGTERM, "writer")
     os.environ[HANDOVER] = json.dumps({
         "pid": os.getpid(), "listeners": fds, "lock": server.lock, "writer": server.writer_socket.fileno(),
         "control": server.control_socket.fileno(),
-        "draining": {pid: running.child.name for pid, running in supervisor.running.items()},
+        "former": {pid: running.child.name for pid, running in supervisor.running.items()},
     })  # fmt: skip
     emit("server.restarting")
     LOG.flush()
@@ -190,6 +188,18 @@ def _restart(server: Held, supervisor: Supervisor) -> None:
     for key, value in server.overrides.items():
         arguments += ["--set", f"{key}={value}"]
     os.execv(sys.executable, arguments)  # noqa: S606
+
+
+def _succeed(server: Held, supervisor: Supervisor) -> None:
+    """After a restart: the former writer finishes, at the last moment; the former workers go on accepting
+    until ours are ready, and hand over to our writer meanwhile."""
+    for pid, name in server.former.items():
+        if name == "writer":
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
+        else:
+            supervisor.adopt(name, pid)
+    server.former.clear()
 
 
 def _take_over(directory: Path, overrides: Mapping[str, str]) -> Held | None:
@@ -211,5 +221,5 @@ def _take_over(directory: Path, overrides: Mapping[str, str]) -> Held | None:
     return Held(
         directory, overrides, load(directory, overrides).settings, given["lock"], bound,
         socket.socket(fileno=given["writer"]), socket.socket(fileno=given["control"]),
-        draining={int(pid): name for pid, name in given["draining"].items()},
+        former={int(pid): name for pid, name in given["former"].items()},
     )  # fmt: skip

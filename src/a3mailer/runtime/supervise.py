@@ -114,8 +114,15 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def signal_adopted(self, number: int) -> None:
+        """Send a signal to the former code's children that are still there."""
+        for running in self.running.values():
+            if running.draining:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(running.pid, number)
+
     def adopt(self, name: str, pid: int) -> None:
-        """Watch a draining child of the former code (after a restart by exec); it is not replaced."""
+        """Watch a child of the former code (after a restart by exec) to its end; it is not replaced."""
         child = Child(name, 0, lambda _ready: None)
         try:
             pidfd = os.pidfd_open(pid)
