@@ -48,7 +48,9 @@ class ImapWorld:
         self.options = options
         self.clock = FakeClock()
         self.store = MemoryStore(self.clock)
-        self.authenticator = Authenticator(self.store, self.settings, self.clock, Audit(), b"k" * 32)
+        self.authenticator = Authenticator(
+            self.store, self.settings, self.clock, Audit(), b"k" * 32, self._sleep
+        )
         self.views = Views(self.store, self.store)
         self.services = Services(
             store=self.store,
@@ -61,6 +63,9 @@ class ImapWorld:
         )
         self.door = ImapDoor(self.services)
         self.accounts: dict[str, AccountId] = {}
+
+    async def _sleep(self, seconds: float) -> None:
+        self.clock.advance(seconds)
 
     async def fill(self) -> None:
         """Make the accounts, and the messages the transcript asks for."""

@@ -133,7 +133,7 @@ class Parser:
         first = self.peek()
         if first == b'"':
             return self._quoted()
-        if first == b"{" or first == b"~":
+        if first == b"{":
             return self._literal()
         raise self.fail("string expected")
 
@@ -184,9 +184,8 @@ class Parser:
             raise self.fail("NUL, CR and LF are not allowed in a quoted string")
         return text
 
-    # literal = "{" number64 ["+"] "}" CRLF *CHAR8     literal8 = "~{" number64 ["+"] "}" CRLF *OCTET
+    # literal = "{" number64 ["+"] "}" CRLF *CHAR8
     def _literal(self) -> bytes:
-        binary = self.take(b"~")
         self.expect(b"{")
         size = self.number64()
         self.take(b"+")
@@ -196,7 +195,7 @@ class Parser:
         text = self.octets[start : start + size]
         if len(text) != size:
             raise self.fail("literal cut short")
-        if not binary and b"\0" in text:
+        if b"\0" in text:
             raise self.fail("NUL is not allowed in a literal")
         self.at = start + size
         return text
