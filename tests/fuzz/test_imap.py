@@ -162,7 +162,7 @@ LOGIN = b"a0 LOGIN alice@example.test secret-a\r\nz0 SELECT INBOX\r\n"
     "count",
     [
         pytest.param(3_000, id="ci"),
-        pytest.param(100_000, id="long", marks=[pytest.mark.long, pytest.mark.timeout(7200)]),
+        pytest.param(50_000, id="long", marks=[pytest.mark.long, pytest.mark.timeout(7200)]),
     ],
 )
 async def test_a_session_answers_whatever_it_is_told(count: int, seed: int, tmp_path: pathlib.Path) -> None:

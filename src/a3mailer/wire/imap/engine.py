@@ -231,7 +231,9 @@ class Engine:
             return None
         at = self._buffer.find(b"\n", self._scan)
         octets = (at if at >= 0 else len(self._buffer)) - self._start
-        if octets - self._literal_octets > limit:
+        if self.authenticated:  # before login what literals hold counts too
+            octets -= self._literal_octets
+        if octets > limit:
             return self._violation(b"command line too long")
         if at < 0:
             self._scan = len(self._buffer)

@@ -61,6 +61,7 @@ def test_braces_that_are_no_literal_are_text() -> None:
         (b"a1 LOGIN {4097+}\r\n", b"literal too large, LITERAL- allows 4096"),
         (b"a1 LOGIN {8192}\r\n", b"command too large before login"),
         (b"a1 X" + b"x" * 8200, b"command line too long"),
+        (b"a1 X {4000+}\r\n" + b"x" * 8300, b"command line too long"),
         (b"a1 X {4090+}\r\n" + b"x" * 4090 + b" {4096+}\r\n", b"command too large before login"),
     ],
 )
