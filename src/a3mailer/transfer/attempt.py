@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -37,6 +38,8 @@ from a3mailer.wire.smtp.remote import ours
 LEASE_SECONDS: Final = 120
 """How long an entry is ours without another word from us."""
 RENEW_SECONDS: Final = 40.0
+RELEASE_SECONDS: Final = 2.0
+"""For giving a lease back when the worker stops."""
 SETTLE_TRIES: Final = 8
 """Attempts to record an outcome while the store is in trouble; after them the lease runs out."""
 SETTLE_PAUSE: Final = 0.25
@@ -84,6 +87,17 @@ class Attempt:
         if not ways:
             await self._record(())
             return
+        try:
+            await self._try(ways)
+        except asyncio.CancelledError:  # the worker stops: another one may go on at once
+            with suppress(MailError, TimeoutError):
+                async with asyncio.timeout(RELEASE_SECONDS):
+                    now = int(self.desk.clock.now())
+                    release = SettleQueue(self.entry.id, self.desk.owner, (), now)
+                    await self.desk.store.commit(Transaction((release,)))
+            raise
+
+    async def _try(self, ways: dict[str, list[QueuedRecipient]]) -> None:
         async with asyncio.TaskGroup() as tasks:
             renewal = tasks.create_task(self._renew())
             try:

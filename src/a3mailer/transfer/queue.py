@@ -20,7 +20,7 @@ from a3mailer.mail.ids import QueueId
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver
 from a3mailer.runtime.supervise import contained
-from a3mailer.store.operations import Audit, ChangeQueue, Claimed, ClaimQueue, Operation
+from a3mailer.store.operations import ChangeQueue, Claimed, ClaimQueue, Operation
 from a3mailer.store.ports import Content, QueueReader, Store, Transaction
 from a3mailer.store.rows import QueueEntry
 from a3mailer.telemetry.events import emit
@@ -52,19 +52,54 @@ ACTS: Final = ("hold", "release", "retry")
 class Queue:
     """One worker's share of the queue."""
 
-    __slots__ = ("_desk", "_large", "_limit", "_offset", "_running", "_wake")
+    __slots__ = ("_clock", "_context", "_desk", "_dial", "_large", "_limit", "_offset", "_owner", "_policy",
+                 "_resolver", "_running", "_store", "_wake")  # fmt: skip
 
-    def __init__(self, desk: Desk, concurrency: int) -> None:
-        self._desk = desk
-        self._limit = concurrency
+    def __init__(
+        self,
+        store: Store,
+        policy: Policy,
+        resolver: Resolver,
+        dial: Dialer,
+        context: TlsContext,
+        settings: Settings,
+        clock: Clock,
+        owner: str,
+    ) -> None:
+        """``owner``: unique to this process for ever. Errors: ValueError when ``queue.relay`` is no host."""
+        self._store = store
+        self._policy = policy
+        self._resolver = resolver
+        self._dial = dial
+        self._context = context
+        self._clock = clock
+        self._owner = owner
         self._running: set[QueueId] = set()
         self._wake = asyncio.Event()
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._offset = 0.0
+        self._desk = self._make_desk(settings)
+        self._limit = settings.queue.concurrency
+
+    def _make_desk(self, settings: Settings) -> Desk:
+        chance, hostname = random.SystemRandom(), settings.server.hostname
+        manners = Manners(hostname, self._context)
+        relay = Relay(self._resolver, self._dial, manners, settings, self._clock, chance)
+        schedule = Schedule.of(settings.queue)
+        return Desk(self._store, self._policy, relay, schedule, self._clock, chance, self._owner, hostname)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take the settings of a new snapshot; what is under way ends under the old ones.
+
+        Errors: ValueError when ``queue.relay`` is no host; then nothing has changed."""
+        former, self._desk = self._desk, self._make_desk(settings)
+        self._limit = settings.queue.concurrency
+        former.relay.retire()
+        self._wake.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set, then finish what is in hand. Cancelling ends it at once."""
-        unwatch = self._desk.store.watch(self._heard)
+        unwatch = self._store.watch(self._heard)
         try:
             async with asyncio.TaskGroup() as group:
                 waker = group.create_task(self._wake_at(stop))
@@ -98,17 +133,17 @@ class Queue:
             await self._recall()
 
     def _clock_offset(self) -> float:
-        return self._desk.clock.now() - self._desk.clock.monotonic()
+        return self._clock.now() - self._clock.monotonic()
 
     async def _claim(self, group: asyncio.TaskGroup) -> float:
         """Lease as much as there is room for; returns the seconds to sleep."""
         room = self._limit - len(self._running)
         if room <= 0:
             return CHECK_SECONDS
-        now = int(self._desk.clock.now())
-        claim = ClaimQueue(self._desk.owner, now, now + LEASE_SECONDS, room)
+        now = int(self._clock.now())
+        claim = ClaimQueue(self._owner, now, now + LEASE_SECONDS, room)
         try:
-            (claimed,) = await self._desk.store.commit(Transaction((claim,)))
+            (claimed,) = await self._store.commit(Transaction((claim,)))
         except MailError as error:
             emit("queue.stalled", level="warning", error=type(error).__name__)
             return RENEW_SECONDS
@@ -121,7 +156,7 @@ class Queue:
         most = IDLE_CHECK_SECONDS if self._desk.relay.idle else CHECK_SECONDS
         if not claimed.next_due:
             return most
-        return min(max(claimed.next_due - self._desk.clock.now(), GATHER_SECONDS), most)
+        return min(max(claimed.next_due - self._clock.now(), GATHER_SECONDS), most)
 
     async def _work(self, queue: QueueId) -> None:
         """One attempt at one entry, whatever happens in it."""
@@ -133,7 +168,7 @@ class Queue:
 
     async def _attempt(self, queue: QueueId) -> None:
         try:
-            entry = await self._desk.store.queue_entry(queue)
+            entry = await self._store.queue_entry(queue)
         except NoSuchThing:
             return
         attempt = Attempt(self._desk, entry)
@@ -146,37 +181,15 @@ class Queue:
     async def _recall(self) -> None:
         """Bring back what a clock that was wrong has put into a far future (attack row 69)."""
         self._offset = self._clock_offset()
-        now = int(self._desk.clock.now())
+        now = int(self._clock.now())
         try:
-            async for entry in entries(self._desk.store):
+            async for entry in entries(self._store):
                 leased = now < entry.lease_until <= now + 2 * LEASE_SECONDS
                 if not leased and is_astray(entry, self._desk.schedule, now):
                     emit("queue.recalled", level="warning", queue=entry.id, trace=entry.trace)
-                    await self._desk.store.commit(Transaction((ChangeQueue(entry.id, "retry", now),)))
+                    await self._store.commit(Transaction((ChangeQueue(entry.id, "retry", now),)))
         except (NoSuchThing, TryLater) as error:  # taken away meanwhile, or the store is in trouble
             emit("queue.stalled", level="warning", error=type(error).__name__)
-
-
-async def run_queue(
-    store: Store,
-    policy: Policy,
-    resolver: Resolver,
-    dial: Dialer,
-    context: TlsContext,
-    settings: Settings,
-    clock: Clock,
-    owner: str,
-    stop: asyncio.Event,
-) -> None:
-    """Relay and deliver this worker's share until ``stop``. ``owner`` is unique to this process for ever.
-
-    Errors: ValueError when ``queue.relay`` is no host."""
-    chance = random.SystemRandom()
-    manners = Manners(settings.server.hostname, context)
-    relay = Relay(resolver, dial, manners, settings, clock, chance)
-    schedule = Schedule.of(settings.queue)
-    desk = Desk(store, policy, relay, schedule, clock, chance, owner, settings.server.hostname)
-    await Queue(desk, settings.queue.concurrency).run(stop)
 
 
 # --- the operator's hand -------------------------------------------------------------------------------
@@ -191,33 +204,26 @@ async def entries(reader: QueueReader) -> AsyncIterator[QueueEntry]:
         after = page[-1].id
 
 
-async def change(store: Store, queue: QueueId, act: str, *, subject: str, now: int) -> None:
-    """``hold``, ``release`` or ``retry`` one entry, on the audit record.
+def acting(entry: QueueEntry, act: str, now: int) -> tuple[Operation, ...]:
+    """What ``hold``, ``release`` or ``retry`` of an entry comes to: nothing for what is being tried anyway.
 
-    Retrying what is being tried right now is left as it is: its outcome comes by itself.
-    Errors: NoSuchThing, BadName (no such act)."""
+    Errors: BadName (no such act)."""
     if act not in ACTS:
         raise BadName(act)
-    entry = await store.queue_entry(queue)
     if act == "retry" and now < entry.lease_until <= now + 2 * LEASE_SECONDS:
-        return
-    await store.commit(
-        Transaction((ChangeQueue(queue, act, now), _audit(entry, f"queue.{act}", subject, now)))
-    )
+        return ()
+    return (ChangeQueue(entry.id, act, now),)
 
 
-async def fail(store: Store, queue: QueueId, *, hostname: str, subject: str, now: int) -> None:
-    """Give an entry up: it leaves the queue and its sender is told as of any failure. Errors: NoSuchThing."""
-    entry = await store.queue_entry(queue)
+async def giving_up(
+    store: Store, entry: QueueEntry, hostname: str, now: int
+) -> tuple[tuple[Operation, ...], tuple[Content, ...]]:
+    """What failing an entry comes to: it leaves the queue, and its sender is told as of any failure."""
     try:
         octets = await store.octets(entry.account, entry.blob)
     except MailError as error:
         emit("queue.damaged", level="error", trace=entry.trace, error=str(error))
         octets = b""
-    operations: list[Operation] = [
-        ChangeQueue(queue, "remove", now),
-        _audit(entry, "queue.fail", subject, now),
-    ]
     statuses = tuple(
         RecipientStatus(
             r.address, Action.FAILED, "5.0.0", r.original, r.host, "given up by the administrator", now
@@ -225,12 +231,5 @@ async def fail(store: Store, queue: QueueId, *, hostname: str, subject: str, now
         for r in entry.recipients
         if r.state == "waiting" and wants(r.notify, Action.FAILED)
     )
-    contents: tuple[Content, ...] = ()
-    if statuses:
-        contents, queued = notices(entry, statuses, octets, hostname, now, 0)
-        operations += queued
-    await store.commit(Transaction(tuple(operations), contents, entry.tenant))
-
-
-def _audit(entry: QueueEntry, action: str, subject: str, now: int) -> Audit:
-    return Audit(entry.tenant, subject, action, str(entry.id), "ok", entry.trace, now=now)
+    contents, queued = notices(entry, statuses, octets, hostname, now, 0)
+    return (ChangeQueue(entry.id, "remove", now), *queued), contents

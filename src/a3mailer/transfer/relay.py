@@ -94,7 +94,7 @@ class Relay:
     """One object a process; its sessions and its knowledge of destinations serve all mails."""
 
     __slots__ = ("_chance", "_clock", "_dial", "_idle", "_manners", "_ourselves", "_places", "_resolver",
-                 "_settings", "_smart_host")  # fmt: skip
+                 "_retired", "_settings", "_smart_host")  # fmt: skip
 
     def __init__(
         self,
@@ -117,6 +117,7 @@ class Relay:
         self._smart_host = smart_host(queue.relay, queue.smtp_port) if queue.relay else None
         self._places: OrderedDict[str, _Place] = OrderedDict()
         self._idle: list[tuple[Host, Session]] = []
+        self._retired = False
 
     async def __call__(self, domain: str, envelope: Envelope, octets: bytes) -> tuple[Result, ...]:
         """One result a recipient of ``envelope``; all in ``domain``, unless a smart host takes all."""
@@ -284,7 +285,8 @@ class Relay:
         return None
 
     async def _keep(self, host: Host, session: Session) -> None:
-        if session.spent or session.mails >= MAILS_A_SESSION or len(self._idle) >= IDLE_SESSIONS:
+        full = self._retired or len(self._idle) >= IDLE_SESSIONS
+        if full or session.spent or session.mails >= MAILS_A_SESSION:
             await session.quit()
         else:
             self._idle.append((host, session))
@@ -301,6 +303,13 @@ class Relay:
     def idle(self) -> int:
         """How many sessions wait for a mail."""
         return len(self._idle)
+
+    def retire(self) -> None:
+        """Another relay takes over: sessions end with the mail they have in hand."""
+        self._retired = True
+        for _, session in self._idle:
+            session.leave()
+        self._idle.clear()
 
     async def close(self) -> None:
         """End all idle sessions politely."""

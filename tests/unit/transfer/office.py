@@ -47,6 +47,7 @@ class Office(World):
         super().__init__(Settings(server=server, queue=queue or QueueSettings()))
         self.resolver = FakeResolver()
         self.chance = random.Random(seed)
+        self.dial = dial
         manners = Manners("mail.a.test", object(), lmtp)
         self.relay = Relay(self.resolver, dial, manners, self.settings, self.clock, self.chance)
         self.desk = self.make_desk("worker-1")
@@ -58,7 +59,12 @@ class Office(World):
         )
 
     def make_queue(self) -> Queue:
-        return Queue(self.desk, self.settings.queue.concurrency)
+        """The loop of another worker, with the same relay."""
+        queue = Queue(
+            self.store, self.policy, self.resolver, self.dial, object(), self.settings, self.clock, "worker-0"
+        )
+        queue._desk = self.make_desk("worker-0")
+        return queue
 
     async def enqueue(
         self,

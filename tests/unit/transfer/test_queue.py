@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from a3mailer.config.tree import Queue as QueueSettings
-from a3mailer.mail.errors import BadName, DamagedContent, NoSuchThing, StoreFull, Uncertain
+from a3mailer.config.tree import Settings
+from a3mailer.mail.errors import BadName, DamagedContent, StoreFull, Uncertain
 from a3mailer.store import operations as op
 from a3mailer.store.operations import ChangeAccount, QueueRecipient
 from a3mailer.store.ports import Transaction
@@ -16,7 +17,8 @@ from a3mailer.testing.peer import ScriptedPeer
 from a3mailer.testing.transcript import unescape
 from a3mailer.transfer import attempt as attempt_module
 from a3mailer.transfer.attempt import LEASE_SECONDS, Attempt
-from a3mailer.transfer.queue import change, entries, fail
+from a3mailer.transfer.queue import acting, entries, giving_up
+from a3mailer.transfer.relay import SMART_HOST
 from a3mailer.wire.dsn.report import Action
 from tests.unit.transfer.office import CONTENT, Office
 
@@ -425,55 +427,89 @@ async def test_row_69_a_lease_of_the_future_is_no_lease() -> None:
 # --- the operator's hand -------------------------------------------------------------------------------
 
 
+async def act(office: Office, name: str) -> None:
+    operations = acting(office.store.entries[0], name, int(office.clock.now()))
+    await office.store.commit(Transaction(operations))
+
+
 async def test_an_entry_is_held_released_and_tried_again() -> None:
     office = Office()
-    queue: Any = await office.enqueue("bob@a.test")
-    now = int(office.clock.now())
-    await change(office.store, queue, "hold", subject="operator", now=now)
+    await office.enqueue("bob@a.test")
+    await act(office, "hold")
     assert await office.attempt() == 0
-    await change(office.store, queue, "release", subject="operator", now=now)
+    await act(office, "release")
     office.store.change(office.bob.id, quota=1, used_octets=1)
     assert await office.attempt() == 1
     assert await office.attempt() == 0
-    await change(office.store, queue, "retry", subject="operator", now=now)
+    await act(office, "retry")
     assert await office.attempt() == 1
-    records = await office.store.audit()
-    assert [(r.subject, r.action, r.target) for r in records] == [
-        ("operator", f"queue.{act}", str(queue)) for act in ("hold", "release", "retry")
-    ]
 
 
 async def test_retrying_what_is_being_tried_leaves_it_to_its_worker() -> None:
     office = Office()
-    queue: Any = await office.enqueue("bob@a.test")
+    await office.enqueue("bob@a.test")
     now = int(office.clock.now())
     await office.store.commit(Transaction((op.ClaimQueue("worker-2", now, now + LEASE_SECONDS),)))
-    await change(office.store, queue, "retry", subject="operator", now=now)
-    assert office.store.entries[0].lease_owner == "worker-2"
+    assert acting(office.store.entries[0], "retry", now) == ()
+    assert acting(office.store.entries[0], "retry", now + LEASE_SECONDS) != ()
+
+
+async def test_there_are_no_other_acts() -> None:
+    office = Office()
+    await office.enqueue("bob@a.test")
+    with pytest.raises(BadName):
+        acting(office.store.entries[0], "remove", 0)
 
 
 async def test_giving_up_tells_the_sender() -> None:
     office = Office()
-    queue: Any = await office.enqueue("x@b.test", QueueRecipient("y@b.test", ("NEVER",)))
-    await fail(office.store, queue, hostname="mail.a.test", subject="operator", now=int(office.clock.now()))
+    await office.enqueue("x@b.test", QueueRecipient("y@b.test", ("NEVER",)))
+    operations, contents = await giving_up(office.store, office.store.entries[0], "mail.a.test", 1)
+    await office.store.commit(Transaction(operations, contents))
     (report,) = office.notices
     assert [(r.final, r.diagnostic) for r in report.recipients] == [
         ("x@b.test", "given up by the administrator")
     ]
     assert [e.recipients[0].address for e in office.store.entries] == ["alice@a.test"]
-    assert (await office.store.audit())[0].action == "queue.fail"
 
 
-async def test_the_operator_is_told_what_cannot_be_done() -> None:
+async def test_giving_up_a_mail_without_a_sender_tells_nobody() -> None:
     office = Office()
-    queue: Any = await office.enqueue("x@b.test")
-    with pytest.raises(BadName):
-        await change(office.store, queue, "remove", subject="operator", now=0)
-    for act in ("hold", "release", "retry"):
-        with pytest.raises(NoSuchThing):
-            await change(office.store, queue + 1, act, subject="operator", now=0)
-    with pytest.raises(NoSuchThing):
-        await fail(office.store, queue + 1, hostname="h", subject="operator", now=0)
+    await office.enqueue("x@b.test", sender="")
+    operations, contents = await giving_up(office.store, office.store.entries[0], "mail.a.test", 1)
+    assert (len(operations), contents) == (1, ())
+
+
+async def test_a_worker_that_is_cancelled_gives_its_leases_back() -> None:
+    entered = asyncio.Event()
+
+    async def slow(address: str, port: int, seconds: float) -> Any:
+        entered.set()
+        await asyncio.sleep(1000)
+
+    office = Office(slow)
+    office.resolver.mail_host("b.test", "192.0.2.1")
+    await office.enqueue("x@b.test")
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(office.make_queue().run(asyncio.Event()))
+        await entered.wait()
+        assert office.store.entries[0].lease_owner == "worker-0"
+        task.cancel()
+    assert office.store.entries[0].lease_owner == ""
+    assert not office.outcomes
+
+
+async def test_new_settings_count_for_the_next_attempt() -> None:
+    office = Office()
+    queue = office.make_queue()
+    former = queue._desk.relay
+    queue.reconfigure(Settings(queue=QueueSettings(relay="[192.0.2.9]:26", retry=(7,), concurrency=2)))
+    assert queue._desk.relay.destination("b.test") == SMART_HOST
+    assert queue._desk.schedule.interval(1) == 7
+    assert former._retired
+    with pytest.raises(ValueError, match="host"):
+        queue.reconfigure(Settings(queue=QueueSettings(relay=":26")))
+    assert queue._desk.schedule.interval(1) == 7
 
 
 async def test_the_whole_queue_is_read_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from a3mailer.store.ports import Content, Transaction
 from a3mailer.testing.resolver import FakeResolver
 from a3mailer.transfer.outgoing import canonical
 from a3mailer.transfer.policy import Policy
-from a3mailer.transfer.queue import run_queue
+from a3mailer.transfer.queue import Queue
 from a3mailer.transfer.receive import Receive
 from tests.unit.edge.test_connection import server_tls as server_tls
 from tests.unit.identity.world import Audit
@@ -66,17 +66,9 @@ class Node:
 
     async def queue(self, stop: asyncio.Event) -> None:
         context = opportunistic_context()
-        await run_queue(
-            self.store,
-            self.policy,
-            self.resolver,
-            dial,
-            context,
-            self.settings,
-            self.clock,
-            self.domain,
-            stop,
-        )
+        await Queue(
+            self.store, self.policy, self.resolver, dial, context, self.settings, self.clock, self.domain
+        ).run(stop)
 
     async def enqueue(self, to: str, content: bytes) -> None:
         operation = Enqueue(self.user.id, DEFAULT_TENANT, 0, self.user.address, (QueueRecipient(to),))
