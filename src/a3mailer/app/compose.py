@@ -42,7 +42,7 @@ from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.operations import PurgeVault
 from a3mailer.store.ports import Store, Transaction
 from a3mailer.transfer.policy import Policy
-from a3mailer.transfer.queue import run_queue
+from a3mailer.transfer.queue import Queue
 from a3mailer.transfer.receive import Receive
 
 READY_SECONDS: Final = 5.0
@@ -95,12 +95,24 @@ async def compose(
     imap = ImapDoor(
         Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context, end_point)
     )
+    owner = f"{os.getpid()}-{secrets.token_hex(8)}"
+    queue = Queue(
+        store,
+        policy,
+        _resolver(settings(), clock),
+        dial,
+        opportunistic_context(),
+        settings(),
+        clock,
+        owner,
+        _is_dead,
+    )
     health = HealthDoor(partial(_not_ready, store))
     store.watch(directory.heard)
     store.watch(authenticator.heard)
 
     def reconfigure(new: Settings) -> None:
-        for room in (directory, authenticator, policy, receive):
+        for room in (directory, authenticator, policy, receive, queue):
             room.reconfigure(new)
         imap.services.settings = new
 
@@ -114,13 +126,6 @@ async def compose(
         authenticator.close()
         pool.close()
         await store.close()
-
-    async def queue(stop: asyncio.Event) -> None:
-        now = settings()
-        servers = tuple(map(parse_server, now.dns.servers)) or system_servers()
-        resolver = StubResolver(servers, now.dns.timeout, clock)
-        owner = f"{number}.{secrets.token_hex(8)}"
-        await run_queue(store, policy, resolver, dial, opportunistic_context(), now, clock, owner, stop)
 
     doors: dict[str, Serve] = {
         "lmtp": _smtp(smtp, LMTP),
@@ -143,7 +148,26 @@ async def compose(
         for port in PORTS
         if port.name in held.bound
     )
-    return Rooms(store, listeners, ProxyProtocol(settings), {"queue": queue}, (), reconfigure, office, close)
+    return Rooms(
+        store, listeners, ProxyProtocol(settings), {"queue": queue.run}, (), reconfigure, office, close
+    )
+
+
+def _resolver(settings: Settings, clock: SystemClock) -> StubResolver:
+    servers = tuple(map(parse_server, settings.dns.servers)) or system_servers()
+    return StubResolver(servers, settings.dns.timeout, clock)
+
+
+def _is_dead(owner: str) -> bool:
+    """Has the process behind a queue lease ended? One data directory has one machine (``app/lock.py``)."""
+    pid = owner.partition("-")[0]
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (ValueError, PermissionError):
+        return False
+    return False
 
 
 def _smtp(door: SmtpDoor, profile: Profile) -> Serve:

@@ -20,7 +20,7 @@ from a3mailer.mail.ids import QueueId
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver
 from a3mailer.runtime.supervise import contained
-from a3mailer.store.operations import ChangeQueue, Claimed, ClaimQueue, Operation
+from a3mailer.store.operations import Audit, ChangeQueue, Claimed, ClaimQueue, Operation
 from a3mailer.store.ports import Content, QueueReader, Store, Transaction
 from a3mailer.store.rows import QueueEntry
 from a3mailer.telemetry.events import emit
@@ -233,3 +233,22 @@ async def giving_up(
     )
     contents, queued = notices(entry, statuses, octets, hostname, now, 0)
     return (ChangeQueue(entry.id, "remove", now), *queued), contents
+
+
+async def change(store: Store, queue: QueueId, act: str, *, subject: str, now: int) -> None:
+    """``hold``, ``release`` or ``retry`` one entry, on the audit record. Errors: NoSuchThing, BadName."""
+    entry = await store.queue_entry(queue)
+    operations = acting(entry, act, now)
+    await store.commit(Transaction((*operations, _audit(entry, act, subject, now))))
+
+
+async def fail(store: Store, queue: QueueId, *, hostname: str, subject: str, now: int) -> None:
+    """Give one entry up, on the audit record. Errors: NoSuchThing."""
+    entry = await store.queue_entry(queue)
+    operations, contents = await giving_up(store, entry, hostname, now)
+    record = _audit(entry, "fail", subject, now)
+    await store.commit(Transaction((*operations, record), contents, entry.tenant))
+
+
+def _audit(entry: QueueEntry, act: str, subject: str, now: int) -> Audit:
+    return Audit(entry.tenant, subject, f"queue.{act}", str(entry.id), "done", entry.trace, now=now)
