@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Final
 
 from a3mailer.config.tree import Settings
 from a3mailer.mail.changes import Change
-from a3mailer.mail.errors import BadName, MailError, NoSuchThing, TryLater
+from a3mailer.mail.errors import BadName, Conflict, MailError, NoSuchThing, TryLater
 from a3mailer.mail.ids import QueueId
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver
 from a3mailer.runtime.supervise import contained
-from a3mailer.store.operations import Audit, ChangeQueue, Claimed, ClaimQueue, Operation
+from a3mailer.store.operations import (
+    Audit,
+    ChangeQueue,
+    Claimed,
+    ClaimQueue,
+    Operation,
+    SettleQueue,
+)
 from a3mailer.store.ports import Content, QueueReader, Store, Transaction
 from a3mailer.store.rows import QueueEntry
 from a3mailer.telemetry.events import emit
@@ -52,8 +59,8 @@ ACTS: Final = ("hold", "release", "retry")
 class Queue:
     """One worker's share of the queue."""
 
-    __slots__ = ("_clock", "_context", "_desk", "_dial", "_large", "_limit", "_offset", "_owner", "_policy",
-                 "_resolver", "_running", "_store", "_wake")  # fmt: skip
+    __slots__ = ("_clock", "_context", "_desk", "_dial", "_is_dead", "_large", "_limit", "_offset", "_owner",
+                 "_policy", "_resolver", "_running", "_store", "_wake")  # fmt: skip
 
     def __init__(
         self,
@@ -65,8 +72,11 @@ class Queue:
         settings: Settings,
         clock: Clock,
         owner: str,
+        is_dead: Callable[[str], bool] = lambda owner: False,
     ) -> None:
-        """``owner``: unique to this process for ever. Errors: ValueError when ``queue.relay`` is no host."""
+        """``owner`` is unique to this process for ever; ``is_dead`` knows of another owner that it has ended.
+
+        Errors: ValueError when ``queue.relay`` is no host."""
         self._store = store
         self._policy = policy
         self._resolver = resolver
@@ -74,6 +84,7 @@ class Queue:
         self._context = context
         self._clock = clock
         self._owner = owner
+        self._is_dead = is_dead
         self._running: set[QueueId] = set()
         self._wake = asyncio.Event()
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
@@ -179,17 +190,30 @@ class Queue:
             await attempt.run()
 
     async def _recall(self) -> None:
-        """Bring back what a clock that was wrong has put into a far future (attack row 69)."""
+        """Bring back what dead workers had in hand, and what a wrong clock has put off (attack row 69)."""
         self._offset = self._clock_offset()
         now = int(self._clock.now())
         try:
             async for entry in entries(self._store):
-                leased = now < entry.lease_until <= now + 2 * LEASE_SECONDS
-                if not leased and is_astray(entry, self._desk.schedule, now):
+                if is_leased(entry, now):
+                    await self._inherit(entry, now)
+                elif is_astray(entry, self._desk.schedule, now):
                     emit("queue.recalled", level="warning", queue=entry.id, trace=entry.trace)
                     await self._store.commit(Transaction((ChangeQueue(entry.id, "retry", now),)))
         except (NoSuchThing, TryLater) as error:  # taken away meanwhile, or the store is in trouble
             emit("queue.stalled", level="warning", error=type(error).__name__)
+
+    async def _inherit(self, entry: QueueEntry, now: int) -> None:
+        """End a lease whose owner is known to be dead; whoever asks next gets the entry."""
+        if not self._is_dead(entry.lease_owner):
+            return
+        with suppress(Conflict):  # somebody else did
+            await self._store.commit(Transaction((SettleQueue(entry.id, entry.lease_owner, (), now),)))
+
+
+def is_leased(entry: QueueEntry, now: int) -> bool:
+    """Is somebody at it? A lease of the far future is none (``ClaimQueue``)."""
+    return now < entry.lease_until <= now + 2 * LEASE_SECONDS
 
 
 # --- the operator's hand -------------------------------------------------------------------------------
@@ -210,7 +234,7 @@ def acting(entry: QueueEntry, act: str, now: int) -> tuple[Operation, ...]:
     Errors: BadName (no such act)."""
     if act not in ACTS:
         raise BadName(act)
-    if act == "retry" and now < entry.lease_until <= now + 2 * LEASE_SECONDS:
+    if act == "retry" and is_leased(entry, now):
         return ()
     return (ChangeQueue(entry.id, act, now),)
 

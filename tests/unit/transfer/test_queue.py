@@ -499,6 +499,19 @@ async def test_a_worker_that_is_cancelled_gives_its_leases_back() -> None:
     assert not office.outcomes
 
 
+async def test_what_a_dead_worker_had_in_hand_goes_on_at_once() -> None:
+    office = Office()
+    await office.enqueue("bob@a.test")
+    await office.enqueue("alice@a.test")
+    now = int(office.clock.now())
+    for owner in ("dead", "alive"):
+        await office.store.commit(Transaction((op.ClaimQueue(owner, now, now + LEASE_SECONDS, 1),)))
+    queue = office.make_queue()
+    queue._is_dead = lambda owner: owner == "dead"
+    await queue._recall()
+    assert [e.lease_owner for e in office.store.entries] == ["", "alive"]
+
+
 async def test_new_settings_count_for_the_next_attempt() -> None:
     office = Office()
     queue = office.make_queue()
