@@ -17,7 +17,7 @@ from a3mailer.testing.peer import ScriptedPeer
 from a3mailer.testing.transcript import unescape
 from a3mailer.transfer import attempt as attempt_module
 from a3mailer.transfer.attempt import LEASE_SECONDS, Attempt
-from a3mailer.transfer.queue import acting, entries, giving_up
+from a3mailer.transfer.queue import acting, change, entries, fail, giving_up
 from a3mailer.transfer.relay import SMART_HOST
 from a3mailer.wire.dsn.report import Action
 from tests.unit.transfer.office import CONTENT, Office
@@ -539,3 +539,17 @@ async def test_an_account_that_is_disabled_still_gets_its_queued_mail() -> None:
     await office.enqueue("bob@a.test")
     await office.attempt()
     assert len(office.store.inbox(office.bob.id)) == 1
+
+
+async def test_what_an_operator_does_is_on_record() -> None:
+    office = Office()
+    queue: Any = await office.enqueue("x@b.test")
+    now = int(office.clock.now())
+    for name in ("hold", "release", "retry"):
+        await change(office.store, queue, name, subject="operator", now=now)
+    await fail(office.store, queue, hostname="mail.a.test", subject="operator", now=now)
+    records = await office.store.audit()
+    assert [(r.subject, r.action, r.target) for r in records] == [
+        ("operator", f"queue.{name}", str(queue)) for name in ("hold", "release", "retry", "fail")
+    ]
+    assert len(office.notices) == 1
