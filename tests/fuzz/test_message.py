@@ -13,9 +13,9 @@ from a3mailer.mail.message import (
 )
 from tests.fragments import check_index
 from tests.fuzz import mutate
-from tests.unit.mail.mails import CALENDAR, DIGEST, HTML, NESTED, PLAIN, SIGNED
+from tests.unit.mail.mails import CALENDAR, DEEP, DIGEST, HTML, NESTED, PLAIN, SIGNED
 
-MAILS = (NESTED, PLAIN, HTML, DIGEST, SIGNED, CALENDAR)
+MAILS = (NESTED, PLAIN, HTML, DIGEST, SIGNED, CALENDAR, DEEP)
 MIME_TOKENS = (
     b"\r\n",
     b"\n",
@@ -26,6 +26,8 @@ MIME_TOKENS = (
     b"--b1\r\n",
     b"\r\n--b1--\r\n",
     b"--b2",
+    b"\r\n--level4\r\n",
+    b"\r\n--level5--\r\n",
     b"\r\n--",
     b"--",
     b"Content-Type: multipart/mixed; boundary=b1\r\n",

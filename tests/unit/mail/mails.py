@@ -142,3 +142,22 @@ Content-Transfer-Encoding: 8bit
 BEGIN:VCALENDAR
 END:VCALENDAR
 """.replace(b"\n", b"\r\n")
+
+
+def nested_multiparts(levels: int) -> bytes:
+    """A mail whose multiparts are nested, each with a text before and after the inner one, all closed."""
+    inner = b"Content-Type: text/html\r\n\r\n<p>innermost</p>"
+    for level in range(levels, 0, -1):
+        boundary = b"level%d" % level
+        inner = b"".join(
+            (
+                b"Content-Type: multipart/mixed; boundary=%b\r\n\r\n" % boundary,
+                b"--%b\r\n\r\nbefore %d\r\n-- \r\nsigned\r\n" % (boundary, level),
+                b"--%b\r\n%b\r\n" % (boundary, inner),
+                b"--%b\r\n\r\nafter %d\r\n--%b--\r\n" % (boundary, level, boundary),
+            )
+        )
+    return b"Subject: deep\r\n" + inner
+
+
+DEEP = nested_multiparts(6)

@@ -45,6 +45,10 @@ def depth_with_large_inside(n: int) -> bytes:
     return depth(60) + b"x" * 60 * n
 
 
+def depth_with_hyphens_inside(n: int) -> bytes:
+    return depth(60) + b"\n--b" * n
+
+
 def many_parts(n: int) -> bytes:
     return multipart(b"b") + b"--b\r\n\r\nx\r\n" * n + b"--b--\r\n"
 
@@ -134,6 +138,7 @@ MAKERS: list[tuple[Maker, int, str]] = [
     (depth, 2_000, "depth"),
     (depth_of_messages, 5_000, "depth"),
     (depth_with_large_inside, 20_000, "depth"),
+    (depth_with_hyphens_inside, 60_000, "delimiters"),
     (many_parts, 5_000, "parts"),
     (many_messages, 5_000, "parts"),
     (prefix_boundaries, 60_000, "delimiters"),

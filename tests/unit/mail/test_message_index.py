@@ -5,6 +5,7 @@ import random
 import pytest
 
 from a3mailer.mail.message import MessageIndex, index
+from a3mailer.mail.message.packed import header_end_of
 from tests.unit.mail.mails import NESTED
 
 
@@ -124,6 +125,10 @@ def test_packed_and_back() -> None:
     assert (back.header_end, back.size, back.has_attachment) == (found.header_end, found.size, True)
     assert (back.envelope, back.body, back.preview) == (found.envelope, found.body, found.preview)
     assert len(found.pack()) < 60 * len(found.parts)
+    assert header_end_of(found.pack()) == found.header_end
+    for octets in (b"", b"\x02" + found.pack()[1:]):
+        with pytest.raises(ValueError, match="packed"):
+            header_end_of(octets)
 
 
 def test_octets_that_are_no_packed_index_are_a_value_error(rng: random.Random) -> None:

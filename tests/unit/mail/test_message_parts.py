@@ -9,7 +9,7 @@ from a3mailer.mail.message import MessageIndex, describe, index, text
 from a3mailer.mail.message import octets as mapped_octets
 from a3mailer.mail.message.encodings import from_base64, from_quoted_printable
 from tests.fragments import check_index, mapped
-from tests.unit.mail.mails import CALENDAR, DIGEST, HTML, NESTED, PLAIN, SIGNED
+from tests.unit.mail.mails import CALENDAR, DIGEST, HTML, NESTED, PLAIN, SIGNED, nested_multiparts
 
 # RFC 2046 appendix A
 COMPLEX = b"""\
@@ -305,6 +305,24 @@ def test_a_large_mapped_mail(rng: random.Random) -> None:
     file = mapped(mail)
     assert index(file) == index(mail)
     assert len(index(file).parts) == 11
+    file.close()
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 4, 5, 20, 50])
+def test_deep_multiparts(levels: int) -> None:
+    mail = nested_multiparts(levels)
+    found = check_index(mail)
+    assert len(found.parts) == 3 * levels + 1
+    assert found.truncated == ()
+    for level in range(levels):
+        prefix = (2,) * level
+        for number, expected in ((1, b"before %d\r\n-- \r\nsigned"), (3, b"after %d")):
+            start, end = found.section((*prefix, number), "") or (0, 0)
+            assert mail[start:end] == expected % (level + 1)
+    start, end = found.section((2,) * levels, "") or (0, 0)
+    assert mail[start:end] == b"<p>innermost</p>"
+    file = mapped(mail)
+    assert index(file) == found
     file.close()
 
 

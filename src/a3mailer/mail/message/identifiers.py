@@ -11,6 +11,7 @@ from a3mailer.mail.message.ascii import DQUOTE
 
 _BLANK: Final = b" \t\r\n"
 _KEY: Final = 8  # octets of a thread key
+_OWN: Final = b"header"  # sets keys made from a header apart from those of identifiers
 
 
 # msg-id = [CFWS] "<" id-left "@" id-right ">" [CFWS]
@@ -58,9 +59,6 @@ def thread_keys(
         return tuple(keys)
     listed = list(keys)
     return (*listed[:2], *listed[2 - limits.THREAD_KEYS :])
-
-
-_OWN: Final = b"header"
 
 
 def _key(identifier: bytes) -> bytes:

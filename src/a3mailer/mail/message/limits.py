@@ -8,7 +8,9 @@ from typing import Final
 
 DEPTH: Final = 50  # "depth": nested multiparts and messages; a container below is shown as one opaque part
 PARTS: Final = 1_000  # "parts": body parts, containers included
-DELIMITERS: Final = 20_000  # "delimiters": lines that begin like a boundary delimiter but are none
+DELIMITERS: Final = (
+    20_000  # "delimiters": lines that begin like one but are none; lines looked at for deep ones
+)
 BOUNDARY: Final = 250  # "boundary": RFC 2046 allows 70; a longer one is not honoured
 PADDING: Final = 256  # white space after a boundary delimiter (RFC 2046 transport-padding)
 HEADER_OCTETS: Final = 65_536  # "header": the structure of one header is read from its first octets

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 Octets: TypeAlias = bytes | mmap.mmap
 Find: TypeAlias = Callable[[bytes, int, int], int]
 
+SMALLEST_WINDOW: Final = 1 << 12  # doubled up to WINDOW, so that a search costs what it passes over
 WINDOW: Final = 1 << 20
 
 
@@ -23,12 +24,14 @@ def finder(octets: Octets) -> Find:
 
     def find(needle: bytes, start: int, end: int) -> int:
         overlap = len(needle) - 1
+        window = SMALLEST_WINDOW
         while start < end:
-            stop = min(start + WINDOW + overlap, end)
+            stop = min(start + window + overlap, end)
             at = mapped[start:stop].find(needle)
             if at >= 0:
                 return start + at
-            start += WINDOW
+            start += window
+            window = min(2 * window, WINDOW)
         return -1
 
     return find

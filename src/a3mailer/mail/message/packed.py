@@ -48,6 +48,17 @@ def pack(unpacked: Unpacked) -> bytes:
     return b"".join(out)
 
 
+def header_end_of(octets: bytes) -> int:
+    """Return where the body of a packed mail begins, its parts unread. Raises ValueError as `unpack` does."""
+    try:
+        version, _, _, header_end, _, _ = _HEAD.unpack_from(octets)
+    except struct.error as error:
+        raise ValueError("not a packed message index") from error
+    if version != _VERSION:
+        raise ValueError("a packed message index of another version")
+    return int(header_end)
+
+
 def unpack(octets: bytes) -> Unpacked:
     """Return what `pack` was given. Raises ValueError for octets that `pack` did not make."""
     try:

@@ -7,6 +7,8 @@ the start of the mail. Linear: each level of nesting searches its own octets onc
 """
 
 import itertools
+from array import array
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +21,7 @@ from a3mailer.mail.message.parameters import Parameters
 MESSAGES: Final = frozenset((b"message/rfc822", b"message/global"))
 _OPAQUE: Final = b"application/octet-stream"
 _PLAIN: Final = b"text/plain"
+_SHALLOW: Final = 2  # the deepest level whose delimiters are searched for directly
 _BLANK: Final = b" \t\r\n"
 _LINE_END: Final = frozenset(b"\r\n")
 _FOLD: Final = b" \t"
@@ -57,7 +60,7 @@ class Part:
     inside a message/rfc822 part has the number of that part when it is a multipart, else that number and a 1.
     `lines` counts line ends of the content of text and message parts and is 0 for others. `parent` is an
     index into the parts, -1 for the message itself. `disposition` is "attachment", "inline" or another word
-    in lower case, b"" without one.
+    in lower case, b"" without one. `filename` is as the sender wrote it, decoded: a name, never a path to use.
     """
 
     number: tuple[int, ...]
@@ -132,7 +135,16 @@ class Draft:
 class Walk:
     """The walk over one mail: `drafts` in document order and the limits that were met."""
 
-    __slots__ = ("drafts", "false_delimiters", "find", "header_octets", "octets", "pending", "truncated")
+    __slots__ = (
+        "drafts",
+        "false_delimiters",
+        "find",
+        "header_octets",
+        "hyphens",
+        "octets",
+        "pending",
+        "truncated",
+    )
 
     def __init__(self, octets: Octets) -> None:
         self.octets = octets
@@ -142,6 +154,7 @@ class Walk:
         self.pending: list[tuple[Draft, bytes]] = []  # with the media type to assume
         self.header_octets = limits.ALL_HEADER_OCTETS
         self.false_delimiters = limits.DELIMITERS
+        self.hyphens: array[int] | None = None  # where lines begin with two hyphens, once that is needed
 
     def run(self) -> None:
         """Find all parts."""
@@ -241,10 +254,11 @@ class Walk:
         out: list[tuple[int, int]] = []
         body, end = draft.body, draft.end
         needle = b"\n--" + boundary
+        find = self.find if draft.depth <= _SHALLOW else self._find_deep
         start = -1
         at = max(body - 1, draft.start)  # the line end before the content may be that of the first delimiter
         while True:
-            at, after, close = self._delimiter(needle, at, end)
+            at, after, close = self._delimiter(find, needle, at, end)
             if start >= 0:
                 stop = at - 1 if self.octets[at - 1 : at] == b"\r" else at
                 out.append((start, max(start, stop if at < end else end)))
@@ -256,13 +270,36 @@ class Walk:
             start = after
             at = after - 1
 
-    def _delimiter(self, needle: bytes, at: int, end: int) -> tuple[int, int, bool]:
+    def _find_deep(self, needle: bytes, at: int, end: int) -> int:
+        """Find a delimiter below level SHALLOW: among the lines that begin with two hyphens, listed once.
+
+        Each level of nesting searches the octets of the levels below it again, so that without the list depth
+        would multiply the work for a large mail.
+        """
+        if self.hyphens is None:
+            self.hyphens = array("Q")
+            found = self.find(b"\n--", at, len(self.octets))
+            while found >= 0 and len(self.hyphens) < limits.DELIMITERS:
+                self.hyphens.append(found)
+                found = self.find(b"\n--", found + 1, len(self.octets))
+            if found >= 0:
+                self.truncated["delimiters"] = None
+        size = len(needle)
+        for place in range(bisect_left(self.hyphens, at), len(self.hyphens)):
+            found = self.hyphens[place]
+            if found + size > end:
+                break
+            if self.octets[found : found + size] == needle:
+                return found
+        return -1
+
+    def _delimiter(self, find: Find, needle: bytes, at: int, end: int) -> tuple[int, int, bool]:
         """Return (start, start of the next line, whether it is the last) of the next delimiter line.
 
         The start is that of the line end before the delimiter; it is `end` when there is no more.
         """
         octets, size = self.octets, len(needle)
-        while self.false_delimiters and (at := self.find(needle, at, end)) >= 0:
+        while self.false_delimiters and (at := find(needle, at, end)) >= 0:
             after = at + size
             tail = octets[after : min(after + 2, end)]
             if tail == b"\r\n":

@@ -20,6 +20,9 @@ _ENCODINGS: Final = {
 _EXTENDED: Final = frozenset(
     (b"content-md5", b"content-disposition", b"content-language", b"content-location")
 )  # what extension data is made of
+_BASIC_ELEMENTS: Final = 7  # of BODY, without extension data; a text part has one more
+_MESSAGE_ELEMENTS: Final = 10
+_BEFORE_BODY: Final = 8  # elements of a message part before the body of its message
 _US_ASCII: Final = b'("charset" "us-ascii")'
 
 
@@ -133,7 +136,9 @@ class _Body:
 
     def opens_body(self) -> bool:
         """Tell whether a list that begins here is a body itself."""
-        return (self.body and not self.type_) or (self.wanted == _MESSAGE_ELEMENTS and self.elements == 8)
+        return (self.body and not self.type_) or (
+            self.wanted == _MESSAGE_ELEMENTS and self.elements == _BEFORE_BODY
+        )
 
     def element(self, token: bytes) -> bool:
         """Count an element, `token` being b"(" for a list; tell whether it is the last that BODY has."""
@@ -146,10 +151,6 @@ class _Body:
         elif self.elements == 2 and self.type_ == b'"message"' and token in (b'"rfc822"', b'"global"'):
             self.wanted = _MESSAGE_ELEMENTS
         return self.elements == self.wanted
-
-
-_BASIC_ELEMENTS: Final = 7
-_MESSAGE_ELEMENTS: Final = 10
 
 
 def without_extension(fragment: bytes) -> bytes:

@@ -11,6 +11,7 @@ from a3mailer.mail.message.ascii import BACKSLASH, DQUOTE
 
 NIL: Final = b"NIL"
 QUOTABLE: Final = bytes({9, *range(32, 127)} - set(b'"\\'))  # without a backslash before it
+_CONTROLS: Final = bytes({*range(32), 127} - {9})
 _SPACED: Final = bytes(32 if c in b"\r\n\0" else c for c in range(256))
 
 
@@ -23,9 +24,6 @@ def string(value: bytes) -> bytes:
     if len(value) <= limits.QUOTED and value.isascii() and value.translate(None, _CONTROLS) == value:
         return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
     return b"{%d}\r\n%b" % (len(value), value)
-
-
-_CONTROLS: Final = bytes({*range(32), 127} - {9})
 
 
 # nstring = string / nil
