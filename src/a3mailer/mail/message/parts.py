@@ -60,7 +60,7 @@ class Part:
     inside a message/rfc822 part has the number of that part when it is a multipart, else that number and a 1.
     `lines` counts line ends of the content of text and message parts and is 0 for others. `parent` is an
     index into the parts, -1 for the message itself. `disposition` is "attachment", "inline" or another word
-    in lower case, b"" without one. `filename` is as the sender wrote it, decoded: a name, never a path to use.
+    in lower case, b"" without one. `filename` is as the sender wrote it, decoded: never a path to use.
     """
 
     number: tuple[int, ...]
