@@ -1,12 +1,14 @@
 """Faults at the N-th system call of one delivery, by strace: an error the kernel never had, or a kill.
 
 For every process of the server, every kind of call and every fault: one mail is sent while the N-th call
-fails, for N = 1, 2, 3 ... until a delivery makes no N-th call.  strace counts each thread for itself.
+fails, for N = 1, 2, 3 ... until a delivery makes no N-th call.  strace counts each thread for itself.  The
+sender goes on as a queue does: it sends the mail again until it is taken.  ``cold`` injects into a process
+that has just been started (it opens its segment, its readers), else into one that has delivered before.
+The supervisor delivers nothing; its event is a child that dies.
 """
 
 import contextlib
 import dataclasses
-import hashlib
 import itertools
 import pathlib
 import re
@@ -21,7 +23,7 @@ import pytest
 
 from bench import processes
 from tests.faults import ledger, mailboxes
-from tests.faults.senders import Wire
+from tests.faults.senders import Mail, Wire
 from tests.rig import Rig
 
 CALLS: Final = (
@@ -29,12 +31,15 @@ CALLS: Final = (
     "fsync",
     "pwrite64",
     "pwritev",
+    "pwritev2",
     "write",
     "writev",
     "ftruncate",
     "fallocate",
     "rename",
+    "renameat2",
     "unlink",
+    "mmap",
     "openat",
     "sendmsg",
     "sendto",
@@ -44,24 +49,27 @@ ATTACH_SECONDS: Final = 10.0
 MOST: Final = 60
 HIT: Final = re.compile(rb"\(INJECTED\)|killed by SIGKILL|--- SIGKILL")
 SETTLE_SECONDS: Final = 0.1
-SEND_SECONDS: Final = 5.0
-RECOVER_SECONDS: Final = 10.0
+SEND_SECONDS: Final = 30.0
+RECOVER_SECONDS: Final = 20.0
+ROLES: Final = ("supervisor", "writer", "worker")
 BODY: Final = b"a line of the delivery under test\r\n" * 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Case:
-    """One injection: the place of the process in ``rig.pids()``, the call, the fault, the N."""
+    """One injection: into which process, the call, the fault, the N."""
 
-    place: int
+    role: str
     call: str
     fault: str
     number: int
+    cold: bool
 
     @property
     def name(self) -> str:
         """What the ledger calls it."""
-        return f"p{self.place}-{self.call}-{self.fault.replace('=', '.')}-{self.number}"
+        state = "cold" if self.cold else "warm"
+        return f"{state}-{self.role}-{self.call}-{self.fault.replace('=', '.')}-{self.number}"
 
 
 def check() -> None:
@@ -84,8 +92,9 @@ class Strace:
         self._log = log
         log.unlink(missing_ok=True)
         inject = f"inject={case.call}:{case.fault}:when={case.number}"
+        threads = ["-f"] if case.role != "supervisor" else []  # else its new children would fail too, each
         self._process = subprocess.Popen(
-            ["strace", "-f", "-p", str(pid), "-o", str(log), "-e", f"trace={case.call}", "-e", inject],
+            ["strace", *threads, "-p", str(pid), "-o", str(log), "-e", f"trace={case.call}", "-e", inject],
             stderr=subprocess.PIPE,
         )
 
@@ -124,51 +133,69 @@ class Injection:
     book: ledger.Ledger = dataclasses.field(default_factory=ledger.Ledger)
     hits: list[str] = dataclasses.field(default_factory=list)
     stuck: list[str] = dataclasses.field(default_factory=list)
+    ended: list[str] = dataclasses.field(default_factory=list)
+    """Errors (not kills) after which the whole server had to be started again."""
 
-    def run(self, calls: tuple[str, ...], faults: tuple[str, ...], most: int = MOST) -> ledger.Judgement:
+    def run(
+        self,
+        roles: tuple[str, ...],
+        calls: tuple[str, ...],
+        faults: tuple[str, ...],
+        most: int = MOST,
+        *,
+        cold: bool = False,
+    ) -> ledger.Judgement:
         """Every call and fault in every process, for N = 1 ... until it does not happen; the judgement."""
-        for place in range(len(self.rig.pids())):
-            for call, fault in itertools.product(calls, faults):
-                for number in range(1, most + 1):
-                    if not self._happens(Case(place, call, fault, number)):
-                        break
+        for role, call, fault in itertools.product(roles, calls, faults):
+            for number in range(1, most + 1):
+                if not self._happens(Case(role, call, fault, number, cold)):
+                    break
         return mailboxes.judge(self.rig, self.book)
 
+    def _pid(self, role: str) -> int:
+        status = self.rig.wait_ready()
+        return int({"supervisor": status["pid"], "writer": status["writer"]}.get(role, status["workers"][0]))
+
     def _happens(self, case: Case) -> bool:
-        strace = Strace(self.rig.pids()[case.place], case, self.folder / "strace.log")
+        if case.cold and case.role != "supervisor":
+            self.rig.kill(self._pid(case.role))
+        mail = Mail(case.name, self.rig.accounts[0][0], ledger.content(case.name, BODY))
+        strace = Strace(self._pid(case.role), case, self.folder / "strace.log")
         with strace:
-            self._send(case.name)
+            if case.role == "supervisor":
+                processes.kill([self._pid("worker")])
+            self._send(mail)
             time.sleep(SETTLE_SECONDS)
         if strace.hit():
             self.hits.append(case.name)
-            self._recover(case)
+        self._recover(case, mail)
         return strace.hit()
 
-    def _send(self, name: str) -> ledger.Outcome:
-        recipient = self.rig.accounts[0][0]
-        mail = ledger.content(name, BODY)
-        outcome = ledger.Outcome.REFUSED
+    def _send(self, mail: Mail) -> None:
         with contextlib.suppress(OSError, ValueError):  # before the content: nothing was sent
             wire = Wire(self.rig.port("smtp"), SEND_SECONDS)
-            outcome, _ = wire.send(recipient, mail)
+            mail.hear(wire.send(mail.recipient, mail.octets)[0])
             wire.close()
-        digest = hashlib.sha256(mail).digest()
-        self.book.write(ledger.Attempt(name, recipient, digest, outcome, time.monotonic()))
-        return outcome
 
-    def _recover(self, case: Case) -> None:
-        """The server must take mail again by itself; only a dead supervisor is started again."""
-        if not self.rig.running():
-            processes.wait_gone(self.rig.pids())
-            self.rig.start()
+    def _recover(self, case: Case, mail: Mail) -> None:
+        """The server must take the mail by itself in the end; only a dead supervisor is started again."""
         deadline = time.monotonic() + RECOVER_SECONDS
-        tries = 0
-        while self._send(f"{case.name}-probe-{tries}") is not ledger.Outcome.ACKNOWLEDGED:
-            tries += 1
-            time.sleep(SETTLE_SECONDS)
-            if time.monotonic() > deadline:
+        while mail.outcome is not ledger.Outcome.ACKNOWLEDGED:
+            if not self.rig.running():
+                self._restart(case)
+            elif time.monotonic() > deadline:
                 self.stuck.append(case.name)
+                self.rig.kill()
+                self.rig.start()
                 break
-        if case.fault.startswith("signal") or tries or case.name in self.stuck:
-            self.rig.kill()  # the same order of processes for the next case
-            self.rig.start()
+            self._send(mail)
+            time.sleep(SETTLE_SECONDS)
+        self.book.write(mail.attempt())
+        if not self.rig.running():
+            self._restart(case)
+
+    def _restart(self, case: Case) -> None:
+        if not case.fault.startswith("signal"):
+            self.ended.append(case.name)
+        processes.wait_gone(self.rig.pids())
+        self.rig.start()

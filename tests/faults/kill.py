@@ -42,7 +42,7 @@ class Report:
 
 
 def run(server: Server, *, kills: int, mails: int, seed: int) -> Report:
-    """Start the server, kill ``kills`` times with at least ``mails`` acknowledged in all, judge."""
+    """Start the server (it is not running yet), kill ``kills`` times, ``mails`` acknowledged, judge."""
     draw = random.Random(seed)
     book = ledger.Ledger()
     server.start()

@@ -1,8 +1,11 @@
 """What the senders know of every attempt, and the judgement over what the mailboxes hold afterwards.
 
-Each attempt to send is a mail of its own (a retry is a new attempt), so that after any fault
-  an acknowledged attempt must be in its mailbox exactly once, octets equal;
+A sender that learned nothing, or was told to try later, sends the same mail again, as a queue does (some give
+up, as people do): that is one attempt with one outcome, the last it heard.  After any fault
+  an acknowledged attempt must be in its mailbox exactly once, octets equal, however often it was sent;
   an attempt whose fate the sender never learned may be there once or not at all;
+  so may a deferred one (4xx after the content), but it is named: a server says "not now" of a mail it keeps
+  only when it cannot know better, that is when its writer died and did not come back;
   a refused attempt must not be there.
 """
 
@@ -24,18 +27,22 @@ class Outcome(enum.Enum):
 
     ACKNOWLEDGED = "acknowledged"
     REFUSED = "refused"
+    """5xx, or nothing of the content was sent."""
+    DEFERRED = "deferred"
+    """4xx after the content."""
     UNKNOWN = "unknown"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Attempt:
-    """One mail on one connection; ``digest`` is over everything from the X-Ledger line on."""
+    """One mail; ``digest`` is over everything from the X-Ledger line on."""
 
     name: str
     recipient: str
     digest: bytes
     outcome: Outcome
-    at: float
+    sends: int = 1
+    """How often the content went out."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,8 +80,13 @@ class Judgement:
     """Everything that is wrong, by attempt name or mailbox; all empty when the server kept its word."""
 
     acknowledged: int
+    sent_again: int
+    """Acknowledged only when they were sent a second time or later."""
     unknown: int
     unknown_kept: int
+    deferred: int
+    deferred_kept: tuple[str, ...]
+    """No wrong in itself (module docstring): a test that never keeps the writer away asks for none."""
     lost: tuple[str, ...]
     duplicated: tuple[str, ...]
     damaged: tuple[str, ...]
@@ -94,7 +106,12 @@ class Judgement:
         told = ", ".join(
             f"{len(getattr(self, name))} {name} {list(getattr(self, name)[:5])}" for name in wrong
         )
-        return f"{self.acknowledged} acknowledged, {self.unknown} unknown ({self.unknown_kept} kept): {told}"
+        kept = self.deferred_kept
+        return (
+            f"{self.acknowledged} acknowledged ({self.sent_again} sent again), "
+            f"{self.unknown} unknown ({self.unknown_kept} kept), "
+            f"{self.deferred} deferred ({len(kept)} kept {list(kept[:5])}): {told}"
+        )
 
 
 def content(name: str, body: bytes) -> bytes:
@@ -125,7 +142,8 @@ def judge(
         found[mail.name].append(mail)
     wrong: dict[str, list[str]] = collections.defaultdict(list)
     counts: collections.Counter[Outcome] = collections.Counter()
-    kept = 0
+    kept = again = 0
+    deferred: list[str] = []
     for attempt in attempts:
         copies = found.pop(attempt.name, [])
         counts[attempt.outcome] += 1
@@ -136,6 +154,9 @@ def judge(
         if len(copies) > 1:
             wrong["duplicated"].append(attempt.name)
         kept += attempt.outcome is Outcome.UNKNOWN and bool(copies)
+        again += attempt.outcome is Outcome.ACKNOWLEDGED and attempt.sends > 1
+        if attempt.outcome is Outcome.DEFERRED and copies:
+            deferred.append(attempt.name)
         wrong["damaged"] += [c.name for c in copies if c.digest != attempt.digest]
         wrong["misplaced"] += [c.name for c in copies if c.recipient != attempt.recipient]
     wrong["phantom"] += found  # mails nobody sent
@@ -144,8 +165,11 @@ def judge(
             wrong["disordered"].append(mailbox)
     return Judgement(
         acknowledged=counts[Outcome.ACKNOWLEDGED],
+        sent_again=again,
         unknown=counts[Outcome.UNKNOWN],
         unknown_kept=kept,
+        deferred=counts[Outcome.DEFERRED],
+        deferred_kept=tuple(deferred),
         lost=tuple(wrong["lost"]),
         duplicated=tuple(wrong["duplicated"]),
         damaged=tuple(wrong["damaged"]),

@@ -11,7 +11,7 @@ ALICE, BOB = "alice@example.test", "bob@example.test"
 
 
 def attempt(name: str, outcome: Outcome = Outcome.ACKNOWLEDGED) -> Attempt:
-    return Attempt(name, ALICE, hashlib.sha256(ledger.content(name, b"body\r\n")).digest(), outcome, 0.0)
+    return Attempt(name, ALICE, hashlib.sha256(ledger.content(name, b"body\r\n")).digest(), outcome)
 
 
 def stored(name: str, uid: int, *, body: bytes = b"body\r\n", recipient: str = ALICE) -> Stored:
@@ -32,12 +32,20 @@ def test_a_server_that_keeps_its_word_is_faultless() -> None:
     assert (verdict.acknowledged, verdict.unknown, verdict.unknown_kept) == (1, 2, 1)
 
 
+def test_a_mail_that_was_deferred_and_kept_is_named_and_no_wrong() -> None:
+    attempts = [attempt("1", Outcome.DEFERRED), attempt("2", Outcome.DEFERRED)]
+    verdict = ledger.judge(attempts, [stored("1", 1)], {ALICE: [1]})
+    assert verdict.faultless
+    assert (verdict.deferred, verdict.deferred_kept) == (2, ("1",))
+
+
 @pytest.mark.parametrize(
     ("wrong", "attempts", "found"),
     [
         ("lost", [attempt("1")], []),
         ("duplicated", [attempt("1")], [stored("1", 1), stored("1", 2)]),
         ("duplicated", [attempt("1", Outcome.UNKNOWN)], [stored("1", 1), stored("1", 2)]),
+        ("duplicated", [attempt("1", Outcome.DEFERRED)], [stored("1", 1), stored("1", 2)]),
         ("damaged", [attempt("1")], [stored("1", 1, body=b"bodY\r\n")]),
         ("damaged", [attempt("1")], [stored("1", 1, body=b"body\r\nmore\r\n")]),
         ("misplaced", [attempt("1")], [stored("1", 1, recipient=BOB)]),

@@ -69,9 +69,11 @@ class _Worker:
         ]
         works = [tasks.create_task(self._keep(name, work)) for name, work in rooms.background.items()]
         acceptor.start()
-        ready()
-        await self._stopping.wait()
-        acceptor.stop()
+        try:
+            ready()
+            await self._stopping.wait()
+        finally:
+            acceptor.stop()
         until = time.monotonic() + self._drain_seconds
         await self._drain(acceptor, until)
         if works:

@@ -24,6 +24,8 @@ from a3mailer.telemetry.events import LOG, emit
 PR_SET_PDEATHSIG: Final = 1
 BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before a child that died before it was ready is started again."""
+RETELL_SECONDS: Final = 1.0
+"""After this long ``changed`` is called again when it could not say what it had to."""
 FINISH_SECONDS: Final = 5.0
 """Beyond the drain time a stopping child is killed."""
 
@@ -68,7 +70,9 @@ class _Running:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps ``children`` running until it is told to stop; ``changed`` hears of every change of state."""
+    """Keeps ``children`` running until it is told to stop; ``changed`` hears of every change of state.
+
+    A disk or a process table that is full ends nobody: what could not be told or forked is tried again."""
 
     children: tuple[Child, ...]
     changed: Callable[[Supervisor], None]
@@ -81,6 +85,7 @@ class Supervisor:
     _later: list[tuple[float, Child]] = field(default_factory=list)
     _failures: dict[str, int] = field(default_factory=dict)
     _kill_at: float = 0.0
+    _retell_at: float = 0.0
 
     def run(self) -> None:
         """Fork the children and watch them; returns when all have ended after a stop."""
@@ -90,8 +95,8 @@ class Supervisor:
             signal.signal(number, lambda *_: None)
         self._selector.register(wake_r, selectors.EVENT_READ, self._signalled)
         for child in self.children:
-            self._fork(child)
-        self.changed(self)
+            self._start(child)
+        self._tell()
         while self.running or (self._later and not self.stopping):
             for key, _ in self._selector.select(self._timeout()):
                 key.data(key.fd)
@@ -138,7 +143,7 @@ class Supervisor:
         self.stopping = True
         self._later.clear()
         self._kill_at = time.monotonic() + self.drain_seconds + FINISH_SECONDS
-        self.changed(self)
+        self._tell()
         self._stop_next()
 
     # --- inside ------------------------------------------------------------------------------------
@@ -152,16 +157,48 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
 
+    def _tell(self) -> None:
+        self._retell_at = 0.0
+        try:
+            self.changed(self)
+        except OSError as error:
+            emit("server.state.failed", level="error", error=str(error))
+            self._retell_at = time.monotonic() + RETELL_SECONDS
+
+    def _start(self, child: Child) -> None:
+        """Fork; where the kernel refuses (descriptors, processes, memory are out), later."""
+        try:
+            self._fork(child)
+        except OSError as error:
+            emit("process.refused", level="error", child=child.name, error=str(error))
+            self._delay(child)
+
+    def _delay(self, child: Child) -> None:
+        failures = self._failures[child.name] = self._failures.get(child.name, 0) + 1
+        delay = BACKOFF[min(failures, len(BACKOFF)) - 1]
+        self._later.append((time.monotonic() + delay, child))
+
     def _fork(self, child: Child) -> None:
         LOG.flush()
         ready_r, ready_w = os.pipe2(os.O_CLOEXEC)
         parent = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(ready_r)
+            os.close(ready_w)
+            raise
         if pid == 0:
             os.close(ready_r)
             self._in_child(child, parent, ready_w)
         os.close(ready_w)
-        pidfd = os.pidfd_open(pid)
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:  # unwatched it may not live
+            os.close(ready_r)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
         self.running[pid] = _Running(child, pid, pidfd, ready_r)
         self._selector.register(pidfd, selectors.EVENT_READ, lambda _fd: self._ended(pid))
         self._selector.register(ready_r, selectors.EVENT_READ, lambda _fd: self._became_ready(pid))
@@ -201,7 +238,7 @@ class Supervisor:
             running.ready = True
             self._failures.pop(running.child.name, None)
         self._close_ready(running)
-        self.changed(self)
+        self._tell()
 
     def _close_ready(self, running: _Running) -> None:
         if running.ready_fd >= 0:
@@ -228,12 +265,10 @@ class Supervisor:
                 "process.died", level="warning", child=name, pid=pid, status=os.waitstatus_to_exitcode(status)
             )
             if running.ready:
-                self._fork(running.child)
+                self._start(running.child)
             else:
-                failures = self._failures[name] = self._failures.get(name, 0) + 1
-                delay = BACKOFF[min(failures, len(BACKOFF)) - 1]
-                self._later.append((time.monotonic() + delay, running.child))
-        self.changed(self)
+                self._delay(running.child)
+        self._tell()
 
     def _signalled(self, fd: int) -> None:
         for number in os.read(fd, 64):
@@ -243,14 +278,17 @@ class Supervisor:
                 self.on_signal[number](self)
 
     def _timeout(self) -> float | None:
-        times = [at for at, _ in self._later] + ([self._kill_at] if self._kill_at else [])
+        times = [at for at, _ in self._later]
+        times += [at for at in (self._kill_at, self._retell_at) if at]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _due(self) -> None:
         now = time.monotonic()
         for at, child in [entry for entry in self._later if entry[0] <= now]:
             self._later.remove((at, child))
-            self._fork(child)
+            self._start(child)
+        if self._retell_at and now >= self._retell_at:
+            self._tell()
         if self._kill_at and now >= self._kill_at:
             for pid in list(self.running):
                 with contextlib.suppress(ProcessLookupError):

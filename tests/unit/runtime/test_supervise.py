@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -30,6 +31,8 @@ def child(ready):
         time.sleep(60)
 
 def changed(supervisor):
+    if (folder / "mute").exists():
+        raise OSError("no space left")
     text = json.dumps({"ready": supervisor.ready, "a": supervisor.pids("a"), "b": supervisor.pids("b")})
     draft = folder / "state.new"
     draft.write_text(text)
@@ -108,6 +111,33 @@ def test_a_child_that_never_gets_ready_is_tried_again_slowly(tmp_path: Path) -> 
     finally:
         supervisor.process.kill()
         supervisor.process.wait()
+
+
+def test_a_state_that_cannot_be_told_is_told_later(running: Running) -> None:
+    before = running.wait(lambda s: bool(s["ready"]))
+    (running.folder / "mute").touch()
+    os.kill(before["b"][0], signal.SIGKILL)
+    while not _gone(before["b"][0]):
+        time.sleep(0.02)
+    (running.folder / "mute").unlink()
+    after = running.wait(lambda s: bool(s["ready"]) and s["b"] != before["b"])
+    assert after["a"] == before["a"]
+
+
+def test_without_descriptors_a_child_is_replaced_later(running: Running) -> None:
+    before = running.wait(lambda s: bool(s["ready"]))
+    pid = running.process.pid
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    open_now = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_now - 2, hard))  # the victim gives two back
+    os.kill(before["b"][0], signal.SIGKILL)
+    while not _gone(before["b"][0]):
+        time.sleep(0.02)
+    time.sleep(0.3)
+    assert running.process.poll() is None
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+    after = running.wait(lambda s: bool(s["ready"]) and s["b"] != before["b"])
+    assert after["a"] == before["a"]
 
 
 def _gone(pid: int) -> bool:

@@ -1,0 +1,41 @@
+"""Every N-th system call of one delivery fails or kills: nothing acknowledged is lost or there twice."""
+
+import pathlib
+
+import pytest
+
+from tests.faults import inject
+from tests.rig import Rig
+
+pytestmark = pytest.mark.parametrize("fault", inject.FAULTS)
+
+
+def run(
+    folder: pathlib.Path, roles: tuple[str, ...], calls: tuple[str, ...], fault: str, most: int, *, cold: bool
+) -> None:
+    inject.check()
+    with Rig(folder, workers=1) as rig:
+        injection = inject.Injection(rig, folder)
+        judgement = injection.run(roles, calls, (fault,), most, cold=cold)
+    print(f"{len(injection.hits)} faults happened: {injection.hits}")
+    print(f"{judgement}; not recovered after: {injection.stuck}; started again after: {injection.ended}")
+    assert injection.hits
+    assert judgement.faultless, str(judgement)
+    assert not judgement.deferred_kept, str(judgement)
+    assert not injection.stuck
+    assert not injection.ended
+
+
+def test_the_first_syncs_and_writes_fail(tmp_path: pathlib.Path, fault: str) -> None:
+    run(tmp_path, ("writer", "worker"), ("fdatasync", "pwrite64", "pwritev2"), fault, 2, cold=False)
+
+
+def test_the_supervisor_replaces_a_worker_while_writes_fail(tmp_path: pathlib.Path, fault: str) -> None:
+    run(tmp_path, ("supervisor",), ("write", "rename"), fault, 2, cold=False)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
+def test_every_call_of_a_delivery_fails(tmp_path: pathlib.Path, fault: str, cold: bool) -> None:
+    run(tmp_path, inject.ROLES, inject.CALLS, fault, inject.MOST, cold=cold)
