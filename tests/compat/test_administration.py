@@ -136,7 +136,7 @@ def test_what_was_done_is_in_the_audit_record(rig: Rig) -> None:
 def test_a_reload_takes_settings_and_refuses_faulty_ones(rig: Rig) -> None:
     rig.verb("config", "set", "smtp.size", "10000")
     assert [r["name"] for r in rig.verb("config", "diff", check=False)] == ["smtp.size"]
-    rig.verb("reload")
+    assert rig.verb("reload")["restart"] == []
     deadline = time.monotonic() + WITHIN
     while rig.verb("config", "diff", check=False):
         assert time.monotonic() < deadline
@@ -144,6 +144,9 @@ def test_a_reload_takes_settings_and_refuses_faulty_ones(rig: Rig) -> None:
         smtp.ehlo()
         assert smtp.esmtp_features["size"] == "10000"
     rig.verb("config", "set", "smtp.size", "--unset")
+    rig.verb("config", "set", "port_base", "1")
+    assert rig.verb("reload")["restart"] == ["server.port_base"]
+    rig.verb("config", "set", "port_base", "--unset")
     broken = rig.directory / "conf.d" / "broken.toml"
     broken.write_text("[smtp]\nsize = 'x'\n")
     done = rig.run("reload", "--dir", str(rig.directory), check=False)

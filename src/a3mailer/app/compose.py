@@ -119,7 +119,7 @@ async def compose(
     pool = HashPool()
 
     def office() -> Office:
-        return Office(store, held.directory, settings(), clock, pool)
+        return Office(store, held.directory, settings(), clock, pool, held.overrides)
 
     async def close() -> None:
         views.close()

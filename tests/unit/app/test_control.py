@@ -260,7 +260,7 @@ async def test_settings_verbs(server: Server) -> None:
     found = await asyncio.to_thread(main, ["config", "diff", "--json", "--dir", str(server.directory)])
     assert found == exits.NO
     (row,) = json.loads(server.capsys.readouterr().out)
-    assert row == {"name": "smtp.hops", "running": "50", "files": "9", "change": "reload"}
+    assert row == {"name": "smtp.hops", "running": "50", "then": "9", "change": "reload"}
     await server.cli("config", "set", "smtp.hops", "--unset")
     assert await server.rows("config", "diff") == []
     assert "good" in await server.cli("config", "test")

@@ -111,17 +111,11 @@ def diff(args: Arguments, out: Output) -> int:
     if connection is None:
         raise Failed(NOT_RUNNING, "the server is not running, so there is nothing to compare with")
     with connection:
-        remote = Remote(connection)
-        running = remote.perform("config running", {})
-        snapshot = _load(args.dir, remote.perform("config stored", {}))
-    rows = []
-    for name, known in FIELDS.items():
-        now, then = running.get(name, ""), text_of(value_of(snapshot.settings, name))
-        if now != then:
-            change = "restart" if known.restart else "reload"
-            rows.append({"name": name, "running": now, "files": then, "change": change})
-    out.table(rows, {"name": plain, "running": plain, "files": plain, "change": plain})
-    return NO if rows else OK
+        found = Remote(connection).perform("config pending", {})
+    if found["problems"]:
+        raise Failed(CONFIG, "\n".join(found["problems"]))
+    out.table(found["changes"], {"name": plain, "running": plain, "then": plain, "change": plain})
+    return NO if found["changes"] else OK
 
 
 VERBS: Final = (

@@ -37,6 +37,10 @@ def _put(args: Arguments, out: Output, verb: str, done: str) -> int:
     with session(args.dir) as store:
         made = store.perform(verb, request)
     out.result(made, f"{made['domain']} {done}")
+    if args.scram == "on":
+        out.note(
+            "SCRAM verifiers come with the next password; stolen ones are easier to guess from (ADR 0008)"
+        )
     return OK
 
 

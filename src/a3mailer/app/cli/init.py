@@ -141,8 +141,6 @@ def make(place: Path, plan: Plan, out: Output) -> Made:
         write_file(directory / MAIN_FILE, encode(values))
         settings = load(directory, {}, {}).settings
         material.make_certificate(directory, settings.server.hostname, settings.server.listen)
-        for domain in plan.domains:
-            material.make_dkim_keys(directory, domain)
         material.make_mock_key(directory)
         recovery_key = material.make_recovery_key(directory)
         with alone(directory) as store:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from a3mailer import __version__
 from a3mailer.app.cli.exits import CONFIG, LATER, NO, NOT_RUNNING, OK, USAGE, Failed
-from a3mailer.app.cli.office import data_directory
+from a3mailer.app.cli.office import Remote, connect, data_directory
 from a3mailer.app.cli.output import Output
 from a3mailer.app.cli.verb import INSTALLED, Argument, Arguments, Option, Verb
 from a3mailer.app.lock import is_held_by
@@ -114,21 +114,27 @@ def stop(args: Arguments, out: Output) -> int:
 def reload(args: Arguments, out: Output) -> int:
     """reload: nothing is sent to the server when the settings are faulty."""
     directory = data_directory(args.dir)
-    _check(directory, out)
+    waiting = _check(directory, out)
     found = _signal(directory, signal.SIGHUP)
-    out.result({"reloaded": found["pid"]}, f"told pid {found['pid']} to take its settings anew")
+    if waiting:
+        out.note(f"in force only after a3mailer restart: {', '.join(waiting)}")
+    shown = {"reloaded": found["pid"], "restart": waiting}
+    out.result(shown, f"told pid {found['pid']} to take its settings anew")
     return OK
 
 
-def _check(directory: Path, out: Output) -> None:
-    from a3mailer.config.load import ConfigError, load
-
-    try:
-        load(directory, {})
-    except ConfigError as error:
-        for problem in error.problems:
-            out.note(problem)
-        raise Failed(CONFIG, "the settings cannot be used; the server goes on with the old ones") from error
+def _check(directory: Path, out: Output) -> list[str]:
+    """Names of changed settings that need a restart, as the server sees them. Errors: Failed (CONFIG)."""
+    connection = connect(directory)
+    if connection is None:
+        return []  # no worker answers: the server itself refuses faulty settings
+    with connection:
+        found = Remote(connection).perform("config pending", {})
+    for problem in found["problems"]:
+        out.note(problem)
+    if found["problems"]:
+        raise Failed(CONFIG, "the settings cannot be used; the server goes on with the old ones")
+    return [change["name"] for change in found["changes"] if change["change"] == "restart"]
 
 
 def restart(args: Arguments, out: Output) -> int:

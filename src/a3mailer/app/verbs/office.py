@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +42,8 @@ class Office:
     settings: Settings
     clock: Clock
     pool: HashPool
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """What ``serve`` was given on its command line."""
     subject: Principal = OPERATOR
     progress: Callable[[int, int], None] = field(default=_ignore)
 

@@ -6,8 +6,8 @@ import json
 from typing import Final
 
 from a3mailer.app.verbs.office import Nothing, Office, Request
-from a3mailer.config.fields import BOOT, FIELDS, BadValue, NoSuchSetting, field, text_of, value_of
-from a3mailer.config.load import ConfigError, load
+from a3mailer.config.fields import BOOT, BadValue, NoSuchSetting, field, text_of, value_of
+from a3mailer.config.load import ConfigError, diff, load
 from a3mailer.config.write import set_in_file
 from a3mailer.identity.principal import Object
 from a3mailer.identity.roles import RULES, allow, require
@@ -131,10 +131,18 @@ async def stored(office: Office, request: Nothing) -> dict[str, str]:
     return await office.store.settings()
 
 
-async def running(office: Office, request: Nothing) -> dict[str, str]:
-    """The settings this process works with now."""
+async def pending(office: Office, request: Nothing) -> dict[str, object]:
+    """What the sources say now, seen by this process, against what it works with: changes, or problems."""
     require(office.subject, "config.read")
-    return {name: text_of(value_of(office.settings, name)) for name in FIELDS}
+    try:
+        settings = load(office.directory, office.overrides, stored=await office.store.settings()).settings
+    except ConfigError as error:
+        return {"problems": error.problems, "changes": ()}
+    changes = [
+        {"name": d.name, "running": d.before, "then": d.after, "change": "restart" if d.restart else "reload"}
+        for d in diff(office.settings, settings)
+    ]
+    return {"problems": (), "changes": changes}
 
 
 async def set_setting(office: Office, request: Set) -> dict[str, object]:

@@ -54,7 +54,7 @@ TABLE: Final = (
     StoreVerb("role give", "role.give", account.Role, account.give_role),
     StoreVerb("role list", "role.list", Nothing, records.roles),
     StoreVerb("config stored", "config.read", Nothing, records.stored),
-    StoreVerb("config running", "config.read", Nothing, records.running),
+    StoreVerb("config pending", "config.read", Nothing, records.pending),
     StoreVerb("config set", "config.change", records.Set, records.set_setting),
 )
 _BY_NAME: Final = {each.name: each for each in TABLE}
