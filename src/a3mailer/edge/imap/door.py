@@ -167,12 +167,18 @@ async def act(session: Session, command: Command) -> Completed | Failed:
 def finish(session: Session, tag: bytes, command: Command, ended: Completed | Failed) -> None:
     """The tagged OK or NO."""
     code = b"[%b] " % ended.code if ended.code else b""
+    stranger = session.state is State.NOT_AUTHENTICATED
     if isinstance(ended, Completed):
+        if not stranger:
+            session.bad = 0
         metrics.count("a3_imap_commands_total", "ok")
         session.write(b"%b OK %b%b\r\n" % (tag, code, ended.text or command.name + b" completed"))
     else:
         metrics.count("a3_imap_commands_total", "no")
         session.write(b"%b NO %b%b\r\n" % (tag, code, ended.text))
+        session.bad += stranger
+        if session.bad > BAD_COMMANDS and stranger:
+            goodbye(session, b"too many failures")
 
 
 def goodbye(session: Session, text: bytes) -> None:

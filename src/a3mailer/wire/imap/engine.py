@@ -277,8 +277,7 @@ class Engine:
     # literal = "{" number64 ["+"] "}" CRLF *CHAR8      literal8 = "~{" number64 ["+"] "}" CRLF *OCTET
     def _literal(self, end: int) -> _Literal | None:
         """The literal header that ends the line in hand, if it is one."""
-        first = max(self._line, end - limits.LITERAL_DIGITS - 3)
-        brace = self._buffer.rfind(b"{", first, end)
+        brace = self._buffer.rfind(b"{", self._line, end)
         if brace < 0:
             return None
         digits = bytes(self._buffer[brace + 1 : end - 1])
@@ -288,7 +287,8 @@ class Engine:
         if not digits.isdigit():
             return None
         binary = brace > self._line and self._buffer[brace - 1] == 0x7E
-        return _Literal(int(digits), synchronising, binary, brace - binary)
+        size = int(digits) if len(digits) <= limits.LITERAL_DIGITS else limits.NUMBER64
+        return _Literal(size, synchronising, binary, brace - binary)
 
     def _begin(self, literal: _Literal, body: int) -> Event | None:
         """A literal header was read, its octets begin at ``body``."""

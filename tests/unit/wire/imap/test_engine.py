@@ -58,6 +58,7 @@ def test_braces_that_are_no_literal_are_text() -> None:
     ("octets", "text"),
     [
         (b"a1 LOGIN {4294967295+}\r\n", b"command too large before login"),
+        (b"a1 LOGIN {%b+}\r\n" % (b"9" * 5000), b"command too large before login"),
         (b"a1 LOGIN {4097+}\r\n", b"literal too large, LITERAL- allows 4096"),
         (b"a1 LOGIN {8192}\r\n", b"command too large before login"),
         (b"a1 X" + b"x" * 8200, b"command line too long"),

@@ -1,0 +1,157 @@
+"""Views of a mailbox: whoever applies what it is told knows what the store knows, in whatever order."""
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from a3mailer.access.view import News, View
+from a3mailer.access.watch import Views
+from a3mailer.mail.flags import DELETED, SEEN
+from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId, Uid
+from a3mailer.mail.message import index
+from a3mailer.store.backends.memory.store import MemoryStore
+from a3mailer.store.operations import (
+    AccountCreated,
+    Append,
+    CreateAccount,
+    Expunge,
+    Flagged,
+    PutDomain,
+    PutTenant,
+    StoreFlags,
+)
+from a3mailer.store.ports import Content, Transaction
+
+MAIL = b"Subject: x\r\n\r\nx\r\n"
+CONTENT = Content(MAIL, index(MAIL))
+
+acts = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.integers(1, 3)),
+        st.tuples(st.just("expunge"), st.integers(0, 9)),
+        st.tuples(st.just("flag"), st.integers(0, 9)),
+        st.tuples(st.just("own"), st.integers(0, 1), st.integers(0, 9)),
+        st.tuples(st.just("news"), st.integers(0, 1), st.booleans()),
+        st.tuples(st.just("hint"), st.integers(0, 40)),
+    ),
+    max_size=30,
+)
+
+
+class Client:
+    """What a client knows from what it was told: uids in their order, and flags."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.uids = list(view.uids)
+        self.flags = {uid: view.flags(at)[0] for at, uid in enumerate(view.uids)}
+        self.told: list[int] = []
+
+    def apply(self, news: News) -> None:
+        view = self.view
+        assert [self.uids[at] for at in news.places] == list(news.vanished)
+        for at in reversed(news.places):
+            del self.uids[at]
+        if news.exists >= 0:
+            assert news.exists > len(self.uids)
+            for at in range(len(self.uids), news.exists):  # a client fetches what is new
+                self.uids.append(view.uids[at])
+                self.flags[view.uids[at]] = view.flags(at)[0]
+        for at in news.changed:
+            self.flags[self.uids[at]] = view.flags(at)[0]
+        self.told += [self.uids[at] for at in news.changed]
+        assert self.uids == list(view.uids[: view.count])
+
+
+class Stage:
+    """A store with one mailbox and two clients that look at it."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.views = Views(self.store, self.store)
+        self.account = AccountId(0)
+        self.clients: list[Client] = []
+
+    async def begin(self) -> None:
+        made = await self.store.commit(
+            Transaction(
+                (
+                    PutTenant(DEFAULT_TENANT, "t"),
+                    PutDomain(DEFAULT_TENANT, "example.test"),
+                    CreateAccount(DEFAULT_TENANT, "a@example.test"),
+                )
+            )
+        )
+        assert isinstance(made[-1], AccountCreated)
+        self.account = made[-1].account
+        await self.act("append", 3)
+        self.clients = [Client(await self.views.open(self.account, INBOX)) for _ in range(2)]
+
+    async def act(self, kind: str, *values: int) -> None:
+        await getattr(self, kind)(*values)
+        await asyncio.sleep(0)  # hints arrive
+
+    async def append(self, count: int) -> None:
+        for _ in range(count):
+            await self.store.commit(Transaction((Append(self.account, INBOX, 0),), (CONTENT,)))
+
+    async def expunge(self, uid: int) -> None:
+        await self.store.commit(Transaction((Expunge(self.account, INBOX, (Uid(uid), Uid(uid + 2))),)))
+
+    async def flag(self, uid: int) -> None:
+        await self.store.commit(Transaction((StoreFlags(self.account, INBOX, (Uid(uid),), "+", uid % 16),)))
+
+    async def own(self, who: int, at: int) -> None:
+        """A client flags a message it knows and is answered; it must not be told again."""
+        client = self.clients[who]
+        view, mailbox = client.view, client.view.mailbox
+        if at >= view.count:
+            return
+        uid = Uid(view.uids[at])
+        change = StoreFlags(self.account, INBOX, (uid,), "+", SEEN | DELETED)
+        (result,) = await self.store.commit(Transaction((change,)))
+        assert isinstance(result, Flagged)
+        if result.changed:
+            bits = SEEN | DELETED
+            if not mailbox.flagged(result.changed, result.modseq, lambda had, words: (had | bits, words)):
+                mailbox.hint(result.modseq)
+                await mailbox.refresh()
+            view.own(result.modseq)
+            client.flags[uid] = view.flags(at)[0]
+            client.told.clear()
+            if not mailbox.stale:
+                client.apply(view.news(expunges=False))
+                assert uid not in client.told
+
+    async def news(self, who: int, expunges: bool) -> None:
+        client = self.clients[who]
+        await client.view.mailbox.refresh()
+        had = client.view.has_news()
+        news = client.view.news(expunges=expunges)
+        assert had or news == News()
+        client.apply(news)
+
+    async def hint(self, modseq: int) -> None:
+        """A hint that is late, doubled or about nothing costs nothing."""
+        self.clients[0].view.mailbox.hint(modseq)
+
+
+@given(acts)
+def test_a_client_that_applies_its_news_knows_the_mailbox(acts: list[tuple[str, int]]) -> None:
+    async def play() -> None:
+        stage = Stage()
+        await stage.begin()
+        for kind, *values in acts:
+            await stage.act(kind, *values)
+        _row, columns = await stage.store.columns(stage.account, INBOX)
+        truth = dict(zip(columns.uids, columns.flags, strict=True))
+        for number, client in enumerate(stage.clients):
+            await stage.act("news", number, 1)
+            assert client.uids == list(truth)
+            assert {uid: client.flags[uid] for uid in client.uids} == truth
+            assert not client.view.has_news()
+            client.view.close()
+        assert await stage.views.open(stage.account, INBOX)
+
+    asyncio.run(play())
