@@ -72,6 +72,12 @@ TRANSITIONS: Final[dict[tuple[State, type], State]] = {
 ANY_TIME: Final = (ev.Noop, ev.Verify, ev.Help, ev.Quit)
 """RFC 5321 section 4.1.4: at any time outside content and AUTH; they move nothing (QUIT closes)."""
 
+_MOVING: Final = frozenset(
+    (ev.Noop, ev.Verify, ev.Help, ev.MailFrom, ev.RcptTo, ev.Data, ev.Hello, ev.Reset, ev.StartTls, ev.Chunk)
+)
+"""Events whose reply moves the state as TRANSITIONS says; AUTH, contents, QUIT and refusals have rules."""
+_GUARDED: Final = frozenset((ChunkStart, ev.StartTls, ev.Auth))
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -234,21 +240,29 @@ class Engine:
     def _check(self, event: ev.Event | ChunkStart, line: bytes) -> None:
         """Every rule about order that TRANSITIONS cannot say. Errors: Rejected."""
         kind = type(event)
-        if isinstance(event, ChunkStart):
-            self._check_chunk(event)
-        elif isinstance(event, ev.StartTls | ev.Auth):
-            self._check_security(event)
+        if kind in _GUARDED:
+            self._check_first(event)
         if kind in ANY_TIME and (self.state is not State.REFUSING or kind is ev.Quit):
             return
         if (self.state, kind) not in TRANSITIONS:
             no_recipients = self.state is State.MAIL and kind in (ev.Data, ChunkStart)
             raise Rejected(say.NO_RECIPIENTS if no_recipients else say.BAD_SEQUENCE)
-        if isinstance(event, ev.MailFrom):
+        if kind is ev.MailFrom:
             self._check_mail(event)
         elif kind is ev.RcptTo and not (self._smtputf8 or line.isascii()):
             raise Rejected(say.NEED_SMTPUTF8)
         elif kind is ev.Data and self._binary:
             raise Rejected(say.NEED_BDAT)
+
+    def _check_first(self, event: ev.Event | ChunkStart) -> None:
+        """What is answered before the order of commands is looked at."""
+        if isinstance(event, ChunkStart):
+            self._check_chunk(event)
+        elif isinstance(event, ev.StartTls):
+            if not self._offer.starttls:
+                raise Rejected(say.NOT_IMPLEMENTED)
+        elif isinstance(event, ev.Auth):
+            self._check_auth(event)
 
     def _check_chunk(self, chunk: ChunkStart) -> None:
         """A refused chunk is answered at once and its octets are dropped (RFC 3030 section 2)."""
@@ -259,26 +273,23 @@ class Engine:
             self._end_mail()
             raise Rejected(say.TOO_LARGE)
 
-    def _check_security(self, event: ev.StartTls | ev.Auth) -> None:
+    def _check_auth(self, event: ev.Auth) -> None:
         offer = self._offer
-        if isinstance(event, ev.StartTls):
-            if not offer.starttls:
-                raise Rejected(say.NOT_IMPLEMENTED)
-        elif self._authenticated:
+        if self._authenticated:
             raise Rejected(say.BAD_SEQUENCE)
-        elif offer.auth_wants_tls:
+        if offer.auth_wants_tls:
             raise Rejected(say.AUTH_NEEDS_TLS)
-        elif not offer.mechanisms:
+        if not offer.mechanisms:
             early = offer.auth_required and self.state is State.CONNECTED
             raise Rejected(say.BAD_SEQUENCE if early else say.NOT_IMPLEMENTED)
-        elif event.mechanism not in offer.mechanisms:
+        if event.mechanism not in offer.mechanisms:
             raise Rejected(say.AUTH_MECHANISM)
 
-    def _check_mail(self, event: ev.MailFrom) -> None:
+    def _check_mail(self, event: ev.Event | ChunkStart) -> None:
         offer = self._offer
         if offer.auth_required and not self._authenticated:
             raise Rejected(say.TLS_REQUIRED if offer.auth_wants_tls else say.AUTH_REQUIRED)
-        if event.envelope.size > offer.size:
+        if isinstance(event, ev.MailFrom) and event.envelope.size > offer.size:
             raise Rejected(say.TOO_LARGE)
 
     # --- content -----------------------------------------------------------------------------------
@@ -357,29 +368,31 @@ class Engine:
         if event is None:
             raise LocalProtocolError("no reply is owed")
         reply = replies[0]
-        if isinstance(event, ev.Refused):
-            if self.state is State.AUTH:
-                self.state = State.GREETED
-        elif isinstance(event, ev.Quit):
+        kind = type(event)
+        if kind in _MOVING:
+            if reply.code < 400:
+                self._accept(event)
+            elif kind is ev.Chunk:
+                self._end_mail()
+        elif kind is ev.Content:
+            self.state = TRANSITIONS[self.state, ev.Content]  # whatever the reply, the mail is over
+        elif kind is ev.Quit:
             self.state = State.CLOSED
-        elif isinstance(event, ev.Auth | ev.AuthResponse):
+        elif kind is not ev.Refused:
             self._authenticated = reply.code == 235
             self.state = State.AUTH if reply.code == 334 else State.GREETED
-        elif isinstance(event, ev.Content):
-            self.state = TRANSITIONS[self.state, ev.Content]  # whatever the reply, the mail is over
-        elif isinstance(event, ev.Chunk) and not reply.positive:
-            self._end_mail()
-        elif reply.positive:
-            self._accept(event)
+        elif self.state is State.AUTH:
+            self.state = State.GREETED
         if reply.code == 421:
             self.state = State.CLOSED
         return reply.octets if len(replies) == 1 else b"".join([r.octets for r in replies])
 
     def _accept(self, event: ev.Event) -> None:
-        self.state = TRANSITIONS.get((self.state, type(event)), self.state)
+        kind = type(event)
+        self.state = TRANSITIONS.get((self.state, kind), self.state)
         if isinstance(event, ev.MailFrom):
             self._begin_mail(event.envelope)
-        elif isinstance(event, ev.StartTls):
+        elif kind is ev.StartTls:
             self._buffer, self._at = b"", 0  # RFC 3207 section 6: nothing sent before the handshake counts
 
     def _begin_mail(self, envelope: Envelope) -> None:
