@@ -45,6 +45,10 @@ def redact_address(address: str) -> str:
     return f"{local[:1]}***{at}{domain}" if at else "***"
 
 
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
 def new_trace() -> str:
     """A trace id: 16 hexadecimal digits, unique enough to follow one mail through every log."""
     return secrets.token_hex(8)
@@ -81,7 +85,12 @@ class EventLog:
             record["trace"] = trace
         record["process"] = self._process
         record.update(fields)
-        self._buffer += _encode(record)
+        try:
+            self._buffer += _encode(record)
+        except UnicodeEncodeError:  # half a surrogate pair in a stranger's text must not end his session
+            self._buffer += _encode(
+                {k: _whole(v) if isinstance(v, str) else repr(v) for k, v in record.items()}
+            )
         self._buffer += b"\n"
         if severity >= 30 or len(self._buffer) >= FLUSH_AT:
             self.flush()
