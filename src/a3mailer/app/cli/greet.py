@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+import a3mailer
 from a3mailer.app.cli.server import state
 from a3mailer.app.cli.tryit import DOMAIN, LOG, NOTES
 from a3mailer.config.write import write_file
@@ -57,6 +58,14 @@ def samples() -> list[tuple[str, list[str], bytes]]:
     return found
 
 
+def command() -> str:
+    """How the person who reads this calls a3mailer: by the checkout's ``run`` where there is one."""
+    run = Path(a3mailer.__path__[0]).parents[1] / "run"
+    if not run.exists():
+        return "a3mailer"
+    return "./run" if run.parent == Path.cwd() else str(run)
+
+
 def greeting(directory: Path, listeners: dict[str, str], notes: dict[str, Any], first: bool) -> str:
     """What a new user needs to know, on one screen."""
     address, password = notes["accounts"][0]
@@ -64,7 +73,6 @@ def greeting(directory: Path, listeners: dict[str, str], notes: dict[str, Any], 
     recovery = (
         f"\nRecovery key of its backups, shown this once:\n  {notes['recovery_key']}\n" if first else ""
     )
-    command = "./run" if (Path.cwd() / "run").exists() else "a3mailer"
     return f"""
 A3Mailer is running.
 
@@ -78,7 +86,7 @@ Accounts and passwords:
 {"Six sample mails were delivered; one of them is a phish." if first else "Your mail is as you left it."}
 The certificate is self-signed: tell your mail program to accept it, or have a look at once with
   curl -k --user '{address}:{password}' 'imaps://{listeners["imaps"]}/INBOX;MAILINDEX=1'
-Next: {command} account list --dir {directory.name}      all verbs: {command} --help
+Next: {command()} account list --dir {directory.name}      all verbs: {command()} --help
 The log is in {directory.name}/{LOG}. Ctrl-C stops the server and keeps the mail.
 """
 
