@@ -13,7 +13,7 @@ from a3mailer.mail.message.parts import Part
 
 _CANDIDATES: Final = 5  # text parts that are tried for a preview
 _FIRST_LOOK: Final = 512  # octets; enough for the preview of most mails, four times that is looked at next
-_FIRST_LOOK_HTML: Final = 4_096
+_FIRST_LOOK_HTML: Final = 6_144
 _WANTED: Final = limits.PREVIEW + limits.PREVIEW // 2  # some of it is white space and references
 _ENTITY: Final = 33
 _CODE_POINT: Final = 0x10FFFF
