@@ -190,7 +190,9 @@ class Rig:
 
     def close(self) -> None:
         """Kill what still runs and give the port base back."""
-        processes.kill(self.pids())
+        victims = self.pids()
+        processes.kill(victims)
+        processes.wait_gone(victims)
         if self._process is not None:
             self._process.wait(STOP_SECONDS)
             self._process = None

@@ -53,8 +53,11 @@ class Disk:
 
     def unmount(self) -> None:
         """Unmount, and wait until the kernel lets go: a mount namespace of a process may still hold it."""
-        subprocess.run(["umount", str(self.folder)], check=True, capture_output=True)
         deadline = time.monotonic() + RELEASE_SECONDS
+        while (done := subprocess.run(["umount", str(self.folder)], capture_output=True)).returncode:
+            if time.monotonic() > deadline:
+                raise TimeoutError(done.stderr.decode())
+            time.sleep(0.02)  # the last thread of what was killed is still in the kernel
         while subprocess.run(["losetup", "-j", str(self.image)], check=True, capture_output=True).stdout:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.image} is still mounted somewhere")

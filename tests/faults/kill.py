@@ -27,6 +27,9 @@ class Report:
     kills_of_all: int
     mails_a_kill: int
     ready: tuple[float, ...]
+    """Seconds until it served again, after kills of one process."""
+    ready_all: tuple[float, ...]
+    """The same after kills that took the supervisor, and so all."""
     orphans: int
     stuck: int
     judgement: ledger.Judgement
@@ -34,11 +37,18 @@ class Report:
 
     def __str__(self) -> str:
         return (
-            f"{self.server}, seed {self.seed}: {self.kills} kills ({self.kills_of_all} of all processes), "
-            f"{self.judgement}; ready again after {statistics.median(self.ready):.2f} s "
-            f"(most {max(self.ready):.2f}); {self.orphans} orphans, {self.stuck} times stuck; "
-            f"replies {self.codes}"
+            f"{self.server}, seed {self.seed}: {self.kills} kills ({self.kills_of_all} of all processes at "
+            f"once), {self.judgement}; ready again {_times(self.ready)}, after a new start "
+            f"{_times(self.ready_all)}; {self.orphans} orphans, {self.stuck} times stuck; "
+            f"replies {dict(sorted(self.codes.items()))}"
         )
+
+
+def _times(seconds: tuple[float, ...]) -> str:
+    if len(seconds) < 2:
+        return f"{seconds} s"
+    p99 = statistics.quantiles(seconds, n=100, method="inclusive")[98]
+    return f"median {statistics.median(seconds):.2f} s, p99 {p99:.2f} s, most {max(seconds):.2f} s"
 
 
 def run(server: Server, *, kills: int, mails: int, seed: int) -> Report:
@@ -48,7 +58,7 @@ def run(server: Server, *, kills: int, mails: int, seed: int) -> Report:
     server.start()
     senders = Senders(server, book, seed)
     senders.start()
-    ready: list[float] = []
+    ready: tuple[list[float], list[float]] = ([], [])
     of_all = orphans = stuck = 0
     share = -(-mails // kills)
     try:
@@ -57,12 +67,13 @@ def run(server: Server, *, kills: int, mails: int, seed: int) -> Report:
             everyone = draw.random() < ALL_AT_ONCE
             of_all += everyone
             orphans += _kill_once(server, None if everyone else draw.choice(server.pids()))
+            restarted = not server.running()
             if (seconds := _ready_after(server)) is None:
                 stuck += 1
                 server.kill()
                 server.start()
             else:
-                ready.append(seconds)
+                ready[restarted].append(seconds)
         _wait_for(book, max(mails, book.acknowledged + 1))
     finally:
         senders.stop()
@@ -73,7 +84,8 @@ def run(server: Server, *, kills: int, mails: int, seed: int) -> Report:
         kills,
         of_all,
         share,
-        tuple(ready),
+        tuple(ready[False]),
+        tuple(ready[True]),
         orphans,
         stuck,
         mailboxes.judge(server, book),
