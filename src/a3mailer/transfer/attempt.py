@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,9 +26,10 @@ from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.store.rows import QueuedRecipient, QueueEntry
 from a3mailer.telemetry.events import emit, redact_address
 from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.bounce import FULL_SIZE, HEADER_SIZE
 from a3mailer.transfer.deliver import appends, delivery_key, status_of
 from a3mailer.transfer.policy import Policy
-from a3mailer.transfer.relay import Relay, Result
+from a3mailer.transfer.relay import Crowded, Relay, Result
 from a3mailer.transfer.route import Local, Remote
 from a3mailer.transfer.schedule import Schedule
 from a3mailer.transfer.settle import judge, notices
@@ -40,6 +41,10 @@ LEASE_SECONDS: Final = 120
 RENEW_SECONDS: Final = 40.0
 RELEASE_SECONDS: Final = 2.0
 """For giving a lease back when the worker stops."""
+POSTPONE_SECONDS: Final = 30
+"""How long an entry is kept from everybody when its destination is too crowded to be waited for."""
+LARGE: Final = 8 << 20
+"""Octets from which a mail counts as large."""
 SETTLE_TRIES: Final = 8
 """Attempts to record an outcome while the store is in trouble; after them the lease runs out."""
 SETTLE_PAUSE: Final = 0.25
@@ -60,6 +65,8 @@ class Desk:
     chance: random.Random
     owner: str
     hostname: str
+    large: asyncio.Semaphore
+    """Held while a large mail is in memory."""
 
 
 @dataclass(slots=True)
@@ -68,7 +75,6 @@ class Attempt:
 
     desk: Desk
     entry: QueueEntry
-    octets: bytes = b""
     _open: set[int] = field(default_factory=set)
     """Numbers of recipients whose outcome is still to be recorded."""
     _alone: bool = True
@@ -77,6 +83,8 @@ class Attempt:
     """Somebody still waits, so the entry stays in the queue."""
     _lost: bool = False
     """The lease is."""
+    _postponed: bool = False
+    """Some way was too crowded to be tried at all."""
 
     async def run(self) -> None:
         """Until every recipient that is due has an outcome on record, or the lease is lost."""
@@ -85,7 +93,7 @@ class Attempt:
         self._alone = len(ways) == 1
         self._stays = any(r.state == "waiting" and r.number not in self._open for r in self.entry.recipients)
         if not ways:
-            await self._record(())
+            await self._end_lease()
             return
         try:
             await self._try(ways)
@@ -103,8 +111,10 @@ class Attempt:
             try:
                 await contained(self._go(ways), "queue", self.entry.trace)
                 await self._give_back(ways)
-                if self._stays and not self._alone and not self._lost:
-                    await self._record(())
+                if self._postponed:
+                    await self._end_lease(POSTPONE_SECONDS)
+                elif self._stays and not self._alone:
+                    await self._end_lease()
             finally:
                 renewal.cancel()
 
@@ -119,18 +129,31 @@ class Attempt:
         return ways
 
     async def _go(self, ways: dict[str, list[QueuedRecipient]]) -> None:
-        everybody = [r for group in ways.values() for r in group]
+        async with asyncio.TaskGroup() as tasks:
+            for domain, group in ways.items():
+                tasks.create_task(contained(self._go_one(domain, group), "queue", self.entry.trace))
+
+    async def _go_one(self, domain: str, group: Sequence[QueuedRecipient]) -> None:
+        """One way."""
         try:
-            self.octets = await self.desk.store.octets(self.entry.account, self.entry.blob)
+            if domain == HERE:
+                await self._deliver(group)
+            else:
+                await self._hand_on(domain, group)
+        except Crowded:
+            self._postponed = True
+            self._open -= {r.number for r in group}
         except (DamagedContent, NoSuchMessage) as error:
             emit("queue.damaged", level="error", trace=self.entry.trace, error=str(error))
             lost = Result("failed", ours("5.3.0", "the stored mail is damaged"))
-            await self._settle(everybody, [lost] * len(everybody))
-            return
-        async with asyncio.TaskGroup() as tasks:
-            for domain, group in ways.items():
-                way = self._deliver(group) if domain == HERE else self._hand_on(domain, group)
-                tasks.create_task(contained(way, "queue", self.entry.trace))
+            await self._settle(group, [lost] * len(group))
+
+    @asynccontextmanager
+    async def _content(self) -> AsyncIterator[bytes]:
+        """The mail, in memory for no longer than it is needed. Errors: DamagedContent, NoSuchMessage."""
+        large = self.desk.large if self.entry.size >= LARGE else nullcontext()
+        async with large:
+            yield await self.desk.store.octets(self.entry.account, self.entry.blob)
 
     async def _give_back(self, ways: dict[str, list[QueuedRecipient]]) -> None:
         """Whoever has no outcome (the store was in trouble, or a bug) waits for the next attempt."""
@@ -163,7 +186,7 @@ class Attempt:
             entry.return_content,
             entry.envelope_id,
         )
-        await self._settle(group, await self.desk.relay(domain, envelope, self.octets))
+        await self._settle(group, await self.desk.relay(domain, envelope, self._content))
 
     # --- here --------------------------------------------------------------------------------------
 
@@ -187,14 +210,14 @@ class Attempt:
             results.append(Result(state, ours("2.1.5", ""), confirms=bool(onward)))
         now = int(self.desk.clock.now())
         operations = (*appends(locals_, 0, now, delivery_key(self.entry.id)), *remotes)
-        contents = (self._content(),) if operations else ()
-        await self._settle(group, results, operations, contents)
-
-    def _content(self) -> Content:
+        if not operations:
+            await self._settle(group, results)
+            return
         address = parse_stored(self.entry.reverse_path) if self.entry.reverse_path else None
         top = return_path(Envelope(ReversePath(address))).encode()
-        octets = top + without_return_path(self.octets)
-        return Content(octets, index(octets))
+        async with self._content() as stored:
+            octets = top + without_return_path(stored)
+            await self._settle(group, results, operations, (Content(octets, index(octets)),))
 
     def _forwarded(self, recipient: QueuedRecipient, routes: Sequence[Remote]) -> Enqueue:
         entry = self.entry
@@ -230,7 +253,8 @@ class Attempt:
             for recipient, result in zip(group, results, strict=True)
         ]
         statuses = [verdict.status for verdict in verdicts if verdict.status is not None]
-        told, queued = notices(entry, statuses, self.octets, desk.hostname, now, len(contents))
+        returned = await self._returned() if statuses else b""
+        told, queued = notices(entry, statuses, returned, desk.hostname, now, len(contents))
         until = 0 if self._alone else now + LEASE_SECONDS
         settled = SettleQueue(entry.id, desk.owner, tuple(v.outcome for v in verdicts), now, until)
         if await self._record((settled, *operations, *queued), contents + told):
@@ -249,11 +273,23 @@ class Attempt:
                 )
                 count("a3_relay_attempts_total", COUNTED[outcome.state])
 
-    async def _record(self, operations: tuple[Operation, ...], contents: tuple[Content, ...] = ()) -> bool:
-        """Commit, patiently; without operations: end the lease. False when it is lost: its owner decides."""
-        if not operations:
+    async def _returned(self) -> bytes:
+        """As much of the mail as a notification may return; nothing of one that is damaged."""
+        end = None if self.entry.size <= FULL_SIZE else HEADER_SIZE
+        try:
+            return await self.desk.store.octets(self.entry.account, self.entry.blob, 0, end)
+        except (DamagedContent, NoSuchMessage):
+            return b""
+
+    async def _end_lease(self, after: int = 0) -> None:
+        """Let go of the entry, at once or in so many seconds."""
+        if not self._lost:
             now = int(self.desk.clock.now())
-            operations = (SettleQueue(self.entry.id, self.desk.owner, (), now),)
+            until = now + after if after else 0
+            await self._record((SettleQueue(self.entry.id, self.desk.owner, (), now, until),))
+
+    async def _record(self, operations: tuple[Operation, ...], contents: tuple[Content, ...] = ()) -> bool:
+        """Commit, patiently. False when the lease is lost: whoever has it now decides."""
         transaction = Transaction(operations, contents, self.entry.tenant)
         for tried in range(SETTLE_TRIES):
             try:

@@ -48,10 +48,10 @@ GATHER_SECONDS: Final = 0.02
 """Between being woken and asking: mails that come together are leased together."""
 PAGE: Final = 500
 """Entries read at once."""
-LARGE: Final = 8 << 20
-"""Octets from which a mail counts as large ..."""
+IN_HAND: Final = 400
+"""Entries worked on at once; most of them wait for their destination's turn."""
 LARGE_AT_ONCE: Final = 4
-"""... of which so many are in memory at once."""
+"""Large mails in memory at once."""
 ACTS: Final = ("hold", "release", "retry")
 """What an operator may do to an entry without ending it; ``fail`` ends it."""
 
@@ -59,7 +59,7 @@ ACTS: Final = ("hold", "release", "retry")
 class Queue:
     """One worker's share of the queue."""
 
-    __slots__ = ("_clock", "_context", "_desk", "_dial", "_is_dead", "_large", "_limit", "_offset", "_owner",
+    __slots__ = ("_clock", "_context", "_desk", "_dial", "_is_dead", "_large", "_offset", "_owner",
                  "_policy", "_resolver", "_running", "_store", "_wake")  # fmt: skip
 
     def __init__(
@@ -90,21 +90,29 @@ class Queue:
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._offset = 0.0
         self._desk = self._make_desk(settings)
-        self._limit = settings.queue.concurrency
 
     def _make_desk(self, settings: Settings) -> Desk:
         chance, hostname = random.SystemRandom(), settings.server.hostname
         manners = Manners(hostname, self._context)
         relay = Relay(self._resolver, self._dial, manners, settings, self._clock, chance)
         schedule = Schedule.of(settings.queue)
-        return Desk(self._store, self._policy, relay, schedule, self._clock, chance, self._owner, hostname)
+        return Desk(
+            self._store,
+            self._policy,
+            relay,
+            schedule,
+            self._clock,
+            chance,
+            self._owner,
+            hostname,
+            self._large,
+        )
 
     def reconfigure(self, settings: Settings) -> None:
         """Take the settings of a new snapshot; what is under way ends under the old ones.
 
         Errors: ValueError when ``queue.relay`` is no host; then nothing has changed."""
         former, self._desk = self._desk, self._make_desk(settings)
-        self._limit = settings.queue.concurrency
         former.relay.retire()
         self._wake.set()
 
@@ -148,7 +156,7 @@ class Queue:
 
     async def _claim(self, group: asyncio.TaskGroup) -> float:
         """Lease as much as there is room for; returns the seconds to sleep."""
-        room = self._limit - len(self._running)
+        room = IN_HAND - len(self._running)
         if room <= 0:
             return CHECK_SECONDS
         now = int(self._clock.now())
@@ -182,12 +190,7 @@ class Queue:
             entry = await self._store.queue_entry(queue)
         except NoSuchThing:
             return
-        attempt = Attempt(self._desk, entry)
-        if entry.size < LARGE:
-            await attempt.run()
-            return
-        async with self._large:
-            await attempt.run()
+        await Attempt(self._desk, entry).run()
 
     async def _recall(self) -> None:
         """Bring back what dead workers had in hand, and what a wrong clock has put off (attack row 69)."""

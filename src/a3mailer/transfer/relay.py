@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -34,6 +35,8 @@ from a3mailer.wire.smtp.remote import RemoteReply, ours
 
 SESSIONS_A_DESTINATION: Final = 5
 """Sessions one destination sees from one worker at once."""
+WAITING_A_DESTINATION: Final = 100
+"""Mails of one destination in hand at once; more would leave no room for others while it is slow."""
 MAILS_A_SESSION: Final = 100
 IDLE_SECONDS: Final = 5.0
 """A session waits so long for the next mail."""
@@ -46,6 +49,14 @@ PLACES: Final = 10_000
 """Destinations whose state is kept; quiet ones go first."""
 SMART_HOST: Final = "smart host"
 """The key of the one destination there is when a smart host takes all mail."""
+
+
+Load = Callable[[], AbstractAsyncContextManager[bytes]]
+"""Gives a mail's content for as long as it is needed."""
+
+
+class Crowded(Exception):
+    """Too many mails wait for this destination already: nothing was tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +105,7 @@ class Relay:
     """One object a process; its sessions and its knowledge of destinations serve all mails."""
 
     __slots__ = ("_chance", "_clock", "_dial", "_idle", "_manners", "_ourselves", "_places", "_resolver",
-                 "_retired", "_settings", "_smart_host")  # fmt: skip
+                 "_retired", "_sessions", "_settings", "_smart_host")  # fmt: skip
 
     def __init__(
         self,
@@ -116,21 +127,27 @@ class Relay:
         queue = settings.queue
         self._smart_host = smart_host(queue.relay, queue.smtp_port) if queue.relay else None
         self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._sessions = asyncio.Semaphore(settings.queue.concurrency)
         self._idle: list[tuple[Host, Session]] = []
         self._retired = False
 
-    async def __call__(self, domain: str, envelope: Envelope, octets: bytes) -> tuple[Result, ...]:
-        """One result a recipient of ``envelope``; all in ``domain``, unless a smart host takes all."""
+    async def __call__(self, domain: str, envelope: Envelope, content: Load) -> tuple[Result, ...]:
+        """One result a recipient of ``envelope``; all in ``domain``, unless a smart host takes all.
+
+        The content is loaded when its turn has come. Errors: Crowded, and what loading raises."""
         place = self._place(self.destination(domain))
+        if place.users >= WAITING_A_DESTINATION:
+            raise Crowded
         place.users += 1
         try:
             async with place.gate:
-                attempt = _Attempt(envelope, octets)
+                attempt = _Attempt(envelope, b"")
                 wait = place.closed_until - self._clock.monotonic()
                 if wait > 0:
                     self._rest(attempt, place.reply, "waiting", wait)
                 else:
-                    await self._deliver(place, domain, attempt)
+                    async with self._sessions, content() as attempt.octets:
+                        await self._deliver(place, domain, attempt)
         finally:
             place.users -= 1
         return tuple(attempt.results[n] for n in range(len(envelope.recipients)))

@@ -55,7 +55,15 @@ class Office(World):
     def make_desk(self, owner: str) -> Desk:
         schedule = Schedule.of(self.settings.queue)
         return Desk(
-            self.store, self.policy, self.relay, schedule, self.clock, self.chance, owner, "mail.a.test"
+            self.store,
+            self.policy,
+            self.relay,
+            schedule,
+            self.clock,
+            self.chance,
+            owner,
+            "mail.a.test",
+            asyncio.Semaphore(4),
         )
 
     def make_queue(self) -> Queue:

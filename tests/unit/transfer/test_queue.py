@@ -553,3 +553,56 @@ async def test_what_an_operator_does_is_on_record() -> None:
         ("operator", f"queue.{name}", str(queue)) for name in ("hold", "release", "retry", "fail")
     ]
     assert len(office.notices) == 1
+
+
+async def test_a_slow_destination_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("a3mailer.transfer.queue.IN_HAND", 8)
+    monkeypatch.setattr("a3mailer.transfer.relay.WAITING_A_DESTINATION", 3)
+    leave = asyncio.Event()
+
+    async def slow(address: str, port: int, seconds: float) -> Any:
+        if address == "192.0.2.1":
+            await leave.wait()
+        raise ConnectionRefusedError("refused")
+
+    office = Office(slow)
+    office.resolver.mail_host("slow.test", "192.0.2.1")
+    office.resolver.mail_host("b.test", "192.0.2.2")
+    for _ in range(30):
+        await office.enqueue("x@slow.test")
+    await office.enqueue("x@b.test", "y@slow.test")
+    await office.enqueue("bob@a.test")
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(office.make_queue().run(stop))
+        while len(office.outcomes) < 2:
+            await asyncio.sleep(0.005)
+        assert {(o.number, o.state) for o in office.outcomes} == {(0, "waiting"), (0, "delivered")}
+        assert len(office.store.inbox(office.bob.id)) == 1
+        stop.set()
+        leave.set()
+    attempts = [e.recipients[-1].attempts for e in office.store.entries]
+    assert sorted(attempts) == [0] * 28 + [1] * 3  # being put off is no attempt
+    now = office.clock.now()
+    put_off = [e for e in office.store.entries if not e.recipients[-1].attempts]
+    assert all(now < e.lease_until <= now + LEASE_SECONDS for e in put_off)
+
+
+async def test_one_mail_to_many_destinations_opens_no_more_sessions_than_the_setting_says() -> None:
+    most = running = 0
+
+    async def counting(address: str, port: int, seconds: float) -> Any:
+        nonlocal most, running
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.001)
+        running -= 1
+        raise ConnectionRefusedError("refused")
+
+    office = Office(counting, QueueSettings(concurrency=4))
+    for number in range(50):
+        office.resolver.mail_host(f"d{number}.test", "192.0.2.1")
+    await office.enqueue(*(f"x@d{number}.test" for number in range(50)))
+    await office.attempt()
+    assert len(office.outcomes) == 50
+    assert most == 4
