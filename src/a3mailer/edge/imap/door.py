@@ -134,6 +134,7 @@ async def run(session: Session, tag: bytes, command: Command) -> None:
     session.tag = tag
     try:
         await session.still_stands()
+        await session.catch_up()
         ended = await act(session, command)
         if session.selected is not None:
             await session.tell_news(expunges=command.expunges)

@@ -13,7 +13,12 @@ class NoSuchTarget(errors.NoSuchMailbox):
     """The mailbox to put something into does not exist, but could be made (TRYCREATE)."""
 
 
+class UnknownEncoding(errors.MailError):
+    """A Content-Transfer-Encoding nobody can undo (RFC 3516 section 4.3)."""
+
+
 REPLIES: Final[dict[type[Exception], Failed]] = {
+    UnknownEncoding: Failed(b"UNKNOWN-CTE", b"the transfer encoding is not known"),
     NoSuchTarget: Failed(b"TRYCREATE", b"no such mailbox, create it first"),
     errors.NoSuchMailbox: Failed(b"NONEXISTENT", b"no such mailbox"),
     errors.NoSuchMessage: Failed(b"EXPUNGEISSUED", b"some of the messages no longer exist"),

@@ -12,8 +12,9 @@ from typing import Final
 
 from a3mailer.edge.connection import ConnectionLost
 from a3mailer.edge.imap.fetching import TEXT, Chunk, fragments, heads
+from a3mailer.edge.imap.replies import UnknownEncoding
 from a3mailer.edge.imap.session import Session
-from a3mailer.mail.errors import DamagedContent, MailError, NoSuchMessage
+from a3mailer.mail.errors import DamagedContent, NoSuchMessage
 from a3mailer.mail.flags import SEEN
 from a3mailer.mail.ids import Uid
 from a3mailer.mail.message import MessageIndex
@@ -29,10 +30,6 @@ WHOLE: Final = 256 * 1024
 PIECE: Final = 1024 * 1024
 """Octets of a large section sent at once."""
 _ENCODINGS: Final = frozenset((b"", b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable"))
-
-
-class UnknownEncoding(MailError):
-    """A Content-Transfer-Encoding nobody can undo (RFC 3516 section 4.3, UNKNOWN-CTE)."""
 
 
 @dataclass(slots=True)

@@ -193,16 +193,21 @@ class Session:
         self.selected = selected
         self.state = State.SELECTED
 
+    async def catch_up(self) -> None:
+        """Read what happened in the selected mailbox, if anything did. Errors: Ended when it was deleted."""
+        if self.selected is not None:
+            mailbox = self.selected.view.mailbox
+            if mailbox.stale:
+                await mailbox.refresh()
+            if mailbox.gone:
+                raise Ended("the selected mailbox was deleted")
+
     async def tell_news(self, *, expunges: bool) -> None:
         """Write what happened in the selected mailbox. Errors: Ended when it was deleted."""
-        selected = self.selected
-        if selected is None:
+        await self.catch_up()
+        if self.selected is None:
             return
-        view = selected.view
-        if view.mailbox.stale:
-            await view.mailbox.refresh()
-        if view.mailbox.gone:
-            raise Ended("the selected mailbox was deleted")
+        view = self.selected.view
         if view.has_news():
             self.write(
                 news_lines(

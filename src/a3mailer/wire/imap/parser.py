@@ -21,6 +21,8 @@ ATOM_CHARS: Final = bytes(c for c in range(0x21, 0x7F) if c not in b'(){%*"\\]')
 ASTRING_CHARS: Final = ATOM_CHARS + b"]"
 LIST_CHARS: Final = ASTRING_CHARS + b"%*"
 TAG_CHARS: Final = ASTRING_CHARS.replace(b"+", b"")
+LOOK: Final = 64
+"""Octets looked at first when a word is read: most are shorter, and none costs what follows it."""
 DIGITS: Final = b"0123456789"
 _FORBIDDEN: Final = bytes(range(256)).translate(None, b"\0\r\n")
 """What a quoted string may hold: deleting these must leave nothing."""
@@ -79,12 +81,18 @@ class Parser:
 
     def run(self, allowed: bytes, limit: int = limits.ATOM) -> bytes:
         """The longest run of ``allowed`` octets, at most ``limit`` long; may be empty."""
-        chunk = self.octets[self.at : self.at + limit + 1]
-        size = len(chunk) - len(chunk.lstrip(allowed))
-        if size > limit:
-            raise self.fail("word too long")
-        self.at += size
-        return chunk[:size]
+        octets, start = self.octets, self.at
+        at, step = start, LOOK
+        while chunk := octets[at : at + step]:
+            size = len(chunk) - len(chunk.lstrip(allowed))
+            at += size
+            if at - start > limit:
+                raise self.fail("word too long")
+            if size < step:
+                break
+            step *= 8
+        self.at = at
+        return octets[start:at]
 
     # atom = 1*ATOM-CHAR
     def atom(self) -> bytes:
