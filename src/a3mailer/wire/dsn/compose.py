@@ -1,4 +1,4 @@
-"""Compose a delivery status notification (RFC 3464, RFC 6522; RFC 6533 for addresses beyond ASCII).
+"""Compose a delivery status notification (RFC 3464, RFC 6522; RFC 3834 section 5; RFC 6533 beyond ASCII).
 
 Three parts: a text for people, ``message/delivery-status`` for programs, and the original or its header.
 Whatever came from elsewhere (addresses, replies, identifiers) is cleaned before it becomes a field: one
