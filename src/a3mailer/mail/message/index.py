@@ -176,22 +176,23 @@ def index(octets: Octets) -> MessageIndex:
     walk.run()
     root = walk.drafts[0]
     fields = root.fields
+    get = fields.get
     room = AddressRoom()
     own_envelope = envelope(fields, room)
     finished = tuple([draft.finished() for draft in walk.drafts])
     fragment = structure.bodystructure(walk.drafts, room)
     if room.met:
         walk.truncated["addresses"] = None
-    message_id = identifiers.identifier(fields.get(b"message-id"))
-    in_reply_to = identifiers.identifiers(fields.get(b"in-reply-to"))
-    references = identifiers.identifiers(fields.get(b"references"))
-    date = fields.get(b"date")
+    message_id = identifiers.identifier(get(b"message-id"))
+    in_reply_to = identifiers.identifiers(get(b"in-reply-to"))
+    references = identifiers.identifiers(get(b"references"))
+    date = get(b"date")
     header = octets[: min(root.body, limits.HEADER_OCTETS)]
     return MessageIndex(
         own_envelope,
         fragment,
         text.preview(octets, finished),
-        decode_words(fields.get(b"subject", b"")),
+        decode_words(get(b"subject", b"")),
         dates.parse(date) if date else None,
         has_attachment(finished),
         identifiers.thread_keys(header, message_id, references, in_reply_to),
@@ -201,7 +202,7 @@ def index(octets: Octets) -> MessageIndex:
         message_id,
         in_reply_to,
         references,
-        tuple([fields.get(name, b"") for name in _ADDRESS_FIELDS]),
+        tuple([get(name, b"") for name in _ADDRESS_FIELDS]),
         tuple(walk.truncated),
     )
 

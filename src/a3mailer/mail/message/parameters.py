@@ -116,8 +116,9 @@ def _escaped(value: bytes) -> bytes:
 def text_of(parameters: Parameters, name: bytes) -> str:
     """Return a parameter as text, "" without it: RFC 2231 form first, else RFC 2047 words are tolerated."""
     plain: bytes | None = None
+    extended = name + b"*"
     for key, value in parameters:
-        if key == name + b"*":
+        if key == extended:
             charset, mark, rest = value.partition(b"'")
             octets = rest.partition(b"'")[2] if mark else charset
             return clean(charsets.decode(unquote_to_bytes(octets), charset if mark else b""))

@@ -21,7 +21,9 @@ from a3mailer.mail.message.parameters import Parameters
 MESSAGES: Final = frozenset((b"message/rfc822", b"message/global"))
 _OPAQUE: Final = b"application/octet-stream"
 _PLAIN: Final = b"text/plain"
+_ENCODINGS: Final = {name: name for name in (b"7bit", b"8bit", b"base64", b"quoted-printable")}  # the usual
 _SHALLOW: Final = 2  # the deepest level whose delimiters are searched for directly
+_TOKEN: Final = limits.TOKEN
 _BLANK: Final = b" \t\r\n"
 _LINE_END: Final = frozenset(b"\r\n")
 _FOLD: Final = b" \t"
@@ -113,21 +115,25 @@ class Draft:
 
     def finished(self) -> Part:
         """Return the part as a value."""
-        name = parameters.text_of(self.disposition[1], b"filename") if self.disposition[1] else ""
-        if not name and self.parameters:
-            name = parameters.text_of(self.parameters, b"name")
+        name, charset = "", b""
+        disposition = self.disposition[0]
+        if disposition:
+            name = parameters.text_of(self.disposition[1], b"filename")
+        if self.parameters:
+            name = name or parameters.text_of(self.parameters, b"name")
+            charset = parameters.value_of(self.parameters, b"charset").lower()
         return Part(
             self.number,
             self.start,
             self.body,
             self.end,
             self.lines,
-            self.media[: limits.TOKEN],
-            self.encoding[: limits.TOKEN],
-            parameters.value_of(self.parameters, b"charset").lower()[: limits.TOKEN],
+            self.media[:_TOKEN],
+            self.encoding[:_TOKEN],
+            charset[:_TOKEN],
             self.depth,
             self.parent,
-            self.disposition[0][: limits.TOKEN],
+            disposition[:_TOKEN],
             name[: limits.FILENAME],
         )
 
@@ -141,6 +147,7 @@ class Walk:
         "find",
         "header_octets",
         "hyphens",
+        "nested",
         "octets",
         "pending",
         "truncated",
@@ -152,6 +159,7 @@ class Walk:
         self.drafts: list[Draft] = []
         self.truncated: dict[str, None] = {}
         self.pending: list[tuple[Draft, bytes]] = []  # with the media type to assume
+        self.nested = False  # whether there is a message inside the mail
         self.header_octets = limits.ALL_HEADER_OCTETS
         self.false_delimiters = limits.DELIMITERS
         self.hyphens: array[int] | None = None  # where lines begin with two hyphens, once that is needed
@@ -174,7 +182,15 @@ class Walk:
         self._count_lines()
 
     def _read_header(self, draft: Draft, media: bytes) -> None:
-        fields = draft.fields = self._fields(draft)
+        octets, start = self.octets, draft.start
+        room = min(self.header_octets, limits.HEADER_OCTETS)
+        limit = min(draft.end, start + room)
+        fields, body = read(octets, start, limit) if isinstance(octets, bytes) else ({}, -1)
+        if body < 0:
+            fields, body = self._unusual_header(draft, room)
+        self.header_octets -= min(room, body - start)
+        draft.body = body
+        draft.fields = fields
         value = fields.get(b"content-type")
         if value:
             draft.media, draft.parameters = parameters.parse(value)
@@ -184,37 +200,31 @@ class Walk:
             draft.media = media
         value = fields.get(b"content-transfer-encoding")
         if value:
-            draft.encoding = value.partition(b"(")[0].strip(_BLANK).lower() or b"7bit"
+            encoding = _ENCODINGS.get(value)
+            draft.encoding = encoding or value.partition(b"(")[0].strip(_BLANK).lower() or b"7bit"
         value = fields.get(b"content-disposition")
         if value:
             draft.disposition = parameters.parse(value)
 
-    def _fields(self, draft: Draft) -> dict[bytes, bytes]:
-        """Read the header of a part and find its body."""
+    def _unusual_header(self, draft: Draft, room: int) -> tuple[dict[bytes, bytes], int]:
+        """Read the header of a mapped mail, or one without an empty line in what may be read of it."""
         octets, start = self.octets, draft.start
-        room = min(self.header_octets, limits.HEADER_OCTETS)
         limit = min(draft.end, start + room)
-        if isinstance(octets, bytes):
-            fields, body = read(octets, start, limit)
-        else:
-            fields, body = read(octets[start:limit], 0, limit - start)
-            body += start if body >= 0 else 0
-        if body < 0 and limit == draft.end:
-            body = limit
-        if body < 0:  # the header is longer than what may be read of it
-            block = octets[start:limit]
-            kept = block.rfind(b"\n") + 1
-            fields, _ = read(block, 0, kept)
-            body = header_end(octets, start + kept, draft.end, self.find)
-            self.truncated["header" if room == limits.HEADER_OCTETS else "headers"] = None
-        self.header_octets -= min(room, body - start)
-        draft.body = body
-        return fields
+        block = octets[start:limit]
+        fields, body = read(block, 0, len(block))
+        if body >= 0:
+            return fields, start + body
+        if limit == draft.end:
+            return fields, limit
+        kept = block.rfind(b"\n") + 1
+        fields, _ = read(block, 0, kept)
+        self.truncated["header" if room == limits.HEADER_OCTETS else "headers"] = None
+        return fields, header_end(octets, start + kept, draft.end, self.find)
 
     def _open_message(self, draft: Draft, at: int) -> None:
         if self._may_open(draft, 1):
             child = Draft(draft.body, draft.end, draft.number or (1,), draft.depth + 1, at)
-            child.inner = True
+            child.inner = self.nested = True
             self.pending.append((child, _PLAIN))
 
     def _may_open(self, draft: Draft, children: int) -> bool:
@@ -321,7 +331,7 @@ class Walk:
 
     def _count_lines(self) -> None:
         drafts, octets = self.drafts, self.octets
-        if any(draft.media in MESSAGES for draft in drafts):
+        if self.nested:
             self._count_nested_lines()
             return
         for draft in drafts:
