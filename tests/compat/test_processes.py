@@ -8,6 +8,7 @@ import pathlib
 import signal
 import smtplib
 import socket
+import ssl
 import threading
 import time
 import urllib.request
@@ -176,3 +177,57 @@ def test_a_change_reaches_the_other_worker(rig: Rig) -> None:
             assert line, "the session ended"
             line = reader.readline()
         client.close()
+
+
+def test_a_parked_session_ends_when_its_password_changes(rig: Rig) -> None:
+    clients = []
+    for address, password in (("bob@example.test", "secret-b"), ("alice@example.test", "secret-a")):
+        client = socket.create_connection(("127.0.0.1", rig.port("imap")))
+        client.settimeout(30)
+        reader = client.makefile("rb")
+        client.sendall(
+            b"a LOGIN %b %b\r\nb SELECT INBOX\r\nc IDLE\r\n" % (address.encode(), password.encode())
+        )
+        while not reader.readline().startswith(b"+"):
+            pass
+        clients.append((client, reader))
+    rig.run(
+        "account",
+        "passwd",
+        "bob@example.test",
+        "--password-stdin",
+        "--dir",
+        str(rig.directory),
+        stdin=b"new\n",
+    )
+    assert clients[0][1].readline().startswith(b"* BYE")
+    clients[1][0].sendall(b"DONE\r\n")
+    assert clients[1][1].readline().startswith(b"c OK")
+    for client, _ in clients:
+        client.close()
+
+
+def test_idle_over_tls_is_parked_told_and_goes_on(rig: Rig) -> None:
+    context = ssl._create_unverified_context()
+    with (
+        socket.create_connection(("127.0.0.1", rig.port("imaps"))) as raw,
+        context.wrap_socket(raw) as client,
+    ):
+        client.settimeout(30)
+        reader = client.makefile("rb")
+        for round in (1, 2):
+            client.sendall(
+                b"a%d LOGIN bob@example.test secret-b\r\nb SELECT INBOX\r\n" % round if round == 1 else b""
+            )
+            client.sendall(b"c%d IDLE\r\n" % round)
+            while not reader.readline().startswith(b"+"):
+                pass
+            send(rig, 1)
+            while b"EXISTS" not in (line := reader.readline()):
+                assert line
+            client.sendall(b"DONE\r\n")
+            while not (line := reader.readline()).startswith(b"c%d OK" % round):
+                assert line
+        client.sendall(b"d LOGOUT\r\n")
+        while not (line := reader.readline()).startswith(b"d OK"):
+            assert line

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from a3mailer.access.view import OpenMailbox, View
-from a3mailer.mail.changes import Change
+from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import NoSuchMailbox
 from a3mailer.mail.ids import AccountId, MailboxId
 from a3mailer.store.ports import MailReader, Watcher
@@ -33,15 +33,22 @@ class Views:
 
     def _heard(self, change: Change) -> None:
         metrics.count("a3_hints_total")
-        if change.account == 0:
+        if change == EVERYTHING:
+            for each in tuple(self._open.values()):
+                each.hint(each.modseq + 1)
+            self._directory_changed()
+        elif change.account == 0:
             if change.mailbox == 0:
-                self.directory += 1
-                for listener in tuple(self.listeners):
-                    listener()
+                self._directory_changed()
         elif (open_mailbox := self._open.get((change.account, change.mailbox))) is not None:
             open_mailbox.hint(change.modseq)
         if self.parked is not None:
             self.parked(change)
+
+    def _directory_changed(self) -> None:
+        self.directory += 1
+        for listener in tuple(self.listeners):
+            listener()
 
     async def open(self, account: AccountId, mailbox: MailboxId) -> View:
         """A new view, as of now. Errors: NoSuchMailbox."""

@@ -22,7 +22,7 @@ from a3mailer.edge.dial import dial
 from a3mailer.edge.http.health import HealthDoor
 from a3mailer.edge.imap.door import ImapDoor
 from a3mailer.edge.imap.services import Services
-from a3mailer.edge.listener import Listener, Serve
+from a3mailer.edge.listener import Acceptor, Listener, Serve
 from a3mailer.edge.lmtp.profile import LMTP
 from a3mailer.edge.proxy import ProxyProtocol
 from a3mailer.edge.smtp.profiles import MX, SUBMISSION, SUBMISSIONS, Profile
@@ -32,6 +32,7 @@ from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.credentials import HashPool
 from a3mailer.identity.directory import Directory
 from a3mailer.identity.sasl.channel import server_end_point
+from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import MailError
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
 from a3mailer.ops.audit import StoreAudit
@@ -69,10 +70,51 @@ class Rooms:
     background: Mapping[str, Background]
     """Works that go on beside the connections, by name; each ends soon after the event is set."""
     sweeps: tuple[Callable[[], None], ...]
+    watch_parked: Callable[[Acceptor], None]
+    """Let changes wake the connections that an acceptor has parked."""
     reconfigure: Callable[[Settings], None]
     office: Callable[[], Office]
     """The surroundings of an administrator's verb."""
     close: Callable[[], Awaitable[None]]
+
+
+class ParkedWatch:
+    """Lets changes wake parked connections: of a mailbox those that watch it, of the directory those whose
+    credentials are no longer good."""
+
+    def __init__(self, views: Views, imap: ImapDoor) -> None:
+        self._views = views
+        self._imap = imap
+        self._acceptor: Acceptor | None = None
+        self._directory = asyncio.Event()
+
+    def watch(self, acceptor: Acceptor) -> None:
+        """The worker's acceptor is there."""
+        self._acceptor = acceptor
+        self._views.parked = self._heard
+
+    def _heard(self, change: Change) -> None:
+        assert self._acceptor is not None
+        if change == EVERYTHING:
+            self._acceptor.parked.wake_all("change")
+        elif change.account != SYSTEM_ACCOUNT:
+            self._acceptor.parked.wake((change.account, change.mailbox))
+        elif not change.mailbox:
+            self._directory.set()
+
+    async def recheck(self, stop: asyncio.Event) -> None:
+        """Works until ``stop``."""
+        async with asyncio.TaskGroup() as tasks:
+            work = tasks.create_task(self._recheck())
+            await stop.wait()
+            work.cancel()
+
+    async def _recheck(self) -> None:
+        while True:
+            await self._directory.wait()
+            self._directory.clear()
+            if self._acceptor is not None:
+                await self._imap.recheck(self._acceptor.parked)
 
 
 async def compose(
@@ -116,6 +158,7 @@ async def compose(
             room.reconfigure(new)
         imap.services.settings = new
 
+    parked = ParkedWatch(views, imap)
     pool = HashPool()
 
     def office() -> Office:
@@ -143,13 +186,15 @@ async def compose(
             doors[port.name],
             DOOR_REFUSALS.get(port.name, b""),
             context if port.tls == "implicit" else None,
+            imap.resume if port.name in {"imap", "imaps"} else None,
             limited=not port.private,
         )
         for port in PORTS
         if port.name in held.bound
     )
+    background = {"queue": queue.run, "recheck": parked.recheck}
     return Rooms(
-        store, listeners, ProxyProtocol(settings), {"queue": queue.run}, (), reconfigure, office, close
+        store, listeners, ProxyProtocol(settings), background, (), parked.watch, reconfigure, office, close
     )
 
 

@@ -68,6 +68,7 @@ class _Worker:
             tasks.create_task(serve_control(self._held.control_socket, rooms.office)),
         ]
         works = [tasks.create_task(self._keep(name, work)) for name, work in rooms.background.items()]
+        rooms.watch_parked(acceptor)
         acceptor.start()
         try:
             ready()
@@ -90,8 +91,7 @@ class _Worker:
 
     async def _drain(self, acceptor: Acceptor, until: float) -> None:
         """Idle sessions say goodbye, busy ones finish the piece in hand, the rest ends at the drain time."""
-        for connection in tuple(acceptor.connections):
-            connection.drain_away()
+        acceptor.drain_away()
         while acceptor.sessions and (left := until - time.monotonic()) > 0:
             await asyncio.wait(tuple(acceptor.sessions), timeout=left)
         for task in tuple(acceptor.sessions):

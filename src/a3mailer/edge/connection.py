@@ -52,7 +52,8 @@ class Connection:
         self._reading = False
         """The wait in progress is for input."""
         self._writer = False
-        self._unsent: deque[bytes | memoryview] = deque()
+        self._unsent: deque[bytes | memoryview] | None = None
+        """Made at the first write that the peer does not take at once, dropped when all is sent."""
         self._unsent_size = 0
         self._waiter: asyncio.Future[None] | None = None
         self.peer = peer
@@ -148,11 +149,12 @@ class Connection:
         """Send now what the peer takes, keep the rest. Never blocks, never raises: a loss shows in read."""
         if self.closed or not octets:
             return
-        if not self._unsent:
+        if self._unsent is None:
             sent = self._send(octets)
             if sent == len(octets):
                 return
             octets = memoryview(octets)[sent:]
+            self._unsent = deque()
         self._unsent.append(octets)
         self._unsent_size += len(octets)
         if not self._writer:
@@ -169,18 +171,20 @@ class Connection:
             return len(octets)
 
     def _flush(self) -> None:
-        while self._unsent and not self.closed:
-            piece = self._unsent[0]
+        unsent = self._unsent
+        while unsent and not self.closed:
+            piece = unsent[0]
             sent = self._send(piece)
             self._unsent_size -= sent
             if sent < len(piece):
-                self._unsent[0] = memoryview(piece)[sent:]
+                unsent[0] = memoryview(piece)[sent:]
                 break
-            self._unsent.popleft()
+            unsent.popleft()
         if self.closed:
-            self._unsent.clear()
+            self._unsent = None
             self._unsent_size = 0
-        elif not self._unsent:
+        elif not unsent:
+            self._unsent = None
             self._loop.remove_writer(self._fd)
             self._writer = False
         if self._unsent_size <= HIGH_WATER // 2 and self._waiter is not None and not self._waiter.done():
@@ -278,11 +282,18 @@ class Connection:
 
     # --- the end -----------------------------------------------------------------------------------
 
-    def detach(self) -> socket.socket:
-        """Give the socket away (parking); this object is closed and must not be used again."""
+    @property
+    def parkable(self) -> bool:
+        """Nothing is on its way in either direction: it may wait in an epoll set (``edge/park.py``)."""
+        if self.closed or self._unsent:
+            return False
+        return not (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending())
+
+    def park(self) -> int:
+        """Leave the loop; the descriptor to wait on. Reading or writing comes back to the loop by itself."""
         self._forget()
-        self.closed = True
-        return self._sock
+        self._ready = False
+        return self._fd
 
     def close(self) -> None:
         """Close now; unsent octets are given to the kernel as far as it takes them."""

@@ -13,6 +13,7 @@ from typing import Final
 
 from a3mailer.config.tree import Settings
 from a3mailer.edge.connection import Connection, ConnectionLost
+from a3mailer.edge.park import Parked, ParkingLot
 from a3mailer.runtime.supervise import contained
 from a3mailer.telemetry import metrics
 from a3mailer.telemetry.events import emit, new_trace
@@ -25,8 +26,12 @@ EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 PAUSE_SECONDS: Final = 0.5
 """How long accepting rests when descriptors or memory ran out; the connections wait in the backlog."""
 
-Serve = Callable[[Connection, str], Awaitable[None]]
-"""A door: serves one connection to its end; the text is the trace id."""
+Serve = Callable[[Connection, str], Awaitable[Parked | None]]
+"""A door: serves one connection to its end, or until it may be parked; the text is the trace id."""
+Resume = Callable[[Parked, str], Awaitable[Parked | None]]
+"""The door goes on with a session it had parked; the text is why: input, change, time or stop."""
+PARKED_SWEEP_SECONDS: Final = 10.0
+"""How often parked connections are looked at for their time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +45,20 @@ class Listener:
     """What a connection over a limit is told before it is closed."""
     tls: ssl.SSLContext | None = None
     """Implicit TLS."""
+    resume: Resume | None = None
+    """For doors that park."""
     limited: bool = True
     """False for private listeners (metrics)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A parked connection and what it needs to go on."""
+
+    listener: Listener
+    connection: Connection
+    ip: str
+    session: Parked
 
 
 @dataclass(slots=True)
@@ -55,8 +72,13 @@ class Acceptor:
     """Runs before TLS on connections of trusted proxies (PROXY protocol)."""
     connections: set[Connection] = field(default_factory=set)
     sessions: set[asyncio.Task[None]] = field(default_factory=set)
+    parked: ParkingLot[Waiting] = field(init=False)
     _by_ip: Counter[str] = field(default_factory=Counter)
     _accepting: bool = False
+    _sweep_parked_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.parked = ParkingLot(self._wake)
 
     def start(self) -> None:
         """Begin (or go on) to accept."""
@@ -110,32 +132,72 @@ class Acceptor:
         self.connections.add(connection)
         self._by_ip[ip] += 1
         metrics.count("a3_connections_open", listener.name)
-        task = self.tasks.create_task(self._serve(listener, connection, ip))
+        self._run(listener, connection, ip, self._session(listener, connection))
+
+    def _run(
+        self, listener: Listener, connection: Connection, ip: str, work: Awaitable[Parked | None]
+    ) -> None:
+        task = self.tasks.create_task(self._serve(listener, connection, ip, work))
         self.sessions.add(task)
         task.add_done_callback(self.sessions.discard)
 
-    async def _serve(self, listener: Listener, connection: Connection, ip: str) -> None:
-        trace = new_trace()
+    async def _serve(
+        self, listener: Listener, connection: Connection, ip: str, work: Awaitable[Parked | None]
+    ) -> None:
+        parked = None
         try:
-            await contained(self._session(listener, connection, trace), listener.name, trace=trace)
+            parked = await contained(work, listener.name)
         finally:
-            connection.close()
             self.connections.discard(connection)
-            metrics.count("a3_connections_open", listener.name, -1)
-            self._by_ip[ip] -= 1
-            if self._by_ip[ip] <= 0:
-                del self._by_ip[ip]
+            if parked is None or connection.closed:
+                self._let_go(listener, connection, ip)
+            else:
+                waiting = Waiting(listener, connection, ip, parked)
+                self.parked.park(connection.park(), waiting, parked.topic, connection.deadline)
+                if connection.draining:
+                    self.parked.leave(connection.park(), "stop")
 
-    async def _session(self, listener: Listener, connection: Connection, trace: str) -> None:
+    def _let_go(self, listener: Listener, connection: Connection, ip: str) -> None:
+        connection.close()
+        metrics.count("a3_connections_open", listener.name, -1)
+        self._by_ip[ip] -= 1
+        if self._by_ip[ip] <= 0:
+            del self._by_ip[ip]
+
+    async def _session(self, listener: Listener, connection: Connection) -> Parked | None:
+        trace = new_trace()
         connection.deadline = asyncio.get_running_loop().time() + HANDSHAKE_SECONDS
         try:
             if self.before is not None:
                 await self.before(connection)
             if listener.tls is not None:
                 await connection.start_tls(listener.tls)
-            await listener.serve(connection, trace)
+            return await listener.serve(connection, trace)
         except ConnectionLost as lost:
             emit("connection.lost", level="debug", trace=trace, listener=listener.name, reason=str(lost))
+            return None
+
+    def _wake(self, waiting: Waiting, reason: str) -> None:
+        connection = waiting.connection
+        self.connections.add(connection)
+        work = self._resumed(waiting, reason)
+        self._run(waiting.listener, connection, waiting.ip, work)
+
+    async def _resumed(self, waiting: Waiting, reason: str) -> Parked | None:
+        try:
+            resume = waiting.listener.resume
+            return await resume(waiting.session, reason) if resume is not None else None
+        except ConnectionLost as lost:
+            emit("connection.lost", level="debug", listener=waiting.listener.name, reason=str(lost))
+            return None
+
+    def drain_away(self) -> None:
+        """The worker is to end: parked and idle sessions say goodbye, busy ones after the piece in hand."""
+        for _, waiting in self.parked.records():
+            waiting.connection.draining = True
+        self.parked.wake_all("stop")
+        for connection in tuple(self.connections):
+            connection.drain_away()
 
     def sweep(self) -> None:
         """End the waits whose deadline has passed; called once a second."""
@@ -143,6 +205,9 @@ class Acceptor:
         for connection in self.connections:
             if 0 < connection.deadline < now:
                 connection.expire()
+        if now >= self._sweep_parked_at:
+            self._sweep_parked_at = now + PARKED_SWEEP_SECONDS
+            self.parked.sweep(now)
 
 
 def _refuse(sock: socket.socket, refusal: bytes) -> None:

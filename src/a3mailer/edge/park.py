@@ -1,94 +1,108 @@
-"""Parking: an idle connection is one record in a raw epoll set, without task, buffers or protocol object.
+"""Parking: an idle connection is one record in a raw epoll set, without task or buffers.
 
-A parked connection keeps its socket (and its TLS state inside it) and what its door needs to go on. It is
-revived by input, by the end of the connection, by a change of the mailbox it watches, or when its time is
-over; the door's ``revive`` is then called with the socket and the record.
+A door hands back a ``Parked`` session instead of staying a task, and goes on with it later; the
+connection keeps its socket (and the TLS state inside it). It is woken by input or its end, by a change of
+what it watches, or when its time is over.
 """
 
 from __future__ import annotations
 
 import asyncio
 import select
-import socket
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, Protocol, TypeVar
 
 from a3mailer.telemetry import metrics
 
-EVENTS: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
+EVENTS: Final = select.EPOLLIN | select.EPOLLRDHUP
 BURST: Final = 500
-"""Connections revived at one wake-up, so that others get their turn between."""
+"""Connections woken at one look, so that others get their turn between."""
+
+Topic = tuple[int, int]
+"""What a parked session watches: account and mailbox (0 for none)."""
 
 R = TypeVar("R")
 
 
-@dataclass(slots=True)
-class _Parked(Generic[R]):
-    socket: socket.socket
-    record: R
-    topic: tuple[int, int]
-    until: float
+class Parked(Protocol):
+    """A session that waits for input or news."""
+
+    @property
+    def topic(self) -> Topic:
+        """What it watches."""
+        ...
 
 
 class ParkingLot(Generic[R]):
-    """The parked connections of one worker. ``revive`` is called on the loop with socket, record, reason."""
+    """The parked records of one worker. ``wake`` is called on the loop with a record and the reason."""
 
-    __slots__ = ("_by_fd", "_by_topic", "_epoll", "_revive")
+    __slots__ = ("_epoll", "_records", "_topics", "_wake")
 
-    def __init__(self, revive: Callable[[socket.socket, R, str], None]) -> None:
+    def __init__(self, wake: Callable[[R, str], None]) -> None:
         self._epoll = select.epoll()
-        self._by_fd: dict[int, _Parked[R]] = {}
-        self._by_topic: dict[tuple[int, int], set[int]] = {}
-        self._revive = revive
+        self._records: dict[int, tuple[R, Topic, float]] = {}
+        self._topics: dict[Topic, int | set[int]] = {}
+        """A topic's one descriptor, or all of several."""
+        self._wake = wake
         asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._input)
 
     def __len__(self) -> int:
-        return len(self._by_fd)
+        return len(self._records)
 
-    def park(self, sock: socket.socket, record: R, topic: tuple[int, int], until: float) -> None:
-        """Take a connection that waits: ``topic`` is what wakes it, ``until`` the loop time that ends it."""
-        fd = sock.fileno()
-        self._by_fd[fd] = _Parked(sock, record, topic, until)
-        self._by_topic.setdefault(topic, set()).add(fd)
+    def records(self) -> Iterator[tuple[int, R]]:
+        """(descriptor, record) of all that are parked at the moment of the call."""
+        return iter([(fd, record) for fd, (record, _, _) in self._records.items()])
+
+    def park(self, fd: int, record: R, topic: Topic, until: float) -> None:
+        """Take a record: ``topic`` is what wakes it, ``until`` the loop time that ends it."""
+        known = self._topics.get(topic)
+        if known is None:
+            self._topics[topic] = fd
+        elif isinstance(known, set):
+            known.add(fd)
+        else:
+            self._topics[topic] = {known, fd}
+        self._records[fd] = (record, topic, until)
         self._epoll.register(fd, EVENTS)
         metrics.count("a3_imap_idle")
 
-    def wake(self, topic: tuple[int, int]) -> None:
-        """Revive all that wait for ``topic``."""
-        for fd in tuple(self._by_topic.get(topic, ())):
-            self._leave(fd, "change")
+    def leave(self, fd: int, reason: str) -> None:
+        """Wake one record; nothing when it is not here any more."""
+        parked = self._records.pop(fd, None)
+        if parked is None:
+            return
+        record, topic, _ = parked
+        self._epoll.unregister(fd)
+        known = self._topics[topic]
+        if isinstance(known, set) and len(known) > 1:
+            known.discard(fd)
+        else:
+            del self._topics[topic]
+        metrics.count("a3_imap_idle", by=-1)
+        self._wake(record, reason)
+
+    def wake(self, topic: Topic) -> None:
+        """Wake all that watch ``topic``."""
+        known = self._topics.get(topic)
+        if known is not None:
+            for fd in tuple(known) if isinstance(known, set) else (known,):
+                self.leave(fd, "change")
 
     def sweep(self, now: float) -> None:
-        """Revive those whose time is over; called once a second."""
-        for fd in [fd for fd, parked in self._by_fd.items() if parked.until < now]:
-            self._leave(fd, "time")
+        """Wake those whose time is over."""
+        for fd in [fd for fd, (_, _, until) in self._records.items() if until < now]:
+            self.leave(fd, "time")
 
     def wake_all(self, reason: str) -> None:
-        """Revive everybody (stop, credential change): their doors decide."""
-        for fd in tuple(self._by_fd):
-            self._leave(fd, reason)
+        """Wake everybody."""
+        for fd in tuple(self._records):
+            self.leave(fd, reason)
 
     def close(self) -> None:
-        """Forget everything; the sockets are closed."""
+        """Let go of the epoll set; nobody may be parked any more."""
         asyncio.get_running_loop().remove_reader(self._epoll.fileno())
-        for parked in self._by_fd.values():
-            parked.socket.close()
-            metrics.count("a3_imap_idle", by=-1)
-        self._by_fd.clear()
-        self._by_topic.clear()
         self._epoll.close()
 
     def _input(self) -> None:
         for fd, _event in self._epoll.poll(0, BURST):
-            self._leave(fd, "input")
-
-    def _leave(self, fd: int, reason: str) -> None:
-        parked = self._by_fd.pop(fd)
-        self._epoll.unregister(fd)
-        waiting = self._by_topic[parked.topic]
-        waiting.discard(fd)
-        if not waiting:
-            del self._by_topic[parked.topic]
-        metrics.count("a3_imap_idle", by=-1)
-        self._revive(parked.socket, parked.record, reason)
+            self.leave(fd, "input")

@@ -30,7 +30,7 @@ from a3mailer.identity.directory import fold
 from a3mailer.identity.principal import Principal
 from a3mailer.identity.throttle import FREE, Throttle, TooManyFailures
 from a3mailer.identity.tokens import verify as verify_token
-from a3mailer.mail.changes import Change
+from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import AuthenticationFailed, BadName, MailError
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.ports import DirectoryReader
@@ -90,7 +90,7 @@ class Authenticator:
 
     def heard(self, change: Change) -> None:
         """The store's watcher: a domain may have opted into SCRAM, or out of it."""
-        if change.account == 0 and change.mailbox == 0:
+        if change == EVERYTHING or (change.account == 0 and change.mailbox == 0):
             self._scram = None
 
     def close(self) -> None:

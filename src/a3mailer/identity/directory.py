@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from a3mailer.config.tree import Settings
 from a3mailer.mail.address import Address
-from a3mailer.mail.changes import Change
+from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import MailError, NoSuchAccount, NoSuchDomain, TooMany
 from a3mailer.mail.ids import AccountId, TenantId
 from a3mailer.store.ports import DirectoryReader
@@ -92,7 +92,7 @@ class Directory:
 
     def heard(self, change: Change) -> None:
         """The store's watcher: a change of the directory empties what was remembered."""
-        if change.account == 0 and change.mailbox == 0:
+        if change == EVERYTHING or (change.account == 0 and change.mailbox == 0):
             self.forget()
 
     def forget(self) -> None:

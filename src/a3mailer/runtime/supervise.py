@@ -16,7 +16,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
 from a3mailer.telemetry import metrics
 from a3mailer.telemetry.events import LOG, emit
@@ -30,12 +30,16 @@ FINISH_SECONDS: Final = 5.0
 """Beyond the drain time a stopping child is killed."""
 
 
-async def contained(work: Awaitable[None], name: str, trace: str = "") -> None:
-    """Run one connection's or one round's work; a bug ends it alone and is logged with its place."""
+Answer = TypeVar("Answer")
+
+
+async def contained(work: Awaitable[Answer], name: str, trace: str = "") -> Answer | None:
+    """Run one connection's or one round's work; a bug ends it alone, is logged and gives None."""
     try:
-        await work
+        return await work
     except Exception as error:  # noqa: BLE001 - the one place: a bug must not take the neighbours with it
         emit("task.failed", level="error", trace=trace, task=name, error=describe(error))
+        return None
 
 
 def describe(error: BaseException) -> str:

@@ -126,6 +126,10 @@ class MemoryConnection(Connection):
     def raw(self) -> socket.socket:
         raise ConnectionLost("a memory connection has no socket")
 
+    @property
+    def parkable(self) -> bool:
+        return False  # there is no descriptor to wait on
+
     def close(self) -> None:
         self.closed = True
         self.waits.set()

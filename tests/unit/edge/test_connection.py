@@ -141,33 +141,32 @@ async def test_tls_on_both_sides_carries_octets(server_tls: ssl.SSLContext) -> N
     client.close()
 
 
-async def test_a_parked_connection_is_revived_by_input_change_and_time() -> None:
-    revived: list[tuple[str, str]] = []
+async def test_a_parked_connection_is_woken_by_input_change_and_time() -> None:
+    woken: list[tuple[str, str]] = []
     heard = asyncio.Event()
 
-    def revive(sock: socket.socket, record: str, reason: str) -> None:
-        revived.append((record, reason))
-        sock.close()
+    def wake(record: str, reason: str) -> None:
+        woken.append((record, reason))
         heard.set()
 
-    lot = ParkingLot[str](revive)
-    peers = []
-    for name in ("input", "change", "time"):
+    lot = ParkingLot[str](wake)
+    pairs = []
+    for name in ("input", "change", "change", "time"):
         ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        peers.append(theirs)
-        lot.park(ours, name, (1, 1) if name == "change" else (2, 2), 0.0 if name == "time" else 1e18)
-    assert len(lot) == 3
-    peers[0].send(b"DONE\r\n")
+        pairs += [ours, theirs]
+        lot.park(ours.fileno(), name, (1, 1) if name == "change" else (2, 2), 0.0 if name == "time" else 1e18)
+    assert len(lot) == 4
+    pairs[1].send(b"DONE\r\n")
     async with asyncio.timeout(10):
         await heard.wait()
     lot.wake((1, 1))
+    lot.wake((3, 3))
     lot.sweep(1.0)
-    assert revived == [("input", "input"), ("change", "change"), ("time", "time")]
+    assert woken == [("input", "input"), ("change", "change"), ("change", "change"), ("time", "time")]
     assert len(lot) == 0
     lot.close()
-    for peer in peers:
-        peer.close()
+    for sock in pairs:
+        sock.close()
 
 
 @pytest.fixture

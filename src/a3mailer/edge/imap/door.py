@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
 from typing import Final
 
 from a3mailer.edge.connection import Connection, Draining
 from a3mailer.edge.imap.command import Command
 from a3mailer.edge.imap.commands import COMMANDS
 from a3mailer.edge.imap.commands.append import Append, read_over
+from a3mailer.edge.imap.commands.idle import Idle
 from a3mailer.edge.imap.replies import reply
 from a3mailer.edge.imap.response import DONE, Completed, Failed
 from a3mailer.edge.imap.services import Services
-from a3mailer.edge.imap.session import Ended, Interrupted, Session
+from a3mailer.edge.imap.session import AtRest, Ended, Interrupted, Session
 from a3mailer.edge.imap.state import State
+from a3mailer.edge.listener import Waiting
+from a3mailer.edge.park import Parked, ParkingLot
 from a3mailer.identity.principal import SERVER
 from a3mailer.identity.roles import action, allow
 from a3mailer.mail.errors import MailError
@@ -22,6 +27,8 @@ from a3mailer.wire.imap import engine
 from a3mailer.wire.imap.errors import BadSyntax, LocalProtocolError, RemoteProtocolError, UnknownCharset
 from a3mailer.wire.imap.parser import Parser
 
+RECHECK_SLICE: Final = 100
+"""Parked sessions looked at before others get their turn."""
 BAD_COMMANDS: Final = 20
 """Refused commands before the session of a stranger ends."""
 BAD_COMMANDS_OF_USERS: Final = 1000
@@ -38,22 +45,54 @@ class ImapDoor:
     def __init__(self, services: Services) -> None:
         self.services = services
 
-    async def serve(self, connection: Connection, trace: str) -> None:
-        """One connection to its end."""
+    async def serve(self, connection: Connection, trace: str) -> Session | None:
+        """One connection to its end, or until it is at rest: then the session, to be parked and resumed."""
         session = Session(self.services, connection, trace)
+        return await self._attend(session, self._greet(session))
+
+    async def resume(self, parked: Parked, reason: str) -> Parked | None:
+        """Go on with a session that was parked in IDLE."""
+        assert isinstance(parked, Session)
+        session = parked
+        session.woken = reason
+        return await self._attend(session, run(session, session.tag, Idle(resumed=True)))
+
+    async def _greet(self, session: Session) -> None:
+        capabilities = await session.capabilities()
+        host = self.services.settings.server.hostname.encode()
+        session.write(b"* OK [CAPABILITY %b] %b A3Mailer is ready\r\n" % (capabilities, host))
+
+    async def _attend(self, session: Session, first: Awaitable[None]) -> Session | None:
+        at_rest = False
         try:
-            capabilities = await session.capabilities()
-            host = self.services.settings.server.hostname.encode()
-            session.write(b"* OK [CAPABILITY %b] %b A3Mailer is ready\r\n" % (capabilities, host))
+            await first
             await converse(session)
             await session.flush()
+        except AtRest:
+            at_rest = True
+            return session
         except Draining:
             session.write(b"* BYE [UNAVAILABLE] the server restarts, please reconnect\r\n")
             await session.flush()
         finally:
-            session.unselect()
-            emit("imap.session.ended", level="debug", trace=trace, account=session.account)
-        await connection.flushed()
+            if not at_rest:
+                session.unselect()
+                emit("imap.session.ended", level="debug", trace=session.trace, account=session.account)
+        await session.connection.flushed()
+        return None
+
+    async def recheck(self, parked: ParkingLot[Waiting]) -> None:
+        """After a change of the directory: wake the parked sessions whose credentials are no longer good."""
+        for number, (fd, waiting) in enumerate(parked.records()):
+            session = waiting.session
+            if isinstance(session, Session) and not await self.services.authenticator.current(
+                session.principal
+            ):
+                parked.leave(fd, "change")
+            elif isinstance(session, Session):
+                session.directory = self.services.views.directory
+            if number % RECHECK_SLICE == 0:
+                await asyncio.sleep(0)
 
 
 async def converse(session: Session) -> None:

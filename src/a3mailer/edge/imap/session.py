@@ -46,6 +46,10 @@ class Interrupted(Exception):
         self.refused = refused
 
 
+class AtRest(Exception):
+    """The session waits for input or news, and nothing is on its way: it may be parked."""
+
+
 class Ended(Exception):
     """The session cannot go on; the text is for BYE."""
 
@@ -55,7 +59,8 @@ class Session:
 
     __slots__ = ("_command_until", "_context", "_fair", "_login_until", "_out", "_out_size", "bad",
                  "condstore", "connection", "directory", "engine", "principal", "qresync", "rev2", "secures",
-                 "selected", "services", "state", "tag", "trace")  # fmt: skip
+                 "selected", "services", "state", "tag", "trace",
+                 "woken")  # fmt: skip
 
     def __init__(self, services: Services, connection: Connection, trace: str) -> None:
         self.services = services
@@ -76,6 +81,8 @@ class Session:
         """Refused commands."""
         self.directory = services.views.directory
         """Which state of the directory the principal was last compared with."""
+        self.woken = ""
+        """Why a parked session goes on."""
         self._context: Context | None = None
         self._login_until = asyncio.get_running_loop().time() + services.settings.imap.login_seconds
         self._command_until = 0.0
@@ -274,10 +281,20 @@ class Session:
         self.write(b"+ %b\r\n" % challenge)
         return _line(await self.event())
 
-    async def idle(self) -> bytes:
-        """Tell news as they come, until the client sends a line. Errors: Interrupted, Ended."""
+    def begin_idle(self) -> None:
+        """Answer IDLE; the next line belongs to it."""
         self.engine.expect_line()
         self.write(b"+ idling\r\n")
+
+    async def idle(self) -> bytes:
+        """Tell news as they come, until the client sends a line. Errors: Interrupted, Ended.
+
+        Raises AtRest when the session may wait without a task; ``idle`` is then called again."""
+        if self.woken == "input":
+            await self.receive()
+        elif self.woken == "time":
+            raise Ended("idle for too long")
+        self.woken = ""
         connection, views = self.connection, self.services.views
         listeners = [views.listeners]
         if self.selected is not None:
@@ -291,6 +308,8 @@ class Session:
                 await self.flush()
                 connection.idle = True
                 connection.deadline = self._wait_until()
+                if connection.parkable and not connection.draining and not self._restless():
+                    raise AtRest
                 if await connection.readable():
                     await self.receive()
                 connection.idle = False
@@ -298,6 +317,17 @@ class Session:
             for one in listeners:
                 one.discard(connection.nudge)
         return _line(event)
+
+    def _restless(self) -> bool:
+        """Whether something happened that the client was not told yet."""
+        if self.directory != self.services.views.directory:
+            return True
+        return self.selected is not None and (self.view.mailbox.stale or self.view.has_news())
+
+    @property
+    def topic(self) -> tuple[int, int]:
+        """What a parked session watches (``edge.park.Parked``)."""
+        return (self.account, self.selected.mailbox if self.selected is not None else 0)
 
     async def receive(self) -> None:
         """Send what is due and wait for octets. Errors: ConnectionLost."""

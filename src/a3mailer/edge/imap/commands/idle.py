@@ -20,6 +20,9 @@ class Idle:
     states: ClassVar = state.AUTHENTICATED
     expunges: ClassVar = True
 
+    resumed: bool = False
+    """The session was parked while it idled."""
+
     # idle = "IDLE" CRLF "DONE"
     @classmethod
     def parse(cls, p: Parser) -> Idle:
@@ -27,7 +30,9 @@ class Idle:
         return cls()
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
-        await session.tell_news(expunges=True)
+        if not self.resumed:
+            await session.tell_news(expunges=True)
+            session.begin_idle()
         line = await session.idle()
         if line.upper() != b"DONE":
             raise BadSyntax("DONE expected")
