@@ -19,6 +19,7 @@ _ENTITY: Final = 33
 _CODE_POINT: Final = 0x10FFFF
 _ZERO_WIDTH: Final = "\u00ad\u034f\u200b\u200c\u200d\u200e\u200f\u2060\u3164\ufeff\u115f\u1160\u17b4\u17b5"
 _INVISIBLE: Final = {
+    **{c: c for c in (*range(0x600), 0xFFFD)},  # one that is not in the table costs an exception inside
     **dict.fromkeys((*range(32), *range(127, 160)), " "),  # controls
     **dict.fromkeys((0x61C, *range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xFFF9, 0xFFFC))),  # bidi
 }
