@@ -5,6 +5,7 @@ device, and what only the page cache or an unfinished journal transaction held i
 """
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import pathlib
@@ -19,6 +20,7 @@ import pytest
 
 EXT4_IOC_SHUTDOWN: Final = 0x8004587D
 NOLOGFLUSH: Final = 2
+CLONE_NEWNS: Final = 0x20000
 RELEASE_SECONDS: Final = 20.0
 MEBIBYTE: Final = 1 << 20
 
@@ -88,12 +90,35 @@ class Disk:
 
 
 @contextlib.contextmanager
+def own_mounts() -> Iterator[None]:
+    """A mount namespace of this thread's own: a peer that starts now would copy the mount and hold it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    former = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.unshare(CLONE_NEWNS):
+            pytest.skip(f"forbidden: mount namespaces ({os.strerror(ctypes.get_errno())})")
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True, capture_output=True)
+        try:
+            yield
+        finally:
+            if libc.setns(former, CLONE_NEWNS):
+                raise OSError(ctypes.get_errno(), "setns")
+    finally:
+        os.close(former)
+
+
+@contextlib.contextmanager
 def loop_disk(folder: pathlib.Path, mebibytes: int, *, inodes: int = 20_000) -> Iterator[Disk]:
     """A mounted disk of this size under ``folder``; skips where it cannot be had."""
     if shutil.which("mkfs.ext4") is None:
         pytest.skip("absent: mkfs.ext4")
     image, mounted = folder / "disk.img", folder / "disk"
     mounted.mkdir()
+    with own_mounts():
+        yield from _loop_disk(image, mounted, mebibytes, inodes)
+
+
+def _loop_disk(image: pathlib.Path, mounted: pathlib.Path, mebibytes: int, inodes: int) -> Iterator[Disk]:
     with image.open("wb") as file:
         file.truncate(mebibytes * MEBIBYTE)
     subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", "-N", str(inodes), str(image)], check=True)

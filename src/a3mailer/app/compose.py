@@ -40,6 +40,7 @@ from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.resolver import StubResolver, parse_server, system_servers
 from a3mailer.runtime.spool import Spool
 from a3mailer.store.backends.sqlite.store import SqliteStore
+from a3mailer.store.backends.sqlite.writer import identity_of_this, still_alive
 from a3mailer.store.operations import PurgeVault
 from a3mailer.store.ports import Store, Transaction
 from a3mailer.transfer.policy import Policy
@@ -137,7 +138,6 @@ async def compose(
     imap = ImapDoor(
         Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context, end_point)
     )
-    owner = f"{os.getpid()}-{secrets.token_hex(8)}"
     queue = Queue(
         store,
         policy,
@@ -146,7 +146,7 @@ async def compose(
         opportunistic_context(),
         settings(),
         clock,
-        owner,
+        identity_of_this(),
         _is_dead,
     )
     health = HealthDoor(partial(_not_ready, store))
@@ -204,15 +204,10 @@ def _resolver(settings: Settings, clock: SystemClock) -> StubResolver:
 
 
 def _is_dead(owner: str) -> bool:
-    """Has the process behind a queue lease ended? One data directory has one machine (``app/lock.py``)."""
-    pid = owner.partition("-")[0]
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except (ValueError, PermissionError):
-        return False
-    return False
+    """Has the process behind a queue lease ended? One data directory has one machine (``app/lock.py``).
+
+    A process that nobody has waited for yet has ended too."""
+    return not still_alive(owner)
 
 
 def _smtp(door: SmtpDoor, profile: Profile) -> Serve:

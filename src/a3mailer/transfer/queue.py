@@ -198,13 +198,17 @@ class Queue:
         now = int(self._clock.now())
         try:
             async for entry in entries(self._store):
-                if is_leased(entry, now):
-                    await self._inherit(entry, now)
-                elif is_astray(entry, self._desk.schedule, now):
-                    emit("queue.recalled", level="warning", queue=entry.id, trace=entry.trace)
-                    await self._store.commit(Transaction((ChangeQueue(entry.id, "retry", now),)))
-        except (NoSuchThing, TryLater) as error:  # taken away meanwhile, or the store is in trouble
+                with suppress(NoSuchThing):  # taken away meanwhile
+                    await self._recall_one(entry, now)
+        except TryLater as error:
             emit("queue.stalled", level="warning", error=type(error).__name__)
+
+    async def _recall_one(self, entry: QueueEntry, now: int) -> None:
+        if is_leased(entry, now):
+            await self._inherit(entry, now)
+        elif is_astray(entry, self._desk.schedule, now):
+            emit("queue.recalled", level="warning", queue=entry.id, trace=entry.trace)
+            await self._store.commit(Transaction((ChangeQueue(entry.id, "retry", now),)))
 
     async def _inherit(self, entry: QueueEntry, now: int) -> None:
         """End a lease whose owner is known to be dead; whoever asks next gets the entry."""

@@ -47,6 +47,8 @@ from a3mailer.telemetry.metrics import count, observe
 RECEIVE: Final = 1 << 20
 RETURN_SECONDS: Final = 30.0
 """How long a worker session without connection is waited for, when its process still lives."""
+PF_EXITING: Final = 4
+"""The kernel's flag of a process that has begun to end: its connections close before it is a zombie."""
 ROUND_SECONDS: Final = 1.0
 HINT_RETRY_SECONDS: Final = 0.02
 
@@ -158,7 +160,8 @@ class WriterLoop:
                 self._gone.append(peer)
 
     def _receive(self, peer: _Peer) -> bool:
-        """Read what there is; False at the end of the stream."""
+        """Read what there is; False at the end of the stream: it has to be seen in the round it came, for
+        the frames of a worker that is gone come first."""
         while True:
             try:
                 octets = peer.socket.recv(RECEIVE)
@@ -170,8 +173,6 @@ class WriterLoop:
                 return False
             for message in peer.reassembly.receive(octets):
                 self._take(peer, decode_from_worker(message))
-            if len(octets) < RECEIVE:
-                return True
 
     def _take(self, peer: _Peer, message: FromWorker) -> None:
         sessions = self._committer.sessions
@@ -301,7 +302,8 @@ def identity_of_this() -> str:
 def _start_time(pid: int) -> str:
     text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     fields = text[text.rindex(")") + 2 :].split()
-    return "" if fields[0] == "Z" else fields[19]
+    ended = fields[0] == "Z" or int(fields[6]) & PF_EXITING
+    return "" if ended else fields[19]
 
 
 def still_alive(identity: str) -> bool:
