@@ -2,7 +2,7 @@
 
 import pytest
 
-SMALL = 300
+SMALL = 120
 LARGE = 5_000
 
 
