@@ -48,7 +48,7 @@ def relocate(ledger: Ledger, op: Relocate, work: Work) -> Done:
         ledger.execute(
             "UPDATE segments SET live = live - ?, records = records - 1 WHERE segment=?", (length, old)
         )
-        ledger.add("segments", (segment, length))
+        ledger.grow(segment, length)
     ledger.flush()
     ledger.execute("DELETE FROM segments WHERE records <= 0")
     return Done()

@@ -1,13 +1,13 @@
 """Contents at rest: compressed and encrypted in independent 64 KiB frames, so a part is read alone.
 
 payload = header (16): version (1) flags (1) reserved (2) dictionary (4) size (8)
-          table, when there is more than one frame: stored length (4) a frame, and digest (8) where plain
+          table, when there is more than one frame: stored length (4) and digest (8) a frame
           frames
 
 Each frame is compressed (zstd, flag COMPRESSED), then encrypted (AES-256-GCM, flag ENCRYPTED) with a key
 of its own blob; the nonce is the frame's number and whether it is the last (the STREAM construction of
 Hoang, Reyhanitabar, Rogaway and Vizar, 2015), the additional data are header, tenant, blob and number.
-Plain frames carry a digest each, so that a part of them is proved too.
+The digests of the table prove plain frames one by one, and all frames to who has no key.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import zstandard
-from blake3 import blake3
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from a3mailer.mail.errors import DamagedContent
-from a3mailer.store.backends.sqlite.segments import Buffer, Record, digest_of
+from a3mailer.store.backends.sqlite.direct import Buffer
+from a3mailer.store.backends.sqlite.segments import ENTRY, LEAD, Record, digest_of, entry_digest
 
 FRAME: Final = 64 * 1024
 VERSION: Final = 1
@@ -36,10 +36,8 @@ WORTHWHILE: Final = 0.97
 """A blob whose first frame does not shrink below this is stored as it came."""
 
 _HEADER: Final = struct.Struct("<BBHIQ")
-HEADER: Final = _HEADER.size
-_DIGEST: Final = 8
-_LENGTH: Final = struct.Struct("<I")
-_SEALED: Final = struct.Struct("<I8s")
+HEADER: Final = LEAD
+assert _HEADER.size == LEAD
 _BOUND: Final = struct.Struct("<16sq16sI")
 _NONCE: Final = struct.Struct(">7sIB")
 
@@ -91,8 +89,14 @@ def seal(
     header = _HEADER.pack(VERSION, flags, 0, number, size)
     if key is not None:
         frames = _encrypt(frames, AESGCM(key), header, tenant, blob)
-    payload = (header, _table(frames, flags), *frames) if len(frames) > 1 else (header, *frames)
-    return Record(tenant, blob, payload, sum(map(len, payload)), digest_of(payload))
+    if len(frames) < 2:
+        payload: tuple[Buffer, ...] = (header, *frames)
+        length = covered = sum(map(len, payload))
+        return Record(tenant, blob, payload, length, covered, digest_of(payload))
+    table = b"".join([ENTRY.pack(len(frame), entry_digest(frame)) for frame in frames])
+    covered = HEADER + len(table)
+    length = covered + sum(map(len, frames))
+    return Record(tenant, blob, (header, table, *frames), length, covered, digest_of((header, table)))
 
 
 def _encrypt(
@@ -107,12 +111,6 @@ def _encrypt(
     ]
 
 
-def _table(frames: Sequence[Buffer], flags: int) -> bytes:
-    if flags & ENCRYPTED:
-        return b"".join([_LENGTH.pack(len(frame)) for frame in frames])
-    return b"".join([_SEALED.pack(len(frame), blake3(frame).digest(_DIGEST)) for frame in frames])
-
-
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where the frames of one payload lie."""
@@ -124,14 +122,14 @@ class Layout:
     starts: tuple[int, ...]
     """Offset of each frame in the payload, and the end of the last."""
     digests: tuple[bytes, ...]
-    """Of plain frames, where there are several."""
+    """Of frames, where there are several."""
 
 
 def table_size(header: Buffer) -> int:
     """Octets of the table behind this header. Errors: DamagedContent."""
-    _, flags, _, _, size = _unpack(header)
+    size = _unpack(header)[4]
     frames = -(-size // FRAME)
-    return 0 if frames < 2 else frames * (_LENGTH.size if flags & ENCRYPTED else _SEALED.size)
+    return 0 if frames < 2 else frames * ENTRY.size
 
 
 def _unpack(header: Buffer) -> tuple[int, int, int, int, int]:
@@ -152,11 +150,8 @@ def layout(head: Buffer, length: int) -> Layout:
     starts = [first]
     if table == 0:
         starts.append(length)
-    elif flags & ENCRYPTED:
-        for (stored,) in _LENGTH.iter_unpack(head[HEADER:first]):
-            starts.append(starts[-1] + stored)
     else:
-        for stored, digest in _SEALED.iter_unpack(head[HEADER:first]):
+        for stored, digest in ENTRY.iter_unpack(head[HEADER:first]):
             starts.append(starts[-1] + stored)
             digests.append(digest)
     if starts[-1] != length:
@@ -206,7 +201,7 @@ class Opener:
                 )
             except InvalidTag:
                 raise DamagedContent(f"frame {number}: authentication tag") from None
-        elif plan.digests and blake3(stored).digest(_DIGEST) != plan.digests[number]:
+        elif plan.digests and entry_digest(stored) != plan.digests[number]:
             raise DamagedContent(f"frame {number}: checksum")
         size = min(FRAME, plan.size - number * FRAME)
         if plan.flags & COMPRESSED:

@@ -160,8 +160,6 @@ _WAITING: Final = {
     "refs": "INSERT INTO blob_refs (tenant, blob, account, count, wrapped) VALUES (?,?,?,1,?)"
     " ON CONFLICT DO UPDATE SET count = count + 1",
     "hashes": "INSERT OR REPLACE INTO blob_hashes (tenant, hash, blob) VALUES (?,?,?)",
-    "segments": "INSERT INTO segments (segment, live, records) VALUES (?,?,1)"
-    " ON CONFLICT DO UPDATE SET live = live + excluded.live, records = records + 1",
     "deliveries": "INSERT INTO deliveries (account, key, at, mailbox, uid_validity, uid, modseq, email,"
     " thread) VALUES (?,?,?,?,?,?,?,?,?)",
     "queue": "INSERT INTO queue (id, tenant, due, blob, size, reverse_path, body, smtputf8, return_content,"
@@ -172,6 +170,10 @@ _WAITING: Final = {
     " VALUES (?,?,?,?,?,?,?,?)",
 }
 """Rows that wait, by table, and the statement that writes them."""
+_SEGMENTS: Final = (
+    "INSERT INTO segments (segment, live, records) VALUES (?,?,?)"
+    " ON CONFLICT DO UPDATE SET live = live + excluded.live, records = records + excluded.records"
+)
 
 
 class Ledger:
@@ -196,8 +198,12 @@ class Ledger:
         self._deliveries: dict[tuple[int, bytes], Row] = {}
         self._known: set[bytes] = set()
         """Blobs of this transaction that have their row."""
-        self._marks: tuple[int, ...] = ()
+        self._grown: list[tuple[int, int]] = []
+        """(segment, octets) of contents that came to be held."""
+        self._journal: list[list[Row]] = []
+        """Where each row in waiting of this transaction was put."""
         self._hint_mark = 0
+        self._grown_mark = 0
 
     # --- counters ----------------------------------------------------------------------------------
 
@@ -268,7 +274,13 @@ class Ledger:
 
     def add(self, table: str, row: Row) -> None:
         """Insert a row with the next ``flush``."""
-        self._waiting[table].append(row)
+        rows = self._waiting[table]
+        rows.append(row)
+        self._journal.append(rows)
+
+    def grow(self, segment: int, octets: int) -> None:
+        """A record of this length came to be held."""
+        self._grown.append((segment, octets))
 
     def keep(self, piece: Piece, tenant: int, account: int) -> None:
         """One more email or queue entry of ``account`` holds this content. Errors: Stale, NoSuchAccount."""
@@ -278,7 +290,7 @@ class Ledger:
         wrapped = next((key for owner, key in piece.keys if owner == account), None)
         if wrapped is None:
             raise NoSuchAccount(str(account))
-        self._waiting["refs"].append((tenant, piece.blob, account, wrapped))
+        self.add("refs", (tenant, piece.blob, account, wrapped))
 
     def _keep_blob(self, piece: Piece, tenant: int) -> None:
         if not piece.segment:
@@ -287,12 +299,10 @@ class Ledger:
                 raise Stale
             return
         digest = piece.hash or None
-        self._waiting["blobs"].append(
-            (tenant, piece.blob, piece.segment, piece.offset, piece.length, piece.size, digest)
-        )
-        self._waiting["segments"].append((piece.segment, piece.length))
+        self.add("blobs", (tenant, piece.blob, piece.segment, piece.offset, piece.length, piece.size, digest))
+        self._grown.append((piece.segment, piece.length))
         if digest:
-            self._waiting["hashes"].append((tenant, digest, piece.blob))
+            self.add("hashes", (tenant, digest, piece.blob))
 
     def thread(self, account: int, keys: tuple[bytes, ...], email: int) -> int:
         """The thread of a new email: that of the first key another mail had, else a new one named by it.
@@ -315,7 +325,7 @@ class Ledger:
         thread = thread or email
         for key in unknown:
             self._threads[account, key] = thread
-            self._waiting["threads"].append((account, key, thread))
+            self.add("threads", (account, key, thread))
         return int(thread)
 
     def delivery(self, account: int, key: bytes) -> Row | None:
@@ -333,7 +343,7 @@ class Ledger:
     def add_delivery(self, account: int, key: bytes, row: Row) -> None:
         """Remember what a delivery key did."""
         self._deliveries[account, key] = row
-        self._waiting["deliveries"].append((account, key, self.now, *row))
+        self.add("deliveries", (account, key, self.now, *row))
 
     def flush(self) -> None:
         """Write the rows in waiting: before anything reads those tables, and at the end of a batch."""
@@ -342,6 +352,11 @@ class Ledger:
             if rows:
                 many(_WAITING[name], rows)
                 rows.clear()
+        if self._grown:
+            many(_SEGMENTS, _by_segment(self._grown))
+            self._grown.clear()
+            self._grown_mark = 0
+        self._journal.clear()
         self._threads.clear()
         self._deliveries.clear()
 
@@ -351,8 +366,9 @@ class Ledger:
         """A transaction begins."""
         self._undo.clear()
         self._known.clear()
-        self._marks = tuple(map(len, self._waiting.values()))
+        self._journal.clear()
         self._hint_mark = len(self.hints)
+        self._grown_mark = len(self._grown)
 
     def undo(self) -> None:
         """The transaction since ``mark`` failed: counters and rows in waiting are what they were."""
@@ -360,8 +376,10 @@ class Ledger:
             state.restore(saved)
             if not was_dirty:
                 self._dirty.pop(state, None)
-        for rows, length in zip(self._waiting.values(), self._marks, strict=True):
-            del rows[length:]
+        for rows in self._journal:
+            rows.pop()
+        self._journal.clear()
+        del self._grown[self._grown_mark :]
         del self.hints[self._hint_mark :]
         self._threads = {(row[0], row[1]): row[2] for row in self._waiting["threads"]}
         self._deliveries = {(row[0], row[1]): row[3:] for row in self._waiting["deliveries"]}
@@ -403,5 +421,16 @@ class Ledger:
         self.hints.clear()
         for rows in self._waiting.values():
             rows.clear()
+        self._grown.clear()
+        self._journal.clear()
         self._threads.clear()
         self._deliveries.clear()
+
+
+def _by_segment(grown: list[tuple[int, int]]) -> list[Row]:
+    """(segment, octets, records) of each segment."""
+    found: dict[int, tuple[int, int]] = {}
+    for segment, octets in grown:
+        live, records = found.get(segment, (0, 0))
+        found[segment] = (live + octets, records + 1)
+    return [(segment, live, records) for segment, (live, records) in found.items()]

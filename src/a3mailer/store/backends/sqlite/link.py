@@ -2,9 +2,11 @@
 
 transaction -> (contents? -> the segment thread: append, one fdatasync) -> ready -> frame -> answer
 
-The sync of the next contents overlaps the commit of the frame in flight. The next frame leaves only after
-the answers of the last one were used, that is after the tasks that waited for them ran and what they wrote
-was flushed: so whoever finds frame n in the store knows that the clients of frame n - 1 have their reply.
+One thing at a time: the next contents are written when the frame in flight was answered. Overlapping the
+two would split those who wait into two groups of half the size, at 1.4 times the CPU a mail and the same
+rate (measured, ADR 0004); workers overlap each other. The next frame leaves only after the answers of the
+last one were used, that is after the tasks that waited for them ran and what they wrote was flushed: so
+whoever finds frame n in the store knows that the clients of frame n - 1 have their reply.
 """
 
 from __future__ import annotations
@@ -73,7 +75,7 @@ class StaleBlob(Exception):
 class Handover:
     """One transaction on its way."""
 
-    __slots__ = ("future", "records", "work")
+    __slots__ = ("future", "has_contents", "records", "work")
 
     def __init__(
         self, work: Work, records: Sequence[tuple[int, Record]], future: asyncio.Future[tuple[AnyResult, ...]]
@@ -82,6 +84,7 @@ class Handover:
         """Pieces that have a record get their place when it is written."""
         self.records = records
         """(piece number, record) of the contents to write."""
+        self.has_contents = bool(records)
         self.future = future
 
     def placed(self, places: Sequence[tuple[int, int]]) -> None:
@@ -117,11 +120,11 @@ class SegmentThread:
         self._thread = threading.Thread(target=self._run, name="segments", daemon=True)
         self._thread.start()
 
-    def put(self, handover: Handover) -> None:
+    def put(self, handovers: list[Handover]) -> None:
+        """Write these; ``done`` is called when they are on the disk."""
         with self._wake:
-            self._queue.append(handover)
-            if len(self._queue) == 1:
-                self._wake.notify()
+            self._queue += handovers
+            self._wake.notify()
 
     def _take(self) -> list[Handover]:
         with self._wake:
@@ -188,6 +191,9 @@ class Link:
         self._used = 0
         """The last frame whose answer was used."""
         self._abandoned = 0
+        self._unwritten: list[Handover] = []
+        self._afoot = 0
+        """Transactions whose contents are being written, or wait for their frame or its answer."""
         self._resting = False
         """The answers of a frame were given out, and those who wait for them have not run yet."""
         self._retry: asyncio.TimerHandle | None = None
@@ -219,18 +225,21 @@ class Link:
         if self._closed or self._given_up:
             handover.fail(TryLater(AWAY))
         elif records:
-            self._segments.put(handover)
+            self._unwritten.append(handover)
+            self._go_on()
         else:
             self._ready.append(handover)
-            self._send()
+            self._go_on()
         return future
 
     async def close(self) -> None:
-        """Hand over what waits, then say goodbye."""
-        await self._loop.run_in_executor(None, self._segments.stop)
-        if (self._flight or self._ready) and not self._given_up:
+        """Hand over what waits, then say goodbye. A second time does nothing."""
+        if self._closed:
+            return
+        if self._is_busy() and not self._given_up:
             self._empty = self._loop.create_future()
             await self._empty
+        await self._loop.run_in_executor(None, self._segments.stop)
         self._closed = True
         for timer in (self._retry, self._quiet, self._patience):
             if timer is not None:
@@ -241,6 +250,16 @@ class Link:
 
     # --- contents ----------------------------------------------------------------------------------
 
+    def _write_contents(self) -> None:
+        """All that waits, when the last ones are done: those who waited for them share this sync."""
+        if self._unwritten and not self._afoot and not self._resting:
+            handovers, self._unwritten = self._unwritten, []
+            self._afoot = len(handovers)
+            self._segments.put(handovers)
+
+    def _done_with(self, handovers: Sequence[Handover]) -> None:
+        self._afoot -= sum(handover.has_contents for handover in handovers)
+
     def _written(self, handovers: list[Handover], places: list[tuple[int, int]] | OSError) -> None:
         """Called by the segment thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -249,6 +268,8 @@ class Link:
     def _synced(self, handovers: list[Handover], places: list[tuple[int, int]] | OSError) -> None:
         if isinstance(places, OSError):
             self._failed(handovers, places)
+            self._done_with(handovers)
+            self._go_on()
             return
         at = 0
         for handover in handovers:
@@ -258,7 +279,7 @@ class Link:
         self._ready += handovers
         if self._given_up:
             self._give_up()
-        self._send()
+        self._go_on()
 
     def _failed(self, handovers: list[Handover], error: OSError) -> None:
         """Nothing of it was handed over, so nothing was done."""
@@ -291,6 +312,7 @@ class Link:
         handovers: list[Handover] = []
         while self._ready and len(works) < MAX_WORKS:
             handover = self._ready.popleft()
+            self._afoot -= handover.has_contents
             try:
                 works.append(msgspec.Raw(encode(handover.work)))
             except UnicodeEncodeError:
@@ -299,6 +321,7 @@ class Link:
                 handover.fail(error)
             else:
                 handovers.append(handover)
+                self._afoot += handover.has_contents
         return works, handovers
 
     def _take(self, message: FromWriter) -> None:
@@ -322,7 +345,7 @@ class Link:
         if not self._connected.done():
             self._connected.set_result(None)
         if self._flight is None:
-            self._send()
+            self._go_on()
         elif message.frame == self._number:
             self._use(decode_outcomes(message.answer))
         else:
@@ -331,6 +354,7 @@ class Link:
     def _use(self, outcomes: tuple[Outcome, ...]) -> None:
         assert self._flight is not None
         handovers, self._flight = self._flight[1], None
+        self._done_with(handovers)
         self._answered()
         for handover, outcome in zip(handovers, outcomes, strict=True):
             if not outcome.error:
@@ -346,12 +370,19 @@ class Link:
     def _rested(self) -> None:
         self._resting = False
         self._used = self._number
-        if self._ready:
-            self._send()
-        elif self._empty is not None and not self._empty.done():
-            self._empty.set_result(None)
-        elif not self._closed:
+        self._go_on()
+        if self._quiet is None and not self._is_busy() and not self._closed:
             self._quiet = self._loop.call_later(ACKNOWLEDGE_SECONDS, self._acknowledge)
+
+    def _is_busy(self) -> bool:
+        return bool(self._flight or self._ready or self._unwritten or self._afoot or self._resting)
+
+    def _go_on(self) -> None:
+        """Whatever can be done now."""
+        self._write_contents()
+        self._send()
+        if self._empty is not None and not self._empty.done() and not self._is_busy():
+            self._empty.set_result(None)
 
     def _acknowledge(self) -> None:
         self._quiet = None
@@ -399,11 +430,15 @@ class Link:
             self._connected.set_exception(TryLater(AWAY))
         if self._flight is not None:
             handovers, self._flight = self._flight[1], None
+            self._done_with(handovers)
             self._abandoned = self._number
             for handover in handovers:
                 handover.fail(Uncertain("the store's writer died and did not come back in time"))
-        while self._ready:
-            self._ready.popleft().fail(TryLater(AWAY))
+        for handover in (*self._ready, *self._unwritten):
+            handover.fail(TryLater(AWAY))
+        self._done_with(tuple(self._ready))
+        self._ready.clear()
+        self._unwritten.clear()
         if self._socket is not None and not self._greeted:
             self._lost()  # the Hello in it does not say what was abandoned
         if self._empty is not None and not self._empty.done():

@@ -26,7 +26,7 @@ from a3mailer.store.ports import Content
 
 LEAVE_LOOP: Final = 256 * 1024
 """Octets of a content from which on a thread compresses and encrypts it."""
-DEDUPLICATE_FROM: Final = 2048
+DEDUPLICATE_FROM: Final = 16384
 """Smaller contents cost more to look up than a second copy costs to keep."""
 
 

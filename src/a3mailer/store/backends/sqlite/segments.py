@@ -2,8 +2,11 @@
 
 segment = header block of FIRST octets, then records, each at a multiple of ALIGN
 header  = magic (8) segment id (8) size (8) check (8) sealed (1)
-record  = magic (4) length (4) tenant (8) blob (16) digest of payload (16) check (8), payload
+record  = magic (4) length (4) covered (4) zero (4) tenant (8) blob (16) digest (16) check (8), payload
+payload = lead (16), entries: length (4) digest (8), then what the entries describe
 
+The digest of a record covers the first ``covered`` octets of its payload: all of it, or lead and entries,
+each of which proves one piece of the rest, so that a piece is proved alone. A record of blob 0 fills a gap.
 A check covers the segment's id and the record's offset, and a segment id is never used twice, not even
 when its file is recycled: nothing old passes as new, nothing moved passes as in place. The owner of a
 segment holds ``flock`` on it; a process that finds one without owner goes on behind its last record.
@@ -27,8 +30,7 @@ from blake3 import blake3
 
 from a3mailer.mail.errors import DamagedContent
 from a3mailer.runtime.clock import Clock
-
-Buffer = bytes | bytearray | memoryview
+from a3mailer.store.backends.sqlite.direct import DIRECT_FROM, Buffer, DirectWriter
 
 FIRST: Final = 4096
 ALIGN: Final = 8
@@ -45,10 +47,15 @@ OPEN_SEGMENTS: Final = 64
 _FILE: Final = struct.Struct("<8sqq8s")
 _FILE_MAGIC: Final = b"A3SEG\x00\x01\n"
 _SEALED_AT: Final = _FILE.size
-_RECORD: Final = struct.Struct("<4sIq16s16s")
+_RECORD: Final = struct.Struct("<4sIIIq16s16s")
 _RECORD_MAGIC: Final = b"A3r\x01"
 _PLACE: Final = struct.Struct("<qq")
 HEADER: Final = _RECORD.size + 8
+LEAD: Final = 16
+ENTRY: Final = struct.Struct("<I8s")
+ENTRY_DIGEST: Final = 8
+NO_BLOB: Final = bytes(16)
+BLOCK: Final = 4096
 _PADDING: Final = tuple(bytes(n) for n in range(ALIGN))
 
 
@@ -60,15 +67,38 @@ class Record:
     blob: bytes
     payload: tuple[Buffer, ...]
     length: int
+    covered: int
     digest: bytes
+    """Of the first ``covered`` octets of the payload."""
 
 
-def digest_of(payload: Sequence[Buffer]) -> bytes:
-    """The digest a record carries of its payload."""
+def digest_of(pieces: Sequence[Buffer]) -> bytes:
+    """The digest a record carries."""
     hasher = blake3()
-    for piece in payload:
+    for piece in pieces:
         hasher.update(piece)
     return hasher.digest(DIGEST)
+
+
+def entry_digest(piece: Buffer) -> bytes:
+    """The digest an entry carries of the piece it describes."""
+    return blake3(piece).digest(ENTRY_DIGEST)
+
+
+def whole(payload: Buffer, covered: int, digest: bytes) -> bool:
+    """Whether a payload is what its record says, every piece of it."""
+    view = memoryview(payload)
+    if blake3(view[:covered]).digest(DIGEST) != digest:
+        return False
+    at = covered
+    if covered < len(view):
+        if covered < LEAD or (covered - LEAD) % ENTRY.size:
+            return False
+        for length, expected in ENTRY.iter_unpack(view[LEAD:covered]):
+            if entry_digest(view[at : at + length]) != expected:
+                return False
+            at += length
+    return at == len(view)
 
 
 def room_for(length: int) -> int:
@@ -78,6 +108,13 @@ def room_for(length: int) -> int:
 
 def _check(segment: int, offset: int, header: bytes) -> bytes:
     return blake3(_PLACE.pack(segment, offset) + header).digest(8)
+
+
+def _record_header(
+    segment: int, offset: int, length: int, covered: int, tenant: int, blob: bytes, digest: bytes
+) -> bytes:
+    header = _RECORD.pack(_RECORD_MAGIC, length, covered, 0, tenant, blob, digest)
+    return header + _check(segment, offset, header)
 
 
 def new_segment_id(seconds: float) -> int:
@@ -93,10 +130,9 @@ def segment_path(folder: Path, segment: int) -> Path:
 def segment_ids(folder: Path) -> list[int]:
     """The ids of all segments there are, ascending."""
     found = []
-    for entry in os.scandir(folder):
-        if entry.name.endswith(SUFFIX):
-            with contextlib.suppress(ValueError):
-                found.append(int(entry.name.removesuffix(SUFFIX), 16))
+    for path in folder.glob("*" + SUFFIX):
+        with contextlib.suppress(ValueError):
+            found.append(int(path.stem, 16))
     return sorted(found)
 
 
@@ -127,10 +163,22 @@ def write_all(fd: int, buffers: Sequence[Buffer], offset: int) -> None:
                 chunk[0] = memoryview(chunk[0])[written:]
 
 
+def gap_to_block(offset: int) -> int:
+    """Octets a filler takes from here to the beginning of a block; 0 where one begins."""
+    gap = -offset % BLOCK
+    return gap + BLOCK if 0 < gap < HEADER else gap
+
+
+def filler(segment: int, offset: int, gap: int) -> bytes:
+    """A record of no content that fills a gap."""
+    header = _record_header(segment, offset, gap - HEADER, 0, 0, NO_BLOB, bytes(DIGEST))
+    return header + bytes(gap - HEADER)
+
+
 class SegmentWriter:
     """The segment one process appends to. All methods run in one thread at a time."""
 
-    __slots__ = ("_clock", "_end", "_fd", "_folder", "_segment", "_size", "size")
+    __slots__ = ("_clock", "_direct", "_end", "_fd", "_folder", "_segment", "_size", "size")
 
     def __init__(self, folder: Path, size: int, clock: Clock) -> None:
         self._folder = folder
@@ -140,6 +188,7 @@ class SegmentWriter:
         self._segment = 0
         self._end = 0
         self._size = 0
+        self._direct = DirectWriter()
 
     @property
     def segment(self) -> int:
@@ -164,25 +213,49 @@ class SegmentWriter:
         need = room_for(records[at].length)
         if self._fd < 0 or self._end + need > self._size:
             self._next(need)
+        direct = self._align(records, at)
         buffers: list[Buffer] = []
         segment, start, offset = self._segment, self._end, self._end
         while at < len(records):
             record = records[at]
             room = room_for(record.length)
-            if offset + room > self._size:
+            if offset + room + (2 * BLOCK if direct else 0) > self._size:
                 break
-            header = _RECORD.pack(_RECORD_MAGIC, record.length, record.tenant, record.blob, record.digest)
-            buffers.append(header + _check(segment, offset, header))
+            buffers.append(
+                _record_header(
+                    segment, offset, record.length, record.covered, record.tenant, record.blob, record.digest
+                )
+            )
             buffers += record.payload
             if padding := room - HEADER - record.length:
                 buffers.append(_PADDING[padding])
             places.append((segment, offset))
             offset += room
             at += 1
-        write_all(self._fd, buffers, start)
+        if direct:
+            if gap := gap_to_block(offset):
+                buffers.append(filler(segment, offset, gap))
+                offset += gap
+            self._direct.write(buffers, start)
+        else:
+            write_all(self._fd, buffers, start)
         os.fdatasync(self._fd)
         self._end = offset
         return at
+
+    def _align(self, records: Sequence[Record], at: int) -> bool:
+        """Whether the next write goes past the page cache; then it begins at a block's beginning."""
+        total = 0
+        room = self._size - self._end - 3 * BLOCK  # fillers before and behind, and a header
+        while at < len(records) and total + room_for(records[at].length) <= room:
+            total += room_for(records[at].length)
+            at += 1
+        if total < DIRECT_FROM or not self._direct.opened(segment_path(self._folder, self._segment)):
+            return False
+        if gap := gap_to_block(self._end):
+            write_all(self._fd, [filler(self._segment, self._end, gap)], self._end)
+            self._end += gap
+        return True
 
     def _next(self, need: int) -> None:
         self.seal()
@@ -208,7 +281,7 @@ class SegmentWriter:
         if size is None or os.pread(fd, 1, _SEALED_AT) == b"S":
             return False
         end = FIRST
-        for offset, length, _tenant, _blob, _digest in scan(fd, segment, size):
+        for offset, length, _tenant, _blob in scan(fd, segment, size):
             end = offset + room_for(length)
         if end + need > size:
             if size - end < size // NEARLY_FULL:
@@ -227,8 +300,7 @@ class SegmentWriter:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.posix_fallocate(fd, 0, size)
-            body = _FILE.pack(_FILE_MAGIC, segment, size, bytes(8))
-            os.pwrite(fd, _file_header(body) + bytes(8), 0)
+            os.pwrite(fd, header_block(segment, size, sealed=False), 0)
             os.fsync(fd)
             sync_folder(self._folder)
         except OSError:
@@ -241,9 +313,9 @@ class SegmentWriter:
         free = self._folder / FREE
         if not free.is_dir():
             return -1
-        for entry in os.scandir(free):
+        for entry in sorted(free.iterdir()):
             try:
-                Path(entry.path).rename(path)
+                entry.rename(path)
             except FileNotFoundError:
                 continue  # another process was faster
             return os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -266,9 +338,37 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Give the segment up; another process may go on with it."""
+        self._direct.close()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def header_block(segment: int, size: int, sealed: bool) -> bytes:
+    """What a segment's file begins with; its first record is at FIRST."""
+    body = _file_header(_FILE.pack(_FILE_MAGIC, segment, size, bytes(8)))
+    return body + (b"S" if sealed else b"\0") + bytes(7)
+
+
+def is_header_block(octets: bytes, segment: int) -> bool:
+    """Whether a file begins as that segment's does."""
+    if len(octets) < _FILE.size:
+        return False
+    _, found, size, _ = _FILE.unpack_from(octets)
+    return found == segment and octets[: _FILE.size] == header_block(segment, size, False)[: _FILE.size]
+
+
+def prove_record(record: Buffer, tenant: int, blob: bytes, segment: int, offset: int) -> None:
+    """Errors: DamagedContent when these octets are not that record, whole, of that place."""
+    where = f"segment {segment:016x} offset {offset}"
+    header, payload = bytes(record[:HEADER]), memoryview(record)[HEADER:]
+    if len(header) < HEADER or header[-8:] != _check(segment, offset, header[:-8]):
+        raise DamagedContent(f"{where}: record header")
+    magic, length, covered, _, found_tenant, found_blob, digest = _RECORD.unpack_from(header)
+    if (magic, length, found_tenant, found_blob) != (_RECORD_MAGIC, len(payload), tenant, blob):
+        raise DamagedContent(f"{where}: another record")
+    if not whole(payload, covered, digest):
+        raise DamagedContent(f"{where}: checksum")
 
 
 def _file_header(body: bytes) -> bytes:
@@ -284,15 +384,15 @@ def file_size(fd: int, segment: int) -> int | None:
     return size if magic == _FILE_MAGIC and found == segment else None
 
 
-def scan(fd: int, segment: int, size: int) -> Iterator[tuple[int, int, int, bytes, bytes]]:
-    """(offset, length, tenant, blob, digest) of each record from the first to the first invalid one."""
+def scan(fd: int, segment: int, size: int) -> Iterator[tuple[int, int, int, bytes]]:
+    """(offset, length, tenant, blob) of each record from the first to the first invalid one."""
     offset = FIRST
     while offset + HEADER <= size:
         header = os.pread(fd, HEADER, offset)
         if len(header) < HEADER or header[-8:] != _check(segment, offset, header[:-8]):
             return
-        _, length, tenant, blob, digest = _RECORD.unpack_from(header)
-        yield offset, length, tenant, blob, digest
+        _, length, _, _, tenant, blob, _ = _RECORD.unpack_from(header)
+        yield offset, length, tenant, blob
         offset += room_for(length)
 
 
@@ -322,11 +422,12 @@ class SegmentReader:
     def read(self, tenant: int, blob: bytes, segment: int, offset: int, length: int) -> memoryview:
         """A payload whose digest was checked. Errors: DamagedContent."""
         record = self._pread(segment, offset, HEADER + length)
-        payload = memoryview(record)[HEADER:]
-        digest = self._prove(record[:HEADER], tenant, blob, segment, offset, length)
-        if blake3(payload).digest(DIGEST) != digest:
-            raise DamagedContent(f"segment {segment:016x} offset {offset}: checksum")
-        return payload
+        prove_record(record, tenant, blob, segment, offset)
+        return memoryview(record)[HEADER:]
+
+    def record(self, segment: int, offset: int, length: int) -> bytes:
+        """A record with its header, not proved. Errors: DamagedContent when it cannot be read."""
+        return self._pread(segment, offset, HEADER + length)
 
     def read_part(self, segment: int, offset: int, start: int, end: int) -> bytes:
         """Octets of a payload that the caller proves itself. Errors: DamagedContent."""
@@ -341,16 +442,6 @@ class SegmentReader:
         if len(octets) != length:
             raise DamagedContent(f"segment {segment:016x} offset {offset}: short")
         return octets
-
-    def _prove(
-        self, header: bytes, tenant: int, blob: bytes, segment: int, offset: int, length: int
-    ) -> bytes:
-        if header[-8:] != _check(segment, offset, header[:-8]):
-            raise DamagedContent(f"segment {segment:016x} offset {offset}: record header")
-        magic, found_length, found_tenant, found_blob, digest = _RECORD.unpack_from(header)
-        if (magic, found_length, found_tenant, found_blob) != (_RECORD_MAGIC, length, tenant, blob):
-            raise DamagedContent(f"segment {segment:016x} offset {offset}: another record")
-        return bytes(digest)
 
     def forget(self, segment: int) -> None:
         """Close a segment that is no more."""

@@ -55,6 +55,7 @@ class SqliteStore(ReadMail, ReadDirectory):
         self._room_until = 0.0
         self._room = True
         self._timer: asyncio.TimerHandle | None = None
+        self._undo = contextlib.AsyncExitStack()
 
     @classmethod
     async def open(
@@ -69,34 +70,50 @@ class SqliteStore(ReadMail, ReadDirectory):
 
         Errors: StoreUnusable, TryLater when no writer answers."""
         store = cls(directory, settings, process, clock or SystemClock())
-        if writer is None:
-            near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-            store._run_writer(far)
-            ends = [near]
-            connect: Callable[[], socket.socket] = lambda: _take(ends)  # noqa: E731
-        else:
-            connect = _connector(writer)
-        await store._open(connect)
+        async with contextlib.AsyncExitStack() as undo:
+            connect = store._run_writer(undo) if writer is None else _connector(writer)
+            await store._open(connect, undo)
+            store._undo = undo.pop_all()
         return store
 
-    def _run_writer(self, far: socket.socket) -> None:
-        loop = WriterLoop(self._directory, self._all_settings, None, (far,), self._clock)
+    def _run_writer(self, undo: contextlib.AsyncExitStack) -> Callable[[], socket.socket]:
+        """The writer as a thread; how to connect to it, once."""
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        undo.callback(near.close)
+        try:
+            loop = WriterLoop(self._directory, self._all_settings, None, (far,), self._clock)
+        except BaseException:
+            far.close()
+            raise
         thread = threading.Thread(target=loop.run, name="writer", daemon=True)
         thread.start()
         self._solo = (loop, thread)
+        undo.push_async_callback(self._stop_writer, loop, thread)
+        ends = [near]
+        return lambda: _take(ends)
 
-    async def _open(self, connect: Callable[[], socket.socket]) -> None:
+    async def _stop_writer(self, loop: WriterLoop, thread: threading.Thread) -> None:
+        if thread.is_alive():
+            loop.stop()
+        await self._loop.run_in_executor(None, thread.join)
+
+    async def _open(self, connect: Callable[[], socket.socket], undo: contextlib.AsyncExitStack) -> None:
         segments = SegmentWriter(self._directory / SEGMENTS, self._settings.segment_size, self._clock)
         self._link = Link(self._loop, segments, connect, identity_of_this(), self._welcomed, self._heard)
         self._hints = HintReceiver(self._directory / HINTS, self._link.session)
-        self._loop.add_reader(self._hints.socket.fileno(), self._heard)
+        undo.callback(self._hints.close)
+        undo.push_async_callback(self._link.close)
         await self._link.open()
         self._readers = Readers(self._directory)
+        undo.callback(self._readers.close)
         self._keys = Keys(self._directory, self._readers.main)
         blobs = Blobs(self._directory / SEGMENTS, self._readers.main, self._keys)
         ReadMail.__init__(self, self._readers, blobs)
         ReadDirectory.__init__(self, self._readers.main)
         self._sealing = Sealing(self._settings, self._readers.main, self._keys, blobs, self._clock)
+        undo.callback(blobs.close)
+        self._loop.add_reader(self._hints.socket.fileno(), self._heard)
+        undo.callback(self._loop.remove_reader, self._hints.socket.fileno())
         self._timer = self._loop.call_later(VERSION_SECONDS, self._check_version)
 
     async def close(self) -> None:
@@ -104,15 +121,7 @@ class SqliteStore(ReadMail, ReadDirectory):
         await self._link.close()
         if self._timer is not None:
             self._timer.cancel()
-        self._loop.remove_reader(self._hints.socket.fileno())
-        self._hints.close()
-        self._blobs.close()
-        self._readers.close()
-        if self._solo is not None:
-            loop, thread = self._solo
-            if thread.is_alive():
-                loop.stop()
-            await self._loop.run_in_executor(None, thread.join)
+        await self._undo.aclose()
 
     # --- writing -----------------------------------------------------------------------------------
 
