@@ -122,16 +122,39 @@ def test_another_goes_on_where_one_ended(folder: Path, rng: random.Random) -> No
     third.close()
 
 
-def test_a_torn_batch_is_written_over(folder: Path, rng: random.Random) -> None:
+@pytest.mark.parametrize("sizes", [[10], [10, 3000], [700_000]])
+def test_what_lies_behind_a_damaged_header_is_not_written_over(
+    folder: Path, rng: random.Random, sizes: list[int]
+) -> None:
+    first = writer(folder)
+    bad = write(first, [record(rng, size) for size in sizes])
+    written = write(first, [record(rng, 1000), record(rng, 500_000)])
+    first.close()
+    segment, offset = bad[0][1]
+    with segment_path(folder, segment).open("r+b") as file:
+        file.seek(offset + 9)
+        file.write(b"?")
+    again = writer(folder)
+    written += write(again, [record(rng, 2000), record(rng, 900_000)])
+    assert written[-1][1][0] != segment
+    again.close()
+    check(folder, written)
+    third = writer(folder)
+    written += write(third, [record(rng, 2000)])
+    third.close()
+    check(folder, written)
+
+
+def test_a_torn_write_at_the_end_is_written_over(folder: Path, rng: random.Random) -> None:
     """A process that died while it wrote: nothing of that batch was handed over."""
     first = writer(folder)
     written = write(first, [record(rng, 1000)])
-    torn = write(first, [record(rng, 2000), record(rng, 2000)])
+    torn = write(first, [record(rng, 2000)])
     first.close()
     segment, offset = torn[0][1]
     with segment_path(folder, segment).open("r+b") as file:
-        file.seek(offset)
-        file.write(bytes(HEADER))
+        file.seek(offset + HEADER - 3)
+        file.write(bytes(20))
     again = writer(folder)
     written += write(again, [record(rng, 2000)])
     assert written[-1][1] == (segment, offset)

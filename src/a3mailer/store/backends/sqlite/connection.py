@@ -43,7 +43,8 @@ Execute = Callable[..., Rows]
 
 def open_writer(directory: Path) -> apsw.Connection:
     """The one connection that changes anything. Errors: StoreUnusable."""
-    connection = _open(directory / DATABASE, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+    (directory / DATABASE).touch(mode=0o600)  # its log and index files take the mode from it
+    connection = _open(directory / DATABASE, apsw.SQLITE_OPEN_READWRITE)
     connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
     if connection.pragma("journal_mode", "wal") != "wal":
         raise StoreUnusable(f"{directory}: the file system does not allow a write-ahead log")

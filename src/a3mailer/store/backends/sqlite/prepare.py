@@ -42,7 +42,7 @@ def open_for_writing(directory: Path, clock: Clock) -> Opened:
 
     Another living writer of this directory is an error: StoreUnusable, as are a key file that is gone
     and a database this version cannot read."""
-    for name in (SEGMENTS, f"{SEGMENTS}/{FREE}", HINTS):
+    for name in (SEGMENTS, f"{SEGMENTS}/{FREE}", "run", HINTS):
         (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _take_lock(directory)
     try:

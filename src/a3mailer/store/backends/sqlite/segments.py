@@ -41,6 +41,8 @@ IOV: Final = 1000
 """Buffers in one pwritev: IOV_MAX is 1024."""
 NEARLY_FULL: Final = 64
 """A segment with less than 1/64 of its size left is not looked at again."""
+SLICE: Final = 1 << 20
+"""Octets looked through at a time for records."""
 OPEN_SEGMENTS: Final = 64
 """File descriptors a reader keeps."""
 
@@ -283,6 +285,9 @@ class SegmentWriter:
         end = FIRST
         for offset, length, _tenant, _blob in scan(fd, segment, size):
             end = offset + room_for(length)
+        if holds_more(fd, segment, end):  # a damaged header hides what lies behind it
+            os.pwrite(fd, b"S", _SEALED_AT)
+            return False
         if end + need > size:
             if size - end < size // NEARLY_FULL:
                 os.pwrite(fd, b"S", _SEALED_AT)
@@ -394,6 +399,25 @@ def scan(fd: int, segment: int, size: int) -> Iterator[tuple[int, int, int, byte
         _, length, _, _, tenant, blob, _ = _RECORD.unpack_from(header)
         yield offset, length, tenant, blob
         offset += room_for(length)
+
+
+def holds_more(fd: int, segment: int, start: int) -> bool:
+    """Whether any record of this segment begins at ``start`` or later."""
+    size = os.fstat(fd).st_size
+    while start < size:
+        try:
+            start = os.lseek(fd, start, os.SEEK_DATA) // ALIGN * ALIGN
+        except OSError:  # nothing but a hole, or what was never written
+            return False
+        octets = os.pread(fd, SLICE + HEADER, start)
+        at = octets.find(_RECORD_MAGIC)
+        while at >= 0:
+            header = octets[at : at + HEADER]
+            if not at % ALIGN and header[-8:] == _check(segment, start + at, header[:-8]):
+                return True
+            at = octets.find(_RECORD_MAGIC, at + 1)
+        start += SLICE
+    return False
 
 
 class SegmentReader:

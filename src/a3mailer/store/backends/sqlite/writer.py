@@ -107,8 +107,9 @@ class WriterLoop:
         return 0
 
     def stop(self) -> None:
-        """End after the round in hand; may be called from a signal handler or another thread."""
-        self._stopping = True
+        """End after the round in hand; may be called once, from a signal handler or another thread.
+
+        The loop takes the word from the descriptor, so it cannot have closed it before it was given."""
         os.eventfd_write(self._stop, 1)
 
     def run(self) -> None:
@@ -124,6 +125,7 @@ class WriterLoop:
         wait = HINT_RETRY_SECONDS if self._hints_wait else ROUND_SECONDS
         for fd, event in self._poll.poll(wait):
             if fd == self._stop:
+                self._stopping = True
                 continue
             if self._listener is not None and fd == self._listener.fileno():
                 self._take_connections()
@@ -326,9 +328,12 @@ def run_writer(
     Errors: StoreUnusable; apsw.Error when the database cannot be written, after which the process has to
     end and a new one to be started: workers wait for it and lose nothing."""
     loop = WriterLoop(directory, settings, listener)
+
+    def stop(*_: object) -> None:
+        with contextlib.suppress(OSError):  # it has ended already
+            loop.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: loop.stop())
-    with contextlib.suppress(ValueError):
-        signal.set_wakeup_fd(-1)
+        signal.signal(number, stop)
     ready()
     loop.run()
