@@ -20,6 +20,8 @@ DATABASE: Final = "store.db"
 SEGMENTS: Final = "segments"
 KEY_FILE: Final = "keys/kek"
 HINTS: Final = "run/hints"
+PINS: Final = "run/pins"
+"""A lock held (shared) while segments must stay what they are, and taken (alone) to free or recycle one."""
 
 PAGE_SIZE: Final = 4096
 WRITER_CACHE_KIB: Final = 64 * 1024

@@ -44,7 +44,7 @@ def open_for_writing(directory: Path, clock: Clock) -> Opened:
     and a database this version cannot read."""
     for name in (SEGMENTS, f"{SEGMENTS}/{FREE}", "run", HINTS):
         (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = _take_lock(directory)
+    lock = take_lock(directory)
     try:
         ring = _ring(directory, fresh=not (directory / DATABASE).exists())
         connection = open_writer(directory)
@@ -70,7 +70,8 @@ def _rewrite_log(connection: apsw.Connection) -> None:
         raise StoreUnusable(f"the database cannot be written: {error}") from None
 
 
-def _take_lock(directory: Path) -> int:
+def take_lock(directory: Path) -> int:
+    """The descriptor that holds the writer's lock. Errors: StoreUnusable."""
     fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

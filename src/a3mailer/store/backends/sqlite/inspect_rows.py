@@ -1,0 +1,259 @@
+"""Looking for rows that contradict one another: one query a rule, each naming what breaks it.
+
+A query gives (where, text) of each breach. The rules are the invariants the writer keeps; whatever breaks
+them came from a damaged page, a bug, or another program. They read what there really is from ``VIEWS``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+VIEWS: Final = """
+CREATE TEMP VIEW counted AS -- flags: 1 is Seen, 8 is Deleted (mail.flags)
+    SELECT b.account, b.mailbox, count(m.uid) AS messages, coalesce(sum(m.flags & 1 = 0), 0) AS unseen,
+        coalesce(sum(m.flags & 8 <> 0), 0) AS deleted, coalesce(sum(m.size), 0) AS octets
+    FROM mailboxes b LEFT JOIN messages m USING (account, mailbox) GROUP BY b.account, b.mailbox;
+CREATE TEMP VIEW used AS
+    SELECT a.account, coalesce(sum(m.size), 0) AS octets, count(m.uid) AS messages
+    FROM accounts a LEFT JOIN messages m USING (account) GROUP BY a.account;
+CREATE TEMP VIEW held AS
+    SELECT account << 32 | email AS id, account, email, max(blob) AS blob, count(*) AS n
+    FROM (SELECT account, email, blob FROM messages
+          UNION ALL SELECT account, email, blob FROM expunged WHERE kept = 1) GROUP BY account, email;
+CREATE TEMP VIEW emails AS
+    SELECT f.*, f.id >> 32 AS account, f.id & 4294967295 AS email, a.tenant,
+        'account ' || (f.id >> 32) || ' email ' || (f.id & 4294967295) AS place
+    FROM fragments f LEFT JOIN accounts a ON a.account = f.id >> 32;
+CREATE TEMP VIEW referred AS
+    SELECT tenant, blob, account, count(*) AS n
+    FROM (SELECT tenant, blob, account FROM emails WHERE tenant IS NOT NULL
+          UNION ALL SELECT tenant, blob, id >> 32 FROM queue) GROUP BY tenant, blob, account;
+CREATE TEMP VIEW filled AS
+    SELECT segment, sum(length) AS live, count(*) AS records FROM blobs GROUP BY segment;
+CREATE TEMP VIEW given AS
+    SELECT account, mailbox, max(uid) AS uid, max(modseq) AS modseq
+    FROM (SELECT account, mailbox, uid, modseq FROM messages
+          UNION ALL SELECT account, mailbox, uid, modseq FROM expunged) GROUP BY account, mailbox;
+CREATE TEMP VIEW boxes AS
+    SELECT *, 'account ' || account || ' mailbox ' || mailbox AS place FROM mailboxes;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """``sql`` finds what breaks it; ``repair`` are the statements that put all of it right."""
+
+    kind: str
+    sql: str
+    repair: tuple[str, ...] = ()
+
+
+COUNTERS: Final = (
+    Rule(
+        "mailbox-counters",
+        """SELECT b.place, 'stored ' || b.messages || ' messages, ' || b.unseen || ' unseen, ' || b.deleted
+            || ' deleted, ' || b.octets || ' octets; there are ' || c.messages || ', ' || c.unseen || ', '
+            || c.deleted || ', ' || c.octets
+        FROM boxes b JOIN counted c USING (account, mailbox)
+        WHERE (b.messages, b.unseen, b.deleted, b.octets) <> (c.messages, c.unseen, c.deleted, c.octets)""",
+        (
+            """UPDATE mailboxes SET messages = c.messages, unseen = c.unseen, deleted = c.deleted,
+                octets = c.octets
+            FROM counted c WHERE c.account = mailboxes.account AND c.mailbox = mailboxes.mailbox""",
+        ),
+    ),
+    Rule(
+        "account-usage",
+        """SELECT 'account ' || a.account, 'stored ' || a.used_octets || ' octets in ' || a.used_messages
+            || ' messages; there are ' || u.octets || ' in ' || u.messages
+        FROM accounts a JOIN used u USING (account)
+        WHERE (a.used_octets, a.used_messages) <> (u.octets, u.messages)""",
+        (
+            """UPDATE accounts SET used_octets = u.octets, used_messages = u.messages
+            FROM used u WHERE u.account = accounts.account""",
+        ),
+    ),
+    Rule(
+        "email-copies",
+        """SELECT e.place, 'stored ' || e.copies || '; there are ' || coalesce(h.n, 0)
+        FROM emails e LEFT JOIN held h ON h.id = e.id WHERE e.copies <> coalesce(h.n, 0)""",
+        (
+            "UPDATE fragments SET copies = h.n FROM held h WHERE h.id = fragments.id",
+            "DELETE FROM fragments WHERE id NOT IN (SELECT id FROM held)",
+        ),
+    ),
+    Rule(
+        "reference-count",
+        """SELECT 'content ' || lower(hex(r.blob)) || ' of account ' || r.account,
+            'stored ' || r.count || '; there are ' || coalesce(n, 0)
+        FROM blob_refs r LEFT JOIN referred USING (tenant, blob, account) WHERE r.count <> coalesce(n, 0)""",
+        (
+            """UPDATE blob_refs SET count = n FROM referred o
+            WHERE o.tenant = blob_refs.tenant AND o.blob = blob_refs.blob
+                AND o.account = blob_refs.account""",
+            """DELETE FROM blob_refs
+            WHERE (tenant, blob, account) NOT IN (SELECT tenant, blob, account FROM referred)""",
+        ),
+    ),
+    Rule(
+        "reference-unused",
+        """SELECT 'content ' || lower(hex(blob)), 'nobody refers to it' FROM blobs
+        WHERE (tenant, blob) NOT IN (SELECT tenant, blob FROM blob_refs)
+        UNION ALL SELECT 'hash of ' || lower(hex(blob)), 'its content is not there' FROM blob_hashes
+        WHERE (tenant, blob) NOT IN (SELECT tenant, blob FROM blobs)""",
+        (
+            "DELETE FROM blobs WHERE (tenant, blob) NOT IN (SELECT tenant, blob FROM blob_refs)",
+            "DELETE FROM blob_hashes WHERE (tenant, blob) NOT IN (SELECT tenant, blob FROM blobs)",
+        ),
+    ),
+    Rule(
+        "segment-usage",
+        """SELECT printf('segment %016x', s.segment), 'stored ' || s.live || ' octets in ' || s.records
+            || '; there are ' || coalesce(f.live, 0) || ' in ' || coalesce(f.records, 0)
+        FROM segments s LEFT JOIN filled f USING (segment)
+        WHERE (s.live, s.records) <> (coalesce(f.live, 0), coalesce(f.records, 0))
+        UNION ALL SELECT printf('segment %016x', segment), 'not counted' FROM filled
+        WHERE segment NOT IN (SELECT segment FROM segments)""",
+        (
+            "UPDATE segments SET live = 0, records = 0",
+            """INSERT OR REPLACE INTO segments (segment, live, records)
+            SELECT segment, live, records FROM filled""",
+        ),
+    ),
+)
+"""In the order they have to be put right: the later ones count what the earlier ones keep."""
+
+_LAST_VALIDITY: Final = """UPDATE accounts SET last_validity = o.highest
+    FROM (SELECT account, max(uid_validity) AS highest FROM mailboxes GROUP BY account) o
+    WHERE o.account = accounts.account AND o.highest > accounts.last_validity"""
+"""Rising, so that none is given again."""
+
+ORDER: Final = (
+    Rule(
+        "uid-order",
+        """SELECT b.place, 'UIDNEXT is ' || b.uid_next || ' and uid ' || g.uid || ' was given'
+        FROM boxes b JOIN given g USING (account, mailbox) WHERE g.uid >= b.uid_next""",
+        (
+            """UPDATE mailboxes SET uid_next = g.uid + 1 FROM given g
+            WHERE g.account = mailboxes.account AND g.mailbox = mailboxes.mailbox
+                AND g.uid >= mailboxes.uid_next""",
+        ),
+    ),
+    Rule(
+        "uid-order",
+        """SELECT 'account ' || m.account || ' mailbox ' || m.mailbox || ' uid ' || m.uid,
+            'is live and expunged'
+        FROM messages m JOIN expunged x USING (account, mailbox, uid)""",
+        (
+            """DELETE FROM expunged
+            WHERE (account, mailbox, uid) IN (SELECT account, mailbox, uid FROM messages)""",
+        ),
+    ),
+    Rule(
+        "uid-validity",
+        """SELECT b.place, 'UIDVALIDITY is ' || b.uid_validity || ', the last one given ' || a.last_validity
+        FROM boxes b JOIN accounts a USING (account)
+        WHERE b.uid_validity > a.last_validity OR b.uid_validity NOT BETWEEN 1 AND 4294967295
+        UNION ALL SELECT b.place, 'UIDVALIDITY ' || b.uid_validity || ' is another mailbox''s too'
+        FROM boxes b JOIN mailboxes o USING (account, uid_validity) WHERE o.mailbox < b.mailbox""",
+        (
+            "UPDATE mailboxes SET uid_validity = 1 WHERE uid_validity NOT BETWEEN 1 AND 4294967295",
+            _LAST_VALIDITY,
+            """UPDATE mailboxes SET uid_validity = a.last_validity + mailboxes.mailbox FROM accounts a
+            WHERE a.account = mailboxes.account AND EXISTS (SELECT 1 FROM mailboxes o
+                WHERE o.account = mailboxes.account AND o.uid_validity = mailboxes.uid_validity
+                    AND o.mailbox < mailboxes.mailbox)""",
+            _LAST_VALIDITY,
+        ),
+    ),
+    Rule(
+        "modseq-order",
+        """SELECT b.place, 'HIGHESTMODSEQ is ' || b.modseq || ' and ' || g.modseq || ' was given'
+        FROM boxes b JOIN given g USING (account, mailbox) WHERE g.modseq > b.modseq""",
+        (
+            """UPDATE mailboxes SET modseq = g.modseq FROM given g
+            WHERE g.account = mailboxes.account AND g.mailbox = mailboxes.mailbox
+                AND g.modseq > mailboxes.modseq""",
+        ),
+    ),
+    Rule(
+        "modseq-order",
+        """SELECT b.place, 'HIGHESTMODSEQ is ' || b.modseq || ' and the account''s modseq ' || a.modseq
+        FROM boxes b JOIN accounts a USING (account) WHERE b.modseq > a.modseq""",
+        (
+            """UPDATE accounts SET modseq = o.highest
+            FROM (SELECT account, max(modseq) AS highest FROM mailboxes GROUP BY account) o
+            WHERE o.account = accounts.account AND o.highest > accounts.modseq""",
+        ),
+    ),
+    Rule(
+        "modseq-order",
+        """SELECT 'account ' || account || ' mailbox ' || mailbox || ' uid ' || uid,
+            'came with modseq ' || added || ' and has ' || modseq
+        FROM messages WHERE added > modseq""",
+        ("UPDATE messages SET added = modseq WHERE added > modseq",),
+    ),
+)
+
+REFERENCES: Final = (
+    Rule(
+        "content-missing",
+        """SELECT place, 'its content ' || lower(hex(blob)) || ' is not in the store' FROM emails
+        WHERE tenant IS NOT NULL AND (tenant, blob) NOT IN (SELECT tenant, blob FROM blobs)
+        UNION ALL SELECT place, 'the account has no key to its content ' || lower(hex(blob)) FROM emails
+        WHERE tenant IS NOT NULL
+            AND (tenant, blob, account) NOT IN (SELECT tenant, blob, account FROM blob_refs)
+        UNION ALL SELECT 'queue entry ' || id, 'its content ' || lower(hex(blob)) || ' is not in the store'
+        FROM queue WHERE (tenant, blob) NOT IN (SELECT tenant, blob FROM blobs)
+            OR (tenant, blob, id >> 32) NOT IN (SELECT tenant, blob, account FROM blob_refs)""",
+    ),
+    Rule(
+        "fragments-missing",
+        """SELECT 'account ' || account || ' email ' || email, 'held by ' || n || ' rows' FROM held
+        WHERE id NOT IN (SELECT id FROM fragments)""",
+    ),
+    Rule(
+        "row-orphaned",
+        """SELECT 'account ' || account || ' mailbox ' || mailbox,
+            count(*) || ' messages without their mailbox'
+        FROM messages WHERE (account, mailbox) NOT IN (SELECT account, mailbox FROM mailboxes)
+        GROUP BY account, mailbox
+        UNION ALL SELECT 'account ' || account, what || ' without their account'
+        FROM (SELECT DISTINCT account, 'mailboxes' AS what FROM mailboxes
+              UNION SELECT account, 'emails' FROM emails UNION SELECT account, 'credentials' FROM credentials
+              UNION SELECT account, 'tokens' FROM tokens UNION SELECT account, 'keys' FROM account_keys)
+        WHERE account NOT IN (SELECT account FROM accounts)""",
+    ),
+    Rule(
+        "mailbox-lost",
+        """SELECT 'account ' || account, address FROM accounts WHERE account > 0
+            AND account NOT IN (SELECT account FROM mailboxes WHERE mailbox = 1 AND name = 'INBOX')""",
+    ),
+    Rule(
+        "queue-broken",
+        """SELECT 'queue entry ' || id, 'has no recipients' FROM queue
+        WHERE id NOT IN (SELECT id FROM queue_recipients)
+        UNION ALL SELECT DISTINCT 'queue entry ' || id, 'has recipients and no entry' FROM queue_recipients
+        WHERE id NOT IN (SELECT id FROM queue)""",
+    ),
+    Rule(
+        "address-broken",
+        """SELECT address, 'account ' || account || ' has no such address' FROM accounts
+        WHERE account > 0 AND (address, account) NOT IN
+            (SELECT address, account FROM addresses WHERE kind = 'account')
+        UNION ALL SELECT address, 'leads to account ' || account || ', which is not there' FROM addresses
+        WHERE account > 0 AND account NOT IN (SELECT account FROM accounts)""",
+    ),
+    Rule(
+        "dictionary-missing",
+        """SELECT 'tenant ' || tenant, 'dictionary ' || dictionary FROM tenants WHERE dictionary > 0
+            AND (tenant, dictionary) NOT IN (SELECT tenant, number FROM dictionaries)""",
+    ),
+    Rule(
+        "key-damaged",
+        """SELECT 'account ' || account, 'has no key' FROM accounts
+        WHERE account NOT IN (SELECT account FROM account_keys)""",
+    ),
+)
+RULES: Final = (*REFERENCES, *ORDER, *COUNTERS)
