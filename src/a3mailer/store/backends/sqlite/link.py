@@ -75,20 +75,26 @@ class StaleBlob(Exception):
 class Handover:
     """One transaction on its way."""
 
-    __slots__ = ("future", "has_contents", "records", "work")
+    __slots__ = ("future", "has_contents", "places", "records", "work")
 
     def __init__(
-        self, work: Work, records: Sequence[tuple[int, Record]], future: asyncio.Future[tuple[AnyResult, ...]]
+        self,
+        work: Work | None,
+        records: Sequence[tuple[int, Record]],
+        future: asyncio.Future[tuple[AnyResult, ...]],
     ) -> None:
         self.work = work
         """Pieces that have a record get their place when it is written."""
         self.records = records
         """(piece number, record) of the contents to write."""
         self.has_contents = bool(records)
+        self.places: asyncio.Future[list[tuple[int, int]]] | None = None
+        """Set for contents that are only written: what ``Link.write`` waits for."""
         self.future = future
 
     def placed(self, places: Sequence[tuple[int, int]]) -> None:
         """Fill in where the records are now."""
+        assert self.work is not None
         pieces: list[Piece] = list(self.work.pieces)
         for (number, _), (segment, offset) in zip(self.records, places, strict=True):
             pieces[number] = msgspec.structs.replace(pieces[number], segment=segment, offset=offset)
@@ -96,8 +102,9 @@ class Handover:
         self.records = ()
 
     def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
+        waits = self.places or self.future
+        if not waits.done():
+            waits.set_exception(error)
 
     def succeed(self, results: tuple[AnyResult, ...]) -> None:
         if not self.future.done():
@@ -232,6 +239,16 @@ class Link:
             self._go_on()
         return future
 
+    async def write(self, records: Sequence[Record]) -> list[tuple[int, int]]:
+        """Contents only, without a transaction: their places, durable. Errors: StoreFull, TryLater."""
+        handover = Handover(None, [(0, record) for record in records], self._loop.create_future())
+        handover.places = self._loop.create_future()
+        if self._closed:
+            raise TryLater(AWAY)
+        self._unwritten.append(handover)
+        self._go_on()
+        return await handover.places
+
     async def close(self) -> None:
         """Hand over what waits, then say goodbye. A second time does nothing."""
         if self._closed:
@@ -274,12 +291,20 @@ class Link:
         at = 0
         for handover in handovers:
             following = at + len(handover.records)
-            handover.placed(places[at:following])
+            self._place(handover, places[at:following])
             at = following
-        self._ready += handovers
         if self._given_up:
             self._give_up()
         self._go_on()
+
+    def _place(self, handover: Handover, places: list[tuple[int, int]]) -> None:
+        if handover.places is None:
+            handover.placed(places)
+            self._ready.append(handover)
+            return
+        self._done_with([handover])
+        if not handover.places.done():
+            handover.places.set_result(places)
 
     def _failed(self, handovers: list[Handover], error: OSError) -> None:
         """Nothing of it was handed over, so nothing was done."""

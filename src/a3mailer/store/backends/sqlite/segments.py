@@ -1,7 +1,7 @@
 """Segments: append-only, preallocated files of content records, each written by one process at a time.
 
 segment = header block of FIRST octets, then records, each at a multiple of ALIGN
-header  = magic (8) segment id (8) size (8) check (8) sealed (1)
+header  = magic (8) segment id (8) size (8) check (8) sealed (1) empty (1)
 record  = magic (4) length (4) covered (4) zero (4) tenant (8) blob (16) digest (16) check (8), payload
 payload = lead (16), entries: length (4) digest (8), then what the entries describe
 
@@ -49,6 +49,7 @@ OPEN_SEGMENTS: Final = 64
 _FILE: Final = struct.Struct("<8sqq8s")
 _FILE_MAGIC: Final = b"A3SEG\x00\x01\n"
 _SEALED_AT: Final = _FILE.size
+_EMPTY_AT: Final = _SEALED_AT + 1
 _RECORD: Final = struct.Struct("<4sIIIq16s16s")
 _RECORD_MAGIC: Final = b"A3r\x01"
 _PLACE: Final = struct.Struct("<qq")
@@ -374,6 +375,34 @@ def prove_record(record: Buffer, tenant: int, blob: bytes, segment: int, offset:
         raise DamagedContent(f"{where}: another record")
     if not whole(payload, covered, digest):
         raise DamagedContent(f"{where}: checksum")
+
+
+def record_of(octets: bytes, tenant: int, blob: bytes, segment: int, offset: int) -> Record:
+    """A record as it was read, to be written elsewhere. Errors: DamagedContent."""
+    prove_record(octets, tenant, blob, segment, offset)
+    _, length, covered, _, _, _, digest = _RECORD.unpack_from(octets)
+    return Record(tenant, blob, (memoryview(octets)[HEADER:],), length, covered, digest)
+
+
+def is_sealed(fd: int) -> bool:
+    """Whether nobody will append to this segment again."""
+    return os.pread(fd, 1, _SEALED_AT) == b"S"
+
+
+def seal_file(fd: int) -> None:
+    """Say that nobody will append to this segment again."""
+    os.pwrite(fd, b"S", _SEALED_AT)
+
+
+def is_empty_mark(fd: int) -> bool:
+    """Whether ``mark_empty`` was said of this segment; its file's time says when."""
+    return os.pread(fd, 1, _EMPTY_AT) == b"E"
+
+
+def mark_empty(fd: int, seconds: float) -> None:
+    """Say that nothing points into this segment any more, and since when."""
+    os.pwrite(fd, b"E", _EMPTY_AT)
+    os.utime(fd, (seconds, seconds))
 
 
 def _file_header(body: bytes) -> bytes:

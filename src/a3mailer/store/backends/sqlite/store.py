@@ -17,6 +17,7 @@ from a3mailer.mail.errors import StoreFull
 from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store.backends.sqlite.apply import DIRECTORY, GROWING
 from a3mailer.store.backends.sqlite.apply_directory import DIRECTORY_HINT
+from a3mailer.store.backends.sqlite.compaction import GRACE_SECONDS, Compaction
 from a3mailer.store.backends.sqlite.connection import HINTS, SEGMENTS
 from a3mailer.store.backends.sqlite.handover import Piece, Work
 from a3mailer.store.backends.sqlite.hints import HintReceiver
@@ -28,7 +29,7 @@ from a3mailer.store.backends.sqlite.read_mail import Readers, ReadMail
 from a3mailer.store.backends.sqlite.sealing import Sealing
 from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter
 from a3mailer.store.backends.sqlite.writer import WriterLoop, identity_of_this
-from a3mailer.store.operations import Append, Enqueue, Result
+from a3mailer.store.operations import Append, Enqueue, Operation, Result
 from a3mailer.store.ports import Transaction
 from a3mailer.telemetry.metrics import count
 
@@ -149,6 +150,15 @@ class SqliteStore(ReadMail, ReadDirectory):
             pieces.append(piece)
         work = Work(transaction.tenant, transaction.operations, tuple(pieces), transaction.fingerprint)  # type: ignore[arg-type]
         return await self._link.hand_over(work, records)
+
+    async def compact(self, seconds: float, grace: float = GRACE_SECONDS) -> int:
+        """Free what is mostly dead, for about so long; octets of files freed (``compaction``)."""
+
+        async def commit(operation: Operation) -> None:
+            await self.commit(Transaction((operation,)))
+
+        work = Compaction(self._directory, self._clock, self._sql, self._link.write, commit)
+        return await work.run(seconds, grace)
 
     def _has_room(self) -> bool:
         """Whether more than the reserve is free: ``reserve_percent``, at most ``reserve_octets``."""
