@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import os
 import socket
 import ssl
 from collections import Counter
@@ -24,7 +26,9 @@ HANDSHAKE_SECONDS: Final = 15.0
 """For implicit TLS and the PROXY header together."""
 EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 PAUSE_SECONDS: Final = 0.5
-"""How long accepting rests when descriptors or memory ran out; the connections wait in the backlog."""
+"""How long accepting rests when the kernel has nothing left at all; the connections wait in the backlog."""
+TELL_SECONDS: Final = 10.0
+"""At most once in so long it is logged that connections are turned away for want of descriptors."""
 
 Serve = Callable[[Connection, str], Awaitable[Parked | None]]
 """A door: serves one connection to its end, or until it may be parked; the text is the trace id."""
@@ -76,6 +80,9 @@ class Acceptor:
     _by_ip: Counter[str] = field(default_factory=Counter)
     _accepting: bool = False
     _sweep_parked_at: float = 0.0
+    _reserve: int = -1
+    """A descriptor held back: when all are out it takes a connection just to tell it so."""
+    _told_at: float = -TELL_SECONDS
 
     def __post_init__(self) -> None:
         self.parked = ParkingLot(self._wake)
@@ -84,6 +91,7 @@ class Acceptor:
         """Begin (or go on) to accept."""
         loop = asyncio.get_running_loop()
         self._accepting = True
+        self._hold_back()
         for listener in self.listeners:
             for sock in listener.sockets:
                 sock.setblocking(False)
@@ -93,9 +101,23 @@ class Acceptor:
         """Accept no more; what is open goes on."""
         loop = asyncio.get_running_loop()
         self._accepting = False
+        self._let_reserve_go()
+        self._rest(loop)
+
+    def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
         for listener in self.listeners:
             for sock in listener.sockets:
                 loop.remove_reader(sock.fileno())
+
+    def _hold_back(self) -> None:
+        if self._reserve < 0:
+            with contextlib.suppress(OSError):
+                self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _let_reserve_go(self) -> None:
+        if self._reserve >= 0:
+            os.close(self._reserve)
+            self._reserve = -1
 
     def _accept(self, listener: Listener, sock: socket.socket) -> None:
         for _ in range(ACCEPT_BURST):
@@ -106,14 +128,37 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in EXHAUSTED:
                     raise
-                emit("listener.exhausted", level="warning", listener=listener.name, error=str(error))
-                self.stop()
-                asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._resume)
-                return
-            self._admit(listener, peer_socket, address)
+                if not self._turn_away(listener, sock, error):
+                    return
+            else:
+                self._admit(listener, peer_socket, address)
 
-    def _resume(self) -> None:
-        if not self._accepting:
+    def _turn_away(self, listener: Listener, sock: socket.socket, error: OSError) -> bool:
+        """Descriptors are out: tell the next one in the line. False when that was all that can be done now.
+
+        QUIRK: Linux takes the descriptor before it looks whether anybody is in the line (accept(2))."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._told_at > TELL_SECONDS:
+            self._told_at = loop.time()
+            emit("listener.exhausted", level="warning", listener=listener.name, error=str(error))
+        self._let_reserve_go()
+        try:
+            peer_socket, _ = sock.accept()
+        except BlockingIOError:
+            return False
+        except OSError:
+            self._rest(loop)
+            loop.call_later(PAUSE_SECONDS, self._go_on)
+            return False
+        else:
+            metrics.count("a3_connections_refused_total", listener.name)
+            _refuse(peer_socket, b"" if listener.tls else listener.refusal)
+            return True
+        finally:
+            self._hold_back()
+
+    def _go_on(self) -> None:
+        if self._accepting:
             self.start()
 
     def _admit(self, listener: Listener, sock: socket.socket, address: tuple[str, int]) -> None:

@@ -110,7 +110,7 @@ class MailReader(Protocol):
         ...
 
     async def octets(self, account: AccountId, blob: BlobId, start: int = 0, end: int | None = None) -> bytes:
-        """The octets of a content the account refers to. Errors: NoSuchMessage, DamagedContent."""
+        """The octets of a content the account refers to. Errors: NoSuchMessage, DamagedContent, TryLater."""
         ...
 
     async def many_octets(self, account: AccountId, blobs: Sequence[BlobId]) -> list[bytes | None]:

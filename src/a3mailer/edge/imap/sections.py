@@ -14,7 +14,7 @@ from a3mailer.edge.connection import ConnectionLost
 from a3mailer.edge.imap.fetching import TEXT, Chunk, fragments, heads
 from a3mailer.edge.imap.replies import UnknownEncoding
 from a3mailer.edge.imap.session import Session
-from a3mailer.mail.errors import DamagedContent, NoSuchMessage
+from a3mailer.mail.errors import DamagedContent, NoSuchMessage, TryLater
 from a3mailer.mail.flags import SEEN
 from a3mailer.mail.ids import Uid
 from a3mailer.mail.message import MessageIndex
@@ -219,8 +219,8 @@ async def _large(
             out.clear()
             try:
                 out.append(await _read(session, source.row, at, min(end, at + PIECE)))
-            except (DamagedContent, NoSuchMessage) as error:  # its size was said: there is no way back
-                raise ConnectionLost("damaged content in the middle of a literal") from error
+            except (DamagedContent, NoSuchMessage, TryLater) as error:  # its size was said: no way back
+                raise ConnectionLost("a content that cannot be read, in the middle of a literal") from error
 
 
 async def _read(session: Session, row: Message, start: int, end: int) -> bytes:

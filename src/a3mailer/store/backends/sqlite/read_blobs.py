@@ -9,7 +9,7 @@ from typing import Final
 
 import apsw
 
-from a3mailer.mail.errors import DamagedContent, MailError, NoSuchMessage
+from a3mailer.mail.errors import DamagedContent, NoSuchMessage
 from a3mailer.store.backends.sqlite.connection import Execute
 from a3mailer.store.backends.sqlite.contents import (
     FRAME,
@@ -82,7 +82,7 @@ class Blobs:
         return place
 
     async def octets(self, account: int, blob: bytes, start: int = 0, end: int | None = None) -> bytes:
-        """Errors: NoSuchMessage, DamagedContent."""
+        """Errors: NoSuchMessage, DamagedContent, TryLater."""
         tenant = self.tenant_of(account)
         place = self._place(tenant, blob, account)
         size = place[4]
@@ -135,7 +135,7 @@ class Blobs:
         return octets[start - skip : stop - skip]
 
     async def many(self, account: int, blobs: Sequence[bytes]) -> list[bytes | None]:
-        """Whole contents; None where damaged or gone."""
+        """Whole contents; None where damaged or gone. Errors: TryLater."""
         tenant = self.tenant_of(account)
         found: list[bytes | None] = []
         for at in range(0, len(blobs), MANY):
@@ -150,7 +150,7 @@ class Blobs:
             if place[4] <= AT_ONCE:
                 return self._whole(tenant, blob, account, place)
             return await self._part(tenant, blob, account, place, 0, place[4])
-        except MailError:
+        except (DamagedContent, NoSuchMessage):
             return None
 
     def forget(self) -> None:

@@ -28,7 +28,7 @@ from typing import Final
 
 from blake3 import blake3
 
-from a3mailer.mail.errors import DamagedContent
+from a3mailer.mail.errors import DamagedContent, TryLater
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.backends.sqlite.direct import DIRECT_FROM, Buffer, DirectWriter
 
@@ -43,6 +43,8 @@ NEARLY_FULL: Final = 64
 """A segment with less than 1/64 of its size left is not looked at again."""
 SLICE: Final = 1 << 20
 """Octets looked through at a time for records."""
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""The process or the machine has nothing left for now: no word about the content."""
 OPEN_SEGMENTS: Final = 64
 """File descriptors a reader keeps."""
 
@@ -463,17 +465,24 @@ class SegmentReader:
         if fd is not None:
             self._fds.move_to_end(segment)
             return fd
-        try:
-            fd = os.open(segment_path(self._folder, segment), os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise DamagedContent(f"segment {segment:016x}: {error_name(error)}") from None
-        self._fds[segment] = fd
+        self._fds[segment] = fd = self._open(segment)
         if len(self._fds) > OPEN_SEGMENTS:
             os.close(self._fds.popitem(last=False)[1])
         return fd
 
+    def _open(self, segment: int) -> int:
+        while True:
+            try:
+                return os.open(segment_path(self._folder, segment), os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                if error.errno not in EXHAUSTED:
+                    raise DamagedContent(f"segment {segment:016x}: {error_name(error)}") from None
+                if not self._fds:
+                    raise TryLater(os.strerror(error.errno)) from None
+                os.close(self._fds.popitem(last=False)[1])
+
     def read(self, tenant: int, blob: bytes, segment: int, offset: int, length: int) -> memoryview:
-        """A payload whose digest was checked. Errors: DamagedContent."""
+        """A payload whose digest was checked. Errors: DamagedContent, TryLater."""
         record = self._pread(segment, offset, HEADER + length)
         prove_record(record, tenant, blob, segment, offset)
         return memoryview(record)[HEADER:]
