@@ -79,13 +79,17 @@ class Acceptor:
     parked: ParkingLot[Waiting] = field(init=False)
     _by_ip: Counter[str] = field(default_factory=Counter)
     _accepting: bool = False
+    _locals: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
+    """Our own addresses, each kept once."""
     _sweep_parked_at: float = 0.0
     _reserve: int = -1
     """A descriptor held back: when all are out it takes a connection just to tell it so."""
     _told_at: float = -TELL_SECONDS
 
     def __post_init__(self) -> None:
-        self.parked = ParkingLot(self._wake)
+        self.parked = ParkingLot(
+            self._wake, lambda waiting: waiting.session.topic, lambda waiting: waiting.connection.deadline
+        )
 
     def start(self) -> None:
         """Begin (or go on) to accept."""
@@ -173,7 +177,9 @@ class Acceptor:
                 return
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(sock, (ip, address[1] if ip else 0), sock.getsockname()[:2])
+        local = sock.getsockname()[:2]
+        local = self._locals.setdefault(local, local)
+        connection = Connection(sock, (ip, address[1] if ip else 0), local)
         self.connections.add(connection)
         self._by_ip[ip] += 1
         metrics.count("a3_connections_open", listener.name)
@@ -197,8 +203,7 @@ class Acceptor:
             if parked is None or connection.closed:
                 self._let_go(listener, connection, ip)
             else:
-                waiting = Waiting(listener, connection, ip, parked)
-                self.parked.park(connection.park(), waiting, parked.topic, connection.deadline)
+                self.parked.park(connection.park(), Waiting(listener, connection, ip, parked))
                 if connection.draining:
                     self.parked.leave(connection.park(), "stop")
 

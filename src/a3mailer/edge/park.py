@@ -34,13 +34,19 @@ class Parked(Protocol):
 
 
 class ParkingLot(Generic[R]):
-    """The parked records of one worker. ``wake`` is called on the loop with a record and the reason."""
+    """The parked records of one worker. ``wake`` is called on the loop with a record and the reason.
 
-    __slots__ = ("_epoll", "_records", "_topics", "_wake")
+    ``topic`` is what wakes a record, ``until`` the loop time that ends it; neither changes meanwhile."""
 
-    def __init__(self, wake: Callable[[R, str], None]) -> None:
+    __slots__ = ("_epoll", "_records", "_topic", "_topics", "_until", "_wake")
+
+    def __init__(
+        self, wake: Callable[[R, str], None], topic: Callable[[R], Topic], until: Callable[[R], float]
+    ) -> None:
         self._epoll = select.epoll()
-        self._records: dict[int, tuple[R, Topic, float]] = {}
+        self._topic = topic
+        self._until = until
+        self._records: dict[int, R] = {}
         self._topics: dict[Topic, int | set[int]] = {}
         """A topic's one descriptor, or all of several."""
         self._wake = wake
@@ -51,10 +57,11 @@ class ParkingLot(Generic[R]):
 
     def records(self) -> Iterator[tuple[int, R]]:
         """(descriptor, record) of all that are parked at the moment of the call."""
-        return iter([(fd, record) for fd, (record, _, _) in self._records.items()])
+        return iter(list(self._records.items()))
 
-    def park(self, fd: int, record: R, topic: Topic, until: float) -> None:
-        """Take a record: ``topic`` is what wakes it, ``until`` the loop time that ends it."""
+    def park(self, fd: int, record: R) -> None:
+        """Take a record."""
+        topic = self._topic(record)
         known = self._topics.get(topic)
         if known is None:
             self._topics[topic] = fd
@@ -62,16 +69,16 @@ class ParkingLot(Generic[R]):
             known.add(fd)
         else:
             self._topics[topic] = {known, fd}
-        self._records[fd] = (record, topic, until)
+        self._records[fd] = record
         self._epoll.register(fd, EVENTS)
         metrics.count("a3_imap_idle")
 
     def leave(self, fd: int, reason: str) -> None:
         """Wake one record; nothing when it is not here any more."""
-        parked = self._records.pop(fd, None)
-        if parked is None:
+        record = self._records.pop(fd, None)
+        if record is None:
             return
-        record, topic, _ = parked
+        topic = self._topic(record)
         self._epoll.unregister(fd)
         known = self._topics[topic]
         if isinstance(known, set) and len(known) > 1:
@@ -90,7 +97,7 @@ class ParkingLot(Generic[R]):
 
     def sweep(self, now: float) -> None:
         """Wake those whose time is over."""
-        for fd in [fd for fd, (_, _, until) in self._records.items() if until < now]:
+        for fd in [fd for fd, record in self._records.items() if self._until(record) < now]:
             self.leave(fd, "time")
 
     def wake_all(self, reason: str) -> None:

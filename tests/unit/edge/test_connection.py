@@ -149,12 +149,15 @@ async def test_a_parked_connection_is_woken_by_input_change_and_time() -> None:
         woken.append((record, reason))
         heard.set()
 
-    lot = ParkingLot[str](wake)
+    def topic(record: str) -> tuple[int, int]:
+        return (1, 1) if record == "change" else (2, 2)
+
+    lot = ParkingLot[str](wake, topic, lambda record: 0.0 if record == "time" else 1e18)
     pairs = []
     for name in ("input", "change", "change", "time"):
         ours, theirs = socket.socketpair()
         pairs += [ours, theirs]
-        lot.park(ours.fileno(), name, (1, 1) if name == "change" else (2, 2), 0.0 if name == "time" else 1e18)
+        lot.park(ours.fileno(), name)
     assert len(lot) == 4
     pairs[1].send(b"DONE\r\n")
     async with asyncio.timeout(10):

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Settings
 from a3mailer.identity.authenticator import Authenticator
+from a3mailer.identity.principal import Principal
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.spool import Spool
 from a3mailer.store.ports import Store
+
+PRINCIPALS: Final = 10_000
+"""Principals kept to be shared."""
 
 
 @dataclass(slots=True)
@@ -28,3 +33,10 @@ class Services:
     """For STARTTLS; None where the server has no certificate."""
     end_point: bytes | None = None
     """The certificate's hash for channel bindings (RFC 5929)."""
+    principals: dict[Principal, Principal] = field(default_factory=dict)
+
+    def shared(self, principal: Principal) -> Principal:
+        """An equal principal that other sessions already hold: thousands of them wait at the same time."""
+        if len(self.principals) >= PRINCIPALS:
+            self.principals.clear()
+        return self.principals.setdefault(principal, principal)

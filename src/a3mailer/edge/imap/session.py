@@ -154,7 +154,8 @@ class Session:
 
     def logged_in(self, principal: Principal) -> None:
         """A login succeeded."""
-        self.principal = principal
+        self.principal = self.services.shared(principal)
+        self._context = None
         self.state = State.AUTHENTICATED
         self.engine.authenticated = True
         self.directory = self.services.views.directory
@@ -309,6 +310,7 @@ class Session:
                 connection.idle = True
                 connection.deadline = self._wait_until()
                 if connection.parkable and not connection.draining and not self._restless():
+                    self._shrink()
                     raise AtRest
                 if await connection.readable():
                     await self.receive()
@@ -317,6 +319,11 @@ class Session:
             for one in listeners:
                 one.discard(connection.nudge)
         return _line(event)
+
+    def _shrink(self) -> None:
+        """Hold nothing that a session at rest does not need."""
+        self._out = []
+        self.engine.shrink()
 
     def _restless(self) -> bool:
         """Whether something happened that the client was not told yet."""

@@ -140,6 +140,13 @@ class Engine:
             self._start = 0
         self._buffer += octets
 
+    def shrink(self) -> None:
+        """Give back the room of what was read; for a connection that rests."""
+        self._buffer = self._buffer[self._start :]
+        self._line -= self._start
+        self._scan -= self._start
+        self._start = 0
+
     @property
     def pending(self) -> bool:
         """Whether octets wait that are not yet part of an event (STARTTLS must find none)."""
