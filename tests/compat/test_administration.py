@@ -6,6 +6,7 @@ import imaplib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import smtplib
 import subprocess
@@ -174,6 +175,30 @@ def test_stopped_and_started_again(tmp_path: pathlib.Path) -> None:
         rig.verb("account", "disable", ALICE[0])  # alone, under the lock
         rig.start()
         assert not logs_in(rig, *ALICE)
+
+
+def test_a_backup_of_the_running_server_serves_elsewhere(tmp_path: pathlib.Path) -> None:
+    rig = Rig(tmp_path, workers=1)
+    made = json.loads(rig.run("init", str(rig.directory), *rig._init, "--json").stdout)
+    with rig:
+        send(rig, ALICE[0], "x" * 2000)
+        copy = tmp_path / "copy"
+        assert rig.verb("backup", str(copy))["contents"] == 1
+        send(rig, ALICE[0], "after the backup")
+        assert rig.stop() == 0
+        other = tmp_path / "other"
+        key = made["recovery_key"].encode() + b"\n"
+        rig.run("restore", str(copy), str(other), "--recovery-key-stdin", stdin=key)
+        shutil.rmtree(rig.directory)
+        rig.directory = other
+        rig.start()
+        assert subjects(rig, *ALICE) == [b"x" * 2000]
+        with smtplib.SMTP("127.0.0.1", rig.port("smtp")) as smtp:
+            smtp.sendmail(
+                "x@elsewhere.test", ["bob@example.test"], b"Subject: large\r\n\r\n" + b"y" * (20 << 20)
+            )
+        assert subjects(rig, "bob@example.test", "secret-b") == [b"large"]
+        assert rig.verb("doctor", "--deep")["findings"] == []
 
 
 def test_try_it_mode_keeps_its_mail(tmp_path: pathlib.Path) -> None:

@@ -72,7 +72,8 @@ def _begin(directory: Path, overrides: Mapping[str, str]) -> Held:
     settings = load(directory, overrides).settings
     lock = acquire(directory)
     run = directory / "run"
-    run.mkdir(mode=0o700, exist_ok=True)
+    for folder in (run, directory / "spool"):  # a restored directory has neither
+        folder.mkdir(mode=0o700, exist_ok=True)
     bound = systemd_sockets() or bind_all(settings)
     return Held(
         directory,

@@ -177,10 +177,13 @@ def test_progress_is_for_terminals_only() -> None:
 
     quiet, loud = io.StringIO(), Terminal()
     for err in (quiet, loud):
-        with Output(False, io.StringIO(), err).progress("accounts", 2) as advance:
+        printed = Output(False, io.StringIO(), err)
+        with printed.progress("accounts", 2) as advance:
             advance(1)
             advance(2)
-    assert quiet.getvalue() == "" and "accounts" in loud.getvalue()
+        with printed.steps() as step:
+            step("contents", 5, 0)
+    assert quiet.getvalue() == "" and "accounts" in loud.getvalue() and "contents" in loud.getvalue()
 
 
 def test_cells() -> None:

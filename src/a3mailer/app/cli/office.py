@@ -125,7 +125,7 @@ def connect(directory: Path) -> socket.socket | None:
     return connection
 
 
-def read_password(from_stdin: bool, again: bool = True) -> str:
+def read_password(from_stdin: bool, again: bool = True, what: str = "Password") -> str:
     """A password from stdin's first line, or asked for on the terminal. Errors: Failed (USAGE)."""
     import getpass
     import sys
@@ -133,11 +133,12 @@ def read_password(from_stdin: bool, again: bool = True) -> str:
     if from_stdin:
         line = sys.stdin.readline()
         if not line:
-            raise Failed(USAGE, "no password on stdin")
+            raise Failed(USAGE, f"no {what.lower()} on stdin")
         return line.rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise Failed(USAGE, "no terminal to ask for the password on: use --password-stdin")
-    first = getpass.getpass("Password: ")
+        option = what.lower().replace(" ", "-")
+        raise Failed(USAGE, f"no terminal to ask for the {what.lower()} on: use --{option}-stdin")
+    first = getpass.getpass(f"{what}: ")
     if again and getpass.getpass("Again: ") != first:
         raise Failed(USAGE, "the two are not the same")
     return first

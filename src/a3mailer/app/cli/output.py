@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Final, TextIO
 
 Advance = Callable[[int], None]
+Step = Callable[[str, int, int], None]
 UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -59,18 +60,27 @@ class Output:
         self._out.write(text + "\n")
 
     @contextlib.contextmanager
-    def progress(self, what: str, total: int) -> Generator[Advance, None, None]:
-        """A bar while something long runs; nothing where stderr is no terminal. Call it with the count."""
+    def steps(self) -> Generator[Step, None, None]:
+        """A bar while something long runs: call it with what is being done, how much is done, of how much (0
+        = unknown). Nothing where stderr is no terminal."""
         if not self._err.isatty():
-            yield lambda _done: None
+            yield lambda _what, _done, _total: None
             return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(file=self._err), transient=True) as bar:
-            task = bar.add_task(what, total=total or None)
-            yield lambda done: bar.update(task, completed=done)
+            task = bar.add_task("")
+            yield lambda what, done, total: bar.update(
+                task, description=what, completed=done, total=total or None
+            )
+
+    @contextlib.contextmanager
+    def progress(self, what: str, total: int) -> Generator[Advance, None, None]:
+        """The same for one thing of a known length: call it with the count."""
+        with self.steps() as step:
+            yield lambda done: step(what, done, total)
 
 
 def visible(text: str) -> str:

@@ -21,6 +21,8 @@ RECORDS_A_PAGE: Final = 1000
 MAX_RECORDS: Final = 100_000
 """Records one query returns at most: ask for a later ``after``."""
 DAY: Final = 86400
+NOTED: Final = ("store.backup", "store.check")
+"""Acts that the command line performs on the files of the store and only notes here."""
 
 
 class Query(Request, frozen=True, kw_only=True):
@@ -37,6 +39,12 @@ class Issue(Request, frozen=True, kw_only=True):
     name: str
     scopes: tuple[str, ...]
     days: int = 0
+
+
+class Act(Request, frozen=True, kw_only=True):
+    action: str
+    target: str
+    detail: dict[str, str]
 
 
 class Revoke(Request, frozen=True, kw_only=True):
@@ -112,6 +120,15 @@ async def remove_token(office: Office, request: Revoke) -> dict[str, object]:
     require(office.subject, "token.revoke", Object(account.tenant, account.id, "", account.role))
     await office.change("token.revoke", account.address, RemoveToken(row.account, key), name=row.name)
     return {"address": account.address, "name": row.name}
+
+
+async def note(office: Office, request: Act) -> dict[str, object]:
+    """Put an act that changes no row (a backup, a repair) on the record. Errors: BadName, NoSuchThing."""
+    if request.action not in NOTED:
+        raise BadName(f"not an act to note: {request.action}")
+    require(office.subject, request.action)
+    await office.change(request.action, request.target, **request.detail)
+    return {"action": request.action, "target": request.target}
 
 
 async def roles(office: Office, request: Nothing) -> list[dict[str, object]]:

@@ -48,6 +48,7 @@ TABLE: Final = (
     StoreVerb("queue list", "queue.list", Nothing, queue.list_),
     StoreVerb("queue show", "queue.list", queue.Entry, queue.show_),
     StoreVerb("queue change", "queue.change", queue.Change, queue.change),
+    StoreVerb("audit note", "store.check", records.Act, records.note),
     StoreVerb("audit query", "audit.query", records.Query, records.query),
     StoreVerb("token add", "token.issue", records.Issue, records.add_token),
     StoreVerb("token rm", "token.revoke", records.Revoke, records.remove_token),
