@@ -36,6 +36,7 @@ from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import MailError
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
 from a3mailer.ops.audit import StoreAudit
+from a3mailer.ops.housekeeping import Housekeeping
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.resolver import StubResolver, parse_server, system_servers
 from a3mailer.runtime.spool import Spool
@@ -193,6 +194,8 @@ async def compose(
         if port.name in held.bound
     )
     background = {"queue": queue.run, "recheck": parked.recheck}
+    if number == 1:
+        background["housekeeping"] = Housekeeping(store, settings, clock).run
     return Rooms(
         store, listeners, ProxyProtocol(settings), background, (), parked.watch, reconfigure, office, close
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -38,10 +39,10 @@ class CannotListen(Exception):
     """An address or port cannot be bound; the text says which and why."""
 
 
-def bind_all(settings: Settings) -> dict[str, list[socket.socket]]:
-    """Bind every listener on every address. Errors: CannotListen, with what to do about it."""
+def bind_all(settings: Settings, ports: Sequence[Port] = PORTS) -> dict[str, list[socket.socket]]:
+    """Bind these listeners on every address. Errors: CannotListen, with what to do about it."""
     bound: dict[str, list[socket.socket]] = {}
-    for port in PORTS:
+    for port in ports:
         addresses = ("127.0.0.1",) if port.private else settings.server.listen
         number = settings.server.port_base + port.number
         bound[port.name] = [_bind(address, number) for address in addresses]
@@ -63,6 +64,21 @@ def _bind(address: str, number: int) -> socket.socket:
     except OSError as error:
         raise CannotListen(f"{address} port {number}: {error.strerror or error}") from error
     return sock
+
+
+def listen(settings: Settings) -> dict[str, list[socket.socket]]:
+    """The listeners of this instance: those systemd handed over and no other public ones, so that an
+    administrator leaves a door out by not installing its socket unit; the private one is always ours.
+
+    Errors: CannotListen, also for a socket whose name is no listener's."""
+    handed = systemd_sockets()
+    if not handed:
+        return bind_all(settings)
+    names = [port.name for port in PORTS]
+    if unknown := sorted(handed.keys() - set(names)):
+        raise CannotListen(f"systemd's FileDescriptorName={unknown[0]} is none of {', '.join(names)}")
+    both = handed | bind_all(settings, [port for port in PORTS if port.private and port.name not in handed])
+    return {name: both[name] for name in names if name in both}
 
 
 def bind_unix(path: Path) -> socket.socket:

@@ -22,7 +22,7 @@ from typing import Final
 
 from a3mailer import __version__
 from a3mailer.app.held import Held
-from a3mailer.app.listeners import bind_all, bind_unix, describe, systemd_sockets
+from a3mailer.app.listeners import bind_unix, describe, listen
 from a3mailer.app.lock import acquire
 from a3mailer.config.load import ConfigError, load
 from a3mailer.config.tree import Settings
@@ -74,7 +74,7 @@ def _begin(directory: Path, overrides: Mapping[str, str]) -> Held:
     run = directory / "run"
     for folder in (run, directory / "spool"):  # a restored directory has neither
         folder.mkdir(mode=0o700, exist_ok=True)
-    bound = systemd_sockets() or bind_all(settings)
+    bound = listen(settings)
     return Held(
         directory,
         overrides,
