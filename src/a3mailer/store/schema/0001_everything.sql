@@ -11,7 +11,8 @@ CREATE TABLE tenants (
     name TEXT NOT NULL,
     key_id TEXT NOT NULL,
     wrapped BLOB NOT NULL,          -- the tenant's key, under key-encryption key key_id
-    dictionary INTEGER NOT NULL DEFAULT 0
+    dictionary INTEGER NOT NULL DEFAULT 0,  -- the one new contents are compressed with; 0 for none
+    erased INTEGER NOT NULL DEFAULT 0       -- mail was erased since it was trained
 );
 
 CREATE TABLE accounts (
@@ -146,6 +147,7 @@ CREATE TABLE blobs (
     offset INTEGER NOT NULL,
     length INTEGER NOT NULL,        -- octets of the record's payload
     size INTEGER NOT NULL,          -- octets of the content
+    dictionary INTEGER NOT NULL,    -- the one it was compressed with; 0 for none
     hash BLOB,                      -- keyed hash of the content, NULL when it is not de-duplicated
     PRIMARY KEY (tenant, blob)
 ) WITHOUT ROWID;

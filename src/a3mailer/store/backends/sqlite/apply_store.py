@@ -13,9 +13,22 @@ def put_dictionary(ledger: Ledger, op: PutDictionary, work: Work) -> Done:
         "INSERT INTO dictionaries (tenant, number, created, sealed) VALUES (?,?,?,?)",
         (op.tenant, op.number, op.now, op.octets),
     )
-    ledger.execute("UPDATE tenants SET dictionary=? WHERE tenant=?", (op.number, op.tenant))
+    ledger.execute("UPDATE tenants SET dictionary=?, erased=0 WHERE tenant=?", (op.number, op.tenant))
+    _drop_unused_dictionaries(ledger, op.tenant)
     ledger.hints.append((0, 0, ledger.commits))
     return Done()
+
+
+def _drop_unused_dictionaries(ledger: Ledger, tenant: int) -> None:
+    """Older ones that no content needs any more: they hold pieces of mail."""
+    ledger.flush()
+    ledger.forget_dictionaries()
+    ledger.execute(
+        "DELETE FROM dictionaries WHERE tenant=?1"
+        " AND number <> (SELECT dictionary FROM tenants WHERE tenant=?1)"
+        " AND number NOT IN (SELECT dictionary FROM blobs WHERE tenant=?1)",
+        (tenant,),
+    )
 
 
 def rewrap_keys(ledger: Ledger, op: RewrapKeys, work: Work) -> Done:

@@ -136,7 +136,13 @@ def erase_emails(ledger: Ledger, op: EraseEmails, work: Work) -> Done:
         _to_tombstone(ledger, op.account, mailbox, modseq, uid)
     for email in op.emails:
         erase_email(ledger, op.account, email)
+    _note_erasure(ledger, account.tenant)
     return Done(account.modseq)
+
+
+def _note_erasure(ledger: Ledger, tenant: int) -> None:
+    """The tenant's dictionary may hold pieces of what was erased: a new one is trained."""
+    ledger.execute("UPDATE tenants SET erased=1 WHERE tenant=? AND dictionary > 0 AND erased = 0", (tenant,))
 
 
 def erase_email(ledger: Ledger, account: AccountId, email: EmailId) -> None:
@@ -155,6 +161,7 @@ def erase_mail(ledger: Ledger, account: int) -> None:
     for blob, count in held:
         release_blob(ledger, tenant, blob, account, count)
     ledger.execute("DELETE FROM fragments WHERE id BETWEEN ? AND ?", (first, last))
+    _note_erasure(ledger, tenant)
     for sql in (
         "DELETE FROM messages WHERE account=?",
         "DELETE FROM expunged WHERE account=?",

@@ -56,6 +56,8 @@ class Compression:
 def make_compression(number: int = 0, dictionary: bytes = b"") -> Compression:
     """``number`` 0 is no dictionary."""
     words = zstandard.ZstdCompressionDict(dictionary) if dictionary else None
+    if words is not None:
+        words.precompute_compress(level=LEVEL)
     compressor = zstandard.ZstdCompressor(level=LEVEL, dict_data=words, write_content_size=False)
     expander = zstandard.ZstdDecompressor(dict_data=words)
 
@@ -157,6 +159,11 @@ def layout(head: Buffer, length: int) -> Layout:
     if starts[-1] != length:
         raise DamagedContent("a content whose table does not fit its length")
     return Layout(bytes(head[:HEADER]), flags, dictionary, size, tuple(starts), tuple(digests))
+
+
+def dictionary_of(record: Record) -> int:
+    """The number of the dictionary a content was compressed with; 0 for none."""
+    return _unpack(record.payload[0])[3]
 
 
 class Opener:

@@ -39,6 +39,8 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
     offset: int
     length: int
     size: int
+    dictionary: int
+    """Number of the compression dictionary; 0 for none."""
     hash: bytes
     """Keyed hash of the content; empty where it is not de-duplicated."""
     keys: tuple[tuple[int, bytes], ...]

@@ -156,7 +156,8 @@ _WAITING: Final = {
     "fragments": "INSERT INTO fragments (id, copies, size, sent_date, has_attachment, blob, envelope,"
     " bodystructure, subject, preview, parts) VALUES (?,1,?,?,?,?,?,?,?,?,?)",
     "threads": "INSERT OR IGNORE INTO threads (account, key, thread) VALUES (?,?,?)",
-    "blobs": "INSERT INTO blobs (tenant, blob, segment, offset, length, size, hash) VALUES (?,?,?,?,?,?,?)",
+    "blobs": "INSERT INTO blobs (tenant, blob, segment, offset, length, size, dictionary, hash)"
+    " VALUES (?,?,?,?,?,?,?,?)",
     "refs": "INSERT INTO blob_refs (tenant, blob, account, count, wrapped) VALUES (?,?,?,1,?)"
     " ON CONFLICT DO UPDATE SET count = count + 1",
     "hashes": "INSERT OR REPLACE INTO blob_hashes (tenant, hash, blob) VALUES (?,?,?)",
@@ -198,6 +199,7 @@ class Ledger:
         self._deliveries: dict[tuple[int, bytes], Row] = {}
         self._known: set[bytes] = set()
         """Blobs of this transaction that have their row."""
+        self._dictionaries: dict[int, frozenset[int]] = {}
         self._grown: list[tuple[int, int]] = []
         """(segment, octets) of contents that came to be held."""
         self._journal: list[list[Row]] = []
@@ -298,11 +300,37 @@ class Ledger:
             if self.execute(sql, (tenant, piece.blob)).fetchone() is None:
                 raise Stale
             return
+        if piece.dictionary and piece.dictionary not in self.dictionaries(tenant):
+            raise Stale  # it was dropped while the content was on its way
         digest = piece.hash or None
-        self.add("blobs", (tenant, piece.blob, piece.segment, piece.offset, piece.length, piece.size, digest))
+        self.add(
+            "blobs",
+            (
+                tenant,
+                piece.blob,
+                piece.segment,
+                piece.offset,
+                piece.length,
+                piece.size,
+                piece.dictionary,
+                digest,
+            ),
+        )
         self._grown.append((piece.segment, piece.length))
         if digest:
             self.add("hashes", (tenant, digest, piece.blob))
+
+    def dictionaries(self, tenant: int) -> frozenset[int]:
+        """The numbers of the tenant's compression dictionaries."""
+        found = self._dictionaries.get(tenant)
+        if found is None:
+            rows = self.execute("SELECT number FROM dictionaries WHERE tenant=?", (tenant,)).fetchall()
+            found = self._dictionaries[tenant] = frozenset(row[0] for row in rows)
+        return found
+
+    def forget_dictionaries(self) -> None:
+        """They are about to change."""
+        self._dictionaries.clear()
 
     def thread(self, account: int, keys: tuple[bytes, ...], email: int) -> int:
         """The thread of a new email: that of the first key another mail had, else a new one named by it.
@@ -387,6 +415,7 @@ class Ledger:
     def undo_statements(self) -> None:
         """As ``undo``, after a ROLLBACK TO: rows that were read meanwhile may not exist."""
         self.undo()
+        self._dictionaries.clear()
         self._accounts = {key: state for key, state in self._accounts.items() if state in self._dirty}
         self._mailboxes = {key: state for key, state in self._mailboxes.items() if state in self._dirty}
 
@@ -416,6 +445,7 @@ class Ledger:
         """The batch was rolled back: nothing that was remembered is sure."""
         self._accounts.clear()
         self._mailboxes.clear()
+        self._dictionaries.clear()
         self._undo.clear()
         self._dirty.clear()
         self.hints.clear()

@@ -17,7 +17,7 @@ from a3mailer.keys.wrap import new_key
 from a3mailer.mail.errors import NoSuchAccount
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.backends.sqlite.connection import Execute
-from a3mailer.store.backends.sqlite.contents import Compression, make_compression, seal
+from a3mailer.store.backends.sqlite.contents import Compression, dictionary_of, make_compression, seal
 from a3mailer.store.backends.sqlite.handover import Piece
 from a3mailer.store.backends.sqlite.keyring import Keys
 from a3mailer.store.backends.sqlite.read_blobs import Blobs
@@ -59,7 +59,7 @@ class Sealing:
         if len(octets) >= DEDUPLICATE_FROM and not content.unique:
             digest = blake3(octets, key=self._keys.tenant(tenant)).digest(16)
             if known and (found := self._find(tenant, digest, accounts)):
-                return _piece(content, *found, digest), None
+                return _piece(content, *found, 0, digest), None
         blob = new_blob_id(self._clock.now())
         key = new_key() if self._settings.encryption else None
         wrapped = self._wrap(key, tenant, blob, accounts)
@@ -68,7 +68,7 @@ class Sealing:
         else:
             loop = asyncio.get_running_loop()
             record = await loop.run_in_executor(None, self._seal_large, octets, tenant, blob, key)
-        return _piece(content, blob, wrapped, record.length, digest), record
+        return _piece(content, blob, wrapped, record.length, dictionary_of(record), digest), record
 
     def _compression(self, tenant: int) -> Compression | None:
         if not self._settings.compression:
@@ -117,7 +117,12 @@ class Sealing:
 
 
 def _piece(
-    content: Content, blob: bytes, keys: tuple[tuple[int, bytes], ...], length: int, digest: bytes
+    content: Content,
+    blob: bytes,
+    keys: tuple[tuple[int, bytes], ...],
+    length: int,
+    dictionary: int,
+    digest: bytes,
 ) -> Piece:
     index = content.index
     return Piece(
@@ -126,6 +131,7 @@ def _piece(
         0,
         length,
         len(content.octets),
+        dictionary,
         digest,
         keys,
         index.envelope,

@@ -28,6 +28,7 @@ from a3mailer.store.backends.sqlite.read_directory import ReadDirectory
 from a3mailer.store.backends.sqlite.read_mail import Readers, ReadMail
 from a3mailer.store.backends.sqlite.sealing import Sealing
 from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter
+from a3mailer.store.backends.sqlite.training import Training
 from a3mailer.store.backends.sqlite.writer import WriterLoop, identity_of_this
 from a3mailer.store.operations import Append, Enqueue, Operation, Result
 from a3mailer.store.ports import Transaction
@@ -134,6 +135,7 @@ class SqliteStore(ReadMail, ReadDirectory):
         try:
             results = await self._hand_over(transaction, known=True)
         except StaleBlob:
+            self._sealing.forget()
             results = await self._hand_over(transaction, known=False)
         if not kinds.isdisjoint(DIRECTORY):
             self._forget()
@@ -153,12 +155,18 @@ class SqliteStore(ReadMail, ReadDirectory):
 
     async def compact(self, seconds: float, grace: float = GRACE_SECONDS) -> int:
         """Free what is mostly dead, for about so long; octets of files freed (``compaction``)."""
-
-        async def commit(operation: Operation) -> None:
-            await self.commit(Transaction((operation,)))
-
-        work = Compaction(self._directory, self._clock, self._sql, self._link.write, commit)
+        work = Compaction(self._directory, self._clock, self._sql, self._link.write, self._commit_one)
         return await work.run(seconds, grace)
+
+    async def train_dictionaries(self) -> int:
+        """Train compression dictionaries where it is due; how many (``training``)."""
+        if not self._settings.compression:
+            return 0
+        work = Training(self._clock, self._sql, self._keys, self._blobs, self._commit_one)
+        return await work.run()
+
+    async def _commit_one(self, operation: Operation) -> None:
+        await self.commit(Transaction((operation,)))
 
     def _has_room(self) -> bool:
         """Whether more than the reserve is free: ``reserve_percent``, at most ``reserve_octets``."""
