@@ -396,7 +396,7 @@ def test_what_cannot_be_put_right_is_named(place: Path, kind: str, sql: str) -> 
 
 
 def test_a_content_nobody_refers_to(place: Path) -> None:
-    copied = "SELECT tenant, x'1234', segment, offset, length, size, NULL FROM blobs LIMIT 1"
+    copied = "SELECT tenant, x'1234', segment, offset, length, size, 0, NULL FROM blobs LIMIT 1"
     execute(place, f"INSERT INTO blobs {copied}")
     assert "reference-unused" in kinds(examine(place))
     assert "reference-unused" in kinds(list(diagnose(place, repair=True).repaired))

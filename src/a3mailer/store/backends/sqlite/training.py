@@ -37,7 +37,8 @@ SLICE: Final = 20
 _DUE: Final = "SELECT tenant FROM tenants WHERE dictionary = 0 OR erased = 1"
 _NEWEST: Final = (
     "SELECT b.blob, b.size, min(r.account) FROM blobs b"
-    " JOIN blob_refs r ON r.tenant = b.tenant AND r.blob = b.blob WHERE b.tenant = ? AND b.size BETWEEN 1 AND ? GROUP BY b.blob ORDER BY b.blob DESC LIMIT ?"
+    " JOIN blob_refs r ON r.tenant = b.tenant AND r.blob = b.blob"
+    " WHERE b.tenant = ? AND b.size BETWEEN 1 AND ? GROUP BY b.blob ORDER BY b.blob DESC LIMIT ?"
 )
 _LAST: Final = (
     "SELECT max(coalesce((SELECT max(number) FROM dictionaries WHERE tenant = ?1), 0),"
