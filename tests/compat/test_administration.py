@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import imaplib
 import json
 import os
@@ -9,6 +10,7 @@ import pathlib
 import shutil
 import signal
 import smtplib
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.rig import Rig
+from tests.unit.identity.scram_client import ScramClient
 
 ALICE = ("alice@example.test", "secret-a")
 WITHIN = 5.0
@@ -126,6 +129,32 @@ def test_a_role_without_mail_neither_reads_nor_submits(rig: Rig) -> None:
     with smtplib.SMTP("127.0.0.1", rig.port("submission")) as smtp:
         smtp.login("audit@example.test", "x")
         assert smtp.mail("audit@example.test")[0] == 550
+
+
+def authenticate(imap: imaplib.IMAP4, client: ScramClient) -> None:
+    """Play the client's three responses."""
+    steps = iter((lambda _: client.first(), client.final, lambda _: b""))
+    imap.authenticate("SCRAM-SHA-256-PLUS", lambda challenge: next(steps)(challenge))
+
+
+def test_scram_with_channel_binding_over_tls(rig: Rig) -> None:
+    address, password, at = "scram@example.test", "p=nc,il", ("--dir", str(rig.directory))
+    rig.verb("domain", "set", "example.test", "--scram", "on")
+    rig.run("account", "add", address, "--password-stdin", *at, stdin=password.encode() + b"\n")
+    assert holds(rig, True, address, password)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    header = "p=tls-server-end-point,,"
+    with imaplib.IMAP4_SSL("127.0.0.1", rig.port("imaps"), ssl_context=context) as imap:
+        assert {"AUTH=SCRAM-SHA-256-PLUS", "AUTH=SCRAM-SHA-256"} <= set(imap.capabilities)
+        bound = hashlib.sha256(imap.sock.getpeercert(binary_form=True)).digest()
+        between = ScramClient(password, header, address, hashlib.sha256(b"another certificate").digest())
+        with pytest.raises(imaplib.IMAP4.error):
+            authenticate(imap, between)
+    with imaplib.IMAP4_SSL("127.0.0.1", rig.port("imaps"), ssl_context=context) as imap:
+        authenticate(imap, ScramClient(password, header, address, bound))
+        assert imap.select("INBOX")[0] == "OK"
 
 
 def test_what_was_done_is_in_the_audit_record(rig: Rig) -> None:

@@ -91,6 +91,7 @@ async def test_verbs_work_over_the_socket(server: Server) -> None:
     assert [r["address"] for r in await server.rows("group", "list")] == ["all@example.test"]
     assert (await server.rows("domain", "list"))[0]["domain"] == "example.test"
     assert await server.rows("queue", "list") == []
+    assert await server.rows("queue", "release", "--all") == []
     assert [r["action"] for r in await server.rows("audit", "query", "--action", "account")] == [
         "account.add"
     ]
@@ -124,6 +125,8 @@ async def test_verbs_work_over_the_socket(server: Server) -> None:
         (("queue", "show", "9"), exits.ABSENT),
         (("queue", "show", "x"), exits.USAGE),
         (("queue", "retry", "9"), exits.ABSENT),
+        (("queue", "retry"), exits.USAGE),
+        (("queue", "retry", "9", "--all"), exits.USAGE),
         (("token", "rm", "nothing"), exits.ABSENT),
         (("config", "get", "no.such"), exits.ABSENT),
         (("config", "set", "smtp.size", "tiny"), exits.USAGE),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import datetime
 import hashlib
-import hmac
 from collections.abc import AsyncIterator
 
 import pytest
@@ -24,6 +23,7 @@ from a3mailer.identity.sasl.exchange import BadExchange, Context, Exchange, NoSu
 from a3mailer.identity.sasl.offer import MECHANISMS, begin, offered
 from a3mailer.mail.errors import AuthenticationFailed, MailError
 from a3mailer.telemetry.events import Secret
+from tests.unit.identity.scram_client import ScramClient
 from tests.unit.identity.world import World
 
 SCRAM = Settings(server=Server(domain="a.test"), auth=Auth(scram=True))
@@ -142,32 +142,6 @@ async def test_login_malformed(world: World, responses: tuple[bytes | None, ...]
 
 
 # --- SCRAM ----------------------------------------------------------------------------------------------
-
-
-class ScramClient:
-    """The client's side of RFC 5802, written apart from the server's."""
-
-    def __init__(
-        self, password: str, header: str = "n,,", login: str = "alice@a.test", bound: bytes = b""
-    ) -> None:
-        self.password, self.header, self.bound = password, header, bound
-        self.bare = f"n={login.replace('=', '=3D').replace(',', '=2C')},r=fyko+d2lbbFgONRv9qkxdawL"
-
-    def first(self) -> bytes:
-        return (self.header + self.bare).encode()
-
-    def final(self, server_first: bytes) -> bytes:
-        fields = dict(f.split("=", 1) for f in server_first.decode().split(","))
-        salted = hashlib.pbkdf2_hmac(
-            "sha256", self.password.encode(), base64.b64decode(fields["s"]), int(fields["i"])
-        )
-        key = hmac.digest(salted, b"Client Key", "sha256")
-        without = f"c={base64.b64encode(self.header.encode() + self.bound).decode()},r={fields['r']}"
-        signed = f"{self.bare},{server_first.decode()},{without}".encode()
-        signature = hmac.digest(hashlib.sha256(key).digest(), signed, "sha256")
-        self.server = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), signed, "sha256")
-        proof = base64.b64encode(bytes(a ^ b for a, b in zip(key, signature, strict=True))).decode()
-        return f"{without},p={proof}".encode()
 
 
 async def converse(

@@ -8,10 +8,11 @@ from typing import Final
 from a3mailer.app.cli.exits import OK, USAGE, Failed
 from a3mailer.app.cli.office import session
 from a3mailer.app.cli.output import Output, moment, plain, size
-from a3mailer.app.cli.verb import Argument, Arguments, Verb
+from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
 
 ID: Final = Argument("ID", "the entry's number, as queue list prints it")
-IDS: Final = Argument("ID", "the entries' numbers, as queue list prints them", "+")
+IDS: Final = Argument("ID", "the entries' numbers, as queue list prints them", "*")
+ALL: Final = (Option("--all", "every entry there is"),)
 
 
 def list_(args: Arguments, out: Output) -> int:
@@ -76,8 +77,11 @@ def fail(args: Arguments, out: Output) -> int:
 
 
 def _change(args: Arguments, out: Output, act: str, done: str) -> int:
+    if bool(args.id) is args.all:
+        raise Failed(USAGE, "give numbers of entries, or --all")
     with session(args.dir) as store:
-        made = [store.perform("queue change", {"queue": number(each), "act": act}) for each in args.id]
+        ids = [row["queue"] for row in store.perform("queue list", {})] if args.all else map(number, args.id)
+        made = [store.perform("queue change", {"queue": each, "act": act}) for each in ids]
     out.result(made, "\n".join(f"{m['queue']} {done}" for m in made))
     return OK
 
@@ -94,8 +98,8 @@ VERBS: Final = (
     Verb(
         "queue show", "show one entry with its recipients and their last answers", "queue.list", show, (ID,)
     ),
-    Verb("queue hold", "do not try these until they are released", "queue.change", hold, (IDS,)),
-    Verb("queue release", "let held ones go on", "queue.change", release, (IDS,)),
-    Verb("queue retry", "try these now", "queue.change", retry, (IDS,)),
-    Verb("queue fail", "give these up and tell their senders", "queue.change", fail, (IDS,)),
+    Verb("queue hold", "do not try these until they are released", "queue.change", hold, (IDS,), ALL),
+    Verb("queue release", "let held ones go on", "queue.change", release, (IDS,), ALL),
+    Verb("queue retry", "try these now", "queue.change", retry, (IDS,), ALL),
+    Verb("queue fail", "give these up and tell their senders", "queue.change", fail, (IDS,), ALL),
 )

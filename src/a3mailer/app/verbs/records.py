@@ -10,7 +10,7 @@ from a3mailer.config.fields import BOOT, BadValue, NoSuchSetting, field, text_of
 from a3mailer.config.load import ConfigError, diff, load
 from a3mailer.config.write import set_in_file
 from a3mailer.identity.principal import Object
-from a3mailer.identity.roles import RULES, allow, require
+from a3mailer.identity.roles import ROLES, RULES, allow, require
 from a3mailer.identity.tokens import digest, issue
 from a3mailer.mail.errors import BadName, NoSuchThing
 from a3mailer.store.operations import PutSetting, RemoveToken
@@ -133,8 +133,6 @@ async def note(office: Office, request: Act) -> dict[str, object]:
 
 async def roles(office: Office, request: Nothing) -> list[dict[str, object]]:
     """Every action, and how far each role reaches with it."""
-    from a3mailer.identity.roles import ROLES
-
     require(office.subject, "role.list")
     return [
         {"action": name, **{r: c.name.lower() for r, c in zip(ROLES, cells, strict=True)}}
