@@ -123,6 +123,7 @@ mail_operations = weighted(
     *[st.builds(op.PurgeVault, moments, st.integers(1, 4))] * 2,
     st.builds(op.ExpireMailboxes, moments, st.integers(1, 4)),
     st.builds(op.EraseEmails, accounts, emails),
+    st.builds(op.DropTombstones, moments),
 )
 queue_operations = weighted(
     st.builds(
@@ -180,6 +181,7 @@ directory_operations = weighted(
     ),
     st.builds(op.RemoveToken, accounts, st.sampled_from([b"d", b"e"])),
     st.builds(op.BumpEpoch, accounts),
+    st.builds(op.Sweep, moments),
     st.builds(op.Audit, st.just(DEFAULT_TENANT), addresses, st.just("act"), addresses, st.just("done")),
     st.builds(op.PutSetting, st.sampled_from(["a.b", "c.d"]), st.sampled_from(["", "x", "y"])),
 )

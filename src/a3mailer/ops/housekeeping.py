@@ -1,89 +1,129 @@
-"""What the house forgets by itself: the vault's mail, what mailboxes let expire, receipts, old reservations.
+"""Housekeeping: what has outlived its use goes, a little at a time, in one worker of an instance.
 
-Done in small bites, so that the writer is never held up, and never in a hurry: a wall clock that leapt is
-not believed before a day has passed (attack row 69), because what is forgotten does not come back.
+| chore | every | what |
+|---|---|---|
+| vault | 10 min | contents expunged longer ago than ``store.vault_days``, never sooner than GRACE_SECONDS |
+| expiry | 1 h | messages of mailboxes with an expiry, into the vault |
+| sweep | 1 h | receipts, delivery keys, reserved addresses and tokens whose time is over |
+| tombstones | 6 h | that messages were expunged, after TOMBSTONE_DAYS and when the vault let them go |
+| compaction | 5 min | disk space of contents that are gone, for at most COMPACT_SECONDS |
+| dictionaries | 24 h | compression dictionaries where a tenant has enough mail, or erased some |
+
+What forgets by date waits: an hour after the start, which may have come with a wrong clock, and a day after a
+wall clock that leapt (attack row 69), because what is forgotten does not come back.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from a3mailer.config.tree import Settings
 from a3mailer.mail.errors import MailError
 from a3mailer.runtime.clock import Clock
-from a3mailer.store.operations import ExpireMailboxes, Operation, Purged, PurgeVault, Sweep
+from a3mailer.store.operations import (
+    DropTombstones,
+    ExpireMailboxes,
+    Operation,
+    Purged,
+    PurgeVault,
+    Sweep,
+)
 from a3mailer.store.ports import Transaction, Writer
+from a3mailer.store.upkeep import Compactor, Trainer
 from a3mailer.telemetry.events import emit
 
 DAY: Final = 86_400
-FIRST_SECONDS: Final = 60.0
-"""After the start, which has better things to do."""
-ROUND_SECONDS: Final = 3600.0
-BITE: Final = 200
-"""Rows one transaction forgets."""
+LOOK_SECONDS: Final = 20.0
+"""How often it is looked whether a chore is due."""
+BITE: Final = 100
+"""Rows of one transaction: the writer is held up for some milliseconds."""
 PAUSE_SECONDS: Final = 0.05
-"""Between two bites: others' commits go first."""
+"""Between two bites, so that deliveries come first."""
+GRACE_SECONDS: Final = 900
+"""Contents stay this long after an expunge even without a vault: open views may still show them."""
+TOMBSTONE_DAYS: Final = 90
+"""A client that was away for longer takes its mailboxes anew."""
+COMPACT_SECONDS: Final = 2.0
+START_SECONDS: Final = 3600.0
+"""A clock that was wrong when the machine started is right by then."""
 LEAP_SECONDS: Final = 3600.0
 """A wall clock this far from where the other clock puts it has been set."""
 DOUBT_SECONDS: Final = float(DAY)
 """How long a clock that was set is doubted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """``run`` gives how much it did. ``dated``: it forgets by the wall clock."""
+
+    name: str
+    seconds: float
+    run: Callable[[], Awaitable[int]]
+    dated: bool = True
+
+
 class Housekeeping:
-    """One of these runs in an instance, in its first worker."""
+    """``run`` is the work of an instance's first worker; ``round`` is one look, for tests and commands."""
 
-    __slots__ = ("_believed", "_clock", "_doubted_until", "_settings", "_writer")
-
-    def __init__(self, writer: Writer, settings: Callable[[], Settings], clock: Clock) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        settings: Callable[[], Settings],
+        clock: Clock,
+        compactor: Compactor | None = None,
+        trainer: Trainer | None = None,
+    ) -> None:
+        """``compactor`` None: contents are in no files; ``trainer`` None: no dictionaries are used."""
         self._writer = writer
         self._settings = settings
         self._clock = clock
-        self._believed = clock.now() - clock.monotonic()
-        self._doubted_until = clock.monotonic()
+        begin = clock.monotonic()
+        self._believed = clock.now() - begin
+        self._doubted_until = begin + START_SECONDS
+        chores = [
+            Chore("vault", 600.0, self._vault),
+            Chore("expiry", 3600.0, self._expiry),
+            Chore("sweep", 3600.0, self._sweep),
+            Chore("tombstones", 6 * 3600.0, self._tombstones),
+        ]
+        if compactor is not None:
+            chores.append(Chore("compaction", 300.0, lambda: compactor.compact(COMPACT_SECONDS), dated=False))
+        if trainer is not None:
+            chores.append(Chore("dictionaries", 24 * 3600.0, trainer.train_dictionaries, dated=False))
+        self.chores: Final = tuple(chores)
+        self._due = {chore.name: begin + chore.seconds / 10 for chore in chores}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Rounds until ``stop``."""
-        seconds = FIRST_SECONDS
+        """Until ``stop`` is set."""
         while not stop.is_set():
+            await self.round(stop)
             with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(LOOK_SECONDS):
                     await stop.wait()
-            if not stop.is_set():
-                await self.tidy(stop)
-            seconds = ROUND_SECONDS
 
-    async def tidy(self, stop: asyncio.Event) -> int:
-        """One round: how many rows were forgotten. A store that takes nothing now ends it, until the next."""
-        if self._is_doubtful():
-            return 0
-        now = int(self._clock.now())
-        before = now - self._settings().store.vault_days * DAY
-        forgotten = 0
-        works = (ExpireMailboxes(now, BITE), PurgeVault(before, BITE), Sweep(now, BITE))
-        try:
-            for work in works:
-                forgotten += await self._all_of(work, stop)
-        except MailError as error:
-            emit("ops.housekeeping.put_off", level="warning", error=str(error) or type(error).__name__)
-        if forgotten:
-            emit("ops.housekeeping.done", forgotten=forgotten)
-        return forgotten
-
-    async def _all_of(self, work: Operation, stop: asyncio.Event) -> int:
-        forgotten = 0
-        while not stop.is_set():
-            (result,) = await self._writer.commit(Transaction((work,)))
-            assert isinstance(result, Purged)
-            forgotten += result.count
-            if result.count < BITE:
-                break
-            await asyncio.sleep(PAUSE_SECONDS)
-        return forgotten
+    async def round(self, stop: asyncio.Event) -> None:
+        """Do what is due. A chore that cannot be done now is done at its next time."""
+        doubtful = self._is_doubtful()
+        for chore in self.chores:
+            if stop.is_set() or self._clock.monotonic() < self._due[chore.name]:
+                continue
+            if chore.dated and doubtful:
+                continue
+            self._due[chore.name] = self._clock.monotonic() + chore.seconds
+            try:
+                done = await chore.run()
+            except MailError as error:
+                emit("ops.housekeeping.put_off", level="warning", chore=chore.name, error=repr(error))
+                continue
+            if done:
+                emit("ops.housekeeping.done", chore=chore.name, count=done)
 
     def _is_doubtful(self) -> bool:
+        """Whether the wall clock is too young or was set too lately to be believed."""
         monotonic = self._clock.monotonic()
         difference = self._clock.now() - monotonic
         if abs(difference - self._believed) > LEAP_SECONDS:
@@ -91,3 +131,31 @@ class Housekeeping:
             emit("ops.clock.leapt", level="warning", seconds=round(difference - self._believed))
         self._believed = difference
         return monotonic < self._doubted_until
+
+    # --- chores ------------------------------------------------------------------------------------
+
+    async def _vault(self) -> int:
+        kept = max(self._settings().store.vault_days * DAY, GRACE_SECONDS)
+        return await self._in_bites(lambda now: PurgeVault(now - kept, BITE))
+
+    async def _expiry(self) -> int:
+        return await self._in_bites(lambda now: ExpireMailboxes(now, BITE))
+
+    async def _sweep(self) -> int:
+        return await self._in_bites(lambda now: Sweep(now, BITE))
+
+    async def _tombstones(self) -> int:
+        days = max(TOMBSTONE_DAYS, self._settings().store.vault_days)
+        return await self._in_bites(lambda now: DropTombstones(now - days * DAY, BITE))
+
+    async def _in_bites(self, operation: Callable[[int], Operation]) -> int:
+        """Repeat until a bite is not full; how much all of them did."""
+        total = 0
+        now = int(self._clock.now())
+        while True:
+            (result,) = await self._writer.commit(Transaction((operation(now),)))
+            assert isinstance(result, Purged)
+            total += result.count
+            if result.count < BITE:
+                return total
+            await asyncio.sleep(PAUSE_SECONDS)

@@ -7,6 +7,8 @@ ever appended. ``content`` fields count the contents of their ``Transaction``.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, ThreadId, Uid
@@ -454,12 +456,27 @@ class Relocate(Operation, frozen=True):
     moves: tuple[tuple[TenantId, BlobId, int, int], ...]
 
 
+RECEIPT_DAYS: Final = 5
+"""How long a receipt waits for the retry it answers: as long as a queue anywhere keeps a mail."""
+DELIVERY_DAYS: Final = 30
+"""How long a delivery key is known: longer than a mail can stay in our queue."""
+
+
 class Sweep(Operation, frozen=True):
     """Forget what has outlived its use at ``now``: receipts, delivery keys, reserved addresses, tokens.
 
     Result: Purged."""
 
     now: int
+    limit: int = 1000
+
+
+class DropTombstones(Operation, frozen=True):
+    """Forget that messages were expunged before ``before`` (seconds) whose contents the vault does not hold.
+
+    ``changes`` since a modseq of theirs or an older one says that it is not complete. Result: Purged."""
+
+    before: int
     limit: int = 1000
 
 
@@ -501,6 +518,7 @@ AnyOperation = (
     | EraseEmails
     | Relocate
     | Sweep
+    | DropTombstones
 )
 """Every operation there is: what a backend's table must cover."""
 

@@ -136,6 +136,22 @@ class Receiver(Protocol):
         ...
 
 
+class Compactor(Protocol):
+    """What an open store with contents in files does for itself now and then, on its loop."""
+
+    async def compact(self, seconds: float, /) -> int:
+        """Give back room of contents that are gone, for about so long; octets freed. Errors: TryLater."""
+        ...
+
+
+class Trainer(Protocol):
+    """What an open store that compresses contents does for itself now and then, on its loop."""
+
+    async def train_dictionaries(self) -> int:
+        """Compression dictionaries where there is enough mail; how many were made. Errors: TryLater."""
+        ...
+
+
 class Upkeep(Protocol):
     """What can be done to the store of a data directory by whoever may read its files."""
 

@@ -1,112 +1,226 @@
-"""What is forgotten, when, in which bites; and a clock that was set makes nobody forget (attack row 69)."""
+"""Housekeeping does its chores at their intervals, a little at a time, and believes no clock that jumped."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from a3mailer.config.tree import Settings, Store
+from a3mailer.config.tree import Settings
+from a3mailer.config.tree import Store as StoreSettings
 from a3mailer.mail.errors import TryLater
+from a3mailer.mail.ids import INBOX
 from a3mailer.ops import housekeeping
-from a3mailer.ops.housekeeping import BITE, DAY, DOUBT_SECONDS, Housekeeping
+from a3mailer.ops.housekeeping import (
+    BITE,
+    DAY,
+    DOUBT_SECONDS,
+    GRACE_SECONDS,
+    START_SECONDS,
+    TOMBSTONE_DAYS,
+    Housekeeping,
+)
 from a3mailer.store import operations as op
 from a3mailer.store.backends.memory.store import MemoryStore
+from a3mailer.store.operations import Result
+from a3mailer.store.ports import Transaction
 from a3mailer.testing.clock import FakeClock
-from a3mailer.testing.store.case import World, mail
+from a3mailer.testing.store.case import World
 
 
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "PAUSE_SECONDS", 0)
+class Store(MemoryStore):
+    """Counts what it is asked; ``broken`` refuses."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.asked: list[str] = []
+        self.broken = False
+
+    async def commit(self, transaction: Transaction) -> tuple[Result, ...]:
+        self.asked += [type(operation).__name__ for operation in transaction.operations]
+        if self.broken:
+            raise TryLater
+        return await super().commit(transaction)
+
+
+class Compactor:
+    """Counts."""
+
+    def __init__(self) -> None:
+        self.compacted = self.trained = 0
+
+    async def compact(self, seconds: float, /) -> int:
+        assert 0 < seconds < 10
+        self.compacted += 1
+        return 4096
+
+    async def train_dictionaries(self) -> int:
+        self.trained += 1
+        return 0
+
+
+class House(World):
+    """A world with a housekeeper."""
+
+    def __init__(self, days: int = 30) -> None:
+        self.memory = Store(FakeClock())
+        super().__init__(self.memory, self.memory._clock)  # type: ignore[arg-type]
+        self.compactor = Compactor()
+        self.settings = Settings(store=StoreSettings(vault_days=days))
+        self.keeper = Housekeeping(
+            self.memory, lambda: self.settings, self.clock, self.compactor, self.compactor
+        )
+        self.stopping = asyncio.Event()
+
+    async def live(self, seconds: float, step: float = 600.0) -> None:
+        """Time passes with a look at every step."""
+        while seconds > 0:
+            self.clock.advance(min(step, seconds))
+            seconds -= step
+            await self.keeper.round(self.stopping)
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    clock = FakeClock()
-    store = MemoryStore(clock)
-    world = World(store, clock)
-    await world.settle_in()
-    yield world
-    await store.close()
+async def house() -> House:
+    house = House()
+    await house.settle_in()
+    return house
 
 
-def keeper(world: World, vault_days: int = 30) -> Housekeeping:
-    settings = Settings(store=Store(vault_days=vault_days))
-    return Housekeeping(world.store, lambda: settings, world.clock)
+async def test_the_vault_lets_go_after_its_days(house: House) -> None:
+    await house.fill(house.alice, 2)
+    await house.expunge(house.alice, 1)
+    await house.live(29.9 * DAY)
+    assert await house.in_vault(house.alice) == [(INBOX, 1)]
+    await house.live(0.2 * DAY)
+    assert await house.in_vault(house.alice) == []
+    assert await house.uids(house.alice) == [2]
 
 
-async def test_the_vault_keeps_as_long_as_the_setting_says(world: World) -> None:
-    house, go = keeper(world), asyncio.Event()
-    await world.fill(world.alice, 2)
-    await world.expunge(world.alice, 1)
-    world.clock.advance(29 * DAY)
-    await world.expunge(world.alice, 2)
-    assert await house.tidy(go) == 0
-    world.clock.advance(DAY + 1)
-    assert await house.tidy(go) == 1
-    assert [uid for _, uid in await world.in_vault(world.alice)] == [2]
+async def test_without_a_vault_open_views_have_their_grace() -> None:
+    house = House(days=0)
+    await house.settle_in()
+    await house.live(2 * START_SECONDS)
+    await house.append(house.alice)
+    await house.expunge(house.alice, 1)
+    await house.live(GRACE_SECONDS - 300, step=60)
+    assert await house.in_vault(house.alice) == [(INBOX, 1)]
+    await house.live(1200, step=60)
+    assert await house.in_vault(house.alice) == []
 
 
-async def test_without_a_vault_the_next_round_forgets(world: World) -> None:
-    house = keeper(world, vault_days=0)
-    await world.append(world.alice)
-    await world.expunge(world.alice, 1)
-    world.clock.advance(1)
-    assert await house.tidy(asyncio.Event()) == 1
-    assert await world.in_vault(world.alice) == []
+async def test_days_may_change_while_it_runs(house: House) -> None:
+    await house.append(house.alice)
+    await house.expunge(house.alice, 1)
+    await house.live(2 * DAY)
+    house.settings = Settings(store=StoreSettings(vault_days=1))
+    await house.live(1200)
+    assert await house.in_vault(house.alice) == []
 
 
-async def test_a_mailbox_that_expires_is_emptied_into_the_vault(world: World) -> None:
-    house, trash = keeper(world), await world.named(world.alice, "Trash")
-    await world.do(op.SetMailbox(world.alice, trash, expire_days=7))
-    await world.append(world.alice, mail(), trash)
-    world.clock.advance(7 * DAY + 1)
-    assert await house.tidy(asyncio.Event()) == 1
-    assert await world.uids(world.alice, trash) == []
-    assert await world.in_vault(world.alice) == [(trash, 1)]
+async def test_mailboxes_expire(house: House) -> None:
+    trash = await house.named(house.alice, "Trash")
+    await house.do(op.SetMailbox(house.alice, trash, expire_days=2))
+    await house.append(house.alice, mailbox=trash)
+    await house.live(1.9 * DAY)
+    assert await house.uids(house.alice, trash) == [1]
+    await house.live(0.3 * DAY)
+    assert await house.uids(house.alice, trash) == []
+    assert await house.in_vault(house.alice) == [(trash, 1)]
 
 
-async def test_more_than_a_bite_is_forgotten_in_one_round(world: World) -> None:
-    house = keeper(world, vault_days=0)
-    await world.fill(world.alice, BITE + 1)
-    await world.expunge(world.alice, *range(1, BITE + 2))
-    world.clock.advance(1)
-    assert await house.tidy(asyncio.Event()) == BITE + 1
+async def test_tombstones_are_bounded(house: House) -> None:
+    await house.append(house.alice)
+    await house.expunge(house.alice, 1)
+    await house.live((TOMBSTONE_DAYS - 1) * DAY, step=DAY / 4)
+    assert list((await house.changes(house.alice)).vanished) == [1]
+    await house.live(2 * DAY)
+    changes = await house.changes(house.alice)
+    assert (list(changes.vanished), changes.complete) == ([], False)
 
 
-async def test_a_clock_that_leapt_is_doubted_for_a_day(world: World) -> None:
-    house, go = keeper(world), asyncio.Event()
-    await world.append(world.alice)
-    await world.expunge(world.alice, 1)
-    world.clock.jump(400 * DAY)
-    assert await house.tidy(go) == 0
-    world.clock.advance(DOUBT_SECONDS / 2)
-    assert await house.tidy(go) == 0
-    world.clock.jump(-400 * DAY)
-    assert await house.tidy(go) == 0
-    assert [uid for _, uid in await world.in_vault(world.alice)] == [1], "nothing was lost by the mistake"
-    world.clock.advance(31 * DAY)
-    assert await house.tidy(go) == 1
+async def test_a_lot_is_done_in_bites(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "PAUSE_SECONDS", 0.0)
+    contents = (b"Subject: x\r\n\r\nx\r\n",)
+    await house.do(*[op.Append(house.alice, INBOX, 0)] * (2 * BITE + 5), contents=contents)
+    await house.expunge(house.alice, *range(1, 2 * BITE + 6))
+    house.clock.advance(31 * DAY)
+    house.memory.asked.clear()
+    await house.keeper.round(house.stopping)
+    assert house.memory.asked.count("PurgeVault") == 3
+    assert await house.in_vault(house.alice) == []
 
 
-async def test_a_store_that_takes_nothing_puts_it_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    house = keeper(world, vault_days=0)
-    await world.append(world.alice)
-    await world.expunge(world.alice, 1)
-    world.clock.advance(1)
-
-    async def refuse(_: object) -> None:
-        raise TryLater
-
-    with monkeypatch.context() as patch:
-        patch.setattr(world.store, "commit", refuse)
-        assert await house.tidy(asyncio.Event()) == 0
-    assert await house.tidy(asyncio.Event()) == 1
+async def test_every_chore_keeps_its_interval(house: House) -> None:
+    await house.live(START_SECONDS)
+    house.memory.asked.clear()
+    house.compactor.compacted = house.compactor.trained = 0
+    await house.live(DAY, step=60)
+    asked = {name: house.memory.asked.count(name) for name in set(house.memory.asked)}
+    assert asked == {"PurgeVault": 144, "ExpireMailboxes": 24, "Sweep": 24, "DropTombstones": 4}
+    assert (house.compactor.compacted, house.compactor.trained) == (288, 1)
 
 
-async def test_it_ends_when_it_is_told_to(world: World) -> None:
-    stop = asyncio.Event()
-    stop.set()
-    await keeper(world).run(stop)
+async def test_nothing_is_forgotten_in_the_first_hour(house: House) -> None:
+    """Who starts with a wrong clock is given time to be told the right one."""
+    await house.append(house.alice)
+    await house.expunge(house.alice, 1)
+    house.clock.advance(40 * DAY)
+    late = House()
+    keeper = Housekeeping(house.memory, lambda: late.settings, house.clock)
+    await keeper.round(house.stopping)
+    house.clock.advance(START_SECONDS - 60)
+    await keeper.round(house.stopping)
+    assert await house.in_vault(house.alice) == [(INBOX, 1)]
+    house.clock.advance(120)
+    await keeper.round(house.stopping)
+    assert await house.in_vault(house.alice) == []
+
+
+@pytest.mark.parametrize("days", [400, -400])
+async def test_a_clock_that_jumps_forgets_nothing(house: House, days: int) -> None:
+    await house.live(DAY)
+    await house.append(house.alice)
+    await house.expunge(house.alice, 1)
+    trash = await house.named(house.alice, "Trash")
+    await house.do(op.SetMailbox(house.alice, trash, expire_days=7))
+    await house.append(house.alice, mailbox=trash)
+    for _ in range(5):
+        house.clock.jump(days * DAY)
+        await house.live(DOUBT_SECONDS * 0.9, step=600)
+        house.clock.jump(-days * DAY)
+        await house.live(DOUBT_SECONDS * 0.9, step=600)
+    assert await house.in_vault(house.alice) == [(INBOX, 1)]
+    assert await house.uids(house.alice, trash) == [1]
+    assert house.compactor.compacted > 0, "what does not go by date goes on"
+    await house.live(25 * DAY)
+    assert await house.in_vault(house.alice) == [(trash, 1)], "and after it all is as usual"
+
+
+async def test_a_store_that_cannot_now_is_asked_again(house: House) -> None:
+    await house.append(house.alice)
+    await house.expunge(house.alice, 1)
+    await house.live(29 * DAY, step=DAY)
+    house.memory.broken = True
+    await house.live(2 * DAY)
+    house.memory.broken = False
+    assert await house.in_vault(house.alice) == [(INBOX, 1)]
+    await house.live(1200)
+    assert await house.in_vault(house.alice) == []
+
+
+async def test_it_ends_when_told_to(house: House) -> None:
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(house.keeper.run(house.stopping))
+        await asyncio.sleep(0.01)
+        house.stopping.set()
+    house.clock.advance(DAY)
+    house.memory.asked.clear()
+    await house.keeper.round(house.stopping)
+    assert house.memory.asked == []
+
+
+async def test_a_store_without_files_has_no_compaction() -> None:
+    house = House()
+    keeper = Housekeeping(house.memory, lambda: house.settings, house.clock)
+    assert [chore.name for chore in keeper.chores] == ["vault", "expiry", "sweep", "tombstones"]

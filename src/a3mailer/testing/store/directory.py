@@ -23,6 +23,7 @@ from a3mailer.testing.store.case import StoreCase, World, mail
 
 NOBODY = AccountId(987_654)
 OTHER = TenantId(2)
+DAY = 86_400
 
 
 class DomainRules(StoreCase):
@@ -313,6 +314,31 @@ class CredentialRules(StoreCase):
         assert await world.store.token(digest) is None
         await world.fails(NoSuchThing, op.RemoveToken(world.alice, digest))
         await world.fails(NoSuchAccount, op.PutToken(NOBODY, digest, "phone", "mail", 99, 5))
+
+    async def test_what_has_outlived_its_use_is_swept(self, world: World) -> None:
+        await world.append(world.alice, delivery=b"old")
+        world.clock.advance(DAY)
+        await world.append(world.alice, delivery=b"young")
+        now = world.now
+        for name, until in (("old", now - 5), ("young", now + 5)):
+            await world.do(op.PutAlias(DEFAULT_TENANT, f"{name}@a.test", ("bob@a.test",)))
+            await world.do(op.RemoveAlias(f"{name}@a.test", now + 1 if until < now else until))
+            await world.do(op.PutToken(world.alice, name.encode(), "phone", "", until, now))
+        await world.do(op.PutToken(world.alice, b"for ever", "phone", "", 0, now))
+        sweep = op.Sweep(now + 2)
+        assert await world.one(op.Purged, sweep) == op.Purged(2)
+        assert await world.store.address("old@a.test") is None
+        assert (await world.address("young@a.test")).kind == "reserved"
+        assert await world.store.token(b"old") is None
+        assert await world.store.token(b"young") is not None
+        assert await world.store.token(b"for ever") is not None
+        assert await world.one(op.Purged, sweep) == op.Purged(0)
+        late = op.Sweep(now + 30 * DAY - 1)
+        assert (await world.one(op.Purged, late)).count == 3, (
+            "the old key, the young token, the young address"
+        )
+        assert (await world.append(world.alice, mail("again"), delivery=b"young")).uid == 2
+        assert (await world.append(world.alice, mail("again"), delivery=b"old")).uid == 3
 
     async def test_settings(self, world: World) -> None:
         await world.do(op.PutSetting("smtp.banner", "hello"), op.PutSetting("store.vault_days", "7"))

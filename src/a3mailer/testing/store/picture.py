@@ -86,12 +86,15 @@ async def _mailbox(store: Store, box: Mailbox) -> Picture:
     same, columns = await store.columns(box.account, box.id)
     assert same == box
     changes = await store.changes(box.account, box.id, ModSeq(0))
+    middle = await store.changes(box.account, box.id, ModSeq(box.modseq // 2))
     return {
         "row": box,
         "columns": plain_columns(columns),
         "messages": [await _message(store, m) for m in await _messages(store, box)],
         "changed": plain_columns(changes.changed),
         "vanished": list(changes.vanished),
+        "since the middle": (plain_columns(middle.changed), list(middle.vanished)),
+        "complete": (changes.complete, middle.complete),
     }
 
 

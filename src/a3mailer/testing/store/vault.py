@@ -140,6 +140,49 @@ class VaultRules(StoreCase):
         assert await world.purge() == 1
         assert await gone(world, world.alice, blob)
 
+    # --- tombstones --------------------------------------------------------------------------------
+
+    async def test_tombstones_are_forgotten_and_said_to_be(self, world: World) -> None:
+        await world.fill(world.alice, 4)
+        first = await world.expunge(world.alice, 1)
+        await world.purge()
+        world.clock.advance(100)
+        second = await world.expunge(world.alice, 2)
+        await world.purge()
+        assert await world.one(op.Purged, op.DropTombstones(world.now)) == op.Purged(1)
+        assert await world.one(op.Purged, op.DropTombstones(world.now)) == op.Purged(0)
+        old = await world.changes(world.alice, first.modseq - 1)
+        assert (list(old.vanished), old.complete) == ([2], False)
+        since = await world.changes(world.alice, first.modseq)
+        assert (list(since.vanished), since.complete) == ([2], True)
+        assert (await world.changes(world.alice, second.modseq)).complete
+        box = await world.box(world.alice)
+        assert (box.uid_next, box.modseq) == (5, second.modseq), "nothing changed for who is up to date"
+
+    async def test_what_the_vault_holds_keeps_its_tombstone(self, world: World) -> None:
+        await world.fill(world.alice, 3)
+        await world.expunge(world.alice, 1)
+        await world.copy(world.alice, (2,), await world.named(world.alice, "Sent"), move=True)
+        assert await world.one(op.Purged, op.DropTombstones(world.now + 1)) == op.Purged(1)
+        assert await world.in_vault(world.alice) == [(INBOX, 1)]
+        assert list((await world.changes(world.alice)).vanished) == [1]
+
+    async def test_tombstones_go_in_bites_oldest_first(self, world: World) -> None:
+        await world.fill(world.alice, 4)
+        for uid in (3, 1, 4, 2):
+            await world.expunge(world.alice, uid)
+            await world.purge()
+            world.clock.advance(1)
+        assert await world.one(op.Purged, op.DropTombstones(world.now, limit=3)) == op.Purged(3)
+        assert list((await world.changes(world.alice)).vanished) == [2]
+
+    async def test_tombstones_of_a_deleted_mailbox_go_too(self, world: World) -> None:
+        work = await world.one(op.MailboxCreated, op.CreateMailbox(world.alice, "Work"))
+        await world.append(world.alice, mailbox=work.mailbox)
+        await world.do(op.DeleteMailbox(world.alice, work.mailbox))
+        await world.purge()
+        assert await world.one(op.Purged, op.DropTombstones(world.now + 1)) == op.Purged(1)
+
     # --- expiry ------------------------------------------------------------------------------------
 
     async def test_a_mailbox_expires_by_when_mail_came_into_it(self, world: World) -> None:

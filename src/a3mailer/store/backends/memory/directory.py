@@ -180,6 +180,8 @@ def _empty(state: State, account: AccountId) -> None:
         state.gone,
         state.threads,
         state.deliveries,
+        state.delivered,
+        state.forgotten,
     )
     for table in tables:
         for key in [key for key in table if key[0] == account]:
@@ -243,6 +245,25 @@ def remove_token(state: State, o: op.RemoveToken) -> op.Done:
         raise NoSuchThing("token")
     state.drop(state.tokens, o.digest)
     return _told(state)
+
+
+def sweep(state: State, o: op.Sweep) -> op.Purged:
+    """``Sweep``: there are no receipts in memory."""
+    keys = [key for key, at in state.delivered.items() if at < o.now - op.DELIVERY_DAYS * mail.DAY][: o.limit]
+    for key in keys:
+        state.drop(state.delivered, key)
+        state.drop(state.deliveries, key)
+    addresses = [
+        address
+        for address, entry in state.addresses.items()
+        if entry.kind == "reserved" and entry.reserved_until < o.now
+    ][: o.limit]
+    for address in addresses:
+        state.drop(state.addresses, address)
+    tokens = [digest for digest, token in state.tokens.items() if 0 < token.expires < o.now][: o.limit]
+    for digest in tokens:
+        state.drop(state.tokens, digest)
+    return op.Purged(len(keys) + len(addresses) + len(tokens))
 
 
 def audit(state: State, o: op.Audit) -> op.Done:

@@ -179,6 +179,7 @@ def append(state: State, o: op.Append) -> op.Appended:
     result = op.Appended(o.mailbox, box.uid_validity, message.uid, message.modseq, email, thread)
     if o.delivery:
         state.put(state.deliveries, (o.account, o.delivery), result)
+        state.put(state.delivered, (o.account, o.delivery), state.now)
     return result
 
 
@@ -405,6 +406,20 @@ def expire_mailboxes(state: State, o: op.ExpireMailboxes) -> op.Purged:
         uids = tuple(m.uid for _, m in rows if m.saved_date < before)[: o.limit - count]
         count += len(expunge(state, op.Expunge(account, mailbox, uids)).uids)
     return op.Purged(count)
+
+
+def drop_tombstones(state: State, o: op.DropTombstones) -> op.Purged:
+    """Oldest first."""
+    old = sorted(
+        (gone.expunged_at, key, gone.modseq, gone.uid)
+        for key, table in state.gone.items()
+        for gone in table.values()
+        if (gone.message is None or gone.moved) and gone.expunged_at < o.before
+    )[: o.limit]
+    for _, key, modseq, uid in old:
+        state.drop(state.gone[key], uid)
+        state.put(state.forgotten, key, max(modseq, state.forgotten.get(key, ModSeq(0))))
+    return op.Purged(len(old))
 
 
 def find_mailbox(state: State, account: AccountId, name: str) -> Mailbox:

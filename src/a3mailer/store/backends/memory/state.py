@@ -55,6 +55,10 @@ class State:
     fragments: dict[tuple[AccountId, EmailId], Fragments] = field(default_factory=dict)
     threads: dict[tuple[AccountId, bytes], ThreadId] = field(default_factory=dict)
     deliveries: dict[tuple[AccountId, bytes], Appended] = field(default_factory=dict)
+    delivered: dict[tuple[AccountId, bytes], int] = field(default_factory=dict)
+    """When a delivery key became known."""
+    forgotten: dict[tuple[AccountId, MailboxId], ModSeq] = field(default_factory=dict)
+    """Up to which modseq tombstones of a mailbox were dropped."""
     blobs: dict[BlobId, bytes] = field(default_factory=dict)
     queue: dict[QueueId, QueueEntry] = field(default_factory=dict)
     audit: dict[int, AuditRecord] = field(default_factory=dict)

@@ -44,6 +44,8 @@ APPLY: Final[dict[type[Operation], Callable[[State, Any], Result]]] = {
     op.PurgeVault: mail.purge_vault,
     op.ExpireMailboxes: mail.expire_mailboxes,
     op.EraseEmails: mail.erase_emails,
+    op.DropTombstones: mail.drop_tombstones,
+    op.Sweep: directory.sweep,
     op.Enqueue: queue.enqueue,
     op.ClaimQueue: queue.claim_queue,
     op.SettleQueue: queue.settle_queue,
@@ -128,7 +130,8 @@ class MemoryStore:
         key = (account, mailbox)
         changed = [m for m in self._state.messages[key].values() if m.modseq > since]
         vanished = sorted(g.uid for g in self._state.gone[key].values() if g.modseq > since)
-        return Changes(_columns(changed), array("Q", vanished), box.modseq, box.uid_next, complete=True)
+        complete = since >= self._state.forgotten.get(key, 0)
+        return Changes(_columns(changed), array("Q", vanished), box.modseq, box.uid_next, complete)
 
     async def messages(
         self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid]

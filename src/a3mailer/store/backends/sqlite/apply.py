@@ -34,6 +34,7 @@ TABLE: Final[dict[type[Operation], Apply]] = {
     op.ExpireMailboxes: apply_vault.expire_mailboxes,
     op.EraseEmails: apply_vault.erase_emails,
     op.Sweep: apply_vault.sweep,
+    op.DropTombstones: apply_vault.drop_tombstones,
     op.Enqueue: apply_queue.enqueue,
     op.ClaimQueue: apply_queue.claim_queue,
     op.SettleQueue: apply_queue.settle_queue,
@@ -86,6 +87,7 @@ DIRECTORY: Final = frozenset(
         op.PutSetting,
         op.PutDictionary,
         op.RewrapKeys,
+        op.Sweep,
     }
 )
 """After them what a worker remembers of the directory is not to be believed."""

@@ -11,13 +11,19 @@ from a3mailer.mail.ids import AccountId, EmailId
 from a3mailer.store.backends.sqlite.apply_mail import IN_VAULT, NUMBER_BITS, TOMBSTONE, expunge_rows
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import Ledger
-from a3mailer.store.operations import Done, EraseEmails, ExpireMailboxes, Purged, PurgeVault, Sweep
+from a3mailer.store.operations import (
+    DELIVERY_DAYS,
+    RECEIPT_DAYS,
+    Done,
+    DropTombstones,
+    EraseEmails,
+    ExpireMailboxes,
+    Purged,
+    PurgeVault,
+    Sweep,
+)
 
 DAY: Final = 86_400
-RECEIPT_DAYS: Final = 5
-"""How long a receipt waits for the retry it answers: as long as a queue anywhere keeps a mail."""
-DELIVERY_DAYS: Final = 30
-"""How long a delivery key is known: longer than a mail can stay in our queue."""
 
 
 def release_blob(ledger: Ledger, tenant: int, blob: bytes, account: int, count: int = 1) -> None:
@@ -197,3 +203,24 @@ def sweep(ledger: Ledger, op: Sweep, work: Work) -> Purged:
         (op.now, op.limit),
     )
     return Purged(ledger.connection.total_changes() - before)
+
+
+def drop_tombstones(ledger: Ledger, op: DropTombstones, work: Work) -> Purged:
+    """Oldest first. A mailbox remembers up to where it forgot; those that are deleted need not."""
+    ledger.flush()
+    rows = ledger.execute(
+        "SELECT account, mailbox, modseq, uid FROM expunged WHERE kept <> 1 AND expunged_at < ?"
+        " ORDER BY expunged_at LIMIT ?",
+        (op.before, op.limit),
+    ).fetchall()
+    newest: dict[tuple[int, int], int] = {}
+    for account, mailbox, modseq, _ in rows:
+        newest[account, mailbox] = max(modseq, newest.get((account, mailbox), 0))
+    ledger.connection.executemany(
+        "UPDATE mailboxes SET tombstones_from = max(tombstones_from, ?) WHERE account=? AND mailbox=?",
+        [(modseq, *place) for place, modseq in newest.items()],
+    )
+    ledger.connection.executemany(
+        "DELETE FROM expunged WHERE account=? AND mailbox=? AND modseq=? AND uid=?", rows
+    )
+    return Purged(len(rows))
