@@ -41,6 +41,10 @@ def test_verify(password: str, right: bool) -> None:
 
 
 def test_an_unknown_name_is_never_right_but_hashes() -> None:
+    import argon2
+
+    made, dummy = argon2.extract_parameters(STORED), argon2.extract_parameters(credentials._DUMMY)
+    assert made == dummy  # the same work, salt and length included
     assert not verify_password(None, Secret("s3cret"))
     assert not verify_password(None, Secret("x" * (MAX_LENGTH + 1)))
 
