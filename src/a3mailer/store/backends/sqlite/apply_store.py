@@ -32,7 +32,8 @@ def _drop_unused_dictionaries(ledger: Ledger, tenant: int) -> None:
 
 
 def rewrap_keys(ledger: Ledger, op: RewrapKeys, work: Work) -> Done:
-    """Keys of accounts and tenants that are gone meanwhile stay gone."""
+    """Keys of accounts and tenants that are gone meanwhile stay gone; new ones are wrapped by this key."""
+    ledger.use_key(op.key_id)
     ledger.connection.executemany(
         "UPDATE account_keys SET key_id=?, wrapped=? WHERE account=?",
         [(op.key_id, wrapped, account) for account, wrapped in op.wrapped],

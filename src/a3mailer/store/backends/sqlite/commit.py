@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import apsw
@@ -94,10 +95,10 @@ def _decode(raw: msgspec.Raw) -> Work | None:
 class Committer:
     """Executes batches. One thread; the only one that changes the database."""
 
-    def __init__(self, connection: apsw.Connection, ring: KeyRing, clock: Clock) -> None:
+    def __init__(self, connection: apsw.Connection, ring: KeyRing, key_file: Path, clock: Clock) -> None:
         self._connection = connection
         self._clock = clock
-        self.ledger = Ledger(connection, ring)
+        self.ledger = Ledger(connection, ring, key_file)
         self._execute: Execute = self.ledger.execute
         self.ledger.commits = int(self._execute("SELECT number FROM commits").fetchone()[0])
         self.sessions: dict[int, Session] = {

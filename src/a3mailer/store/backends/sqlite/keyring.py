@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -12,9 +13,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from a3mailer.keys.kek import BadKeyFile, KeyRing
 from a3mailer.keys.wrap import KeyMismatch, blob_binding, owner_binding, unwrap, wrap
 from a3mailer.mail.errors import DamagedContent, NoSuchAccount
+from a3mailer.mail.ids import AccountId, TenantId
 from a3mailer.store.backends.sqlite.connection import KEY_FILE, Execute
+from a3mailer.store.operations import Operation, RewrapKeys
 
 ACCOUNTS_REMEMBERED: Final = 10_000
+ROTATED_AT_ONCE: Final = 500
+"""Keys wrapped anew in one transaction."""
+_ACCOUNTS_BEFORE: Final = "SELECT account, key_id, wrapped FROM account_keys WHERE key_id <> ? LIMIT ?"
+_TENANTS_BEFORE: Final = "SELECT tenant, key_id, wrapped FROM tenants WHERE key_id <> ? LIMIT ?"
 
 
 class Keys:
@@ -69,6 +76,35 @@ class Keys:
             return unwrap(self._account(account), wrapped, blob_binding(tenant, blob, account))
         except (KeyMismatch, BadKeyFile) as error:
             raise DamagedContent(f"the key of a content: {error}") from None
+
+    async def rotate(self, commit: Callable[[Operation], Awaitable[None]]) -> int:
+        """A fresh key-encryption key; every owner's key is wrapped anew. How many were.
+
+        Goes on with a rotation that was broken off: until the end the file holds both keys, and whatever is
+        wrapped by either opens. Errors: BadKeyFile, KeyMismatch, those of writing."""
+        ring = KeyRing.load(self._path)
+        if len(ring.ids) == 1:
+            ring = ring.rotated()
+            ring.save(self._path)
+        self._ring = ring
+        await commit(RewrapKeys(ring.current, ()))  # from here on the writer wraps new keys by it
+        count = 0
+        while wrapped := self._rewrapped(_ACCOUNTS_BEFORE, b"account"):
+            await commit(RewrapKeys(ring.current, tuple((AccountId(n), key) for n, key in wrapped)))
+            count += len(wrapped)
+        while wrapped := self._rewrapped(_TENANTS_BEFORE, b"tenant"):
+            await commit(RewrapKeys(ring.current, (), tuple((TenantId(n), key) for n, key in wrapped)))
+            count += len(wrapped)
+        self._ring = ring.only_current()
+        self._ring.save(self._path)
+        return count
+
+    def _rewrapped(self, sql: str, purpose: bytes) -> list[tuple[int, bytes]]:
+        rows = self._execute(sql, (self._ring.current, ROTATED_AT_ONCE)).fetchall()
+        return [
+            (owner, self._ring.wrap(purpose, owner, self._unwrap(purpose, owner, key_id, wrapped)))
+            for owner, key_id, wrapped in rows
+        ]
 
     def forget(self) -> None:
         """The directory changed: an account may be gone."""

@@ -7,12 +7,13 @@ counters are restored from what ``touch_*`` saved, its waiting rows are cut off.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
-from a3mailer.keys.kek import KeyRing
-from a3mailer.mail.errors import NoSuchAccount, NoSuchMailbox, TooMany
+from a3mailer.keys.kek import BadKeyFile, KeyRing
+from a3mailer.mail.errors import NoSuchAccount, NoSuchMailbox, NoSuchThing, TooMany
 from a3mailer.mail.flags import DELETED, MAX_MAILBOX_KEYWORDS, SEEN
 from a3mailer.store.backends.sqlite.connection import Execute
 from a3mailer.store.backends.sqlite.handover import STALE, Piece
@@ -180,10 +181,11 @@ _SEGMENTS: Final = (
 class Ledger:
     """What the writer knows while it executes transactions. One thread."""
 
-    def __init__(self, connection: apsw.Connection, ring: KeyRing) -> None:
+    def __init__(self, connection: apsw.Connection, ring: KeyRing, key_file: Path) -> None:
         self.execute: Execute = connection.execute
         self.connection = connection
         self.ring = ring
+        self._key_file = key_file
         self.now = 0
         """Seconds since the epoch, the same for a whole batch."""
         self.commits = 0
@@ -206,6 +208,18 @@ class Ledger:
         """Where each row in waiting of this transaction was put."""
         self._hint_mark = 0
         self._grown_mark = 0
+
+    def use_key(self, key_id: str) -> None:
+        """Wrap new keys by this key-encryption key from now on. Errors: NoSuchThing: the file lacks it."""
+        if key_id == self.ring.current:
+            return
+        try:
+            ring = KeyRing.load(self._key_file)
+        except BadKeyFile as error:
+            raise NoSuchThing(str(error)) from None
+        if ring.current != key_id:
+            raise NoSuchThing(f"key-encryption key {key_id}")
+        self.ring = ring
 
     # --- counters ----------------------------------------------------------------------------------
 

@@ -165,6 +165,10 @@ class SqliteStore(ReadMail, ReadDirectory):
         work = Training(self._clock, self._sql, self._keys, self._blobs, self._commit_one)
         return await work.run()
 
+    async def rotate_keys(self) -> int:
+        """A fresh key-encryption key for all; how many keys were wrapped anew (``keyring``)."""
+        return await self._keys.rotate(self._commit_one)
+
     async def _commit_one(self, operation: Operation) -> None:
         await self.commit(Transaction((operation,)))
 

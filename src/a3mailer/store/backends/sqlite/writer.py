@@ -23,7 +23,7 @@ from a3mailer.config.tree import Settings
 from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store.backends.sqlite.checkpoint import Checkpointer
 from a3mailer.store.backends.sqlite.commit import Committer, Session, decode_frame
-from a3mailer.store.backends.sqlite.connection import HINTS
+from a3mailer.store.backends.sqlite.connection import HINTS, KEY_FILE
 from a3mailer.store.backends.sqlite.handover import (
     Acknowledge,
     Answer,
@@ -81,7 +81,7 @@ class WriterLoop:
         opened = open_for_writing(directory, clock)
         self._lock = opened.lock
         self._connection = opened.connection
-        self._committer = Committer(opened.connection, opened.ring, clock)
+        self._committer = Committer(opened.connection, opened.ring, directory / KEY_FILE, clock)
         self._checkpointer = Checkpointer(directory)
         self._connection.set_wal_hook(self._grown)
         hints = directory / HINTS

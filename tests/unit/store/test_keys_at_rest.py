@@ -1,0 +1,239 @@
+"""What is on the disk: encrypted for who may read it, and only for them; rotation; mixed settings."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from a3mailer.config.tree import Settings
+from a3mailer.config.tree import Store as StoreSettings
+from a3mailer.keys.kek import FILE_MODE, BadKeyFile, KeyRing
+from a3mailer.mail.errors import DamagedContent, NoSuchMessage
+from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId, BlobId, Uid
+from a3mailer.store import operations as op
+from a3mailer.store.backends.sqlite.connection import KEY_FILE
+from a3mailer.store.backends.sqlite.store import SqliteStore
+from a3mailer.store.ports import StoreUnusable, Transaction
+from a3mailer.testing.store.case import content
+from tests.unit.store.processes import WriterProcess, die, run_in_child
+from tests.unit.store.test_crash import SETTINGS, delivery, settle_in, subjects
+
+SECRET = b"Subject: secret\r\n\r\nthe eagle lands at midnight\r\n" * 2000
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = await SqliteStore.open(tmp_path, SETTINGS, None)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def account(store: SqliteStore) -> AccountId:
+    return await settle_in(store)
+
+
+async def another(store: SqliteStore, name: str) -> AccountId:
+    (made,) = await store.commit(Transaction((op.CreateAccount(DEFAULT_TENANT, f"{name}@a.test"),)))
+    assert isinstance(made, op.AccountCreated)
+    return made.account
+
+
+async def keep(store: SqliteStore, account: AccountId, octets: bytes = SECRET) -> BlobId:
+    (done,) = await store.commit(Transaction((op.Append(account, INBOX, 0),), (content(octets),)))
+    assert isinstance(done, op.Appended)
+    (row,) = await store.messages(account, INBOX, [done.uid])
+    return row.blob
+
+
+def on_disk(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted((directory / "segments").glob("*.seg")))
+
+
+async def test_contents_are_not_readable_on_the_disk(
+    store: SqliteStore, account: AccountId, tmp_path: Path
+) -> None:
+    await keep(store, account)
+    assert b"eagle" not in on_disk(tmp_path)
+    assert b"midnight" not in on_disk(tmp_path)
+
+
+async def test_switched_off_they_are(tmp_path: Path) -> None:
+    plain = Settings(store=StoreSettings(segment_size=1 << 20, encryption=False, compression=False))
+    store = await SqliteStore.open(tmp_path, plain, None)
+    await keep(store, await settle_in(store))
+    assert b"eagle" in on_disk(tmp_path)
+    await store.close()
+
+
+async def test_both_kinds_live_together(tmp_path: Path) -> None:
+    kept: list[BlobId] = []
+    account = AccountId(0)
+    for encryption in (True, False, True, False):
+        for compression in (True, False):
+            settings = Settings(
+                store=StoreSettings(segment_size=1 << 20, encryption=encryption, compression=compression)
+            )
+            store = await SqliteStore.open(tmp_path, settings, None)
+            account = account or await settle_in(store)
+            kept.append(await keep(store, account))
+            assert await store.many_octets(account, kept) == [SECRET] * len(kept)
+            await store.close()
+    assert 1 < len(set(kept)) < len(kept), "copies of one kind are one"
+
+
+async def test_the_key_of_another_account_opens_nothing(store: SqliteStore, account: AccountId) -> None:
+    """Somebody who can write rows gives Bob a reference with Alice's wrapped key."""
+    blob = await keep(store, account)
+    bob = await another(store, "bob")
+    with pytest.raises(NoSuchMessage):
+        await store.octets(bob, blob)
+    assert store._solo is not None
+    writer = store._solo[0]._connection
+    writer.execute(
+        "INSERT INTO blob_refs SELECT tenant, blob, ?, 1, wrapped FROM blob_refs WHERE account=?",
+        (bob, account),
+    )
+    with pytest.raises(DamagedContent):
+        await store.octets(bob, blob)
+
+
+async def test_after_an_erasure_only_the_others_can_read(store: SqliteStore, account: AccountId) -> None:
+    bob = await another(store, "bob")
+    operations = (op.Append(account, INBOX, 0), op.Append(bob, INBOX, 0))
+    await store.commit(Transaction(operations, (content(SECRET),)))
+    (row,) = await store.messages(bob, INBOX, [Uid(1)])
+    assert store._sql("SELECT count(*) FROM blobs").fetchone() == (1,), "one content, two holders"
+    await store.commit(Transaction((op.RemoveAccount(account, 1 << 40),)))
+    assert await store.octets(bob, row.blob) == SECRET
+    with pytest.raises(NoSuchMessage):
+        await store.octets(account, row.blob)
+    assert store._sql("SELECT count(*) FROM account_keys WHERE account=?", (account,)).fetchone() == (0,)
+    await store.commit(Transaction((op.RemoveAccount(bob, 1 << 40),)))
+    assert store._sql("SELECT count(*) FROM blobs").fetchone() == (0,)
+
+
+# --- the key file ----------------------------------------------------------------------------------------
+
+
+async def test_the_key_file_is_its_owners_only(store: SqliteStore, tmp_path: Path) -> None:
+    path = tmp_path / KEY_FILE
+    assert path.stat().st_mode & 0o777 == FILE_MODE
+    path.chmod(0o444)
+    with pytest.raises(BadKeyFile, match="0444"):
+        KeyRing.load(path)
+    path.chmod(FILE_MODE)
+
+
+@pytest.mark.parametrize("what", ["missing", "garbage", "open", "another"])
+async def test_a_store_without_its_key_does_not_start(tmp_path: Path, what: str) -> None:
+    store = await SqliteStore.open(tmp_path, SETTINGS, None)
+    account = await settle_in(store)
+    await keep(store, account)
+    await store.close()
+    path = tmp_path / KEY_FILE
+    if what == "another":
+        path.unlink()
+        KeyRing.generate().save(path)
+        store = await SqliteStore.open(tmp_path, SETTINGS, None)
+        (row,) = await store.messages(account, INBOX, [Uid(1)])
+        with pytest.raises(DamagedContent):
+            await store.octets(account, row.blob)
+        await store.close()
+        return
+    path.chmod(0o600)
+    if what == "missing":
+        path.unlink()
+    elif what == "garbage":
+        path.write_text("{")
+    else:
+        path.chmod(0o640)
+    with pytest.raises(StoreUnusable):
+        await SqliteStore.open(tmp_path, SETTINGS, None)
+
+
+def test_nothing_secret_in_repr() -> None:
+    ring = KeyRing.generate()
+    secret = json.loads(ring.encode())["keys"][0]["key"]
+    assert secret not in repr(ring)
+    assert secret not in str(ring)
+
+
+# --- rotation --------------------------------------------------------------------------------------------
+
+
+async def test_rotation(tmp_path: Path) -> None:
+    with WriterProcess(tmp_path, SETTINGS) as writer:
+        store = await SqliteStore.open(tmp_path, SETTINGS, writer.path)
+        other = await SqliteStore.open(tmp_path, SETTINGS, writer.path)
+        account = await settle_in(store)
+        blob = await keep(other, account)
+        before = KeyRing.load(tmp_path / KEY_FILE)
+        assert await store.rotate_keys() == 3, "the system's, alice's, the tenant's"
+        after = KeyRing.load(tmp_path / KEY_FILE)
+        assert len(after.ids) == 1
+        assert after.current != before.current
+        bob = await another(store, "bob")
+        for each in (store, other):
+            assert await each.octets(account, blob) == SECRET
+            assert await each.octets(bob, await keep(each, bob)) == SECRET
+        wrapped_by = store._sql("SELECT key_id FROM account_keys UNION SELECT key_id FROM tenants").fetchall()
+        assert wrapped_by == [(after.current,)]
+        await store.close()
+        await other.close()
+        writer.restart()
+        store = await SqliteStore.open(tmp_path, SETTINGS, writer.path)
+        assert await store.octets(account, blob) == SECRET
+        await store.close()
+
+
+@pytest.mark.parametrize("step", range(1, 7))
+async def test_a_rotation_that_is_broken_off(tmp_path: Path, step: int) -> None:
+    with WriterProcess(tmp_path, SETTINGS) as writer:
+        store = await SqliteStore.open(tmp_path, SETTINGS, writer.path)
+        account = await settle_in(store)
+        await store.commit(delivery(account, "before"))
+
+        async def worker() -> None:
+            mine = await SqliteStore.open(tmp_path, SETTINGS, writer.path)
+            left = [step]
+            original = mine.commit
+
+            async def commit(transaction: Transaction) -> tuple[op.Result, ...]:
+                left[0] -= 1
+                if left[0] == 0:
+                    die()
+                results = await original(transaction)
+                left[0] -= 1
+                if left[0] == 0:
+                    die()
+                return results
+
+            mine.commit = commit  # type: ignore[method-assign]
+            await mine.rotate_keys()
+            die()
+
+        assert run_in_child(worker) == -9
+        await another(store, "bob")
+        await store.commit(delivery(account, "between"))
+        writer.restart()
+        assert set(await subjects(store, account)) == {"before", "between"}
+        await store.rotate_keys()
+        assert len(KeyRing.load(tmp_path / KEY_FILE).ids) == 1
+        await store.commit(delivery(account, "after"))
+        assert set(await subjects(store, account)) == {"before", "between", "after"}
+        await store.close()
+
+
+async def test_deliveries_go_on_during_a_rotation(store: SqliteStore, account: AccountId) -> None:
+    async def deliver() -> None:
+        for n in range(30):
+            await store.commit(delivery(account, f"mail {n}"))
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(deliver())
+        for _ in range(3):
+            await store.rotate_keys()
+    assert len(await subjects(store, account)) == 30
