@@ -6,11 +6,12 @@ import base64
 import datetime
 import hashlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -308,26 +309,48 @@ async def test_scram_raises_nothing_but_mail_errors(world: World, name: str, mes
 
 # --- channel bindings -----------------------------------------------------------------------------------
 
+EC = ec.generate_private_key(ec.SECP256R1())
+RSA = rsa.generate_private_key(65537, 2048)
 
-def certificate(
-    key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, digest: hashes.HashAlgorithm | None
-) -> bytes:
+
+def certificate(key: Any, digest: hashes.HashAlgorithm | None, pss: bool = False) -> bytes:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail.a.test")])
     now = datetime.datetime(2026, 1, 1)
+    how = padding.PSS(padding.MGF1(digest), 32) if pss and digest is not None else None
     built = (
         x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
         .serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=9))
-        .sign(key, digest)
+        .sign(key, digest, rsa_padding=how)
     )  # fmt: skip
     return built.public_bytes(serialization.Encoding.DER)
 
 
-def test_the_end_point_is_hashed_with_the_signatures_hash() -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    for digest, expected in ((hashes.SHA256(), hashlib.sha256), (hashes.SHA384(), hashlib.sha384)):
-        der = certificate(key, digest)
-        assert server_end_point(der) == expected(der).digest()
+@pytest.mark.parametrize(
+    "digest", [hashes.SHA256(), hashes.SHA384(), hashes.SHA512(), hashes.SHA224()], ids=lambda d: d.name
+)
+@pytest.mark.parametrize("kind", ["ecdsa", "rsa", "pss"])
+def test_the_end_point_is_hashed_with_the_signatures_hash(kind: str, digest: hashes.HashAlgorithm) -> None:
+    key = EC if kind == "ecdsa" else RSA
+    der = certificate(key, digest, kind == "pss")
+    read = x509.load_der_x509_certificate(der).signature_hash_algorithm
+    assert read is not None and read.name == digest.name  # what another reader of certificates says
+    assert server_end_point(der) == hashlib.new(digest.name, der).digest()
+
+
+def test_where_a_signature_has_no_hash_there_is_no_end_point() -> None:
     assert server_end_point(certificate(ed25519.Ed25519PrivateKey.generate(), None)) is None
+
+
+@settings(deadline=None)
+@given(cut=st.integers(0, 2000), at=st.integers(0, 2000), octet=st.integers(0, 255))
+def test_any_octets_are_read_without_an_error(cut: int, at: int, octet: int) -> None:
+    broken = bytearray(CERTIFICATE)
+    broken[at % len(broken)] = octet
+    assert server_end_point(bytes(broken)) is None or server_end_point(bytes(broken))
+    assert server_end_point(CERTIFICATE[: cut % len(CERTIFICATE)]) is None
+
+
+CERTIFICATE = certificate(EC, hashes.SHA256())
 
 
 class Tls:

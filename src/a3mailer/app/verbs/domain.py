@@ -6,7 +6,6 @@ import json
 from functools import partial
 from typing import Final
 
-from a3mailer.app.material import make_dkim_keys
 from a3mailer.app.verbs.account import RESERVED_SECONDS
 from a3mailer.app.verbs.office import Nothing, Office, Request
 from a3mailer.identity.directory import MAX_DESTINATIONS
@@ -53,6 +52,8 @@ async def add(office: Office, request: PutDomainRequest) -> dict[str, object]:
     require(office.subject, "domain.add", Object(office.subject.tenant, domain=name))
     if await office.store.domain(name) is not None:
         raise AlreadyExists(f"{name} exists already")
+    from a3mailer.app.material import make_dkim_keys  # X.509 and RSA only where they are used
+
     made = await _put(office, "domain.add", Domain(office.subject.tenant, name, "", "{}"), request)
     await office.pool.run(partial(make_dkim_keys, office.directory, name), bounded=False)
     return made
