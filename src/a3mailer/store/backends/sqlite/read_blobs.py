@@ -139,14 +139,22 @@ class Blobs:
         tenant = self.tenant_of(account)
         found: list[bytes | None] = []
         for at in range(0, len(blobs), MANY):
-            for blob in blobs[at : at + MANY]:
-                found.append(await self._or_none(tenant, account, blob))
+            some = blobs[at : at + MANY]
+            for blob, place in zip(some, self._places(tenant, some, account), strict=True):
+                found.append(None if place is None else await self._or_none(tenant, account, blob, place))
             await asyncio.sleep(0)
         return found
 
-    async def _or_none(self, tenant: int, account: int, blob: bytes) -> bytes | None:
+    def _places(self, tenant: int, blobs: Sequence[bytes], account: int) -> list[Place | None]:
+        """As of one snapshot: a read lock for all of them, not one each."""
+        self._execute("BEGIN")
         try:
-            place = self._place(tenant, blob, account)
+            return [self._execute(_WHERE, (tenant, blob, account)).fetchone() for blob in blobs]
+        finally:
+            self._execute("COMMIT")
+
+    async def _or_none(self, tenant: int, account: int, blob: bytes, place: Place) -> bytes | None:
+        try:
             if place[4] <= AT_ONCE:
                 return self._whole(tenant, blob, account, place)
             return await self._part(tenant, blob, account, place, 0, place[4])
