@@ -172,10 +172,11 @@ class Injection:
         return strace.hit()
 
     def _send(self, mail: Mail) -> None:
-        with contextlib.suppress(OSError, ValueError):  # before the content: nothing was sent
-            wire = Wire(self.rig.port("smtp"), SEND_SECONDS)
-            mail.hear(wire.send(mail.recipient, mail.octets)[0])
-            wire.close()
+        try:
+            with contextlib.closing(Wire(self.rig.port("smtp"), SEND_SECONDS)) as wire:
+                mail.hear(wire.send(mail.recipient, mail.octets)[0])
+        except (OSError, ValueError):
+            return  # before the content: nothing was sent
 
     def _recover(self, case: Case, mail: Mail) -> None:
         """The server must take the mail by itself in the end; only a dead supervisor is started again."""

@@ -1,5 +1,6 @@
 """Power cuts under load, over and over on one file system, then the judgement."""
 
+import contextlib
 import dataclasses
 import os
 import random
@@ -34,7 +35,10 @@ class Report:
 
 
 def run(server: Server, disk: Disk, *, cuts: int, seed: int) -> Report:
-    """Cut the power ``cuts`` times.  Only a reply that came before a cut binds the server."""
+    """Cut the power ``cuts`` times.
+
+    A reply that still comes after a cut binds the server, too: it can only be about what was synced before.
+    What was not answered is sent again in the next life."""
     draw = random.Random(seed)
     book = ledger.Ledger()
     unfinished: list[Mail] = []
@@ -60,7 +64,7 @@ def run(server: Server, disk: Disk, *, cuts: int, seed: int) -> Report:
 def _one_cut(server: Server, disk: Disk, senders: Senders, seconds: float) -> None:
     senders.start()
     time.sleep(seconds)
-    senders.deafen()
+    senders.suspend()
     disk.cut_power()
     server.kill()
     senders.stop()
@@ -70,9 +74,8 @@ def _one_cut(server: Server, disk: Disk, senders: Senders, seconds: float) -> No
 def _send_rest(server: Server, book: ledger.Ledger, unfinished: list[Mail]) -> None:
     """The last life: what no sender heard an answer for is sent once more."""
     for mail in unfinished:
-        wire = Wire(server.port("smtp"))
-        mail.hear(wire.send(mail.recipient, mail.octets)[0])
-        wire.close()
+        with contextlib.closing(Wire(server.port("smtp"))) as wire:
+            mail.hear(wire.send(mail.recipient, mail.octets)[0])
         book.write(mail.attempt())
 
 

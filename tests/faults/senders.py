@@ -36,7 +36,7 @@ class Wire:
         try:
             self.reply()
             self.ask(b"EHLO ledger.test")
-        except OSError:
+        except (OSError, ValueError):
             self.close()
             raise
 
@@ -105,7 +105,7 @@ class Senders:
     """``count`` threads; ``start`` to ``stop``, every mail whose content went out goes to the ledger.
 
     A mail with an open fate is sent again, until it is acknowledged or (one of five) given up.  After
-    ``deafen`` no reply is heard: those mails end in ``unfinished``, for the senders of the next life.
+    ``suspend`` it is left in ``unfinished``, for the senders of the server's next life.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Senders:
         self._book = book
         self._name = name
         self._halt = threading.Event()
-        self._deaf = threading.Event()
+        self._suspended = threading.Event()
         self._last = 0.0
         self.unfinished = list(unfinished)
         self._threads = [
@@ -135,9 +135,9 @@ class Senders:
         for thread in self._threads:
             thread.start()
 
-    def deafen(self) -> None:
-        """From now on every reply is lost on the way."""
-        self._deaf.set()
+    def suspend(self) -> None:
+        """From now on nothing is sent again."""
+        self._suspended.set()
 
     def stop(self) -> None:
         """Let each finish the mail in hand, and join."""
@@ -186,15 +186,13 @@ class Senders:
     def _send(self, wire: Wire, mail: Mail) -> Outcome:
         outcome, code = wire.send(mail.recipient, mail.octets)
         self.codes[code] = self.codes.get(code, 0) + 1
-        if self._deaf.is_set():
-            outcome = Outcome.UNKNOWN
         mail.hear(outcome)
         return outcome
 
     def _settled(self, mail: Mail, *, given_up: bool) -> bool:
         """Whether this mail is over, written to the ledger or left for the next life."""
         if mail.outcome is not Outcome.ACKNOWLEDGED:
-            if self._deaf.is_set():
+            if self._suspended.is_set():
                 self.unfinished.append(mail)
                 return True
             stopped = self._halt.is_set() and (

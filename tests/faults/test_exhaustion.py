@@ -40,10 +40,9 @@ class Sender:
         recipient = self.rig.accounts[self._count % 2][0]
         mail = Mail(name, recipient, ledger.content(name, BODY * lines))
         try:
-            wire = Wire(self.rig.port("smtp"), REPLY_SECONDS)
-            outcome, code = wire.send(recipient, mail.octets)
+            with contextlib.closing(Wire(self.rig.port("smtp"), REPLY_SECONDS)) as wire:
+                outcome, code = wire.send(recipient, mail.octets)
             mail.hear(outcome)
-            wire.close()
         except (OSError, ValueError):
             code = 421  # the greeting was a refusal, or the door was shut
         self.book.write(mail.attempt())
