@@ -88,6 +88,7 @@ def seen(place: Path) -> Picture:
         for key in [key for key in found[name] if key.startswith("mailbox ")]:
             box = found[name][key]
             row = box.pop("row")
+            del box["complete"], box["since the middle"]
             box["named"] = (row.name, row.messages, row.unseen, row.deleted, row.uid_next, row.keywords)
     for entry in found["queue"]:
         assert entry.pop("held") in (True, False)

@@ -17,6 +17,8 @@ from a3mailer.mail.message import index
 from a3mailer.ops.doctor import EXITS, FIRST_EXIT, Diagnosis, describe
 from a3mailer.ops.doctor import examine as doctor
 from a3mailer.store import operations as op
+from a3mailer.store.backends.sqlite.inspect_database import add_views, breaches
+from a3mailer.store.backends.sqlite.inspect_rows import RULES
 from a3mailer.store.backends.sqlite.segments import HEADER, segment_path
 from a3mailer.store.backends.sqlite.upkeep import SqliteUpkeep
 from a3mailer.store.ports import Content, StoreUnusable, Transaction
@@ -384,6 +386,7 @@ LOST: tuple[tuple[str, str], ...] = (
     ("address-broken", "UPDATE addresses SET account = 77 WHERE address = 'ally@a.test'"),
     ("key-damaged", "DELETE FROM account_keys WHERE account = 2"),
     ("dictionary-missing", "UPDATE tenants SET dictionary = 3"),
+    ("dictionary-missing", "UPDATE blobs SET dictionary = 4"),
 )  # fmt: skip
 
 
@@ -472,3 +475,40 @@ async def append_one(place: Path) -> None:
     made = Content(mail(99), index(mail(99)))
     await store.commit(Transaction((op.Append(damaged.ALICE, INBOX, 0),), (made,)))
     await store.close()
+
+
+def steps(place: Path, mails: int) -> dict[int, int]:
+    """Steps of SQLite's machine that each rule takes, with so many more mails in the store."""
+    connection = apsw.Connection(str(place / "store.db"))
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+    for sql in (
+        "INSERT INTO messages SELECT 1, 1, i, 0, i, i, i, 10, NULL, i, 0, 0, randomblob(16) FROM n",
+        "INSERT INTO fragments SELECT 1 << 32 | i, 1, 10, 0, 0, (SELECT blob FROM messages WHERE account = 1"
+        " AND mailbox = 1 AND uid = i), x'', x'', '', '', x'' FROM n",
+        "INSERT INTO expunged SELECT 1, 2, i, i, 1, 0, 0, i, 10, NULL, i, 0, 0, x'' FROM n",
+        "INSERT INTO blobs (tenant, blob, segment, offset, length, size, dictionary)"
+        " SELECT 1, blob, 1, uid * 100, 10, 10, 0 FROM messages, (SELECT 1 FROM n LIMIT 1) WHERE uid >= 1000",
+        "INSERT INTO blob_refs SELECT 1, blob, 1, 1, x'' FROM messages, (SELECT 1 FROM n LIMIT 1)"
+        " WHERE uid >= 1000",
+    ):
+        connection.execute(f"{numbers} {sql}", (1000 + mails,))
+    add_views(connection)
+    counted: dict[int, int] = {}
+    for number, rule in enumerate(RULES):
+        counted[number] = 0
+
+        def step(number: int = number) -> bool:
+            counted[number] += 1
+            return False
+
+        connection.set_progress_handler(step, 100)
+        list(breaches(connection, rule))
+    connection.close()
+    return counted
+
+
+def test_looking_takes_time_in_proportion(whole: Path, tmp_path: Path) -> None:
+    few = steps(copy_of(whole, tmp_path / "few"), 2000)
+    many = steps(copy_of(whole, tmp_path / "many"), 4000)
+    for number, rule in enumerate(RULES):
+        assert many[number] < 2.3 * few[number] + 50, rule.sql

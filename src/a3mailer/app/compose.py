@@ -195,7 +195,7 @@ async def compose(
     )
     background = {"queue": queue.run, "recheck": parked.recheck}
     if number == 1:
-        background["housekeeping"] = Housekeeping(store, settings, clock, store).run
+        background["housekeeping"] = Housekeeping(store, settings, clock, store, store).run
     return Rooms(
         store, listeners, ProxyProtocol(settings), background, (), parked.watch, reconfigure, office, close
     )

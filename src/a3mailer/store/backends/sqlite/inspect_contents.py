@@ -15,7 +15,7 @@ from a3mailer.mail.errors import DamagedContent, MailError
 from a3mailer.mail.message import index
 from a3mailer.store.backends.sqlite.apply_mail import NUMBER_BITS
 from a3mailer.store.backends.sqlite.connection import DATABASE, SEGMENTS, Execute
-from a3mailer.store.backends.sqlite.inspect_database import rows
+from a3mailer.store.backends.sqlite.inspect_database import note_places, rows
 from a3mailer.store.backends.sqlite.read_blobs import Blobs
 from a3mailer.store.backends.sqlite.segments import (
     FIRST,
@@ -29,10 +29,6 @@ from a3mailer.store.upkeep import Finding, Progress
 
 NAMED: Final = 100
 """Damaged contents whose mails are looked up and named; of further ones the content is named."""
-_PLACES: Final = """
-    CREATE TEMP TABLE places AS SELECT segment, tenant, blob, offset, length FROM blobs;
-    CREATE INDEX temp.places_segment ON places (segment, offset)"""
-"""Read at once, so that no read transaction stays open while contents are read."""
 _RECORDS: Final = (
     "SELECT segment, tenant, blob, offset, length FROM places WHERE segment = ? ORDER BY segment, offset"
 )
@@ -67,7 +63,8 @@ class Contents:
     def inspect(self, progress: Progress) -> Iterator[Finding]:
         """Files, headers, records."""
         try:
-            total = self._note_places()
+            note_places(self._connection)
+            total = int(self._execute("SELECT coalesce(sum(length), 0) FROM places").fetchone()[0])
         except (apsw.CorruptError, apsw.IOError, apsw.SQLError) as error:
             yield Finding("database-damaged", DATABASE, str(error))
             return
@@ -79,14 +76,6 @@ class Contents:
             done += sum(record[4] for record in records)
             progress("contents", done, total)
         self._reader.close()
-
-    def _note_places(self) -> int:
-        """Octets of all contents."""
-        only = self._connection.pragma("query_only")
-        self._connection.pragma("query_only", False)
-        self._execute("DROP TABLE IF EXISTS temp.places; " + _PLACES)
-        self._connection.pragma("query_only", only)
-        return int(self._execute("SELECT coalesce(sum(length), 0) FROM places").fetchone()[0])
 
     def _segment(self, segment: int, records: list[Row]) -> Iterator[Finding]:
         name = f"segment {segment:016x}"

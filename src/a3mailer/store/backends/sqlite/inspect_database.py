@@ -49,6 +49,21 @@ def add_views(connection: apsw.Connection) -> None:
     connection.pragma("query_only", only)
 
 
+_PLACES: Final = """
+    DROP TABLE IF EXISTS temp.places;
+    CREATE TEMP TABLE places AS SELECT segment, tenant, blob, offset, length FROM blobs;
+    CREATE INDEX temp.places_segment ON places (segment, offset)"""
+
+
+def note_places(connection: apsw.Connection) -> None:
+    """Where all contents lie, in a table of this connection's: read at once, so that no read transaction
+    stays open while contents are read."""
+    only = connection.pragma("query_only")
+    connection.execute("PRAGMA query_only=OFF")
+    connection.execute(_PLACES)
+    connection.pragma("query_only", only)
+
+
 def rows(connection: apsw.Connection, sql: str, bindings: Sequence[Any] = ()) -> Iterator[Any]:
     """Rows up to where the database cannot be read, then a ``Finding`` that says so."""
     try:

@@ -76,8 +76,10 @@ COUNTERS: Final = (
     ),
     Rule(
         "email-copies",
-        """SELECT e.place, 'stored ' || e.copies || '; there are ' || coalesce(h.n, 0)
-        FROM emails e LEFT JOIN held h ON h.id = e.id WHERE e.copies <> coalesce(h.n, 0)""",
+        """SELECT e.place, 'stored ' || e.copies || '; there are ' || h.n
+        FROM held h CROSS JOIN emails e ON e.id = h.id WHERE e.copies <> h.n
+        UNION ALL SELECT place, 'stored ' || copies || '; nothing holds it' FROM emails
+        WHERE id NOT IN (SELECT id FROM held)""",
         (
             "UPDATE fragments SET copies = h.n FROM held h WHERE h.id = fragments.id",
             "DELETE FROM fragments WHERE id NOT IN (SELECT id FROM held)",
@@ -248,7 +250,11 @@ REFERENCES: Final = (
     Rule(
         "dictionary-missing",
         """SELECT 'tenant ' || tenant, 'dictionary ' || dictionary FROM tenants WHERE dictionary > 0
-            AND (tenant, dictionary) NOT IN (SELECT tenant, number FROM dictionaries)""",
+            AND (tenant, dictionary) NOT IN (SELECT tenant, number FROM dictionaries)
+        UNION ALL SELECT 'tenant ' || tenant, 'dictionary ' || dictionary || ' of ' || count(*) || ' contents'
+        FROM blobs WHERE dictionary > 0
+            AND (tenant, dictionary) NOT IN (SELECT tenant, number FROM dictionaries)
+        GROUP BY tenant, dictionary""",
     ),
     Rule(
         "key-damaged",

@@ -18,7 +18,7 @@ import apsw
 
 from a3mailer.mail.errors import DamagedContent
 from a3mailer.store.backends.sqlite.connection import DATABASE, HINTS, SEGMENTS, open_writer
-from a3mailer.store.backends.sqlite.inspect_database import inspect_database, open_database
+from a3mailer.store.backends.sqlite.inspect_database import inspect_database, note_places, open_database
 from a3mailer.store.backends.sqlite.segments import (
     FREE,
     HEADER,
@@ -94,13 +94,18 @@ class Proof:
         if isinstance(opened, Finding):
             raise Unfit(f"the database of the copy cannot be opened: {opened.text}")
         self._connection = opened
+        try:
+            note_places(opened)
+        except apsw.Error as error:
+            opened.close()
+            raise Unfit(f"the database of the copy cannot be read: {error}") from None
         self._findings: list[Finding] = []
         self._seen: set[tuple[int, int]] = set()
 
     def record(self, segment: int, offset: int, record: bytes) -> None:
         """One record of the copy."""
         row = self._connection.execute(
-            "SELECT tenant, blob FROM blobs WHERE segment=? AND offset=? AND length=?",
+            "SELECT tenant, blob FROM places WHERE segment=? AND offset=? AND length=?",
             (segment, offset, len(record) - HEADER),
         ).fetchone()
         if row is None:
@@ -115,7 +120,7 @@ class Proof:
 
     def finish(self) -> tuple[Finding, ...]:
         """Everything that is wrong with the copy."""
-        rows = self._connection.execute("SELECT segment, offset, lower(hex(blob)) FROM blobs")
+        rows = self._connection.execute("SELECT segment, offset, lower(hex(blob)) FROM places")
         missing = [str(blob) for segment, offset, blob in rows if (segment, offset) not in self._seen]
         self._findings += [
             Finding("content-missing", f"content {blob}", "not in the copy") for blob in missing
@@ -141,15 +146,11 @@ class _Taker:
                 file.writelines(member.octets)
                 file.flush()
                 os.fsync(file.fileno())
-            self._index()
+            self._proof = Proof(self._folder)
         elif self._proof is None:
             raise Unfit("the copy does not begin with its database")
         else:
             self._take_segment(segment_of(member), member.octets, self._proof)
-
-    def _index(self) -> None:
-        """The proof looks records up by their place."""
-        self._proof = Proof(self._folder)
 
     def _take_segment(self, segment: int, octets: Iterable[bytes], proof: Proof) -> None:
         for offset, record in extents(octets):
