@@ -79,6 +79,7 @@ A3Mailer is running.
   read mail     IMAP   {listeners["imaps"]:18} (TLS)   {listeners["imap"]} (plain or STARTTLS)
   send mail     SMTP   {listeners["submissions"]:18} (TLS)   {listeners["submission"]} (plain or STARTTLS)
   receive mail  SMTP   {listeners["smtp"]}
+  health        HTTP   http://{listeners["metrics"]}/healthz/ready
 
 Accounts and passwords:
 {people}
