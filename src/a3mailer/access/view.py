@@ -90,7 +90,7 @@ class OpenMailbox:
     @property
     def stale(self) -> bool:
         """Whether the store knows more."""
-        return self.heard > self.modseq
+        return self.heard > self.modseq or self.gone
 
     async def refresh(self) -> None:
         """Read what changed, if anything did; one reader at a time. ``gone`` is set when it was deleted."""

@@ -7,7 +7,6 @@ from typing import ClassVar, Protocol
 
 from a3mailer.edge.imap.response import Response
 from a3mailer.edge.imap.session import Session
-from a3mailer.edge.imap.state import State
 from a3mailer.wire.imap.parser import Parser
 
 
@@ -17,7 +16,8 @@ class Command(Protocol):
     name: ClassVar[bytes]
     action: ClassVar[str]
     """The rule of ``identity.roles`` it is under."""
-    states: ClassVar[State]
+    states: ClassVar[int]
+    """The bits of ``state`` it is valid in."""
 
     @classmethod
     def parse(cls, p: Parser) -> Command:

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from typing import Final
 
 from a3mailer.edge.connection import Connection, Draining
+from a3mailer.edge.imap import state
 from a3mailer.edge.imap.command import Command
 from a3mailer.edge.imap.commands import COMMANDS
 from a3mailer.edge.imap.commands.append import Append, read_over
 from a3mailer.edge.imap.commands.idle import Idle
 from a3mailer.edge.imap.replies import reply
-from a3mailer.edge.imap.response import DONE, Completed, Failed
+from a3mailer.edge.imap.response import DONE, SILENT, Completed, Failed, Response
 from a3mailer.edge.imap.services import Services
 from a3mailer.edge.imap.session import AtRest, Ended, Interrupted, Session
-from a3mailer.edge.imap.state import State
 from a3mailer.edge.listener import Waiting
 from a3mailer.edge.park import Parked, ParkingLot
-from a3mailer.identity.principal import SERVER
-from a3mailer.identity.roles import action, allow
+from a3mailer.identity.roles import action
 from a3mailer.mail.errors import MailError
 from a3mailer.telemetry import metrics
 from a3mailer.telemetry.events import emit
-from a3mailer.wire.imap import engine
+from a3mailer.wire.imap import engine, limits
 from a3mailer.wire.imap.errors import BadSyntax, LocalProtocolError, RemoteProtocolError, UnknownCharset
-from a3mailer.wire.imap.parser import Parser
+from a3mailer.wire.imap.parser import TAG_CHARS, Parser
 
 RECHECK_SLICE: Final = 100
 """Parked sessions looked at before others get their turn."""
 BAD_COMMANDS: Final = 20
 """Refused commands before the session of a stranger ends."""
 BAD_COMMANDS_OF_USERS: Final = 1000
+FAIR_COMMANDS: Final = 16
+"""Commands answered before others get their turn."""
+NOT_PERMITTED: Final = Failed(b"NOPERM", b"not permitted")
 TABLE: Final[dict[bytes, type[Command]]] = {each.name: each for each in COMMANDS}
 RULES: Final = {each.name: action(each.action) for each in COMMANDS}
 """Every command's rule exists, or this module cannot be imported."""
@@ -97,38 +99,50 @@ class ImapDoor:
 
 async def converse(session: Session) -> None:
     """Answer until the session logs out or is ended. Errors: ConnectionLost."""
-    while session.state is not State.LOGOUT:
-        session.connection.idle = not session.engine.pending
-        event = await session.event()
-        session.connection.idle = False
-        match event:
-            case engine.Command(octets):
-                await answer(session, octets)
-            case engine.GoAhead():
-                session.write(b"+ OK\r\n")
-            case engine.MessageStart():
-                try:
-                    await answer_append(session, event)
-                except Interrupted as error:  # while it was read over
-                    refuse(session, b"*", error.refused.text, fatal=error.refused.fatal)
-            case engine.Refused(tag, text, fatal):
-                refuse(session, tag, text, fatal=fatal)
-            case _:
-                raise LocalProtocolError(f"{event} outside its command")
-        if session.secures:
-            await session.start_tls()
-        elif session.full:
+    connection, framing = session.connection, session.engine
+    answered = 0
+    while session.state != state.LOGOUT:
+        event = framing.next_event()
+        if event is None:
+            connection.idle = not framing.pending
+            await session.receive()
+            connection.idle = False
+            continue
+        if isinstance(event, engine.Command):
+            await answer(session, event.octets)
+        else:
+            await answer_other(session, event)
+        if session.full:
             await session.flush()
+        answered += 1
+        if answered % FAIR_COMMANDS == 0:
+            await asyncio.sleep(0)
+
+
+async def answer_other(session: Session, event: engine.Event) -> None:
+    """What is not a whole command."""
+    match event:
+        case engine.GoAhead():
+            session.write(b"+ OK\r\n")
+        case engine.MessageStart():
+            try:
+                await answer_append(session, event)
+            except Interrupted as error:  # while it was read over
+                refuse(session, b"*", error.refused.text, fatal=error.refused.fatal)
+        case engine.Refused(tag, text, fatal):
+            refuse(session, tag, text, fatal=fatal)
+        case _:
+            raise LocalProtocolError(f"{event} outside its command")
 
 
 def refuse(session: Session, tag: bytes, text: bytes, *, fatal: bool) -> None:
     """BAD, or BYE and the end."""
     metrics.count("a3_imap_commands_total", "bad")
     session.bad += 1
-    known = session.state is not State.NOT_AUTHENTICATED
+    known = session.state != state.NOT_AUTHENTICATED
     if fatal or session.bad > (BAD_COMMANDS_OF_USERS if known else BAD_COMMANDS):
         session.write(b"* BYE %b\r\n" % (text if fatal else b"too many bad commands"))
-        session.state = State.LOGOUT
+        session.state = state.LOGOUT
         emit("imap.session.refused", level="warning", trace=session.trace, reason=text.decode("ascii"))
     else:
         session.write(b"%b BAD %b\r\n" % (tag, text))
@@ -136,46 +150,51 @@ def refuse(session: Session, tag: bytes, text: bytes, *, fatal: bool) -> None:
 
 async def answer(session: Session, octets: bytes) -> None:
     """Parse and run one command, and write its tagged answer."""
-    p = Parser(octets, utf8=session.rev2)
-    tag = b"*"
+    space = octets.find(b" ")
+    tag = octets[:space]
+    after = octets.find(b" ", space + 1)
+    kind = TABLE.get((octets[space + 1 :] if after < 0 else octets[space + 1 : after]).upper())
+    p = Parser(octets, utf8=session.rev2, at=len(octets) if after < 0 else after)
     try:
-        tag = p.tag()
-        p.space()
-        command = parse(session, p)
+        if kind is None or space <= 0 or tag.translate(None, TAG_CHARS) or space > limits.TAG_LENGTH:
+            p.at, tag = 0, b"*"
+            tag = p.tag()
+            kind = named(p)
+        if not kind.states & session.state:
+            raise BadSyntax(f"{kind.name.decode()} is not valid in {state.NAMES[session.state]} state")
+        command = kind.parse(p)
     except UnknownCharset as error:
         session.write(b"%b NO [BADCHARSET (US-ASCII UTF-8)] %b\r\n" % (tag, str(error).encode()))
-        return
     except RemoteProtocolError as error:
         refuse(session, tag, str(error).encode("ascii", "replace"), fatal=False)
-        return
-    await run(session, tag, command)
+    else:
+        await run(session, tag, command)
+    if session.secures:
+        await session.start_tls()
 
 
-def parse(session: Session, p: Parser) -> Command:
-    """The command, if it exists and is valid in this state. Errors: RemoteProtocolError."""
+def named(p: Parser) -> type[Command]:
+    """The command whose name follows the tag. Errors: BadSyntax."""
+    p.space()
     kind = TABLE.get(p.keyword())
     if kind is None:
         raise BadSyntax("unknown command")
-    if not kind.states & session.state:
-        state = session.state.name or ""
-        raise BadSyntax(f"{kind.name.decode()} is not valid in {state.lower().replace('_', ' ')} state")
-    return kind.parse(p)
-
-
-def allowed(session: Session, command: Command) -> bool:
-    """The one place where every command's permission is asked."""
-    object = SERVER if session.state is State.NOT_AUTHENTICATED else session.own
-    return allow(session.principal, command.action, object)
+    return kind
 
 
 async def run(session: Session, tag: bytes, command: Command) -> None:
     """Run a parsed command: untagged responses, news of the mailbox, then the tagged line."""
     session.tag = tag
     try:
-        await session.still_stands()
-        await session.catch_up()
-        ended = await act(session, command)
-        if session.selected is not None:
+        if session.behind:
+            await session.catch_up()
+        if session.permits(command.action):
+            responses = command.run(session)
+            ended = DONE if responses is SILENT else await act(session, responses)
+        else:
+            ended = NOT_PERMITTED
+        selected = session.selected
+        if selected is not None and (session.behind or selected.view.has_news()):
             await session.tell_news(expunges=command.expunges)
     except RemoteProtocolError as error:
         refuse(session, tag, str(error).encode("ascii", "replace"), fatal=False)
@@ -189,12 +208,10 @@ async def run(session: Session, tag: bytes, command: Command) -> None:
         finish(session, tag, command, ended)
 
 
-async def act(session: Session, command: Command) -> Completed | Failed:
-    """Ask for permission, run, and send what is said on the way."""
+async def act(session: Session, responses: AsyncIterator[Response]) -> Completed | Failed:
+    """Send what a command says as it says it; how it ended."""
     ended: Completed | Failed = DONE
-    if not allowed(session, command):
-        return Failed(b"NOPERM", b"not permitted")
-    async for response in command.run(session):
+    async for response in responses:
         if isinstance(response, bytes):
             session.write(response)
             if session.full:
@@ -207,7 +224,7 @@ async def act(session: Session, command: Command) -> Completed | Failed:
 def finish(session: Session, tag: bytes, command: Command, ended: Completed | Failed) -> None:
     """The tagged OK or NO."""
     code = b"[%b] " % ended.code if ended.code else b""
-    stranger = session.state is State.NOT_AUTHENTICATED
+    stranger = session.state == state.NOT_AUTHENTICATED
     if isinstance(ended, Completed):
         if not stranger:
             session.bad = 0
@@ -224,7 +241,7 @@ def finish(session: Session, tag: bytes, command: Command, ended: Completed | Fa
 def goodbye(session: Session, text: bytes) -> None:
     """End the session from our side."""
     session.write(b"* BYE %b\r\n" % text)
-    session.state = State.LOGOUT
+    session.state = state.LOGOUT
 
 
 async def answer_append(session: Session, start: engine.MessageStart) -> None:
@@ -236,7 +253,7 @@ async def answer_append(session: Session, start: engine.MessageStart) -> None:
         p.space()
         p.keyword()
         command = Append.begin(p, start)
-        if not allowed(session, command):
+        if not session.permits(command.action):
             await read_over(session)
     except RemoteProtocolError as error:
         await read_over(session)

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from a3mailer.access.view import View
 from a3mailer.edge.imap.session import Session
-from a3mailer.mail.ids import EmailId
+from a3mailer.mail.ids import EmailId, Uid
 from a3mailer.mail.message.structure import without_extension
-from a3mailer.store.rows import Columns, Message
+from a3mailer.store.rows import Message
 from a3mailer.wire.imap.dates import print_date_time
 from a3mailer.wire.imap.encode import FLAG_WORDS, string
-from a3mailer.wire.imap.fetch import FetchItems, Item
+from a3mailer.wire.imap.fetch import FetchItems, Item, Section
 from a3mailer.wire.imap.search import EMAIL_LETTER, THREAD_LETTER
 
 Places = range | list[int]
-FLAGTEXT: Final = tuple(words.decode("ascii") for words in FLAG_WORDS)
-_ROWS: Final = frozenset((Item.INTERNALDATE, Item.SAVEDATE, Item.THREADID))
-"""Items that need the message's row."""
+FLAG_TEXT: Final = tuple(words.decode("ascii") for words in FLAG_WORDS)
+READ_AHEAD: Final = 32
+"""Rows read at once when a client asks for one message after the other."""
 
 
 class Chunk:
@@ -31,25 +32,19 @@ class Chunk:
 
     __slots__ = ("places", "rows", "uids", "view")
 
-    def __init__(self, view: View, places: Places) -> None:
+    def __init__(self, view: View, places: Places, rows: dict[int, Message] | None = None) -> None:
         self.view = view
         self.places = places
         self.uids = gather(view.columns.uids, places)
-        self.rows: dict[int, Message] = {}
-
-    @property
-    def columns(self) -> Columns:
-        return self.view.columns
-
-    def only(self, places: list[int]) -> Chunk:
-        """The same, of some of the places."""
-        chunk = Chunk(self.view, places)
-        chunk.rows = self.rows
-        return chunk
+        self.rows = rows or {}
 
     def emails(self) -> Sequence[int]:
         """The email ids, in order."""
-        return gather(self.columns.emails, self.places)
+        return gather(self.view.columns.emails, self.places)
+
+    def sizes(self) -> Sequence[int]:
+        """The octets of each message, in order."""
+        return gather(self.view.columns.sizes, self.places)
 
 
 def gather(column: Sequence[int], places: Places) -> Sequence[int]:
@@ -59,61 +54,107 @@ def gather(column: Sequence[int], places: Places) -> Sequence[int]:
     return [column[at] for at in places]
 
 
-def needs_rows(wanted: FetchItems) -> bool:
-    """Whether the rows of the messages are needed."""
-    return bool(wanted.sections) or not _ROWS.isdisjoint(wanted.items)
-
-
 # --- text items ----------------------------------------------------------------------------------------
 
 
 def _flags(chunk: Chunk) -> Iterable[str]:
-    view, columns = chunk.view, chunk.columns
+    view, columns = chunk.view, chunk.view.columns
     if not view.current:
-        return [_flag_text(*view.flags(at)[:2]) for at in chunk.places]
+        return [flag_text(*view.flags(at)[:2]) for at in chunk.places]
     bits = gather(columns.flags, chunk.places)
-    words = [FLAGTEXT[one] for one in bits]
+    words = [FLAG_TEXT[one] for one in bits]
     keywords = columns.keywords
     if not keywords:
         return words
     for number, uid in enumerate(chunk.uids):
         if uid in keywords:
-            words[number] = _flag_text(bits[number], keywords[uid])
+            words[number] = flag_text(bits[number], keywords[uid])
     return words
 
 
-def _flag_text(bits: int, keywords: str) -> str:
-    words = FLAGTEXT[bits]
+def flag_text(bits: int, keywords: str) -> str:
+    """What goes between the parentheses of FLAGS."""
+    words = FLAG_TEXT[bits]
     return f"{words} {keywords}" if words and keywords else words or keywords
 
 
 def _modseqs(chunk: Chunk) -> Iterable[int]:
     if chunk.view.current:
-        return gather(chunk.columns.modseqs, chunk.places)
+        return gather(chunk.view.columns.modseqs, chunk.places)
     return [chunk.view.flags(at)[2] for at in chunk.places]
 
 
-def _dates(chunk: Chunk) -> Iterable[str]:
-    return [print_date_time(chunk.rows[uid].internal_date).decode("ascii") for uid in chunk.uids]
-
-
-def _saved_dates(chunk: Chunk) -> Iterable[str]:
-    return [print_date_time(chunk.rows[uid].saved_date).decode("ascii") for uid in chunk.uids]
-
-
-TEXT: Final[dict[Item, tuple[str, Callable[[Chunk], Iterable[object]]]]] = {
+Text = tuple[str, Callable[[Chunk], Iterable[object]]]
+_TEXT: Final[dict[Item, Text]] = {
     Item.UID: ("UID %d", lambda chunk: chunk.uids),
     Item.FLAGS: ("FLAGS (%s)", _flags),
     Item.MODSEQ: ("MODSEQ (%d)", _modseqs),
-    Item.SIZE: ("RFC822.SIZE %d", lambda chunk: gather(chunk.columns.sizes, chunk.places)),
-    Item.EMAILID: (f"EMAILID ({EMAIL_LETTER.decode()}%d)", lambda chunk: chunk.emails()),
+    Item.SIZE: ("RFC822.SIZE %d", Chunk.sizes),
+    Item.EMAILID: (f"EMAILID ({EMAIL_LETTER.decode()}%d)", Chunk.emails),
     Item.THREADID: (
         f"THREADID ({THREAD_LETTER.decode()}%d)",
         lambda chunk: [chunk.rows[uid].thread for uid in chunk.uids],
     ),
-    Item.INTERNALDATE: ("INTERNALDATE %s", _dates),
-    Item.SAVEDATE: ("SAVEDATE %s", _saved_dates),
+    Item.INTERNALDATE: (
+        "INTERNALDATE %s",
+        lambda chunk: [print_date_time(chunk.rows[uid].internal_date) for uid in chunk.uids],
+    ),
+    Item.SAVEDATE: (
+        "SAVEDATE %s",
+        lambda chunk: [print_date_time(chunk.rows[uid].saved_date) for uid in chunk.uids],
+    ),
 }
+_ROWS: Final = (Item.INTERNALDATE, Item.SAVEDATE, Item.THREADID)
+"""Items that need the message's row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one kind of FETCH is answered; made once for each spelling of it."""
+
+    head: str
+    """The format of ``* n FETCH (`` and the text items, each followed by a space."""
+    values: tuple[Callable[[Chunk], Iterable[object]], ...]
+    """What fills it, besides the number."""
+    fragments: tuple[Item, ...]
+    sections: tuple[Section, ...]
+    rows: bool
+    """Whether the rows of the messages are needed."""
+    flags: bool
+    """Whether FLAGS was asked for."""
+    sets_seen: bool
+    modseq: bool
+
+
+def make_plan(wanted: FetchItems) -> Plan:
+    """The plan for these items."""
+    texts = [_TEXT[item] for item in wanted.items if item in _TEXT]
+    return Plan(
+        "* %d FETCH (" + "".join(text + " " for text, _values in texts),
+        tuple(values for _text, values in texts),
+        tuple(item for item in wanted.items if item not in _TEXT),
+        wanted.sections,
+        bool(wanted.sections) or any(item in wanted.items for item in _ROWS),
+        Item.FLAGS in wanted.items,
+        wanted.sets_seen,
+        Item.MODSEQ in wanted.items,
+    )
+
+
+def formatted(chunk: Chunk, plan: Plan, line: str) -> bytes:
+    """One format string for the whole chunk."""
+    count = len(chunk.places)
+    stride = len(plan.values) + 1
+    values: list[object] = [None] * (stride * count)
+    values[0::stride] = [at + 1 for at in chunk.places]
+    for number, fill in enumerate(plan.values, 1):
+        values[number::stride] = fill(chunk)
+    return (line * count % tuple(values)).encode("ascii")
+
+
+def heads(chunk: Chunk, plan: Plan, after: str = "") -> list[bytes]:
+    """``* n FETCH (`` with the text items and then ``after``, one for each message."""
+    return formatted(chunk, plan, f"{plan.head}{after}\n").split(b"\n")[:-1]
 
 
 # --- fragment items ------------------------------------------------------------------------------------
@@ -137,22 +178,22 @@ async def fragments(session: Session, chunk: Chunk, item: Item) -> list[bytes]:
 # --- lines ---------------------------------------------------------------------------------------------
 
 
-async def lines(session: Session, chunk: Chunk, items: Sequence[Item]) -> tuple[bytes, bool]:
+async def lines(session: Session, chunk: Chunk, plan: Plan) -> tuple[bytes, bool]:
     """``* n FETCH (...)`` of a chunk for items without sections, and whether all messages are still there."""
-    texts = [item for item in items if item in TEXT]
-    others = [item for item in items if item not in TEXT]
+    others = plan.fragments
     if not others:
-        return formatted(chunk, texts, " ".join(TEXT[item][0] for item in texts) + ")\r\n"), True
+        return formatted(chunk, plan, f"{plan.head[:-1]})\r\n"), True
     pieces = [await fragments(session, chunk, item) for item in others]
     complete = all(all(values) for values in pieces)
     if not complete:
         kept = [all(values) for values in zip(*pieces, strict=True)]
         pieces = [[one for one, keep in zip(values, kept, strict=True) if keep] for values in pieces]
-        chunk = chunk.only([at for at, keep in zip(chunk.places, kept, strict=True) if keep])
+        places = [at for at, keep in zip(chunk.places, kept, strict=True) if keep]
+        chunk = Chunk(chunk.view, places, chunk.rows)
     count = len(chunk.places)
     stride = 2 * len(others) + 1
     out = [b")\r\n"] * (stride * count)
-    out[0::stride] = heads(chunk, texts, others[0].value + b" ")
+    out[0::stride] = heads(chunk, plan, others[0].value.decode("ascii") + " ")
     for number, values in enumerate(pieces):
         out[2 * number + 1 :: stride] = values
         if number:
@@ -160,18 +201,36 @@ async def lines(session: Session, chunk: Chunk, items: Sequence[Item]) -> tuple[
     return b"".join(out), complete
 
 
-def heads(chunk: Chunk, texts: Sequence[Item], after: bytes) -> list[bytes]:
-    """``* n FETCH (`` with the text items and then ``after``, one for each message."""
-    line = "".join(TEXT[item][0] + " " for item in texts) + after.decode("ascii").replace("%", "%%") + "\n"
-    return formatted(chunk, texts, line).split(b"\n")[:-1]
+# --- rows ----------------------------------------------------------------------------------------------
 
 
-def formatted(chunk: Chunk, texts: Sequence[Item], line: str) -> bytes:
-    """One format string for the whole chunk."""
-    count = len(chunk.places)
-    stride = len(texts) + 1
-    values: list[object] = [None] * (stride * count)
-    values[0::stride] = [at + 1 for at in chunk.places]
-    for number, item in enumerate(texts, 1):
-        values[number::stride] = TEXT[item][1](chunk)
-    return ((f"* %d FETCH ({line}") * count % tuple(values)).encode("ascii")
+async def with_rows(session: Session, chunk: Chunk) -> tuple[Chunk, bool]:
+    """The chunk with its rows, less the messages that have none, and whether all have one."""
+    selected = session.chosen
+    if len(chunk.places) == 1:
+        (at,), (uid,) = chunk.places, chunk.uids
+        row = selected.ahead.get(uid)
+        if row is None:
+            row = await _read_ahead(session, at, uid)
+        selected.last = at
+        if row is None:
+            return Chunk(chunk.view, []), False
+        chunk.rows = {uid: row}
+        return chunk, True
+    uids = [Uid(uid) for uid in chunk.uids]
+    found = await session.services.store.messages(session.account, selected.mailbox, uids)
+    chunk.rows = {row.uid: row for row in found}
+    if len(found) == len(uids):
+        return chunk, True
+    kept = [at for at, uid in zip(chunk.places, uids, strict=True) if uid in chunk.rows]
+    return Chunk(chunk.view, kept, chunk.rows), False
+
+
+async def _read_ahead(session: Session, at: int, uid: int) -> Message | None:
+    """The row of one message, and of the next few where the client goes through them in order."""
+    selected, view = session.chosen, session.view
+    end = min(at + READ_AHEAD, view.count) if at == selected.last + 1 else at + 1
+    uids = [Uid(one) for one in view.uids[at:end]]
+    found = await session.services.store.messages(session.account, selected.mailbox, uids)
+    selected.ahead = {row.uid: row for row in found}
+    return selected.ahead.get(uid)

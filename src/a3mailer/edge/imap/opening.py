@@ -73,7 +73,7 @@ async def _changes(session: Session, view: View, resync: Resync) -> AsyncIterato
         return
     gone = await vanished(session, view, resync.modseq)
     if resync.known_uids is not None:
-        gone = _among(gone, resync.known_uids.bounds(view.mailbox.uid_next))
+        gone = among(gone, resync.known_uids.bounds(view.mailbox.uid_next))
     if printed := print_set(gone):
         yield b"* VANISHED (EARLIER) %b\r\n" % printed
     modseqs = view.columns.modseqs
@@ -81,7 +81,7 @@ async def _changes(session: Session, view: View, resync: Resync) -> AsyncIterato
     if resync.known_uids is not None:
         uids = view.uids
         bounds = resync.known_uids.bounds(view.mailbox.uid_next)
-        known = set(_among((uids[at] for at in places), bounds))
+        known = set(among((uids[at] for at in places), bounds))
         places = [at for at in places if uids[at] in known]
     for first in range(0, len(places), FETCHES_AT_ONCE):
         yield b"".join(
@@ -98,7 +98,7 @@ async def vanished(session: Session, view: View, since: int) -> Iterable[int]:
     return (uid for uid in range(1, view.mailbox.uid_next) if uid not in there)
 
 
-def _among(uids: Iterable[int], bounds: list[tuple[int, int]]) -> list[int]:
+def among(uids: Iterable[int], bounds: list[tuple[int, int]]) -> list[int]:
     """Those of ascending ``uids`` that lie in one of the ascending ``bounds``."""
     found: list[int] = []
     at = 0

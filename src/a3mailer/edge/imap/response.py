@@ -32,3 +32,7 @@ async def silence() -> AsyncIterator[Response]:
     nothing: tuple[Response, ...] = ()
     for response in nothing:
         yield response
+
+
+SILENT: Final = silence()
+"""What the commands return that have nothing to say; the door does not even ask it."""

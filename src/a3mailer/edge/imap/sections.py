@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from a3mailer.edge.connection import ConnectionLost
-from a3mailer.edge.imap.fetching import TEXT, Chunk, fragments, heads
+from a3mailer.edge.imap.fetching import Chunk, Plan, fragments, heads
 from a3mailer.edge.imap.replies import UnknownEncoding
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.errors import DamagedContent, NoSuchMessage, TryLater
@@ -23,7 +23,7 @@ from a3mailer.mail.message.headers import select
 from a3mailer.store.operations import Flagged, StoreFlags
 from a3mailer.store.rows import Message
 from a3mailer.wire.imap.encode import flag_list
-from a3mailer.wire.imap.fetch import FetchItems, Item, Kind, Section
+from a3mailer.wire.imap.fetch import Kind, Section
 
 WHOLE: Final = 256 * 1024
 """Octets up to which a message is read whole; of larger ones ranges are read."""
@@ -51,42 +51,63 @@ class Source:
 
 
 def is_whole(section: Section) -> bool:
-    """BODY[] or RFC822: no index is needed."""
-    return section.kind is Kind.BODY and not section.part and not section.text
+    """BODY[] or RFC822, all of it: no index is needed."""
+    return section.kind is Kind.BODY and not section.part and not section.text and section.start is None
 
 
-async def lines(session: Session, chunk: Chunk, wanted: FetchItems, outcome: Outcome) -> AsyncIterator[bytes]:
+async def lines(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome) -> AsyncIterator[bytes]:
     """FETCH responses of a chunk, rows read before. Errors: UnknownEncoding, ConnectionLost, TryLater."""
-    seen = await _mark_seen(session, chunk) if wanted.sets_seen else frozenset()
-    texts = [item for item in wanted.items if item in TEXT]
-    others = [item for item in wanted.items if item not in TEXT]
-    pieces = [await fragments(session, chunk, item) for item in others]
-    sources = await _sources(session, chunk, wanted.sections)
+    seen = await _mark_seen(session, chunk) if plan.sets_seen else frozenset()
+    before = [await fragments(session, chunk, item) for item in plan.fragments]
+    if len(plan.sections) == 1 and is_whole(plan.sections[0]) and not (seen or before):
+        octets = await _whole_bodies(session, chunk, plan, outcome)
+        if octets is not None:
+            yield octets
+            return
+    sources = await _sources(session, chunk, plan.sections)
     out: list[bytes] = []
-    for number, (head, at, uid) in enumerate(
-        zip(heads(chunk, texts, b""), chunk.places, chunk.uids, strict=True)
-    ):
+    for number, (head, uid) in enumerate(zip(heads(chunk, plan), chunk.uids, strict=True)):
         source = sources.get(uid)
         if source is None:
             outcome.missing = True
             continue
         outcome.damaged |= source.damaged
         out.append(head)
-        out += (b"%b %b " % (item.value, values[number]) for item, values in zip(others, pieces, strict=True))
+        out += (
+            b"%b %b " % (item.value, values[number])
+            for item, values in zip(plan.fragments, before, strict=True)
+        )
         if source.octets is not None or source.damaged:
-            for place, section in enumerate(wanted.sections):
-                if place:
-                    out.append(b" ")
-                _small(out, source, section)
+            _small(out, source, plan.sections)
         else:
-            async for octets in _large(session, source, wanted.sections, out):
+            async for octets in _large(session, source, plan.sections, out):
                 yield octets
-        if uid in seen and Item.FLAGS not in wanted.items:
-            bits, words, _modseq = chunk.view.flags(at)
+        if uid in seen and not plan.flags:
+            bits, words, _modseq = chunk.view.flags(chunk.places[number])
             out.append(b" FLAGS (%b))\r\n" % flag_list(bits, words))
         else:
             out.append(b")\r\n")
     yield b"".join(out)
+
+
+async def _whole_bodies(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome) -> bytes | None:
+    """The most common case at its cheapest: whole small messages and nothing else; None for others."""
+    rows = [chunk.rows[uid] for uid in chunk.uids]
+    if max((row.size for row in rows), default=0) > WHOLE:
+        return None
+    found = await session.services.store.many_octets(session.account, [row.blob for row in rows])
+    label = plan.sections[0].label
+    count = len(found)
+    out = [b")\r\n"] * (4 * count)
+    out[0::4] = heads(chunk, plan, label.decode("ascii"))
+    if None in found:
+        outcome.damaged = True
+        out[1::4] = [b" NIL" if one is None else b" {%d}\r\n" % len(one) for one in found]
+        out[2::4] = [one or b"" for one in found]
+    else:
+        out[1::4] = [b" {%d}\r\n" % len(one or b"") for one in found]
+        out[2::4] = found  # type: ignore[assignment]
+    return b"".join(out)
 
 
 # --- \Seen ---------------------------------------------------------------------------------------------
@@ -116,10 +137,9 @@ async def _mark_seen(session: Session, chunk: Chunk) -> frozenset[int]:
 
 async def _sources(session: Session, chunk: Chunk, sections: Sequence[Section]) -> dict[int, Source]:
     store, account = session.services.store, session.account
-    rows = [chunk.rows[uid] for uid in chunk.uids if uid in chunk.rows]
-    whole = all(map(is_whole, sections))
+    rows = [chunk.rows[uid] for uid in chunk.uids]
     indexes: dict[int, MessageIndex] = {}
-    if not whole:
+    if not all(map(is_whole, sections)):
         found = await store.fragments(account, [row.email for row in rows])
         indexes = {one.email: MessageIndex.unpack(one.index) for one in found}
         rows = [row for row in rows if row.email in indexes]
@@ -179,17 +199,17 @@ def _add(out: list[bytes], section: Section, octets: bytes | None) -> None:
         out.append(octets)
 
 
-def _small(out: list[bytes], source: Source, section: Section) -> None:
-    """An item of a message that was read whole (or is damaged: NIL)."""
+def _small(out: list[bytes], source: Source, sections: Sequence[Section]) -> None:
+    """The items of a message that was read whole (or is damaged: NIL)."""
     octets = source.octets
-    if octets is None:
-        _add(out, section, None)
-        return
-    if section.label and is_whole(section) and section.start is None:
-        _add(out, section, octets)
-        return
-    span = _range(source, section)
-    _add(out, section, None if span is None else _finished(source, section, octets[span[0] : span[1]]))
+    for number, section in enumerate(sections):
+        if number:
+            out.append(b" ")
+        span = None if octets is None else _range(source, section)
+        if octets is None or span is None:
+            _add(out, section, None)
+        else:
+            _add(out, section, _finished(source, section, octets[span[0] : span[1]]))
 
 
 async def _large(

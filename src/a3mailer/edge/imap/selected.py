@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from a3mailer.access.view import News, View
 from a3mailer.mail.ids import AccountId, MailboxId
+from a3mailer.store.rows import Message
 from a3mailer.wire.imap.encode import flag_list
 from a3mailer.wire.imap.sequence import SequenceSet, Span, print_set
 
@@ -14,12 +15,16 @@ MAX_SPLIT = 1000
 class Selected:
     """A view with what SELECT said about it."""
 
-    __slots__ = ("name", "read_only", "saved", "view")
+    __slots__ = ("ahead", "last", "name", "read_only", "saved", "view")
 
     def __init__(self, view: View, name: str, *, read_only: bool) -> None:
         self.view = view
         self.name = name
         self.read_only = read_only
+        self.ahead: dict[int, Message] = {}
+        """Rows read ahead, by uid, for a client that fetches one message after the other."""
+        self.last = -1
+        """The place of the last message fetched alone."""
         self.saved: frozenset[int] = frozenset()
         """Uids of the last SEARCH RETURN (SAVE) (RFC 5182)."""
 

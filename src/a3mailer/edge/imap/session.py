@@ -10,13 +10,13 @@ import ssl
 from typing import Final
 
 from a3mailer.access.view import View
-from a3mailer.edge.connection import Connection, ConnectionLost
-from a3mailer.edge.imap import capability
+from a3mailer.edge.connection import HIGH_WATER, Connection, ConnectionLost
+from a3mailer.edge.imap import capability, state
 from a3mailer.edge.imap.replies import NoSuchTarget
 from a3mailer.edge.imap.selected import Selected, news_lines
 from a3mailer.edge.imap.services import Services
-from a3mailer.edge.imap.state import State
-from a3mailer.identity.principal import ANONYMOUS, Object, Principal
+from a3mailer.identity.principal import ANONYMOUS, SERVER, Object, Principal
+from a3mailer.identity.roles import allow
 from a3mailer.identity.sasl.channel import bindings
 from a3mailer.identity.sasl.exchange import Context
 from a3mailer.identity.sasl.offer import offered
@@ -34,8 +34,6 @@ SEND_SECONDS: Final = 120.0
 """How long a client may leave us unable to send."""
 COMMAND_SECONDS: Final = 300.0
 """How long a command may take to arrive once it has begun."""
-FAIR_COMMANDS: Final = 16
-"""Events answered before others get their turn."""
 
 
 class Interrupted(Exception):
@@ -57,7 +55,8 @@ class Ended(Exception):
 class Session:
     """The state of one connection (RFC 9051 section 3)."""
 
-    __slots__ = ("_command_until", "_context", "_fair", "_login_until", "_out", "_out_size", "bad",
+    __slots__ = ("_command_until", "_context", "_login_until", "_out", "_out_size", "_permits",
+                 "_time", "bad",
                  "condstore", "connection", "directory", "engine", "principal", "qresync", "rev2", "secures",
                  "selected", "services", "state", "tag", "trace",
                  "woken")  # fmt: skip
@@ -67,7 +66,7 @@ class Session:
         self.connection = connection
         self.trace = trace
         self.engine = Engine()
-        self.state = State.NOT_AUTHENTICATED
+        self.state: int = state.NOT_AUTHENTICATED
         self.principal: Principal = ANONYMOUS
         self.selected: Selected | None = None
         self.rev2 = False
@@ -84,9 +83,10 @@ class Session:
         self.woken = ""
         """Why a parked session goes on."""
         self._context: Context | None = None
-        self._login_until = asyncio.get_running_loop().time() + services.settings.imap.login_seconds
+        self._permits: dict[str, bool] = {}
+        self._time = asyncio.get_running_loop().time
+        self._login_until = self._time() + services.settings.imap.login_seconds
         self._command_until = 0.0
-        self._fair = 0
         self._out: list[bytes] = []
         self._out_size = 0
 
@@ -96,11 +96,15 @@ class Session:
     def account(self) -> AccountId:
         return self.principal.account
 
-    @property
-    def own(self) -> Object:
-        """The object of acts on the session's own account."""
-        principal = self.principal
-        return Object(principal.tenant, principal.account, principal.domain, principal.role)
+    def permits(self, action: str) -> bool:
+        """The one place where every command's permission is asked; an answer holds as long as the login."""
+        found = self._permits.get(action)
+        if found is None:
+            who = self.principal
+            own = Object(who.tenant, who.account, who.domain, who.role)
+            object = SERVER if self.state == state.NOT_AUTHENTICATED else own
+            found = self._permits[action] = allow(who, action, object)
+        return found
 
     @property
     def view(self) -> View:
@@ -143,7 +147,7 @@ class Session:
 
     async def capabilities(self) -> bytes:
         """The capability list of the present state."""
-        if self.state is not State.NOT_AUTHENTICATED:
+        if self.state != state.NOT_AUTHENTICATED:
             return capability.after_login(self.services.settings.imap.append_size)
         context = self.context()
         return capability.before_login(
@@ -156,7 +160,8 @@ class Session:
         """A login succeeded."""
         self.principal = self.services.shared(principal)
         self._context = None
-        self.state = State.AUTHENTICATED
+        self._permits.clear()
+        self.state = state.AUTHENTICATED
         self.engine.authenticated = True
         self.directory = self.services.views.directory
 
@@ -167,7 +172,7 @@ class Session:
         now = self.services.views.directory
         if self.directory != now:
             self.directory = now
-            if self.state is not State.NOT_AUTHENTICATED and not await self.services.authenticator.current(
+            if self.state != state.NOT_AUTHENTICATED and not await self.services.authenticator.current(
                 self.principal
             ):
                 raise Ended("the credentials of this session are no longer valid")
@@ -194,38 +199,38 @@ class Session:
         if self.selected is not None:
             self.selected.view.close()
             self.selected = None
-            self.state = State.AUTHENTICATED
+            self.state = state.AUTHENTICATED
 
     def select(self, selected: Selected) -> None:
         """Enter a mailbox."""
         self.selected = selected
-        self.state = State.SELECTED
+        self.state = state.SELECTED
+
+    @property
+    def behind(self) -> bool:
+        """Whether something happened that the session has not looked at: ``catch_up`` is due."""
+        selected = self.selected
+        return (selected is not None and selected.view.mailbox.stale) or (
+            self.directory != self.services.views.directory
+        )
 
     async def catch_up(self) -> None:
-        """Read what happened in the selected mailbox, if anything did. Errors: Ended when it was deleted."""
+        """Look at what happened. Errors: Ended when the login or the selected mailbox is no more."""
+        await self.still_stands()
         if self.selected is not None:
             mailbox = self.selected.view.mailbox
-            if mailbox.stale:
-                await mailbox.refresh()
+            await mailbox.refresh()
             if mailbox.gone:
                 raise Ended("the selected mailbox was deleted")
 
     async def tell_news(self, *, expunges: bool) -> None:
-        """Write what happened in the selected mailbox. Errors: Ended when it was deleted."""
-        await self.catch_up()
-        if self.selected is None:
-            return
-        view = self.selected.view
-        if view.has_news():
-            self.write(
-                news_lines(
-                    view,
-                    view.news(expunges=expunges),
-                    qresync=self.qresync,
-                    condstore=self.condstore,
-                    rev2=self.rev2,
-                )
-            )
+        """Write what happened in the selected mailbox. Errors: Ended."""
+        if self.behind:
+            await self.catch_up()
+        if self.selected is not None and self.selected.view.has_news():
+            view = self.selected.view
+            news = view.news(expunges=expunges)
+            self.write(news_lines(view, news, qresync=self.qresync, condstore=self.condstore, rev2=self.rev2))
 
     # --- octets ------------------------------------------------------------------------------------
 
@@ -239,39 +244,41 @@ class Session:
         """Whether enough is gathered to be sent."""
         return self._out_size >= FLUSH_AT
 
-    async def flush(self) -> None:
-        """Send what was written. Errors: ConnectionLost when the client does not take it."""
+    def send(self) -> bool:
+        """Give what was written to the connection; whether it has too much unsent: ``flush`` is due."""
         if self._out:
             out = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out.clear()
             self._out_size = 0
             self.connection.write(out)
-            self.connection.deadline = asyncio.get_running_loop().time() + SEND_SECONDS
+        return self.connection.unsent > HIGH_WATER
+
+    async def flush(self) -> None:
+        """Send what was written. Errors: ConnectionLost when the client does not take it."""
+        if self.send():
+            self.connection.deadline = self._time() + SEND_SECONDS
             await self.connection.drain()
 
     def _wait_until(self) -> float:
         """The loop time to wait for octets: a stranger has to log in, a command once begun has to end, and
         a user may be silent for long (RFC 9051 section 5.4)."""
-        now = asyncio.get_running_loop().time()
+        now = self._time()
         until = now + self.services.settings.imap.idle_seconds
-        if self.state is State.NOT_AUTHENTICATED:
+        if self.state == state.NOT_AUTHENTICATED:
             until = min(until, self._login_until)
         if not self.engine.pending:
             self._command_until = 0.0
-        elif self._command_until == 0.0:
+            return until
+        if self._command_until == 0.0:
             self._command_until = now + COMMAND_SECONDS
-        return min(until, self._command_until or until)
+        return min(until, self._command_until)
 
     def allow_message(self, seconds: float) -> None:
         """The command in hand holds a message: it may take this much longer from now on."""
-        self._command_until = asyncio.get_running_loop().time() + seconds
+        self._command_until = self._time() + seconds
 
     async def event(self) -> Event:
         """The next thing the client said. Errors: ConnectionLost, also when it has gone."""
-        self._fair += 1
-        if self._fair >= FAIR_COMMANDS:
-            self._fair = 0
-            await asyncio.sleep(0)
         while (event := self.engine.next_event()) is None:
             await self.receive()
         return event
@@ -304,7 +311,6 @@ class Session:
             one.add(connection.nudge)
         try:
             while (event := self.engine.next_event()) is None:
-                await self.still_stands()
                 await self.tell_news(expunges=True)
                 await self.flush()
                 connection.idle = True
@@ -323,6 +329,7 @@ class Session:
     def _shrink(self) -> None:
         """Hold nothing that a session at rest does not need."""
         self._out = []
+        self._permits = {}
         self.engine.shrink()
 
     def _restless(self) -> bool:
@@ -338,9 +345,11 @@ class Session:
 
     async def receive(self) -> None:
         """Send what is due and wait for octets. Errors: ConnectionLost."""
-        await self.flush()
-        self.connection.deadline = self._wait_until()
-        octets = await self.connection.read()
+        connection = self.connection
+        if self.send():
+            await self.flush()
+        connection.deadline = self._wait_until()
+        octets = await connection.read()
         if not octets:
             raise ConnectionLost("the client has gone")
         self.engine.receive(octets)

@@ -1,21 +1,21 @@
-"""The states of a session (RFC 9051 section 3) and what moves between them."""
+"""The states of a session (RFC 9051 section 3), as bits, so that a command can name those it is valid in."""
 
 from __future__ import annotations
 
-from enum import IntFlag
+from typing import Final
 
+NOT_AUTHENTICATED: Final = 1
+AUTHENTICATED: Final = 2
+SELECTED: Final = 4
+LOGOUT: Final = 8
 
-class State(IntFlag):
-    """One of four; a command names those it is valid in."""
-
-    NOT_AUTHENTICATED = 1
-    AUTHENTICATED = 2
-    SELECTED = 4
-    LOGOUT = 8
-
-
-NOT_AUTHENTICATED = State.NOT_AUTHENTICATED
-SELECTED = State.SELECTED
-AUTHENTICATED = State.AUTHENTICATED | State.SELECTED
+LOGGED_IN: Final = AUTHENTICATED | SELECTED
 """command-auth: valid once logged in."""
-ANY = State.NOT_AUTHENTICATED | State.AUTHENTICATED | State.SELECTED
+ANY: Final = NOT_AUTHENTICATED | LOGGED_IN
+
+NAMES: Final = {
+    NOT_AUTHENTICATED: "not authenticated",
+    AUTHENTICATED: "authenticated",
+    SELECTED: "selected",
+    LOGOUT: "logout",
+}

@@ -92,11 +92,10 @@ def _day_of(p: Parser, day: int) -> int:
         raise BadSyntax("no such day") from error
 
 
-def print_date_time(seconds: int) -> bytes:
-    """``"17-Jul-1996 02:44:25 +0000"``, in UTC, without the quotes' escape: ready to send."""
+def print_date_time(seconds: int) -> str:
+    """``"17-Jul-1996 02:44:25 +0000"`` with its quotes, in UTC."""
     days, rest = divmod(seconds, DAY)
     date = datetime.date.fromordinal(min(days + _EPOCH, datetime.date.max.toordinal()))
-    month = MONTHS[date.month - 1]
-    return b'"%02d-%b-%04d %02d:%02d:%02d +0000"' % (
-        date.day, month, date.year, rest // 3600, rest // 60 % 60, rest % 60,
-    )  # fmt: skip
+    month = MONTHS[date.month - 1].decode("ascii")
+    time = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return f'"{date.day:02}-{month}-{date.year:04} {time} +0000"'

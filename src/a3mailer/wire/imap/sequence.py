@@ -89,6 +89,9 @@ def parse_sequence_set(p: Parser, *, star: bool = True) -> SequenceSet:
     text = p.run(_SET_CHARS, limits.COMMAND_LINE)
     if not text:
         raise p.fail("sequence set expected")
+    if text.isdigit():
+        one = _number(text, star=star)
+        return SequenceSet(((one, one),))
     ranges: list[tuple[int, int]] = []
     for piece in text.split(b","):
         low, colon, high = piece.partition(b":")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from a3mailer.access import search
+from a3mailer.edge.connection import HIGH_WATER
 from a3mailer.edge.imap.session import COMMAND_SECONDS, SEND_SECONDS
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.telemetry.events import LOG
@@ -118,6 +119,7 @@ async def test_a_client_that_does_not_read_has_a_deadline(
         left.append(connection.deadline - asyncio.get_running_loop().time())
 
     monkeypatch.setattr(MemoryConnection, "drain", stuck)
+    monkeypatch.setattr(MemoryConnection, "unsent", property(lambda connection: HIGH_WATER + 1))
     await session.feed(b"a1 NOOP\r\n")
     assert 0 < left[-1] <= SEND_SECONDS
 

@@ -46,7 +46,7 @@ class Appendix:
 class Append:
     name: ClassVar = b"APPEND"
     action: ClassVar = "message.append"
-    states: ClassVar = state.AUTHENTICATED
+    states: ClassVar = state.LOGGED_IN
     expunges: ClassVar = True
     mailbox: str
     first: Appendix

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.response import Response, silence
+from a3mailer.edge.imap.response import SILENT, Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.parser import Parser
 
@@ -26,4 +26,4 @@ class Check:
         return cls()
 
     def run(self, session: Session) -> AsyncIterator[Response]:
-        return silence()
+        return SILENT

@@ -22,7 +22,7 @@ _USES: Final = {use.upper().encode(): use for use in SPECIAL_USES if use not in 
 class Create:
     name: ClassVar = b"CREATE"
     action: ClassVar = "mailbox.change"
-    states: ClassVar = state.AUTHENTICATED
+    states: ClassVar = state.LOGGED_IN
     expunges: ClassVar = True
     mailbox: str
     uses: tuple[bytes, ...] = ()

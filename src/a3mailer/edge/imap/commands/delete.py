@@ -18,7 +18,7 @@ from a3mailer.wire.imap.parser import Parser
 class Delete:
     name: ClassVar = b"DELETE"
     action: ClassVar = "mailbox.change"
-    states: ClassVar = state.AUTHENTICATED
+    states: ClassVar = state.LOGGED_IN
     expunges: ClassVar = True
     mailbox: str
 

@@ -18,7 +18,7 @@ from a3mailer.wire.imap.parser import Parser
 class Enable:
     name: ClassVar = b"ENABLE"
     action: ClassVar = "session.use"
-    states: ClassVar = state.AUTHENTICATED
+    states: ClassVar = state.LOGGED_IN
     expunges: ClassVar = True
     wanted: tuple[bytes, ...]
 

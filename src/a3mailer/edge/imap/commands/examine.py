@@ -17,7 +17,7 @@ from a3mailer.wire.imap.resync import SelectOptions, parse_select_options
 class Examine:
     name: ClassVar = b"EXAMINE"
     action: ClassVar = "mailbox.select"
-    states: ClassVar = state.AUTHENTICATED
+    states: ClassVar = state.LOGGED_IN
     expunges: ClassVar = True
     mailbox: str
     options: SelectOptions

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Final
 
 from a3mailer.access.view import View
 from a3mailer.edge.imap import fetching, sections, state
-from a3mailer.edge.imap.fetching import Chunk, Places
-from a3mailer.edge.imap.opening import vanished
+from a3mailer.edge.imap.fetching import Chunk, Places, Plan, make_plan
+from a3mailer.edge.imap.opening import among, vanished
 from a3mailer.edge.imap.response import Failed, Response
 from a3mailer.edge.imap.session import Session
-from a3mailer.mail.ids import Uid
 from a3mailer.wire.imap.errors import BadSyntax
 from a3mailer.wire.imap.fetch import FetchItems, Item, parse_fetch_items
 from a3mailer.wire.imap.parser import Parser
@@ -22,8 +22,21 @@ CHUNK_MESSAGES: Final = 1000
 """Messages whose items are made at once."""
 CHUNK_OCTETS: Final = 1024 * 1024
 """Octets of messages whose sections are read at once."""
+REMEMBERED: Final = 256
+"""Spellings of items whose plan is kept."""
+REMEMBERED_OCTETS: Final = 256
+"""Longer ones are read anew."""
 DAMAGED: Final = Failed(b"CORRUPTION", b"some messages are damaged and came as NIL")
 MISSING: Final = Failed(b"EXPUNGEISSUED", b"some messages no longer exist")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What follows the sequence set."""
+
+    plan: Plan
+    changed_since: int
+    vanished: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +45,7 @@ class Fetch:
     action: ClassVar = "message.read"
     states: ClassVar = state.SELECTED
     messages: SequenceSet
-    wanted: FetchItems
-    changed_since: int
-    vanished: bool
+    wanted: Wanted
     uid: bool
 
     # fetch = "FETCH" SP sequence-set SP (...) [fetch-modifiers]
@@ -44,46 +55,36 @@ class Fetch:
         p.space()
         messages = parse_sequence_set(p)
         p.space()
-        wanted = parse_fetch_items(p)
-        since, gone = -1, False
-        if not p.done():
-            p.space()
-            since, gone = _modifiers(p)
-        p.end()
-        if gone and not (uid and since >= 0):
-            raise p.fail("VANISHED needs UID FETCH and CHANGEDSINCE")
-        items = wanted.items
-        if since >= 0 and Item.MODSEQ not in items:
-            items = (*items, Item.MODSEQ)
-        if uid and Item.UID not in items:
-            items = (Item.UID, *items)
-        return cls(messages, FetchItems(items, wanted.sections), since, gone, uid)
+        rest = p.octets[p.at :]
+        return cls(
+            messages, remembered(rest, uid) if len(rest) <= REMEMBERED_OCTETS else read(rest, uid), uid
+        )
 
     @property
     def expunges(self) -> bool:
         return self.uid
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
-        session.condstore |= Item.MODSEQ in self.wanted.items
-        view = session.view
-        if self.vanished:
+        wanted, view, plan = self.wanted, session.view, self.wanted.plan
+        session.condstore |= plan.modseq
+        if wanted.vanished:
             if not session.qresync:
                 raise BadSyntax("ENABLE QRESYNC first")
             yield await self._vanished(session)
         spans = session.chosen.spans(self.messages, uid=self.uid)
-        if self.changed_since >= 0:
+        if wanted.changed_since >= 0:
             spans = self._changed(view, spans)
         outcome = sections.Outcome()
-        rows = fetching.needs_rows(self.wanted)
-        for places in chunks(view, spans, by_octets=bool(self.wanted.sections)):
+        for places in chunks(view, spans, by_octets=bool(plan.sections)):
             chunk = Chunk(view, places)
-            if rows:
-                chunk = await _with_rows(session, chunk, outcome)
-            if self.wanted.sections:
-                async for octets in sections.lines(session, chunk, self.wanted, outcome):
+            if plan.rows:
+                chunk, complete = await fetching.with_rows(session, chunk)
+                outcome.missing |= not complete
+            if plan.sections:
+                async for octets in sections.lines(session, chunk, plan, outcome):
                     yield octets
             else:
-                octets, complete = await fetching.lines(session, chunk, self.wanted.items)
+                octets, complete = await fetching.lines(session, chunk, plan)
                 outcome.missing |= not complete
                 yield octets
         if outcome.damaged:
@@ -95,7 +96,7 @@ class Fetch:
         found: list[Span] = []
         for low, high in spans:
             for at in range(low, high):
-                if view.flags(at)[2] > self.changed_since:
+                if view.flags(at)[2] > self.wanted.changed_since:
                     if found and found[-1][1] == at:
                         found[-1] = (found[-1][0], at + 1)
                     else:
@@ -104,9 +105,32 @@ class Fetch:
 
     async def _vanished(self, session: Session) -> bytes:
         bounds = self.messages.bounds(session.view.mailbox.uid_next)
-        gone = await vanished(session, session.view, self.changed_since)
-        printed = print_set(uid for uid in gone if any(low <= uid <= high for low, high in bounds))
+        gone = await vanished(session, session.view, self.wanted.changed_since)
+        printed = print_set(among(gone, bounds))
         return b"* VANISHED (EARLIER) %b\r\n" % printed if printed else b""
+
+
+def read(rest: bytes, uid: bool) -> Wanted:
+    """Items and modifiers. Errors: BadSyntax."""
+    p = Parser(rest)
+    wanted = parse_fetch_items(p)
+    since, gone = -1, False
+    if not p.done():
+        p.space()
+        since, gone = _modifiers(p)
+    p.end()
+    if gone and not (uid and since >= 0):
+        raise p.fail("VANISHED needs UID FETCH and CHANGEDSINCE")
+    items = wanted.items
+    if since >= 0 and Item.MODSEQ not in items:
+        items = (*items, Item.MODSEQ)
+    if uid and Item.UID not in items:
+        items = (Item.UID, *items)
+    return Wanted(make_plan(FetchItems(items, wanted.sections)), since, gone)
+
+
+remembered = lru_cache(REMEMBERED)(read)
+"""Clients ask for the same items again and again."""
 
 
 def _modifiers(p: Parser) -> tuple[int, bool]:
@@ -149,15 +173,3 @@ def chunks(view: View, spans: list[Span], *, by_octets: bool) -> Iterator[Places
                 octets = 0
     if scattered:
         yield scattered
-
-
-async def _with_rows(session: Session, chunk: Chunk, outcome: sections.Outcome) -> Chunk:
-    """Read the rows; messages without one are left out."""
-    uids = [Uid(uid) for uid in chunk.uids]
-    found = await session.services.store.messages(session.account, chunk.view.mailbox.id, uids)
-    chunk.rows = {row.uid: row for row in found}
-    if len(found) == len(uids):
-        return chunk
-    outcome.missing = True
-    kept = [at for at, uid in zip(chunk.places, uids, strict=True) if uid in chunk.rows]
-    return chunk.only(kept)

@@ -24,7 +24,7 @@ STORAGE_UNIT: Final = 1024
 class GetQuota:
     name: ClassVar = b"GETQUOTA"
     action: ClassVar = "quota.read"
-    states: ClassVar = state.AUTHENTICATED
+    states: ClassVar = state.LOGGED_IN
     expunges: ClassVar = True
     root: bytes
 

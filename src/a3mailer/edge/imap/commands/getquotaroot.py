@@ -18,7 +18,7 @@ from a3mailer.wire.imap.parser import Parser
 class GetQuotaRoot:
     name: ClassVar = b"GETQUOTAROOT"
     action: ClassVar = "quota.read"
-    states: ClassVar = state.AUTHENTICATED
+    states: ClassVar = state.LOGGED_IN
     expunges: ClassVar = True
     mailbox: str
 

@@ -17,7 +17,7 @@ from a3mailer.wire.imap.parser import Parser
 class Idle:
     name: ClassVar = b"IDLE"
     action: ClassVar = "mailbox.list"
-    states: ClassVar = state.AUTHENTICATED
+    states: ClassVar = state.LOGGED_IN
     expunges: ClassVar = True
 
     resumed: bool = False

@@ -18,7 +18,7 @@ from a3mailer.wire.imap.parser import Parser
 class List:
     name: ClassVar = b"LIST"
     action: ClassVar = "mailbox.list"
-    states: ClassVar = state.AUTHENTICATED
+    states: ClassVar = state.LOGGED_IN
     expunges: ClassVar = True
     request: ListRequest
 

@@ -27,5 +27,5 @@ class Logout:
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
         session.unselect()
-        session.state = state.State.LOGOUT
+        session.state = state.LOGOUT
         yield b"* BYE logging out\r\n"

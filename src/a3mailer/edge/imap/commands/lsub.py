@@ -20,7 +20,7 @@ from a3mailer.wire.imap.parser import Parser
 class Lsub:
     name: ClassVar = b"LSUB"
     action: ClassVar = "mailbox.list"
-    states: ClassVar = state.AUTHENTICATED
+    states: ClassVar = state.LOGGED_IN
     expunges: ClassVar = True
     request: ListRequest
 

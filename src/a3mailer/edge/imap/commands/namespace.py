@@ -16,7 +16,7 @@ from a3mailer.wire.imap.parser import Parser
 class Namespace:
     name: ClassVar = b"NAMESPACE"
     action: ClassVar = "mailbox.list"
-    states: ClassVar = state.AUTHENTICATED
+    states: ClassVar = state.LOGGED_IN
     expunges: ClassVar = True
 
     # namespace-command = "NAMESPACE"

@@ -19,7 +19,7 @@ from a3mailer.wire.imap.parser import Parser
 class Rename:
     name: ClassVar = b"RENAME"
     action: ClassVar = "mailbox.change"
-    states: ClassVar = state.AUTHENTICATED
+    states: ClassVar = state.LOGGED_IN
     expunges: ClassVar = True
     old: str
     new: str

@@ -17,7 +17,7 @@ from a3mailer.wire.imap.resync import SelectOptions, parse_select_options
 class Select:
     name: ClassVar = b"SELECT"
     action: ClassVar = "mailbox.select"
-    states: ClassVar = state.AUTHENTICATED
+    states: ClassVar = state.LOGGED_IN
     expunges: ClassVar = True
     mailbox: str
     options: SelectOptions

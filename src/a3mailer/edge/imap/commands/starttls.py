@@ -30,7 +30,7 @@ class StartTls:
         if session.services.tls is None or session.connection.secure:
             raise BadSyntax("TLS is active already" if session.connection.secure else "there is no TLS here")
         if session.engine.pending:
-            session.state = state.State.LOGOUT
+            session.state = state.LOGOUT
             yield b"* BYE octets after STARTTLS\r\n"
             return
         session.secures = True

@@ -17,7 +17,7 @@ from a3mailer.wire.imap.parser import Parser
 class Subscribe:
     name: ClassVar = b"SUBSCRIBE"
     action: ClassVar = "mailbox.change"
-    states: ClassVar = state.AUTHENTICATED
+    states: ClassVar = state.LOGGED_IN
     expunges: ClassVar = True
     mailbox: str
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.response import Response, silence
+from a3mailer.edge.imap.response import SILENT, Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.parser import Parser
 
@@ -27,4 +27,4 @@ class Unselect:
 
     def run(self, session: Session) -> AsyncIterator[Response]:
         session.unselect()
-        return silence()
+        return SILENT
