@@ -35,7 +35,11 @@ class Imap:
         self._count = 0
         self._buffer = bytearray(CHUNK)
         self.octets = 0
-        self.greeting = self._line_now()
+        try:
+            self.greeting = self._line_now()
+        except OSError:
+            self.close()
+            raise
 
     def _line_now(self) -> bytes:
         line = b""

@@ -13,8 +13,13 @@ import sys
 from collections.abc import Generator
 from typing import Any
 
+import hypothesis
 import pytest
 
+from a3mailer.telemetry.events import LOG
+
+hypothesis.settings.register_profile("house", deadline=None)  # no test asserts a wall time
+hypothesis.settings.load_profile("house")
 pytest.register_assert_rewrite("a3mailer.testing")  # compliance suites explain their failures as tests do
 
 KINDS = ("absent", "forbidden")
@@ -86,6 +91,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section(f"NOT RUN, kind {kind}: {len(found)}", sep="!")
         for reason, count in sorted(collections.Counter(reason for _, reason in found).items()):
             terminalreporter.line(f"{count:5}  {reason}")
+
+
+@pytest.fixture(autouse=True)
+def log_level() -> Generator[None, None, None]:
+    """A test that asks for more or less of the log asks for itself alone."""
+    yield
+    LOG.configure(level="info")
 
 
 @pytest.fixture
