@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from a3mailer.config.tree import Settings
@@ -23,7 +24,9 @@ from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId, QueueId
 from a3mailer.store import operations as op
 from a3mailer.store.backends.memory.store import MemoryStore
 from a3mailer.store.backends.sqlite.store import SqliteStore
+from a3mailer.store.backends.sqlite.upkeep import SqliteUpkeep
 from a3mailer.store.ports import Store, Transaction
+from a3mailer.store.upkeep import silent
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.store.case import content
 from a3mailer.testing.store.picture import Picture, picture
@@ -167,10 +170,15 @@ async def _all(backends: tuple[Backend, ...], clocks: list[FakeClock]) -> AsyncI
 
 @asynccontextmanager
 async def sqlite(clock: FakeClock) -> AsyncIterator[Store]:
+    """With small segments; what a history leaves behind must please the doctor."""
     with tempfile.TemporaryDirectory() as folder:
         store = await SqliteStore.open(Path(folder), SMALL_SEGMENTS, None, clock=clock)
         yield store
+        await store.compact(1.0, 0.0)
         await store.close()
+        upkeep = SqliteUpkeep(Path(folder), clock)
+        found = await asyncio.to_thread(lambda: list(upkeep.inspect(True, silent)))
+        assert found == []
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -179,13 +187,23 @@ def test_the_reference_keeps_its_own_accounts(acts: list[Act]) -> None:
     asyncio.run(run(acts, memory))
 
 
-@settings(
-    max_examples=40,
+quickly = settings(
     deadline=None,
     phases=(Phase.explicit, Phase.generate),
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+@settings(quickly, max_examples=40)
 @given(histories)
 def test_sqlite_says_what_the_reference_says(acts: list[Act]) -> None:
+    asyncio.run(run(acts, memory, sqlite))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@settings(quickly, max_examples=2000)
+@given(histories)
+def test_sqlite_says_what_the_reference_says_for_long(acts: list[Act]) -> None:
     asyncio.run(run(acts, memory, sqlite))

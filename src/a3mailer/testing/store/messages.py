@@ -303,6 +303,9 @@ class CopyRules(StoreCase):
             await world.fails(NoSuchMailbox, op.Copy(world.alice, source, (Uid(1),), target))
         await world.do(op.ChangeAccount(world.alice, quota=2 * len(mail()) - 1))
         await world.fails(OverQuota, op.Copy(world.alice, INBOX, (Uid(1),), sent))
+        await world.append(world.alice, check_quota=False)
+        await world.append(world.alice, check_quota=False)
+        assert (await world.copy(world.alice, (77,), sent)).pairs == (), "nothing needs no room"
         moved = await world.copy(world.alice, (1,), sent, move=True)
         assert moved.pairs == ((1, 1),), "a move needs no room"
 

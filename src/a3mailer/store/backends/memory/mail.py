@@ -97,8 +97,8 @@ def create_mailbox(state: State, o: op.CreateMailbox) -> op.MailboxCreated:
 
 def rename_mailbox(state: State, o: op.RenameMailbox) -> op.Done:
     """RFC 9051 section 6.3.6."""
-    name = canonical_name(o.name)
     box = state.mailbox(o.account, o.mailbox)
+    name = canonical_name(o.name)
     if _by_name(state, o.account, name):
         raise AlreadyExists(name)
     if o.mailbox == INBOX:
@@ -229,7 +229,7 @@ def copy(state: State, o: op.Copy) -> op.Copied:
     target = state.mailbox(o.account, o.target)
     rows = state.messages[o.account, o.source]
     found = [rows[uid] for uid in sorted(set(o.uids)) if uid in rows]
-    if not o.move:
+    if found and not o.move:
         check_quota(state.account(o.account), sum(m.size for m in found))
     if not found:
         return op.Copied(target.uid_validity, (), target.modseq)
