@@ -85,6 +85,7 @@ class Mail:
     octets: bytes
     outcome: Outcome = Outcome.REFUSED
     sends: int = 0
+    over: bool = False
 
     def hear(self, outcome: Outcome) -> None:
         """What one try told; an open fate stays open until the mail is acknowledged."""
@@ -105,7 +106,8 @@ class Senders:
     """``count`` threads; ``start`` to ``stop``, every mail whose content went out goes to the ledger.
 
     A mail with an open fate is sent again, until it is acknowledged or (one of five) given up.  After
-    ``suspend`` it is left in ``unfinished``, for the senders of the server's next life.
+    ``suspend`` it is left in ``unfinished``, for the senders of the server's next life; a reply that is read
+    after it binds nobody: that mail is over, its fate unknown.
     """
 
     def __init__(
@@ -136,7 +138,7 @@ class Senders:
             thread.start()
 
     def suspend(self) -> None:
-        """From now on nothing is sent again."""
+        """From now on no reply counts, and nothing is sent again."""
         self._suspended.set()
 
     def stop(self) -> None:
@@ -186,12 +188,17 @@ class Senders:
     def _send(self, wire: Wire, mail: Mail) -> Outcome:
         outcome, code = wire.send(mail.recipient, mail.octets)
         self.codes[code] = self.codes.get(code, 0) + 1
-        mail.hear(outcome)
+        if self._suspended.is_set() and outcome is Outcome.ACKNOWLEDGED:
+            mail.hear(Outcome.UNKNOWN)
+            mail.over = True
+        else:
+            mail.hear(outcome)
+            mail.over = outcome is Outcome.ACKNOWLEDGED
         return outcome
 
     def _settled(self, mail: Mail, *, given_up: bool) -> bool:
         """Whether this mail is over, written to the ledger or left for the next life."""
-        if mail.outcome is not Outcome.ACKNOWLEDGED:
+        if not mail.over:
             if self._suspended.is_set():
                 self.unfinished.append(mail)
                 return True

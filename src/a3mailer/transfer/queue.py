@@ -59,8 +59,8 @@ ACTS: Final = ("hold", "release", "retry")
 class Queue:
     """One worker's share of the queue."""
 
-    __slots__ = ("_clock", "_context", "_desk", "_dial", "_is_dead", "_large", "_offset", "_owner",
-                 "_policy", "_resolver", "_running", "_store", "_wake")  # fmt: skip
+    __slots__ = ("_clock", "_context", "_desk", "_dial", "_is_dead", "_large", "_look_again", "_offset",
+                 "_owner", "_policy", "_resolver", "_running", "_store", "_wake")  # fmt: skip
 
     def __init__(
         self,
@@ -89,6 +89,7 @@ class Queue:
         self._wake = asyncio.Event()
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._offset = 0.0
+        self._look_again = False
         self._desk = self._make_desk(settings)
 
     def _make_desk(self, settings: Settings) -> Desk:
@@ -149,6 +150,10 @@ class Queue:
         jump = self._clock_offset() - self._offset
         if abs(jump) > SLACK_SECONDS:
             emit("queue.clock_jumped", level="warning", seconds=round(jump))
+            await self._recall()
+            self._look_again = True
+        elif self._look_again:  # what was under way when the clock jumped has its old time too
+            self._look_again = False
             await self._recall()
 
     def _clock_offset(self) -> float:

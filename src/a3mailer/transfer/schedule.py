@@ -81,5 +81,14 @@ def _attempts(retry: Sequence[int], seconds: int) -> int:
 
 
 def is_astray(entry: QueueEntry, schedule: Schedule, now: int) -> bool:
-    """Has this entry to be called back from a far future?"""
-    return not entry.held and any(schedule.is_astray(recipient, now) for recipient in entry.recipients)
+    """Has this entry to be called back from a far future?
+
+    What was queued under a clock that has gone back since, and not for later on purpose, was due at once."""
+    if entry.held:
+        return False
+    due_at_once = entry.created if entry.created > now + SLACK_SECONDS else -1
+    return any(
+        schedule.is_astray(r, now)
+        or (r.state == "waiting" and not r.attempts and r.next_attempt == due_at_once)
+        for r in entry.recipients
+    )

@@ -68,6 +68,16 @@ async def test_row_69_a_jump_backwards_stalls_nothing(jump: int) -> None:
     assert office.outcomes[-1].next_attempt - office.clock.now() < 2 * 3600
 
 
+async def test_row_69_what_was_queued_in_a_future_taken_back_is_not_left_there() -> None:
+    office = Office()
+    office.clock.jump(400 * DAY)
+    await office.enqueue("bob@a.test")
+    office.clock.jump(-400 * DAY)
+    assert await office.attempt() == 0
+    await until_attempted(office, 1)
+    assert [o.state for o in office.outcomes] == ["delivered"]
+
+
 async def test_row_69_a_jump_while_the_loop_runs_is_noticed() -> None:
     office = Office()
     office.resolver.mail_host("b.test", "192.0.2.1")
