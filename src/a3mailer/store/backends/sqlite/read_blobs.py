@@ -19,10 +19,12 @@ from a3mailer.store.backends.sqlite.contents import (
     Opener,
     layout,
     make_compression,
+    open_single,
     table_size,
 )
 from a3mailer.store.backends.sqlite.keyring import Keys
-from a3mailer.store.backends.sqlite.segments import SegmentReader
+from a3mailer.store.backends.sqlite.segments import HEADER as RECORD_HEADER
+from a3mailer.store.backends.sqlite.segments import SegmentReader, proved
 
 AT_ONCE: Final = 256 * 1024
 """Octets of a content that are read in one go; larger ones give way to others between frames."""
@@ -34,6 +36,11 @@ _WHERE: Final = (
     "SELECT r.wrapped, b.segment, b.offset, b.length, b.size FROM blob_refs r"
     " JOIN blobs b ON b.tenant = r.tenant AND b.blob = r.blob"
     " WHERE r.tenant = ? AND r.blob = ? AND r.account = ?"
+)
+_PLACES: Final = (
+    "SELECT r.blob, r.wrapped, b.segment, b.offset, b.length, b.size FROM blob_refs r"
+    " JOIN blobs b ON b.tenant = r.tenant AND b.blob = r.blob"
+    " WHERE r.tenant = ? AND r.account = ? AND r.blob IN carray(?)"
 )
 Place = tuple[bytes, int, int, int, int]
 
@@ -97,17 +104,30 @@ class Blobs:
 
     def _whole(self, tenant: int, blob: bytes, account: int, place: Place) -> bytes:
         wrapped, segment, offset, length, size = place
-        if wrapped:  # the authentication tags prove it
-            payload = memoryview(self.segments.read_part(segment, offset, 0, length))
-            key = self._keys.unwrap(wrapped, tenant, blob, account)
+        if size <= FRAME:
+            octets = self._single(tenant, blob, account, place)
         else:
-            payload = self.segments.read(tenant, blob, segment, offset, length)
-            key = None
-        plan = layout(payload, length)
-        octets = self._opener(plan, tenant, blob, key).whole(payload)
+            if wrapped:  # the authentication tags prove it
+                payload = memoryview(self.segments.read_part(segment, offset, 0, length))
+            else:
+                payload = self.segments.read(tenant, blob, segment, offset, length)
+            key = self._keys.unwrap(wrapped, tenant, blob, account) if wrapped else None
+            plan = layout(payload, length)
+            octets = self._opener(plan, tenant, blob, key).whole(payload)
         if len(octets) != size:
             raise DamagedContent("a content of another size")
         return octets
+
+    def _single(self, tenant: int, blob: bytes, account: int, place: Place) -> bytes:
+        wrapped, segment, offset, length, _ = place
+        if wrapped:
+            payload = self.segments.read_part(segment, offset, 0, length)
+            key = self._keys.unwrap(wrapped, tenant, blob, account)
+            return open_single(payload, 0, tenant, blob, key, self.compression)
+        record = self.segments.record(segment, offset, length)
+        if not proved(record, tenant, blob, length):
+            raise DamagedContent(f"segment {segment:016x} offset {offset}: checksum")
+        return open_single(record, RECORD_HEADER, tenant, blob, None, self.compression)
 
     def _opener(self, plan: Layout, tenant: int, blob: bytes, key: bytes | None) -> Opener:
         return Opener(
@@ -139,21 +159,21 @@ class Blobs:
         tenant = self.tenant_of(account)
         found: list[bytes | None] = []
         for at in range(0, len(blobs), MANY):
-            some = blobs[at : at + MANY]
-            for blob, place in zip(some, self._places(tenant, some, account), strict=True):
-                found.append(None if place is None else await self._or_none(tenant, account, blob, place))
-            await asyncio.sleep(0)
+            if at:
+                await asyncio.sleep(0)
+            part = tuple(map(bytes, blobs[at : at + MANY]))
+            rows = self._execute(_PLACES, (tenant, account, apsw.carray(part))).fetchall()
+            places = {row[0]: row[1:] for row in rows}
+            for blob in part:
+                found.append(await self._large_or_none(tenant, account, blob, places))
         return found
 
-    def _places(self, tenant: int, blobs: Sequence[bytes], account: int) -> list[Place | None]:
-        """As of one snapshot: a read lock for all of them, not one each."""
-        self._execute("BEGIN")
-        try:
-            return [self._execute(_WHERE, (tenant, blob, account)).fetchone() for blob in blobs]
-        finally:
-            self._execute("COMMIT")
-
-    async def _or_none(self, tenant: int, account: int, blob: bytes, place: Place) -> bytes | None:
+    async def _large_or_none(
+        self, tenant: int, account: int, blob: bytes, places: dict[bytes, Place]
+    ) -> bytes | None:
+        place = places.get(blob)
+        if place is None:
+            return None
         try:
             if place[4] <= AT_ONCE:
                 return self._whole(tenant, blob, account, place)

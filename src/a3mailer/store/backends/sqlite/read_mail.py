@@ -297,11 +297,12 @@ async def _first_added(execute: Execute, account: int, mailbox: int, since: int)
         "SELECT uid, added FROM messages WHERE account = ? AND mailbox = ? ORDER BY uid DESC",
         (account, mailbox),
     )
-    async for rows in sliced(cursor):
-        for uid, added in rows:
-            if added <= since:
-                return first
-            first = uid
+    for number, (uid, added) in enumerate(cursor, 1):
+        if added <= since:
+            break
+        first = uid
+        if number % SLICE == 0:
+            await asyncio.sleep(0)
     return first
 
 
