@@ -31,9 +31,9 @@ class Wire:
 
     def __init__(self, port: int, timeout: float = TIMEOUT) -> None:
         self._sock = socket.create_connection(("127.0.0.1", port), timeout)
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self._sock.makefile("rb")
         try:
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.reply()
             self.ask(b"EHLO ledger.test")
         except (OSError, ValueError):
