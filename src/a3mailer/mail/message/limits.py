@@ -23,6 +23,7 @@ REFERENCES: Final = 100  # message identifiers of one References or In-Reply-To 
 THREAD_KEYS: Final = 20
 TOKEN: Final = 255  # media types, encodings, charsets, as kept in a Part
 FILENAME: Final = 255  # characters
+BASE_SUBJECT: Final = 16_384  # characters of a Subject that are read for its base subject
 QUOTED: Final = 4_096  # a longer string is sent as a literal
 PREVIEW: Final = 200  # characters; RFC 8970 allows 256
 PREVIEW_OCTETS: Final = 16_384  # how much of a text part is looked at for its preview

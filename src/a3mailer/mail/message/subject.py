@@ -5,6 +5,8 @@ Linear: every step moves one of two offsets inwards, nothing is copied before th
 
 from typing import Final
 
+from a3mailer.mail.message import limits
+
 _TRAILER: Final = "(fwd)"
 _HEADER: Final = "[fwd:"
 
@@ -12,7 +14,7 @@ _HEADER: Final = "[fwd:"
 # subject = *subj-leader [subj-middle] *subj-trailer
 def base_subject(subject: str) -> tuple[str, bool]:
     """Return the base subject of a decoded subject, and whether it is that of a reply or a forward."""
-    text = " ".join(subject.split())
+    text = " ".join(subject[: limits.BASE_SUBJECT].split())
     lower = text.lower()
     if len(lower) != len(text):  # a few letters grow when lowered; the offsets below need equal lengths
         lower = "".join(low if len(low := c.lower()) == 1 else c for c in text)

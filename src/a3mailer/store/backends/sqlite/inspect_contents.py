@@ -65,7 +65,7 @@ class Contents:
         try:
             note_places(self._connection)
             total = int(self._execute("SELECT coalesce(sum(length), 0) FROM places").fetchone()[0])
-        except (apsw.CorruptError, apsw.IOError, apsw.SQLError) as error:
+        except (apsw.CorruptError, apsw.IOError, apsw.SQLError, UnicodeDecodeError) as error:
             yield Finding("database-damaged", DATABASE, str(error))
             return
         done = 0

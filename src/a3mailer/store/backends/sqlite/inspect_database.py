@@ -68,7 +68,7 @@ def rows(connection: apsw.Connection, sql: str, bindings: Sequence[Any] = ()) ->
     """Rows up to where the database cannot be read, then a ``Finding`` that says so."""
     try:
         yield from connection.execute(sql, bindings)
-    except (apsw.CorruptError, apsw.IOError, apsw.NotADBError, apsw.SQLError) as error:
+    except (apsw.CorruptError, apsw.IOError, apsw.NotADBError, apsw.SQLError, UnicodeDecodeError) as error:
         yield Finding("database-damaged", DATABASE, str(error))
 
 
