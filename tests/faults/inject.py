@@ -41,9 +41,8 @@ CALLS: Final = (
     "unlink",
     "mmap",
     "openat",
-    "sendmsg",
-    "sendto",
 )
+SENDS: Final = ("sendmsg", "sendto")
 FAULTS: Final = ("error=EIO", "error=ENOSPC", "signal=KILL")
 ATTACH_SECONDS: Final = 10.0
 MOST: Final = 60

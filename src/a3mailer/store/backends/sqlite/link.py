@@ -489,7 +489,9 @@ class Link:
         except BlockingIOError:
             self._loop.add_writer(self._socket.fileno(), self._flush)
             return
-        except OSError:
+        except OSError:  # buffers may be out (ENOBUFS) on a sound connection: end it, a new one goes on
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
             return  # the end of the stream is read next, and handled there
         self._loop.remove_writer(self._socket.fileno())
 

@@ -207,7 +207,9 @@ class WriterLoop:
         except BlockingIOError:
             self._poll.modify(peer.socket.fileno(), select.EPOLLIN | select.EPOLLOUT)
             return
-        except OSError:
+        except OSError:  # buffers may be out (ENOBUFS) on a sound connection: end it, the worker comes back
+            with contextlib.suppress(OSError):
+                peer.socket.shutdown(socket.SHUT_RDWR)
             return  # its end of stream is read in this round or the next
         self._poll.modify(peer.socket.fileno(), select.EPOLLIN)
 
