@@ -1,7 +1,7 @@
 """What a message's text says to a search: decoded, without case, compared as substrings.
 
 RFC 9051 section 6.4.4 wants case-insensitive substrings; i;unicode-casemap (RFC 5051) is approached by
-normalisation to NFKC and case folding, so that what looks alike is found alike.
+case folding and canonical composition, so that what looks alike is found alike.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def fold(text: str) -> str:
     """The form in which texts are compared."""
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    text = text.casefold()
+    return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
 
 
 # --- the ENVELOPE fragment -----------------------------------------------------------------------------

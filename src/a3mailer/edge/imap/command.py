@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
-from a3mailer.edge.imap.response import Response
+from a3mailer.edge.imap.response import Answer
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.parser import Parser
 
@@ -29,6 +28,6 @@ class Command(Protocol):
         """Whether EXPUNGE may be told when it completes (RFC 9051 section 7.5.1)."""
         ...
 
-    def run(self, session: Session) -> AsyncIterator[Response]:
+    def run(self, session: Session) -> Answer:
         """Do it. Errors: MailError (NO), RemoteProtocolError (BAD)."""
         ...

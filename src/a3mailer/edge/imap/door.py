@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from typing import Final
+from types import CoroutineType
+from typing import Final, cast
 
 from a3mailer.edge.connection import Connection, Draining
 from a3mailer.edge.imap import state
@@ -188,11 +189,7 @@ async def run(session: Session, tag: bytes, command: Command) -> None:
     try:
         if session.behind:
             await session.catch_up()
-        if session.permits(command.action):
-            responses = command.run(session)
-            ended = DONE if responses is SILENT else await act(session, responses)
-        else:
-            ended = NOT_PERMITTED
+        ended = await act(session, command)
         selected = session.selected
         if selected is not None and (session.behind or selected.view.has_news()):
             await session.tell_news(expunges=command.expunges)
@@ -208,10 +205,17 @@ async def run(session: Session, tag: bytes, command: Command) -> None:
         finish(session, tag, command, ended)
 
 
-async def act(session: Session, responses: AsyncIterator[Response]) -> Completed | Failed:
-    """Send what a command says as it says it; how it ended."""
+async def act(session: Session, command: Command) -> Completed | Failed:
+    """Ask for permission, run, send what is said as it is said; how it ended."""
+    if not session.permits(command.action):
+        return NOT_PERMITTED
+    answer = command.run(session)
+    if answer is SILENT:
+        return DONE
+    if isinstance(answer, CoroutineType):
+        return cast(Completed | Failed, await answer)
     ended: Completed | Failed = DONE
-    async for response in responses:
+    async for response in cast(AsyncIterator[Response], answer):
         if isinstance(response, bytes):
             session.write(response)
             if session.full:

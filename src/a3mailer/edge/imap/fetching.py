@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from a3mailer.access.view import View
+from a3mailer.edge.imap.response import Failed
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.ids import EmailId, Uid
 from a3mailer.mail.message.structure import without_extension
@@ -23,6 +24,8 @@ from a3mailer.wire.imap.search import EMAIL_LETTER, THREAD_LETTER
 
 Places = range | list[int]
 FLAG_TEXT: Final = tuple(words.decode("ascii") for words in FLAG_WORDS)
+DAMAGED: Final = Failed(b"CORRUPTION", b"some messages are damaged and came as NIL")
+MISSING: Final = Failed(b"EXPUNGEISSUED", b"some messages no longer exist")
 READ_AHEAD: Final = 32
 """Rows read at once when a client asks for one message after the other."""
 
@@ -206,31 +209,10 @@ async def lines(session: Session, chunk: Chunk, plan: Plan) -> tuple[bytes, bool
 
 async def with_rows(session: Session, chunk: Chunk) -> tuple[Chunk, bool]:
     """The chunk with its rows, less the messages that have none, and whether all have one."""
-    selected = session.chosen
-    if len(chunk.places) == 1:
-        (at,), (uid,) = chunk.places, chunk.uids
-        row = selected.ahead.get(uid)
-        if row is None:
-            row = await _read_ahead(session, at, uid)
-        selected.last = at
-        if row is None:
-            return Chunk(chunk.view, []), False
-        chunk.rows = {uid: row}
-        return chunk, True
     uids = [Uid(uid) for uid in chunk.uids]
-    found = await session.services.store.messages(session.account, selected.mailbox, uids)
+    found = await session.services.store.messages(session.account, session.chosen.mailbox, uids)
     chunk.rows = {row.uid: row for row in found}
     if len(found) == len(uids):
         return chunk, True
     kept = [at for at, uid in zip(chunk.places, uids, strict=True) if uid in chunk.rows]
     return Chunk(chunk.view, kept, chunk.rows), False
-
-
-async def _read_ahead(session: Session, at: int, uid: int) -> Message | None:
-    """The row of one message, and of the next few where the client goes through them in order."""
-    selected, view = session.chosen, session.view
-    end = min(at + READ_AHEAD, view.count) if at == selected.last + 1 else at + 1
-    uids = [Uid(one) for one in view.uids[at:end]]
-    found = await session.services.store.messages(session.account, selected.mailbox, uids)
-    selected.ahead = {row.uid: row for row in found}
-    return selected.ahead.get(uid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,9 @@ class Failed:
 
 
 Response = bytes | Completed | Failed
+Answer = AsyncIterator[Response] | Coroutine[object, object, Completed | Failed]
+"""What ``run`` returns: responses one after the other, or (where each microsecond counts) work that writes
+by itself and says how it ended."""
 DONE: Final = Completed()
 
 

@@ -19,7 +19,7 @@ from a3mailer.mail.flags import SEEN
 from a3mailer.mail.ids import Uid
 from a3mailer.mail.message import MessageIndex
 from a3mailer.mail.message.encodings import decode
-from a3mailer.mail.message.headers import select
+from a3mailer.mail.message.headers import header_end, select
 from a3mailer.store.operations import Flagged, StoreFlags
 from a3mailer.store.rows import Message
 from a3mailer.wire.imap.encode import flag_list
@@ -29,6 +29,7 @@ WHOLE: Final = 256 * 1024
 """Octets up to which a message is read whole; of larger ones ranges are read."""
 PIECE: Final = 1024 * 1024
 """Octets of a large section sent at once."""
+_NOBODY: Final[frozenset[int]] = frozenset()
 _ENCODINGS: Final = frozenset((b"", b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable"))
 
 
@@ -55,58 +56,101 @@ def is_whole(section: Section) -> bool:
     return section.kind is Kind.BODY and not section.part and not section.text and section.start is None
 
 
-async def lines(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome) -> AsyncIterator[bytes]:
-    """FETCH responses of a chunk, rows read before. Errors: UnknownEncoding, ConnectionLost, TryLater."""
-    seen = await _mark_seen(session, chunk) if plan.sets_seen else frozenset()
+class Reading:
+    """What the lines of one chunk are made of, besides the sections."""
+
+    __slots__ = ("before", "chunk", "heads", "plan", "seen")
+
+    def __init__(self, chunk: Chunk, plan: Plan, seen: frozenset[int], before: list[list[bytes]]) -> None:
+        self.chunk = chunk
+        self.plan = plan
+        self.seen = seen
+        self.before = before
+        self.heads = heads(chunk, plan)
+
+    def begin(self, out: list[bytes], number: int) -> None:
+        """``* n FETCH (`` and all that comes before the sections."""
+        out.append(self.heads[number])
+        for item, values in zip(self.plan.fragments, self.before, strict=True):
+            out.append(b"%b %b " % (item.value, values[number]))
+
+    def end(self, out: list[bytes], number: int) -> None:
+        """The end of the line; with FLAGS where reading changed them."""
+        if self.seen and self.chunk.uids[number] in self.seen and not self.plan.flags:
+            bits, words, _modseq = self.chunk.view.flags(self.chunk.places[number])
+            out.append(b" FLAGS (%b))\r\n" % flag_list(bits, words))
+        else:
+            out.append(b")\r\n")
+
+
+async def begin(session: Session, chunk: Chunk, plan: Plan) -> Reading:
+    """Mark as seen, read fragments. Errors: TryLater."""
+    seen = await _mark_seen(session, chunk) if plan.sets_seen else _NOBODY
     before = [await fragments(session, chunk, item) for item in plan.fragments]
-    if len(plan.sections) == 1 and is_whole(plan.sections[0]) and not (seen or before):
-        octets = await _whole_bodies(session, chunk, plan, outcome)
-        if octets is not None:
+    return Reading(chunk, plan, seen, before)
+
+
+async def said(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome) -> AsyncIterator[bytes]:
+    """FETCH responses of a chunk, rows read before. Errors: UnknownEncoding, ConnectionLost, TryLater."""
+    reading = await begin(session, chunk, plan)
+    if max(chunk.sizes(), default=0) <= WHOLE:
+        yield await lines(session, reading, outcome)
+    else:
+        async for octets in large_lines(session, reading, outcome):
             yield octets
-            return
+
+
+async def lines(session: Session, reading: Reading, outcome: Outcome) -> bytes:
+    """FETCH responses of a chunk of small messages, rows read before. Errors: UnknownEncoding."""
+    plan, chunk = reading.plan, reading.chunk
+    if len(plan.sections) == 1 and is_whole(plan.sections[0]) and not (reading.seen or reading.before):
+        return await _whole_bodies(session, reading, outcome)
     sources = await _sources(session, chunk, plan.sections)
     out: list[bytes] = []
-    for number, (head, uid) in enumerate(zip(heads(chunk, plan), chunk.uids, strict=True)):
+    for number, uid in enumerate(chunk.uids):
         source = sources.get(uid)
         if source is None:
             outcome.missing = True
             continue
         outcome.damaged |= source.damaged
-        out.append(head)
-        out += (
-            b"%b %b " % (item.value, values[number])
-            for item, values in zip(plan.fragments, before, strict=True)
-        )
+        reading.begin(out, number)
+        small(out, source, plan.sections)
+        reading.end(out, number)
+    return b"".join(out)
+
+
+async def large_lines(session: Session, reading: Reading, outcome: Outcome) -> AsyncIterator[bytes]:
+    """The same where some are large. Errors: UnknownEncoding, ConnectionLost."""
+    chunk, sections = reading.chunk, reading.plan.sections
+    sources = await _sources(session, chunk, sections)
+    out: list[bytes] = []
+    for number, uid in enumerate(chunk.uids):
+        source = sources.get(uid)
+        if source is None:
+            outcome.missing = True
+            continue
+        outcome.damaged |= source.damaged
+        reading.begin(out, number)
         if source.octets is not None or source.damaged:
-            _small(out, source, plan.sections)
+            small(out, source, sections)
         else:
-            async for octets in _large(session, source, plan.sections, out):
+            async for octets in _large(session, source, sections, out):
                 yield octets
-        if uid in seen and not plan.flags:
-            bits, words, _modseq = chunk.view.flags(chunk.places[number])
-            out.append(b" FLAGS (%b))\r\n" % flag_list(bits, words))
-        else:
-            out.append(b")\r\n")
+        reading.end(out, number)
     yield b"".join(out)
 
 
-async def _whole_bodies(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome) -> bytes | None:
-    """The most common case at its cheapest: whole small messages and nothing else; None for others."""
-    rows = [chunk.rows[uid] for uid in chunk.uids]
-    if max((row.size for row in rows), default=0) > WHOLE:
-        return None
-    found = await session.services.store.many_octets(session.account, [row.blob for row in rows])
-    label = plan.sections[0].label
-    count = len(found)
-    out = [b")\r\n"] * (4 * count)
-    out[0::4] = heads(chunk, plan, label.decode("ascii"))
-    if None in found:
-        outcome.damaged = True
-        out[1::4] = [b" NIL" if one is None else b" {%d}\r\n" % len(one) for one in found]
-        out[2::4] = [one or b"" for one in found]
-    else:
-        out[1::4] = [b" {%d}\r\n" % len(one or b"") for one in found]
-        out[2::4] = found  # type: ignore[assignment]
+async def _whole_bodies(session: Session, reading: Reading, outcome: Outcome) -> bytes:
+    """The most common case at its cheapest: whole messages and nothing else."""
+    chunk = reading.chunk
+    blobs = [chunk.rows[uid].blob for uid in chunk.uids]
+    found = await session.services.store.many_octets(session.account, blobs)
+    label = reading.plan.sections[0].label
+    out = [b")\r\n"] * (4 * len(found))
+    out[0::4] = reading.heads
+    out[1::4] = [b"%b NIL" % label if one is None else b"%b {%d}\r\n" % (label, len(one)) for one in found]
+    out[2::4] = [one or b"" for one in found]
+    outcome.damaged |= None in found
     return b"".join(out)
 
 
@@ -135,14 +179,21 @@ async def _mark_seen(session: Session, chunk: Chunk) -> frozenset[int]:
 # --- reading -------------------------------------------------------------------------------------------
 
 
+def _needs_index(section: Section, row: Message) -> bool:
+    """A message read whole shows by itself where its own header ends; parts are found by the index."""
+    return bool(section.part) or (bool(section.text) and row.size > WHOLE)
+
+
 async def _sources(session: Session, chunk: Chunk, sections: Sequence[Section]) -> dict[int, Source]:
     store, account = session.services.store, session.account
     rows = [chunk.rows[uid] for uid in chunk.uids]
+    indexed = [row for row in rows if any(_needs_index(section, row) for section in sections)]
     indexes: dict[int, MessageIndex] = {}
-    if not all(map(is_whole, sections)):
-        found = await store.fragments(account, [row.email for row in rows])
+    if indexed:
+        found = await store.fragments(account, [row.email for row in indexed])
         indexes = {one.email: MessageIndex.unpack(one.index) for one in found}
-        rows = [row for row in rows if row.email in indexes]
+        gone = {row.uid for row in indexed if row.email not in indexes}
+        rows = [row for row in rows if row.uid not in gone]
     small = [row for row in rows if row.size <= WHOLE]
     contents = await store.many_octets(account, [row.blob for row in small]) if small else []
     sources: dict[int, Source] = {
@@ -159,18 +210,18 @@ def _range(source: Source, section: Section) -> tuple[int, int] | None:
     """Where the octets of a section are in the message; None when there is no such section."""
     if not section.part and not section.text:
         return 0, source.row.size
-    index = source.index
-    assert index is not None
-    if section.text in {"FIELDS", "NOT"}:
-        return index.section(section.part, "HEADER")
-    return index.section(section.part, section.text)
+    kind = "HEADER" if section.names else section.text
+    if source.index is not None:
+        return source.index.section(section.part, kind)
+    octets = source.octets or b""
+    end = header_end(octets, 0, len(octets))
+    return (0, end) if kind == "HEADER" else (end, len(octets))
 
 
 def _finished(source: Source, section: Section, octets: bytes) -> bytes:
     """What the section is, from the octets of its range: fields chosen, encoding undone, part cut."""
-    if section.fields:
-        names = frozenset(name.lower() for name in section.fields)
-        octets = select(octets, 0, len(octets), names, section.text == "NOT")
+    if section.names:
+        octets = select(octets, 0, len(octets), section.names, section.text == "NOT")
     elif section.kind is not Kind.BODY and section.part:
         assert source.index is not None
         part = source.index.part(section.part)
@@ -199,7 +250,7 @@ def _add(out: list[bytes], section: Section, octets: bytes | None) -> None:
         out.append(octets)
 
 
-def _small(out: list[bytes], source: Source, sections: Sequence[Section]) -> None:
+def small(out: list[bytes], source: Source, sections: Sequence[Section]) -> None:
     """The items of a message that was read whole (or is damaged: NIL)."""
     octets = source.octets
     for number, section in enumerate(sections):
@@ -224,7 +275,7 @@ async def _large(
             _add(out, section, None)
             continue
         start, end = span
-        if section.kind is not Kind.BODY or section.fields:
+        if section.kind is not Kind.BODY or section.names:
             octets = await _read(session, source.row, start, end)
             _add(out, section, _finished(source, section, octets))
             continue

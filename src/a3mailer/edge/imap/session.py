@@ -330,6 +330,8 @@ class Session:
         """Hold nothing that a session at rest does not need."""
         self._out = []
         self._permits = {}
+        if self.selected is not None:
+            self.selected.shrink()
         self.engine.shrink()
 
     def _restless(self) -> bool:

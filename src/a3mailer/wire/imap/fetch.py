@@ -50,6 +50,8 @@ class Section:
     peek: bool = False
     label: bytes = b""
     """The name of the item in the response, without the origin octet."""
+    names: frozenset[bytes] = frozenset()
+    """``fields`` in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,8 @@ def _section(p: Parser, word: bytes) -> Section:
     p.expect(b"]")
     label = _label(kind, part, name, fields)
     start, size = (None, 0) if kind is Kind.BINARY_SIZE else _partial(p)
-    return Section(kind, part, text, fields, start, size, peek, label)
+    names = frozenset(field.lower() for field in fields)
+    return Section(kind, part, text, fields, start, size, peek, label, names)
 
 
 # section-part = nz-number *("." nz-number)

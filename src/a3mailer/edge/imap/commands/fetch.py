@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import ClassVar, Final
 
 from a3mailer.access.view import View
-from a3mailer.edge.imap import fetching, sections, state
-from a3mailer.edge.imap.fetching import Chunk, Places, Plan, make_plan
+from a3mailer.edge.imap import fetching, sections, single, state
+from a3mailer.edge.imap.fetching import DAMAGED, MISSING, Chunk, Places, Plan, make_plan
 from a3mailer.edge.imap.opening import among, vanished
-from a3mailer.edge.imap.response import Failed, Response
+from a3mailer.edge.imap.response import Answer, Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.errors import BadSyntax
 from a3mailer.wire.imap.fetch import FetchItems, Item, parse_fetch_items
@@ -26,8 +26,6 @@ REMEMBERED: Final = 256
 """Spellings of items whose plan is kept."""
 REMEMBERED_OCTETS: Final = 256
 """Longer ones are read anew."""
-DAMAGED: Final = Failed(b"CORRUPTION", b"some messages are damaged and came as NIL")
-MISSING: Final = Failed(b"EXPUNGEISSUED", b"some messages no longer exist")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +62,22 @@ class Fetch:
     def expunges(self) -> bool:
         return self.uid
 
-    async def run(self, session: Session) -> AsyncIterator[Response]:
-        wanted, view, plan = self.wanted, session.view, self.wanted.plan
+    def run(self, session: Session) -> Answer:
+        plan = self.wanted.plan
         session.condstore |= plan.modseq
+        spans = session.chosen.spans(self.messages, uid=self.uid)
+        if len(spans) == 1 and self.wanted.changed_since < 0:
+            low, high = spans[0]
+            if high - low == 1 and single.possible(session, plan, low):
+                return single.fetch(session, plan, low)
+        return self._run(session, spans)
+
+    async def _run(self, session: Session, spans: list[Span]) -> AsyncIterator[Response]:
+        wanted, view, plan = self.wanted, session.view, self.wanted.plan
         if wanted.vanished:
             if not session.qresync:
                 raise BadSyntax("ENABLE QRESYNC first")
             yield await self._vanished(session)
-        spans = session.chosen.spans(self.messages, uid=self.uid)
         if wanted.changed_since >= 0:
             spans = self._changed(view, spans)
         outcome = sections.Outcome()
@@ -81,7 +87,7 @@ class Fetch:
                 chunk, complete = await fetching.with_rows(session, chunk)
                 outcome.missing |= not complete
             if plan.sections:
-                async for octets in sections.lines(session, chunk, plan, outcome):
+                async for octets in sections.said(session, chunk, plan, outcome):
                     yield octets
             else:
                 octets, complete = await fetching.lines(session, chunk, plan)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -13,7 +12,7 @@ from a3mailer.edge.imap.commands.fetch import Fetch
 from a3mailer.edge.imap.commands.move import Move
 from a3mailer.edge.imap.commands.search import Search
 from a3mailer.edge.imap.commands.store import Store
-from a3mailer.edge.imap.response import Response
+from a3mailer.edge.imap.response import Answer
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.parser import Parser
 
@@ -41,5 +40,5 @@ class UidCommand:
     def expunges(self) -> bool:
         return self.inner.expunges
 
-    def run(self, session: Session) -> AsyncIterator[Response]:
+    def run(self, session: Session) -> Answer:
         return self.inner.run(session)
