@@ -23,6 +23,7 @@ from a3mailer.runtime.clock import Clock
 from a3mailer.store.backends.sqlite.apply import GROWING, HEAVY, LIGHT, TABLE
 from a3mailer.store.backends.sqlite.connection import Execute
 from a3mailer.store.backends.sqlite.handover import (
+    Carried,
     Frame,
     Outcome,
     Work,
@@ -33,6 +34,7 @@ from a3mailer.store.backends.sqlite.handover import (
     encode,
 )
 from a3mailer.store.backends.sqlite.ledger import Ledger, Stale
+from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter, refusal
 from a3mailer.store.operations import AnyResult
 from a3mailer.telemetry.events import emit
 
@@ -75,21 +77,47 @@ class Batch:
 
     session: int
     number: int
-    works: tuple[Work | None, ...]
-    """None for what could not be decoded."""
+    works: list[Work | Outcome]
+    """An outcome for what failed before it began."""
 
 
 def decode_frame(session: int, frame: Frame) -> Batch:
-    """The works of a frame; a caller's mistake makes None of one, not an end of all."""
-    return Batch(session, frame.number, tuple([_decode(raw) for raw in frame.works]))
+    """The works of a frame; a caller's mistake fails alone."""
+    return Batch(session, frame.number, [_decode(raw) for raw in frame.works])
 
 
-def _decode(raw: msgspec.Raw) -> Work | None:
+def _decode(raw: msgspec.Raw) -> Work | Outcome:
     try:
         return decode_work(raw)
     except msgspec.MsgspecError as error:
         emit("store.transaction.bug", level="error", error=str(error))
-        return None
+        return _BUG
+
+
+def place_carried(batches: Sequence[Batch], segments: SegmentWriter) -> None:
+    """Write what the works of all frames carry, with one sync; where that fails they fail with it."""
+    works = [work for batch in batches for work in batch.works if isinstance(work, Work) and work.carried]
+    if not works:
+        return
+    try:
+        places = iter(segments.write([_record(work, carried) for work in works for carried in work.carried]))
+    except OSError as error:
+        failed = _failed(refusal(error))
+        for batch in batches:
+            batch.works[:] = [
+                failed if isinstance(work, Work) and work.carried else work for work in batch.works
+            ]
+        return
+    for work in works:
+        for carried in work.carried:
+            piece = work.pieces[carried.piece]
+            piece.segment, piece.offset = next(places)
+
+
+def _record(work: Work, carried: Carried) -> Record:
+    length = len(carried.payload)
+    blob = work.pieces[carried.piece].blob
+    return Record(work.tenant, blob, (carried.payload,), length, length, carried.digest)
 
 
 class Committer:
@@ -142,12 +170,15 @@ class Committer:
         ledger.now = int(self._clock.now())
         ledger.commits += 1
         outcomes = [
-            tuple([execute(work) if work is not None else _BUG for work in frame.works]) for frame in frames
+            tuple([execute(work) if isinstance(work, Work) else work for work in frame.works])
+            for frame in frames
         ]
         ledger.finish()
         records = []
         for frame, answer in zip(frames, outcomes, strict=True):
-            fingerprints = encode([work.fingerprint if work is not None else b"" for work in frame.works])
+            fingerprints = encode(
+                [work.fingerprint if isinstance(work, Work) else b"" for work in frame.works]
+            )
             process = self.sessions[frame.session].process
             records.append((frame.session, frame.number, process, fingerprints, encode(answer)))
         self._drop_ended()

@@ -24,14 +24,18 @@ import msgspec
 from a3mailer.store.operations import AnyOperation, AnyResult
 
 MAX_MESSAGE: Final = 256 * 1024 * 1024
-"""Octets of one message: only index data and operations travel here, contents never."""
+"""Octets of one message."""
+CARRIED_MOST: Final = 16 * 1024
+"""Octets up to which a stored content of one frame travels here; the worker writes larger ones itself."""
 STALE: Final = "Stale"
 """The error of a Piece whose blob, known to the worker, was gone: it hands the content over itself."""
 _LENGTH: Final = struct.Struct("<I")
 
 
-class Piece(msgspec.Struct, frozen=True, array_like=True):
-    """One content of a transaction: where it lies, who may open it, and its index."""
+class Piece(msgspec.Struct, array_like=True):
+    """One content of a transaction: where it lies, who may open it, and its index.
+
+    Its place is filled in by whoever writes it."""
 
     blob: bytes
     segment: int
@@ -55,6 +59,16 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
     thread_keys: tuple[bytes, ...]
 
 
+class Carried(msgspec.Struct, frozen=True, array_like=True):
+    """A small content on its way to the writer, which writes those of all workers at once (ADR 0004)."""
+
+    piece: int
+    """Number of the piece it belongs to."""
+    digest: bytes
+    """Of the whole payload, as its record will carry it."""
+    payload: bytes
+
+
 class Work(msgspec.Struct, frozen=True, array_like=True):
     """One transaction."""
 
@@ -62,6 +76,7 @@ class Work(msgspec.Struct, frozen=True, array_like=True):
     operations: tuple[AnyOperation, ...]
     pieces: tuple[Piece, ...]
     fingerprint: bytes
+    carried: tuple[Carried, ...] = ()
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True):

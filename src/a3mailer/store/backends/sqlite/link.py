@@ -1,6 +1,6 @@
-"""A worker's side of the hand-over: contents into the segment, then one frame at a time to the writer.
+"""A worker's side of the hand-over: large contents into the segment, then one frame at a time to the writer.
 
-transaction -> (contents? -> the segment thread: append, one fdatasync) -> ready -> frame -> answer
+transaction -> (large contents? -> the segment thread: append, one fdatasync) -> ready -> frame -> answer
 
 One thing at a time: the next contents are written when the frame in flight was answered. Overlapping the
 two would split those who wait into two groups of half the size, at 1.4 times the CPU a mail and the same
@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
 import secrets
 import socket
 import threading
@@ -26,7 +24,7 @@ from typing import Final
 import msgspec
 
 from a3mailer.mail import errors
-from a3mailer.mail.errors import BadName, MailError, StoreFull, TryLater, Uncertain
+from a3mailer.mail.errors import BadName, MailError, TryLater, Uncertain
 from a3mailer.store.backends.sqlite.handover import (
     STALE,
     Acknowledge,
@@ -36,7 +34,6 @@ from a3mailer.store.backends.sqlite.handover import (
     Goodbye,
     Hello,
     Outcome,
-    Piece,
     Reassembly,
     TooLong,
     Welcome,
@@ -46,7 +43,7 @@ from a3mailer.store.backends.sqlite.handover import (
     encode,
     framed,
 )
-from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter
+from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter, refusal
 from a3mailer.store.operations import AnyResult
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import observe
@@ -60,7 +57,6 @@ AWAY: Final = "the store's writer does not answer"
 MAX_WORKS: Final = 1000
 """Transactions in one frame."""
 RECEIVE: Final = 1 << 20
-DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _ERRORS: Final[dict[str, type[MailError]]] = {
     name: kind
     for name, kind in vars(errors).items()
@@ -95,10 +91,9 @@ class Handover:
     def placed(self, places: Sequence[tuple[int, int]]) -> None:
         """Fill in where the records are now."""
         assert self.work is not None
-        pieces: list[Piece] = list(self.work.pieces)
         for (number, _), (segment, offset) in zip(self.records, places, strict=True):
-            pieces[number] = msgspec.structs.replace(pieces[number], segment=segment, offset=offset)
-        self.work = msgspec.structs.replace(self.work, pieces=tuple(pieces))
+            piece = self.work.pieces[number]
+            piece.segment, piece.offset = segment, offset
         self.records = ()
 
     def fail(self, error: Exception) -> None:
@@ -201,6 +196,8 @@ class Link:
         self._unwritten: list[Handover] = []
         self._afoot = 0
         """Transactions whose contents are being written, or wait for their frame or its answer."""
+        self._due = False
+        """The end of this round of the loop is waited for."""
         self._resting = False
         """The answers of a frame were given out, and those who wait for them have not run yet."""
         self._retry: asyncio.TimerHandle | None = None
@@ -231,13 +228,17 @@ class Link:
         handover = Handover(work, records, future)
         if self._closed or self._given_up:
             handover.fail(TryLater(AWAY))
-        elif records:
-            self._unwritten.append(handover)
-            self._go_on()
         else:
-            self._ready.append(handover)
-            self._go_on()
+            (self._unwritten if records else self._ready).append(handover)
+            if not self._due:
+                self._due = True
+                self._loop.call_soon(self._round_is_over)
         return future
+
+    def _round_is_over(self) -> None:
+        """What the sessions of one round of the loop hand over leaves together."""
+        self._due = False
+        self._go_on()
 
     async def write(self, records: Sequence[Record]) -> list[tuple[int, int]]:
         """Contents only, without a transaction: their places, durable. Errors: StoreFull, TryLater."""
@@ -308,10 +309,8 @@ class Link:
 
     def _failed(self, handovers: list[Handover], error: OSError) -> None:
         """Nothing of it was handed over, so nothing was done."""
-        emit("store.segment.failed", level="error", error=os.strerror(error.errno or 0))
-        full = error.errno in DISK_FULL
         for handover in handovers:
-            handover.fail(StoreFull("the disk is full") if full else TryLater("contents cannot be written"))
+            handover.fail(refusal(error))
 
     # --- frames ------------------------------------------------------------------------------------
 

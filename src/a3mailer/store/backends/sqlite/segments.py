@@ -28,9 +28,10 @@ from typing import Final
 
 from blake3 import blake3
 
-from a3mailer.mail.errors import DamagedContent, TryLater
+from a3mailer.mail.errors import DamagedContent, MailError, StoreFull, TryLater
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.backends.sqlite.direct import DIRECT_FROM, Buffer, DirectWriter
+from a3mailer.telemetry.events import emit
 
 FIRST: Final = 4096
 ALIGN: Final = 8
@@ -45,6 +46,7 @@ SLICE: Final = 1 << 20
 """Octets looked through at a time for records."""
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """The process or the machine has nothing left for now: no word about the content."""
+DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 OPEN_SEGMENTS: Final = 64
 """File descriptors a reader keeps."""
 
@@ -144,6 +146,14 @@ def segment_ids(folder: Path) -> list[int]:
 def error_name(error: OSError) -> str:
     """``ENOENT`` and the like."""
     return errno.errorcode.get(error.errno or 0, "unknown error")
+
+
+def refusal(error: OSError) -> MailError:
+    """What those hear whose contents could not be written: nothing of it was done."""
+    emit("store.segment.failed", level="error", error=error_name(error))
+    if error.errno in DISK_FULL:
+        return StoreFull("the disk is full")
+    return TryLater("contents cannot be written")
 
 
 def sync_folder(folder: Path) -> None:

@@ -19,7 +19,7 @@ from a3mailer.store.backends.sqlite.apply import DIRECTORY, GROWING
 from a3mailer.store.backends.sqlite.apply_directory import DIRECTORY_HINT
 from a3mailer.store.backends.sqlite.compaction import GRACE_SECONDS, Compaction
 from a3mailer.store.backends.sqlite.connection import HINTS, SEGMENTS
-from a3mailer.store.backends.sqlite.handover import Piece, Work
+from a3mailer.store.backends.sqlite.handover import CARRIED_MOST, Carried, Piece, Work
 from a3mailer.store.backends.sqlite.hints import HintReceiver
 from a3mailer.store.backends.sqlite.keyring import Keys
 from a3mailer.store.backends.sqlite.link import Link, StaleBlob
@@ -144,13 +144,22 @@ class SqliteStore(ReadMail, ReadDirectory):
     async def _hand_over(self, transaction: Transaction, known: bool) -> tuple[Result, ...]:
         pieces: list[Piece] = []
         records: list[tuple[int, Record]] = []
+        carried: list[Carried] = []
         for number, content in enumerate(transaction.contents):
             accounts = _holders(transaction, number)
             piece, record = await self._sealing.prepare(content, transaction.tenant, accounts, known)
-            if record is not None:
+            if record is not None and record.covered == record.length <= CARRIED_MOST:
+                carried.append(Carried(number, record.digest, b"".join(record.payload)))
+            elif record is not None:
                 records.append((number, record))
             pieces.append(piece)
-        work = Work(transaction.tenant, transaction.operations, tuple(pieces), transaction.fingerprint)  # type: ignore[arg-type]
+        work = Work(
+            transaction.tenant,
+            transaction.operations,  # type: ignore[arg-type]
+            tuple(pieces),
+            transaction.fingerprint,
+            tuple(carried),
+        )
         return await self._link.hand_over(work, records)
 
     async def compact(self, seconds: float, grace: float = GRACE_SECONDS) -> int:

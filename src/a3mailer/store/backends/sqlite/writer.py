@@ -22,8 +22,8 @@ import msgspec
 from a3mailer.config.tree import Settings
 from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store.backends.sqlite.checkpoint import Checkpointer
-from a3mailer.store.backends.sqlite.commit import Committer, Session, decode_frame
-from a3mailer.store.backends.sqlite.connection import HINTS, KEY_FILE
+from a3mailer.store.backends.sqlite.commit import Committer, Session, decode_frame, place_carried
+from a3mailer.store.backends.sqlite.connection import HINTS, KEY_FILE, SEGMENTS
 from a3mailer.store.backends.sqlite.handover import (
     Acknowledge,
     Answer,
@@ -41,6 +41,7 @@ from a3mailer.store.backends.sqlite.handover import (
 )
 from a3mailer.store.backends.sqlite.hints import HintSender
 from a3mailer.store.backends.sqlite.prepare import open_for_writing
+from a3mailer.store.backends.sqlite.segments import SegmentWriter
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count, observe
 
@@ -82,6 +83,7 @@ class WriterLoop:
         self._lock = opened.lock
         self._connection = opened.connection
         self._committer = Committer(opened.connection, opened.ring, directory / KEY_FILE, clock)
+        self._segments = SegmentWriter(directory / SEGMENTS, settings.store.segment_size, clock)
         self._checkpointer = Checkpointer(directory)
         self._connection.set_wal_hook(self._grown)
         hints = directory / HINTS
@@ -235,7 +237,9 @@ class WriterLoop:
         if not frames:
             return
         began = time.perf_counter()
-        outcomes = self._committer.commit([decode_frame(peer.session, frame) for peer, frame in frames])
+        batches = [decode_frame(peer.session, frame) for peer, frame in frames]
+        place_carried(batches, self._segments)
+        outcomes = self._committer.commit(batches)
         observe("a3_store_commit_seconds", time.perf_counter() - began)
         count("a3_store_batches_total")
         count("a3_store_commits_total", by=sum(map(len, outcomes)))
@@ -287,6 +291,7 @@ class WriterLoop:
     def _close(self) -> None:
         self._connection.close()
         self._checkpointer.stop()
+        self._segments.close()
         for peer in self._peers.values():
             peer.socket.close()
             if peer.hints is not None:
