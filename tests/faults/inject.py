@@ -23,6 +23,7 @@ import pytest
 
 from bench import processes
 from tests.faults import ledger, mailboxes
+from tests.faults.checkup import Checkup
 from tests.faults.senders import Mail, Wire
 from tests.rig import Rig
 
@@ -129,11 +130,15 @@ class Injection:
 
     rig: Rig
     folder: pathlib.Path
+    checkup: Checkup = dataclasses.field(init=False)
     book: ledger.Ledger = dataclasses.field(default_factory=ledger.Ledger)
     hits: list[str] = dataclasses.field(default_factory=list)
     stuck: list[str] = dataclasses.field(default_factory=list)
     ended: list[str] = dataclasses.field(default_factory=list)
     """Errors (not kills) after which the whole server had to be started again."""
+
+    def __post_init__(self) -> None:
+        self.checkup = Checkup(self.rig.directory)
 
     def run(
         self,
@@ -193,6 +198,7 @@ class Injection:
         self.book.write(mail.attempt())
         if not self.rig.running():
             self._restart(case)
+        self.checkup.look(case.name)
 
     def _restart(self, case: Case) -> None:
         if not case.fault.startswith("signal"):

@@ -9,6 +9,7 @@ from typing import Final
 from bench import processes
 from bench.server import Server, wait_banner
 from tests.faults import ledger, mailboxes
+from tests.faults.checkup import Checkup
 from tests.faults.senders import Senders
 
 ALL_AT_ONCE: Final = 0.15
@@ -51,8 +52,10 @@ def _times(seconds: tuple[float, ...]) -> str:
     return f"median {statistics.median(seconds):.2f} s, p99 {p99:.2f} s, most {max(seconds):.2f} s"
 
 
-def run(server: Server, *, kills: int, mails: int, seed: int) -> Report:
-    """Start the server (it is not running yet), kill ``kills`` times, ``mails`` acknowledged, judge."""
+def run(server: Server, *, kills: int, mails: int, seed: int, checkup: Checkup | None = None) -> Report:
+    """Start the server (it is not running yet), kill ``kills`` times, ``mails`` acknowledged, judge.
+
+    ``checkup`` looks at the store after every kill under load, and deeply at the end."""
     draw = random.Random(seed)
     book = ledger.Ledger()
     server.start()
@@ -62,7 +65,7 @@ def run(server: Server, *, kills: int, mails: int, seed: int) -> Report:
     of_all = orphans = stuck = 0
     share = -(-mails // kills)
     try:
-        for _ in range(kills):
+        for number in range(kills):
             _wait_for(book, book.acknowledged + max(1, int(share * draw.uniform(0.6, 1.4))))
             everyone = draw.random() < ALL_AT_ONCE
             of_all += everyone
@@ -74,10 +77,14 @@ def run(server: Server, *, kills: int, mails: int, seed: int) -> Report:
                 server.start()
             else:
                 ready[restarted].append(seconds)
+            if checkup is not None:
+                checkup.look(f"kill {number}", deep=False)
         _wait_for(book, max(mails, book.acknowledged + 1))
     finally:
         senders.stop()
     server.drain()
+    if checkup is not None:
+        checkup.look("the last kill")
     return Report(
         server.name,
         seed,

@@ -9,6 +9,7 @@ from typing import Final
 
 from bench.server import Server
 from tests.faults import ledger, mailboxes
+from tests.faults.checkup import Checkup
 from tests.faults.disk import Disk
 from tests.faults.senders import Mail, Senders, Wire
 
@@ -34,8 +35,10 @@ class Report:
         )
 
 
-def run(server: Server, disk: Disk, *, cuts: int, seed: int) -> Report:
+def run(server: Server, disk: Disk, *, cuts: int, seed: int, checkup: Checkup | None = None) -> Report:
     """Cut the power ``cuts`` times; what was not answered is sent again in the next life.
+
+    ``checkup`` looks at the store after every start.
 
     Only a reply that came before a cut binds the server.  QUIRK: an fdatasync that is on its way when ext4 is
     shut down may return 0 although its extents stay unwritten; with real power nobody would hear of it."""
@@ -47,6 +50,7 @@ def run(server: Server, disk: Disk, *, cuts: int, seed: int) -> Report:
     known: dict[tuple[str, int, int], str] = {}
     for number in range(cuts):
         ready.append(server.start())
+        _look(checkup, f"cut {number}")
         if number == 0:
             os.sync()  # the set-up was long ago; what the cuts test is the mail
         if number % SNAPSHOT_EVERY == 0:
@@ -55,10 +59,16 @@ def run(server: Server, disk: Disk, *, cuts: int, seed: int) -> Report:
         _one_cut(server, disk, senders, draw.uniform(*UNDER_LOAD))
         unfinished = senders.unfinished
     ready.append(server.start())
+    _look(checkup, f"cut {cuts}")
     _send_rest(server, book, unfinished)
     server.drain()
     reused += _reused(server, known)
     return Report(server.name, seed, cuts, tuple(ready), tuple(reused), mailboxes.judge(server, book))
+
+
+def _look(checkup: Checkup | None, fault: str) -> None:
+    if checkup is not None:
+        checkup.look(fault)
 
 
 def _one_cut(server: Server, disk: Disk, senders: Senders, seconds: float) -> None:

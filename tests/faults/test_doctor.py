@@ -17,6 +17,7 @@ from a3mailer.mail.message import index
 from a3mailer.ops.doctor import EXITS, FIRST_EXIT, Diagnosis, describe
 from a3mailer.ops.doctor import examine as doctor
 from a3mailer.store import operations as op
+from a3mailer.store.backends.sqlite.hints import HintReceiver
 from a3mailer.store.backends.sqlite.inspect_database import add_views, breaches
 from a3mailer.store.backends.sqlite.inspect_rows import RULES
 from a3mailer.store.backends.sqlite.segments import HEADER, segment_path
@@ -417,6 +418,26 @@ def test_left_overs(place: Path, name: str) -> None:
     diagnose(place, repair=True)
     assert not (place / name).exists()
     assert examine(place) == []
+
+
+def test_a_workers_socket_is_none_while_its_writer_is_replaced(place: Path) -> None:
+    """The lock is free for that moment; the kill harness once saw live sockets named as left over."""
+    hints = HintReceiver(place / "run" / "hints", 7)
+    assert examine(place) == []
+    hints.socket.close()
+    assert [f.where for f in examine(place)] == ["run/hints/0000000000000007.sock"]
+
+
+def test_killed_workers_sockets_are_swept_by_the_next_worker(place: Path) -> None:
+    folder = place / "run" / "hints"
+    killed, alive = HintReceiver(folder, 7), HintReceiver(folder, 8)
+    killed.socket.close()
+    for number in (7, 8):
+        os.utime(folder / f"{number:016x}.sock", (0, 0))
+    fresh = HintReceiver(folder, 9)
+    assert sorted(path.name for path in folder.iterdir()) == [f"{n:016x}.sock" for n in (8, 9)]
+    alive.close()
+    fresh.close()
 
 
 def test_a_lock_without_its_holder_is_nothing(place: Path) -> None:

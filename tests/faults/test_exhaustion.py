@@ -11,6 +11,7 @@ import pytest
 
 from bench.imap_client import Failed, Imap
 from tests.faults import ledger, mailboxes
+from tests.faults.checkup import Checkup
 from tests.faults.disk import loop_disk
 from tests.faults.senders import Mail, Wire
 from tests.rig import Rig
@@ -74,9 +75,17 @@ def reads_and_deletes(rig: Rig) -> None:
 
 
 def faultless(rig: Rig, sender: Sender) -> None:
+    sound(rig)
     judgement = mailboxes.judge(rig, sender.book)
     assert judgement.faultless, str(judgement)
     assert not judgement.deferred_kept, str(judgement)
+
+
+def sound(rig: Rig) -> None:
+    """The doctor finds nothing."""
+    checkup = Checkup(rig.directory)
+    checkup.look("exhaustion")
+    assert not checkup.findings
 
 
 @contextlib.contextmanager
@@ -241,6 +250,7 @@ def test_a_write_is_cut_short(tmp_path: pathlib.Path, lines: int, supervisor: bo
             codes = [sender.send(lines) for _ in range(4)]
         assert set(codes) <= {250, *TEMPORARY}
         sender.until_accepted()
+        sound(rig)
         judgement = mailboxes.judge(rig, sender.book)
         assert judgement.faultless, str(judgement)
         assert supervisor or not judgement.deferred_kept, str(judgement)

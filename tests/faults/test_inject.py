@@ -1,4 +1,7 @@
-"""Every N-th system call of one delivery fails or kills: nothing acknowledged is lost or there twice."""
+"""Every N-th system call of one delivery fails or kills: nothing acknowledged is lost or there twice.
+
+The doctor looks at the store after every fault and finds nothing.
+"""
 
 import pathlib
 
@@ -24,6 +27,8 @@ def run(
     assert not judgement.deferred_kept, str(judgement)
     assert not injection.stuck
     assert not injection.ended
+    assert injection.checkup.looks >= len(injection.hits)
+    assert not injection.checkup.findings
 
 
 @FAULTS
@@ -49,6 +54,7 @@ def test_a_send_between_processes_fails(tmp_path: pathlib.Path) -> None:
     assert not judgement.lost
     assert not [name for name in judgement.duplicated if "writer" in name]
     assert len(judgement.duplicated) <= 1, str(judgement)
+    assert not injection.checkup.findings
 
 
 @FAULTS

@@ -1,17 +1,22 @@
-"""kill -9 of one process or all under load: nothing acknowledged is lost, nothing is there twice."""
+"""kill -9 of one process or all under load: nothing acknowledged is lost, nothing is there twice.
+
+The doctor looks at the store after every kill, under load, and finds nothing.
+"""
 
 import pathlib
 
 import pytest
 
 from tests.faults import kill
+from tests.faults.checkup import Checkup
 from tests.rig import Rig
 
 
 def run(tmp_path: pathlib.Path, kills: int, mails: int, seed: int) -> None:
     rig = Rig(tmp_path, workers=2)
+    checkup = Checkup(rig.directory)
     try:
-        report = kill.run(rig, kills=kills, mails=mails, seed=seed)
+        report = kill.run(rig, kills=kills, mails=mails, seed=seed, checkup=checkup)
     finally:
         rig.close()
     print(report)
@@ -19,6 +24,8 @@ def run(tmp_path: pathlib.Path, kills: int, mails: int, seed: int) -> None:
     assert not report.judgement.deferred_kept, str(report)  # the writer always came back
     assert (report.orphans, report.stuck) == (0, 0), str(report)
     assert report.judgement.acknowledged >= mails
+    assert checkup.looks == kills + 1
+    assert not checkup.findings
 
 
 def test_kill_9_ten_times(tmp_path: pathlib.Path, seed: int) -> None:

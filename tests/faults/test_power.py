@@ -5,6 +5,7 @@ import pathlib
 import pytest
 
 from tests.faults import power
+from tests.faults.checkup import Checkup
 from tests.faults.disk import loop_disk
 from tests.rig import Rig
 
@@ -12,8 +13,9 @@ from tests.rig import Rig
 def run(folder: pathlib.Path, cuts: int, seed: int) -> None:
     with loop_disk(folder, 1500) as disk:
         rig = Rig(disk.folder, workers=2)
+        checkup = Checkup(rig.directory)
         try:
-            report = power.run(rig, disk, cuts=cuts, seed=seed)
+            report = power.run(rig, disk, cuts=cuts, seed=seed, checkup=checkup)
         finally:
             rig.close()
     print(report)
@@ -21,6 +23,8 @@ def run(folder: pathlib.Path, cuts: int, seed: int) -> None:
     assert report.judgement.faultless, str(report)
     assert not report.judgement.deferred_kept, str(report)
     assert not report.reused, str(report)
+    assert checkup.looks == cuts + 1
+    assert not checkup.findings
 
 
 def test_three_power_cuts(shared_folder: pathlib.Path, seed: int) -> None:

@@ -22,6 +22,8 @@ Hint = tuple[int, int, int]
 
 MAX_HINTS: Final = 2_000
 """Hints in one datagram; what is more becomes EVERYTHING."""
+SETTLED_SECONDS: Final = 60.0
+"""Younger socket files are left alone: the kernel names a socket before it is found by its name."""
 _NUMBER: Final = struct.Struct("<q")
 _HINT: Final = struct.Struct("<qqq")
 _ALL: Final[Hint] = (EVERYTHING.account, EVERYTHING.mailbox, EVERYTHING.modseq)
@@ -30,6 +32,28 @@ _ALL: Final[Hint] = (EVERYTHING.account, EVERYTHING.mailbox, EVERYTHING.modseq)
 def socket_name(session: int) -> str:
     """The file name of a worker session's hint socket."""
     return f"{session:016x}.sock"
+
+
+def is_bound(path: Path) -> bool:
+    """Whether any process has a datagram socket of this name."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+            probe.connect(f"/proc/self/fd/{folder}/{path.name}")
+    except OSError:
+        return False
+    finally:
+        os.close(folder)
+    return True
+
+
+def sweep(ours: Path) -> None:
+    """Take away what killed workers left beside our own new socket, whose time is the file system's now."""
+    settled = ours.stat().st_mtime - SETTLED_SECONDS
+    for path in ours.parent.glob("*.sock"):
+        with contextlib.suppress(FileNotFoundError):  # another worker did
+            if path.stat().st_mtime < settled and not is_bound(path):
+                path.unlink()
 
 
 class HintSender:
@@ -89,6 +113,7 @@ class HintReceiver:
             self.socket.bind(f"/proc/self/fd/{descriptor}/{socket_name(session)}")
         finally:
             os.close(descriptor)
+        sweep(self._path)
         self.number = 0
         """The last batch heard of."""
 
