@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 RECEIVE: Final = 256 * 1024
@@ -36,7 +37,7 @@ class Connection:
     says so between commands or mails) a draining worker ends the wait in Draining.
     """
 
-    __slots__ = ("_fd", "_loop", "_nudged", "_reader", "_reading", "_ready", "_sock", "_unsent",
+    __slots__ = ("_fd", "_loop", "_nudged", "_reader", "_reading", "_ready", "_sock", "_take", "_unsent",
                  "_unsent_size", "_waiter", "_writer", "closed", "deadline", "draining", "idle",
                  "local", "peer", "secure")  # fmt: skip
 
@@ -51,6 +52,8 @@ class Connection:
         """Input was announced and not read yet."""
         self._reading = False
         """The wait in progress is for input."""
+        self._take: Callable[[bytes], bool] | None = None
+        """Who gets what comes, while ``attend`` waits."""
         self._writer = False
         self._unsent: deque[bytes | memoryview] | None = None
         """Made at the first write that the peer does not take at once, dropped when all is sent."""
@@ -88,6 +91,43 @@ class Connection:
             except OSError as error:
                 raise ConnectionLost(str(error)) from error
 
+    async def attend(self, take: Callable[[bytes], bool]) -> None:
+        """Give ``take`` what comes as it comes, until it answers False; b"" when the peer is gone.
+
+        The loop calls it, no task has to run for it: it must not wait. Raises ConnectionLost."""
+        if self.secure:  # TLS may hold octets that the descriptor knows nothing of
+            while take(await self.read()):
+                pass
+            return
+        self._take = take
+        try:
+            while self._take is not None:
+                if self.closed:
+                    raise ConnectionLost("closed")
+                if self.draining and self.idle:
+                    raise Draining("draining")
+                await self._readable()
+        finally:
+            self._take = None
+
+    def _give(self, take: Callable[[bytes], bool]) -> None:
+        try:
+            octets = self._sock.recv(RECEIVE)
+        except _WANT:
+            return
+        except OSError:
+            octets = b""
+        try:
+            if take(octets):
+                return
+        except BaseException as error:
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_exception(error)  # it ends this connection's task, as if it had been there
+            raise
+        self._take = None
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
     async def readable(self) -> bool:
         """Wait until ``read`` would have something (input, or the end): True; or ``nudge``: False."""
         if self.closed:
@@ -124,6 +164,9 @@ class Connection:
             self._waiter = None
 
     def _wake(self) -> None:
+        if self._take is not None:
+            self._give(self._take)
+            return
         self._ready = True
         if self._reading and self._waiter is not None:
             if not self._waiter.done():

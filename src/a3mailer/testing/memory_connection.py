@@ -75,6 +75,10 @@ class MemoryConnection(Connection):
         self._input.clear()
         return octets
 
+    async def attend(self, take: Callable[[bytes], bool]) -> None:
+        while take(await self.read()):
+            pass
+
     async def readable(self) -> bool:
         self._nudged = False
         while not self._input and not self._eof and not self._nudged:

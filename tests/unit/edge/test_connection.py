@@ -227,3 +227,58 @@ async def test_a_failing_door_ends_its_connection_alone(listening: socket.socket
             client.close()
         acceptor.stop()
     assert answers == [b"", b"fine"]
+
+
+# --- attending ---------------------------------------------------------------------------------
+
+
+async def test_attend_gives_what_comes_until_it_is_enough() -> None:
+    connection, peer = await pair()
+    loop = asyncio.get_running_loop()
+    taken: list[bytes] = []
+
+    def take(octets: bytes) -> bool:
+        taken.append(octets)
+        if octets:
+            connection.write(b"+" + octets)
+        return octets not in {b"last", b""}
+
+    for seconds, octets in ((0.0, b"one"), (0.02, b"two"), (0.04, b"last")):
+        loop.call_later(seconds, peer.send, octets)
+    await connection.attend(take)
+    assert taken == [b"one", b"two", b"last"]
+    assert peer.recv(100) == b"+one+two+last"
+    peer.send(b"rest")
+    assert await connection.read() == b"rest"
+    peer.close()
+    await connection.attend(take)
+    assert taken[-1] == b""
+    connection.close()
+
+
+async def test_what_take_raises_ends_the_wait() -> None:
+    connection, peer = await pair()
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+
+    def take(octets: bytes) -> bool:
+        raise LookupError(octets)
+
+    peer.send(b"a bug")
+    with pytest.raises(LookupError):
+        await connection.attend(take)
+    connection.close()
+    peer.close()
+
+
+async def test_attend_ends_with_its_deadline_and_when_draining() -> None:
+    connection, peer = await pair()
+    loop = asyncio.get_running_loop()
+    loop.call_soon(connection.expire)
+    with pytest.raises(ConnectionLost):
+        await connection.attend(bool)
+    connection.idle = True
+    loop.call_soon(connection.drain_away)
+    with pytest.raises(Draining):
+        await connection.attend(bool)
+    connection.close()
+    peer.close()

@@ -7,37 +7,25 @@ from collections.abc import AsyncIterator, Awaitable
 from types import CoroutineType
 from typing import Final, cast
 
-from a3mailer.edge.connection import Connection, Draining
+from a3mailer.edge.connection import Connection, ConnectionLost, Draining
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.command import Command
-from a3mailer.edge.imap.commands import COMMANDS
+from a3mailer.edge.imap.answering import FAIR_COMMANDS, Begun, Prompt, begin, finish, goodbye, refuse, started
 from a3mailer.edge.imap.commands.append import Append, read_over
 from a3mailer.edge.imap.commands.idle import Idle
 from a3mailer.edge.imap.replies import reply
-from a3mailer.edge.imap.response import DONE, SILENT, Completed, Failed, Response
+from a3mailer.edge.imap.response import DONE, Answer, Completed, Failed, Response
 from a3mailer.edge.imap.services import Services
 from a3mailer.edge.imap.session import AtRest, Ended, Interrupted, Session
 from a3mailer.edge.listener import Waiting
 from a3mailer.edge.park import Parked, ParkingLot
-from a3mailer.identity.roles import action
 from a3mailer.mail.errors import MailError
-from a3mailer.telemetry import metrics
 from a3mailer.telemetry.events import emit
-from a3mailer.wire.imap import engine, limits
-from a3mailer.wire.imap.errors import BadSyntax, LocalProtocolError, RemoteProtocolError, UnknownCharset
-from a3mailer.wire.imap.parser import TAG_CHARS, Parser
+from a3mailer.wire.imap import engine
+from a3mailer.wire.imap.errors import LocalProtocolError, RemoteProtocolError
+from a3mailer.wire.imap.parser import Parser
 
 RECHECK_SLICE: Final = 100
 """Parked sessions looked at before others get their turn."""
-BAD_COMMANDS: Final = 20
-"""Refused commands before the session of a stranger ends."""
-BAD_COMMANDS_OF_USERS: Final = 1000
-FAIR_COMMANDS: Final = 16
-"""Commands answered before others get their turn."""
-NOT_PERMITTED: Final = Failed(b"NOPERM", b"not permitted")
-TABLE: Final[dict[bytes, type[Command]]] = {each.name: each for each in COMMANDS}
-RULES: Final = {each.name: action(each.action) for each in COMMANDS}
-"""Every command's rule exists, or this module cannot be imported."""
 
 
 class ImapDoor:
@@ -58,7 +46,7 @@ class ImapDoor:
         assert isinstance(parked, Session)
         session = parked
         session.woken = reason
-        return await self._attend(session, run(session, session.tag, Idle(resumed=True)))
+        return await self._attend(session, run(session, Begun(session.tag, Idle(resumed=True), None)))
 
     async def _greet(self, session: Session) -> None:
         capabilities = await session.capabilities()
@@ -100,19 +88,24 @@ class ImapDoor:
 
 async def converse(session: Session) -> None:
     """Answer until the session logs out or is ended. Errors: ConnectionLost."""
-    connection, framing = session.connection, session.engine
+    connection, framing, prompt = session.connection, session.engine, Prompt(session)
     answered = 0
     while session.state != state.LOGOUT:
-        event = framing.next_event()
+        event, prompt.left = prompt.left or framing.next_event(), None
         if event is None:
-            connection.idle = not framing.pending
-            await session.receive()
+            await session.attend(prompt.take)
             connection.idle = False
+            if prompt.gone:
+                raise ConnectionLost("the client has gone")
             continue
         if isinstance(event, engine.Command):
-            await answer(session, event.octets)
-        else:
+            event = begin(session, event.octets)
+        if isinstance(event, Begun):
+            await run(session, event)
+        elif event is not None:
             await answer_other(session, event)
+        if session.secures:
+            await session.start_tls()
         if session.full:
             await session.flush()
         answered += 1
@@ -136,60 +129,16 @@ async def answer_other(session: Session, event: engine.Event) -> None:
             raise LocalProtocolError(f"{event} outside its command")
 
 
-def refuse(session: Session, tag: bytes, text: bytes, *, fatal: bool) -> None:
-    """BAD, or BYE and the end."""
-    metrics.count("a3_imap_commands_total", "bad")
-    session.bad += 1
-    known = session.state != state.NOT_AUTHENTICATED
-    if fatal or session.bad > (BAD_COMMANDS_OF_USERS if known else BAD_COMMANDS):
-        session.write(b"* BYE %b\r\n" % (text if fatal else b"too many bad commands"))
-        session.state = state.LOGOUT
-        emit("imap.session.refused", level="warning", trace=session.trace, reason=text.decode("ascii"))
-    else:
-        session.write(b"%b BAD %b\r\n" % (tag, text))
-
-
-async def answer(session: Session, octets: bytes) -> None:
-    """Parse and run one command, and write its tagged answer."""
-    space = octets.find(b" ")
-    tag = octets[:space]
-    after = octets.find(b" ", space + 1)
-    kind = TABLE.get((octets[space + 1 :] if after < 0 else octets[space + 1 : after]).upper())
-    p = Parser(octets, utf8=session.rev2, at=len(octets) if after < 0 else after)
-    try:
-        if kind is None or space <= 0 or tag.translate(None, TAG_CHARS) or space > limits.TAG_LENGTH:
-            p.at, tag = 0, b"*"
-            tag = p.tag()
-            kind = named(p)
-        if not kind.states & session.state:
-            raise BadSyntax(f"{kind.name.decode()} is not valid in {state.NAMES[session.state]} state")
-        command = kind.parse(p)
-    except UnknownCharset as error:
-        session.write(b"%b NO [BADCHARSET (US-ASCII UTF-8)] %b\r\n" % (tag, str(error).encode()))
-    except RemoteProtocolError as error:
-        refuse(session, tag, str(error).encode("ascii", "replace"), fatal=False)
-    else:
-        await run(session, tag, command)
-    if session.secures:
-        await session.start_tls()
-
-
-def named(p: Parser) -> type[Command]:
-    """The command whose name follows the tag. Errors: BadSyntax."""
-    p.space()
-    kind = TABLE.get(p.keyword())
-    if kind is None:
-        raise BadSyntax("unknown command")
-    return kind
-
-
-async def run(session: Session, tag: bytes, command: Command) -> None:
-    """Run a parsed command: untagged responses, news of the mailbox, then the tagged line."""
+async def run(session: Session, begun: Begun) -> None:
+    """Run a command to its end: untagged responses, news of the mailbox, then the tagged line."""
+    tag, command, answer = begun.tag, begun.command, begun.answer
     session.tag = tag
     try:
-        if session.behind:
-            await session.catch_up()
-        ended = await act(session, command)
+        if answer is None:
+            if session.behind:
+                await session.catch_up()
+            answer = started(session, command)
+        ended = await told(session, answer)
         selected = session.selected
         if selected is not None and (session.behind or selected.view.has_news()):
             await session.tell_news(expunges=command.expunges)
@@ -205,13 +154,10 @@ async def run(session: Session, tag: bytes, command: Command) -> None:
         finish(session, tag, command, ended)
 
 
-async def act(session: Session, command: Command) -> Completed | Failed:
-    """Ask for permission, run, send what is said as it is said; how it ended."""
-    if not session.permits(command.action):
-        return NOT_PERMITTED
-    answer = command.run(session)
-    if answer is SILENT:
-        return DONE
+async def told(session: Session, answer: Answer) -> Completed | Failed:
+    """Send what a command says as it says it; how it ended."""
+    if isinstance(answer, (Completed, Failed)):
+        return answer
     if isinstance(answer, CoroutineType):
         return cast(Completed | Failed, await answer)
     ended: Completed | Failed = DONE
@@ -223,29 +169,6 @@ async def act(session: Session, command: Command) -> Completed | Failed:
         else:
             ended = response
     return ended
-
-
-def finish(session: Session, tag: bytes, command: Command, ended: Completed | Failed) -> None:
-    """The tagged OK or NO."""
-    code = b"[%b] " % ended.code if ended.code else b""
-    stranger = session.state == state.NOT_AUTHENTICATED
-    if isinstance(ended, Completed):
-        if not stranger:
-            session.bad = 0
-        metrics.count("a3_imap_commands_total", "ok")
-        session.write(b"%b OK %b%b\r\n" % (tag, code, ended.text or command.name + b" completed"))
-    else:
-        metrics.count("a3_imap_commands_total", "no")
-        session.write(b"%b NO %b%b\r\n" % (tag, code, ended.text))
-        session.bad += stranger
-        if session.bad > BAD_COMMANDS and stranger:
-            goodbye(session, b"too many failures")
-
-
-def goodbye(session: Session, text: bytes) -> None:
-    """End the session from our side."""
-    session.write(b"* BYE %b\r\n" % text)
-    session.state = state.LOGOUT
 
 
 async def answer_append(session: Session, start: engine.MessageStart) -> None:
@@ -263,4 +186,4 @@ async def answer_append(session: Session, start: engine.MessageStart) -> None:
         await read_over(session)
         refuse(session, tag, str(error).encode("ascii", "replace"), fatal=False)
     else:
-        await run(session, tag, command)
+        await run(session, Begun(tag, command, None))

@@ -24,18 +24,7 @@ class Failed:
 
 
 Response = bytes | Completed | Failed
-Answer = AsyncIterator[Response] | Coroutine[object, object, Completed | Failed]
-"""What ``run`` returns: responses one after the other, or (where each microsecond counts) work that writes
-by itself and says how it ended."""
+Answer = AsyncIterator[Response] | Coroutine[object, object, Completed | Failed] | Completed | Failed
+"""What ``run`` returns: responses one after the other; or (where each microsecond counts) work that writes by
+itself and says how it ended; or, when all was written at once and nothing had to be waited for, only that."""
 DONE: Final = Completed()
-
-
-async def silence() -> AsyncIterator[Response]:
-    """Nothing to say but OK."""
-    nothing: tuple[Response, ...] = ()
-    for response in nothing:
-        yield response
-
-
-SILENT: Final = silence()
-"""What the commands return that have nothing to say; the door does not even ask it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import Final
 
 from a3mailer.access.view import View
@@ -228,9 +229,12 @@ class Session:
         if self.behind:
             await self.catch_up()
         if self.selected is not None and self.selected.view.has_news():
-            view = self.selected.view
-            news = view.news(expunges=expunges)
-            self.write(news_lines(view, news, qresync=self.qresync, condstore=self.condstore, rev2=self.rev2))
+            self.say_news(self.selected.view, expunges=expunges)
+
+    def say_news(self, view: View, *, expunges: bool) -> None:
+        """Write what the view knows and the client does not."""
+        news = view.news(expunges=expunges)
+        self.write(news_lines(view, news, qresync=self.qresync, condstore=self.condstore, rev2=self.rev2))
 
     # --- octets ------------------------------------------------------------------------------------
 
@@ -355,6 +359,18 @@ class Session:
         if not octets:
             raise ConnectionLost("the client has gone")
         self.engine.receive(octets)
+
+    async def attend(self, take: Callable[[bytes], bool]) -> None:
+        """The same, but ``take`` gets what comes until it answers False. Errors: ConnectionLost."""
+        if not self.rest():
+            await self.flush()
+        await self.connection.attend(take)
+
+    def rest(self) -> bool:
+        """Send what is due and wait for more; False when that must wait for the client to read."""
+        self.connection.idle = not self.engine.pending
+        self.connection.deadline = self._wait_until()
+        return not self.send()
 
 
 def _line(event: Event) -> bytes:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.response import SILENT, Response
+from a3mailer.edge.imap.response import DONE, Answer
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.parser import Parser
 
@@ -25,6 +24,6 @@ class Unselect:
         p.end()
         return cls()
 
-    def run(self, session: Session) -> AsyncIterator[Response]:
+    def run(self, session: Session) -> Answer:
         session.unselect()
-        return SILENT
+        return DONE
