@@ -44,6 +44,8 @@ from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.backends.sqlite.writer import identity_of_this, still_alive
 from a3mailer.store.operations import PurgeVault
 from a3mailer.store.ports import Store, Transaction
+from a3mailer.telemetry import metrics
+from a3mailer.telemetry.events import emit
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.queue import Queue
 from a3mailer.transfer.receive import Receive
@@ -150,7 +152,7 @@ async def compose(
         identity_of_this(),
         _is_dead,
     )
-    health = HealthDoor(partial(_not_ready, store))
+    health = HealthDoor(partial(_not_ready, store), partial(_gauge, store, clock))
     store.watch(directory.heard)
     store.watch(authenticator.heard)
 
@@ -232,6 +234,17 @@ def mock_key(directory: Path) -> bytes:
 def _end_point(directory: Path, settings: Settings) -> bytes | None:
     pem = (directory / settings.tls.certificate).read_text()
     return server_end_point(ssl.PEM_cert_to_DER_cert(pem[: pem.index("-----END CERTIFICATE-----") + 26]))
+
+
+async def _gauge(store: Store, clock: SystemClock) -> None:
+    """Set what is looked up when somebody asks for the metrics; while the store is in trouble it stands."""
+    try:
+        counts = await store.queue_counts(int(clock.now()))
+    except MailError as error:
+        emit("metrics.stale", level="warning", error=type(error).__name__)
+        return
+    for state in ("waiting", "trying", "held"):
+        metrics.state("a3_queue_entries", state, getattr(counts, state))
 
 
 async def _not_ready(store: Store) -> str:

@@ -38,6 +38,7 @@ from a3mailer.store.rows import (
     Fragments,
     Mailbox,
     Message,
+    QueueCounts,
     QueueEntry,
     Token,
 )
@@ -128,6 +129,10 @@ class QueueReader(Protocol):
     async def queue(self, limit: int = 1000, after: int = 0) -> tuple[QueueEntry, ...]: ...
     async def queue_entry(self, queue: QueueId) -> QueueEntry:
         """Errors: NoSuchThing."""
+        ...
+
+    async def queue_counts(self, now: int) -> QueueCounts:
+        """By state at ``now``, seconds since the epoch."""
         ...
 
 

@@ -117,6 +117,17 @@ class QueueEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """How many mails are in the queue, by state; each counts once."""
+
+    waiting: int
+    trying: int
+    """Leased to a worker."""
+    held: int
+    """By an operator, whether somebody is at it or not."""
+
+
+@dataclass(frozen=True, slots=True)
 class QueuedRecipient:
     number: int
     address: str

@@ -55,7 +55,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("a3_store_batches_total", "counter", "Group commits (one sync each)."),
     Metric("a3_store_commit_seconds", "histogram", "One group commit of the writer."),
     Metric("a3_segment_sync_seconds", "histogram", "One segment fdatasync."),
-    Metric("a3_queue_entries", "gauge", "Mails in the queue."),
+    Metric("a3_queue_entries", "gauge", "Mails in the queue.", "state", ("waiting", "trying", "held")),
     Metric(
         "a3_relay_attempts_total",
         "counter",
@@ -106,6 +106,10 @@ class Metrics:
         """Add to a counter or gauge."""
         self._all[self._at + _SLOTS[name, value]] += by
 
+    def state(self, name: str, value: str, amount: float) -> None:
+        """Set a gauge that any process can know as a whole: it stands in the supervisor's row for all."""
+        self._all[_SLOTS[name, value]] = amount
+
     def observe(self, name: str, seconds: float) -> None:
         """Add one duration to a histogram."""
         slot = self._at + _SLOTS[name, ""]
@@ -147,3 +151,4 @@ SHARED: Final = Metrics()
 """Made at import, before any fork: all processes of one server count here."""
 count: Final = SHARED.count
 observe: Final = SHARED.observe
+state: Final = SHARED.state

@@ -31,7 +31,7 @@ from a3mailer.transfer.deliver import appends, delivery_key, status_of
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.relay import Crowded, Relay, Result
 from a3mailer.transfer.route import Local, Remote
-from a3mailer.transfer.schedule import Schedule
+from a3mailer.transfer.schedule import URGENT, Schedule
 from a3mailer.transfer.settle import judge, notices
 from a3mailer.transfer.trace import return_path, without_return_path
 from a3mailer.wire.smtp.remote import ours
@@ -186,7 +186,8 @@ class Attempt:
             entry.return_content,
             entry.envelope_id,
         )
-        await self._settle(group, await self.desk.relay(domain, envelope, self._content))
+        urgent = any(r.next_attempt == URGENT for r in group)
+        await self._settle(group, await self.desk.relay(domain, envelope, self._content, urgent=urgent))
 
     # --- here --------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ from a3mailer.transfer.attempt import LEASE_SECONDS, RENEW_SECONDS, Attempt, Des
 from a3mailer.transfer.bounce import wants
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.relay import Relay
-from a3mailer.transfer.schedule import SLACK_SECONDS, Schedule, is_astray
+from a3mailer.transfer.schedule import SLACK_SECONDS, URGENT, Schedule, is_astray
 from a3mailer.transfer.session import Dialer, Manners, TlsContext
 from a3mailer.transfer.settle import notices
 from a3mailer.wire.dsn.report import Action, RecipientStatus
@@ -243,12 +243,14 @@ async def entries(reader: QueueReader) -> AsyncIterator[QueueEntry]:
 def acting(entry: QueueEntry, act: str, now: int) -> tuple[Operation, ...]:
     """What ``hold``, ``release`` or ``retry`` of an entry comes to: nothing for what is being tried anyway.
 
+    What is to be retried is ``URGENT``: the operator knows better than a destination's back-off.
+
     Errors: BadName (no such act)."""
     if act not in ACTS:
         raise BadName(act)
     if act == "retry" and is_leased(entry, now):
         return ()
-    return (ChangeQueue(entry.id, act, now),)
+    return (ChangeQueue(entry.id, act, URGENT if act == "retry" else now),)
 
 
 async def giving_up(

@@ -131,9 +131,12 @@ class Relay:
         self._idle: list[tuple[Host, Session]] = []
         self._retired = False
 
-    async def __call__(self, domain: str, envelope: Envelope, content: Load) -> tuple[Result, ...]:
+    async def __call__(
+        self, domain: str, envelope: Envelope, content: Load, *, urgent: bool = False
+    ) -> tuple[Result, ...]:
         """One result a recipient of ``envelope``; all in ``domain``, unless a smart host takes all.
 
+        What is ``urgent`` is tried although the destination is to be left alone.
         The content is loaded when its turn has come. Errors: Crowded, and what loading raises."""
         place = self._place(self.destination(domain))
         if place.users >= WAITING_A_DESTINATION:
@@ -143,7 +146,7 @@ class Relay:
             async with place.gate:
                 attempt = _Attempt(envelope, b"")
                 wait = place.closed_until - self._clock.monotonic()
-                if wait > 0:
+                if wait > 0 and not urgent:
                     self._rest(attempt, place.reply, "waiting", wait)
                 else:
                     async with self._sessions, content() as attempt.octets:
@@ -177,7 +180,7 @@ class Relay:
             for host in hosts:
                 if not await self._try_host(host, attempt):
                     continue
-                place.failures = 0
+                place.failures, place.closed_until = 0, 0.0
                 return
         except NoRoute as error:
             if error.permanent and not attempt.refusals:

@@ -24,6 +24,10 @@ FEWEST_OVERDUE: Final = 4
 MOST_ATTEMPTS: Final = 10_000
 """Where counting the attempts of a life ends."""
 
+URGENT: Final = 1
+"""The next attempt, in seconds since 1970, of what an operator wants tried at once: long due, first in the
+line, and no back-off of its destination holds it up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:

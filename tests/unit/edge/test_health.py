@@ -11,7 +11,10 @@ async def ask(request: bytes, reason: str = "") -> bytes:
     async def ready() -> str:
         return reason
 
-    async with Stage(lambda connection: HealthDoor(ready).serve(connection, "")) as stage:
+    async def gauge() -> None:
+        metrics.state("a3_queue_entries", "held", 7)
+
+    async with Stage(lambda connection: HealthDoor(ready, gauge).serve(connection, "")) as stage:
         session = stage.open(1)
         await session.greeting()
         return await session.feed(request)
@@ -32,6 +35,14 @@ async def test_metrics_count_what_was_counted() -> None:
     text = (await ask(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")).decode()
     assert f"a3_deliveries_total {before + 3:.17g}\n" in text
     assert 'a3_store_commit_seconds_bucket{le="0.005"}' in text
+
+
+async def test_a_gauge_of_all_is_set_when_it_is_asked_for_whoever_is_asked() -> None:
+    metrics.state("a3_queue_entries", "held", 99)
+    metrics.SHARED.take_row(5)
+    text = (await ask(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")).decode()
+    metrics.SHARED.take_row(0)
+    assert 'a3_queue_entries{state="held"} 7\n' in text
 
 
 async def test_bad_requests_are_refused() -> None:

@@ -9,6 +9,7 @@ import pytest
 from a3mailer.config.tree import Queue as QueueSettings
 from a3mailer.config.tree import Settings
 from a3mailer.mail.errors import DamagedContent, StoreFull, Uncertain
+from a3mailer.mail.ids import QueueId
 from a3mailer.store import operations as op
 from a3mailer.store.operations import ChangeAccount, QueueRecipient
 from a3mailer.store.ports import Transaction
@@ -16,6 +17,7 @@ from a3mailer.testing.peer import ScriptedPeer
 from a3mailer.testing.transcript import unescape
 from a3mailer.transfer import attempt as attempt_module
 from a3mailer.transfer.attempt import LEASE_SECONDS, Attempt
+from a3mailer.transfer.queue import change
 from a3mailer.transfer.relay import SMART_HOST
 from a3mailer.wire.dsn.report import Action
 from tests.unit.transfer.office import CONTENT, Office
@@ -390,6 +392,33 @@ async def test_an_account_that_is_disabled_still_gets_its_queued_mail() -> None:
     await office.enqueue("bob@a.test")
     await office.attempt()
     assert len(office.store.inbox(office.bob.id)) == 1
+
+
+async def test_an_operators_retry_is_tried_at_once_and_what_it_finds_out_counts(tmp_path: Path) -> None:
+    dialled: list[str] = []
+
+    async def refusing(address: str, port: int, seconds: float) -> Any:
+        dialled.append(address)
+        raise ConnectionRefusedError
+
+    office = Office(refusing)
+    office.resolver.mail_host("b.test", "192.0.2.1")
+    first, second = await office.enqueue("x@b.test"), await office.enqueue("y@b.test")
+    await office.attempt()
+    assert len(dialled) == 1
+    place = office.relay._places["b.test"]
+    left_alone = place.closed_until
+    now = int(office.clock.now())
+    await change(office.store, QueueId(first), "retry", subject="operator", now=now)
+    await office.attempt()
+    assert len(dialled) == 2  # asked in spite of the back-off
+    assert (place.closed_until, place.failures) == (left_alone, 1)  # one failure is not counted twice
+    peer = playing(tmp_path, "250 2.0.0 taken")
+    office.relay._dial = peer
+    await change(office.store, QueueId(second), "retry", subject="operator", now=now)
+    await office.attempt()
+    assert office.outcomes[-1].state == "relayed"
+    assert place.closed_until <= office.clock.monotonic()  # it can be reached: the others may go, too
 
 
 async def test_a_slow_destination_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,9 @@ from a3mailer.identity.principal import Object
 from a3mailer.identity.roles import allow, require
 from a3mailer.mail.errors import NoSuchThing
 from a3mailer.mail.ids import QueueId
-from a3mailer.store.rows import QueueEntry
+from a3mailer.store.rows import QueuedRecipient, QueueEntry
 from a3mailer.transfer import queue
+from a3mailer.transfer.schedule import URGENT
 
 ENTRIES_A_PAGE: Final = 1000
 
@@ -59,6 +60,11 @@ async def _entry(office: Office, action: str, queue: int) -> QueueEntry:
     return entry
 
 
+def _next(recipient: QueuedRecipient) -> int:
+    """When it is tried next; 0 is at once."""
+    return 0 if recipient.next_attempt == URGENT else recipient.next_attempt
+
+
 def show(entry: QueueEntry) -> dict[str, object]:
     """An entry as verbs print it."""
     waiting = [r for r in entry.recipients if r.state == "waiting"]
@@ -69,14 +75,14 @@ def show(entry: QueueEntry) -> dict[str, object]:
         "created": entry.created,
         "held": entry.held,
         "state": "held" if entry.held else "trying" if entry.lease_owner else "waiting",
-        "next_attempt": min((r.next_attempt for r in waiting), default=0),
+        "next_attempt": min((_next(r) for r in waiting), default=0),
         "trace": entry.trace,
         "recipients": [
             {
                 "address": r.address,
                 "state": r.state,
                 "attempts": r.attempts,
-                "next_attempt": r.next_attempt,
+                "next_attempt": _next(r),
                 "code": r.code,
                 "enhanced": r.enhanced,
                 "text": r.text,

@@ -45,6 +45,8 @@ class HealthDoor:
     """Serves the private listener. ``ready`` returns "" or the reason why mail cannot be served now."""
 
     ready: Callable[[], Awaitable[str]]
+    gauge: Callable[[], Awaitable[None]]
+    """Sets the gauges that are looked up when they are asked for."""
 
     async def serve(self, connection: Connection, _trace: str) -> None:
         """One connection, kept alive between requests."""
@@ -77,6 +79,7 @@ class HealthDoor:
         if method not in (b"GET", b"HEAD"):
             return 405, b"method not allowed\n"
         if path == b"/metrics":
+            await self.gauge()
             return 200, metrics.SHARED.exposition().encode()
         if path == b"/healthz/live":
             return 200, b"live\n"

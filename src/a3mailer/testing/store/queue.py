@@ -7,7 +7,7 @@ import pytest
 from a3mailer.mail.errors import BadName, Conflict, NoSuchAccount, NoSuchMessage, NoSuchThing
 from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT, AccountId, QueueId
 from a3mailer.store import operations as op
-from a3mailer.store.rows import QueuedRecipient
+from a3mailer.store.rows import QueueCounts, QueuedRecipient
 from a3mailer.testing.store.case import StoreCase, World, mail
 
 DAY = 86_400
@@ -64,6 +64,22 @@ class QueueRules(StoreCase):
             await world.store.octets(world.alice, entry.blob)
         nobody = op.Enqueue(AccountId(987_654), DEFAULT_TENANT, 0, "", (op.QueueRecipient("c@b.test"),))
         await world.fails(NoSuchAccount, nobody, contents=(mail(),))
+
+    async def test_entries_are_counted_by_state(self, world: World) -> None:
+        counts = world.store.queue_counts
+        assert await counts(world.now) == QueueCounts(0, 0, 0)
+        made = [await world.enqueue() for _ in range(3)]
+        assert await counts(world.now) == QueueCounts(3, 0, 0)
+        await world.one(op.Done, op.ChangeQueue(made[1], "hold", world.now))
+        await world.one(op.Claimed, op.ClaimQueue("worker", world.now, world.now + 60, 1))
+        assert await counts(world.now) == QueueCounts(1, 1, 1)
+        assert await counts(world.now + 60) == QueueCounts(2, 0, 1)  # a lease that has run out is none
+        for queue in made:
+            await world.one(op.Done, op.ChangeQueue(queue, "hold", world.now))
+        assert await counts(world.now) == QueueCounts(0, 0, 3)  # one that is held while it is tried is held
+        for queue in made:
+            await world.one(op.Done, op.ChangeQueue(queue, "remove", world.now))
+        assert await counts(world.now) == QueueCounts(0, 0, 0)
 
     async def test_the_queue_is_read_in_pages(self, world: World) -> None:
         made = [await world.enqueue() for _ in range(5)]

@@ -27,6 +27,7 @@ from a3mailer.store.rows import (
     Fragments,
     Mailbox,
     Message,
+    QueueCounts,
     QueueEntry,
     Token,
 )
@@ -190,6 +191,11 @@ class MemoryStore:
             return self._state.queue[queue]
         except KeyError:
             raise NoSuchThing(f"queue entry {queue}") from None
+
+    async def queue_counts(self, now: int) -> QueueCounts:
+        free = [e for e in self._state.queue.values() if not e.held]
+        leased = sum(e.lease_until > now for e in free)
+        return QueueCounts(len(free) - leased, leased, len(self._state.queue) - len(free))
 
     # --- directory ---------------------------------------------------------------------------------
 
