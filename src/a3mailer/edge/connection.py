@@ -77,7 +77,14 @@ class Connection:
             if self.draining and self.idle:
                 raise Draining("draining")
             if self._reader and not self._ready and not self.secure:
-                await self._readable()  # the loop will say when there is something: no vain recv
+                # the loop will say when there is something: no vain recv, and no frame more than one
+                waiter = self._waiter = self._loop.create_future()
+                self._reading = True
+                try:
+                    await waiter
+                finally:
+                    self._waiter = None
+                    self._reading = False
                 continue
             self._ready = False
             try:

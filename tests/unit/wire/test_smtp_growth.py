@@ -68,8 +68,6 @@ def test_a_command(name: str) -> None:
     """A line is at most 4,096 octets; its parsers are linear beyond that."""
 
     def parse(octets: bytes) -> None:
-        commands.parse_rcpt.cache_clear()
-        commands.parse_mail.cache_clear()
         paths.parse_domain.cache_clear()
         with contextlib.suppress(RemoteProtocolError):
             commands.parse_command(octets, commands.COMMANDS)

@@ -7,7 +7,6 @@ import binascii
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from a3mailer.mail.address import NULL_PATH, Address, ReversePath
@@ -22,8 +21,6 @@ MAX_HELLO: Final = 255
 MAX_MECHANISM: Final = 20
 """RFC 4422 section 3.1."""
 MAX_CHUNK_DIGITS: Final = 20
-REMEMBERED: Final = 512
-"""Arguments of MAIL, and of RCPT, whose events are kept; each is at most one command line long."""
 _MECHANISM: Final = (string.ascii_letters + string.digits + "-_").encode()
 _SEVEN_BIT: Final = bytes(range(128)) + b"?" * 128
 _WEB: Final = frozenset({b"GET", b"POST", b"PUT", b"CONNECT", b"OPTIONS", b"HEAD", b"HOST:", b"PRI"})
@@ -75,9 +72,7 @@ def _path(argument: bytes, keyword: bytes, bad: say.Reply) -> tuple[bytes, bytes
         raise Rejected(bad) from None
 
 
-# Envelopes repeat (one sender's mails, one mailbox's senders), and events are values: they are remembered.
 # mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF
-@lru_cache(REMEMBERED)
 def parse_mail(argument: bytes) -> ev.MailFrom:
     """MAIL."""
     inner, rest = _path(argument, b"FROM:", say.BAD_REVERSE_PATH)
@@ -111,7 +106,6 @@ def _mailbox(inner: bytes, bad: say.Reply, *, postmaster: bool = False) -> Addre
 
 
 # rcpt = "RCPT TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" / Forward-path ) [SP Rcpt-parameters] CRLF
-@lru_cache(REMEMBERED)
 def parse_rcpt(argument: bytes) -> ev.RcptTo:
     """RCPT. Whether a non-ASCII address is allowed depends on MAIL: the engine's rule."""
     inner, rest = _path(argument, b"TO:", say.BAD_FORWARD_PATH)

@@ -77,6 +77,28 @@ _MOVING: Final = frozenset(
 )
 """Events whose reply moves the state as TRANSITIONS says; AUTH, contents, QUIT and refusals have rules."""
 _GUARDED: Final = frozenset((ChunkStart, ev.StartTls, ev.Auth))
+_MOVES: Final[tuple[dict[type, State], ...]] = tuple(
+    {kind: state for kind in ((ev.Quit,) if state is State.REFUSING else ANY_TIME)}
+    | {kind: then for (at, kind), then in TRANSITIONS.items() if at is state}
+    for state in State
+)
+"""By state: what may happen in it, and where that leads. TRANSITIONS and ANY_TIME, as they are looked up."""
+_DATA: Final = State.DATA
+_AUTH: Final = State.AUTH
+_DEAF: Final = (State.CLOSED, State.TLS)
+_IN_MAIL: Final = (State.MAIL, State.RCPT, State.DATA, State.CHUNKS)
+"""Members as names of the module: an Enum looks them up in Python, several times a command."""
+
+REMEMBERED: Final = 1024
+"""Command lines whose events are kept a protocol; when full, they are learnt anew."""
+REMEMBERED_LENGTH: Final = 256
+"""Octets of a line that is kept."""
+_REPEATING: Final = frozenset(
+    (ev.Hello, ev.MailFrom, ev.RcptTo, ev.Data, ev.Reset, ev.Noop, ev.Quit)
+)  # and no AUTH: its line holds a secret
+_known: Final[dict[bytes, ev.Event]] = {}
+_known_lmtp: Final[dict[bytes, ev.Event]] = {}
+"""Envelopes repeat (one sender's mails, one mailbox's senders), and events are values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +143,14 @@ class Engine:
     """Feed octets with ``receive``; take events with ``next_event``; answer each with ``reply``."""
 
     __slots__ = ("_at", "_authenticated", "_binary", "_buffer", "_chunk", "_commands", "_discard", "_fresh",
-                 "_held", "_offer", "_oversize", "_pending", "_skipping", "_smtputf8", "_total",
+                 "_held", "_known", "_offer", "_oversize", "_pending", "_skipping", "_smtputf8", "_total",
                  "state")  # fmt: skip
 
     def __init__(self, offer: Offer) -> None:
         self.state = State.CONNECTED
         self._offer = offer
         self._commands = LMTP_COMMANDS if offer.lmtp else COMMANDS
+        self._known = _known_lmtp if offer.lmtp else _known
         self._buffer = b""
         self._at = 0
         self._pending: ev.Event | None = None
@@ -145,12 +168,12 @@ class Engine:
     @property
     def in_content(self) -> bool:
         """Whether the client is sending content now."""
-        return self.state is State.DATA or self.state is State.CHUNKS
+        return self.state is _DATA or self.state is State.CHUNKS
 
     @property
     def in_mail(self) -> bool:
         """Whether a mail transaction is open."""
-        return self.state in (State.MAIL, State.RCPT, State.DATA, State.CHUNKS)
+        return self.state in _IN_MAIL
 
     # --- in ----------------------------------------------------------------------------------------
 
@@ -161,17 +184,15 @@ class Engine:
 
     def next_event(self) -> ev.Event | None:
         """The next event, or None when more octets are needed or a reply is owed."""
-        if self._pending is not None or self.state is State.CLOSED or self.state is State.TLS:
+        if self._at >= len(self._buffer) or self._pending is not None or self.state in _DEAF:
             return None
         if self._discard:
             self._drop_refused_chunk()
+            if self._at >= len(self._buffer):
+                return None
         if self._chunk is not None:
             return self._next_of_chunk(self._chunk)
-        if self._at >= len(self._buffer):
-            return None
-        if self.state is State.DATA:
-            return self._next_of_data()
-        return self._next_of_commands()
+        return self._next_of_data() if self.state is _DATA else self._next_of_commands()
 
     # --- commands ----------------------------------------------------------------------------------
 
@@ -183,20 +204,33 @@ class Engine:
             return self._unfinished()
         line = self._buffer[self._at : end]
         self._at = end + 2
-        if b"\n" in line or b"\r" in line or (len(line) > MAX_COMMAND and len(line) > self._limit(line)):
-            return self._refuse(self._bad_line())
         try:
-            if self.state is State.AUTH:
-                return self._offer_event(self._auth_response(line))
-            event = parse_command(line, self._commands)
-            self._check(event, line)
+            if self.state is _AUTH:
+                event: ev.Event | ChunkStart = self._auth_response(line)
+            else:
+                event = self._known.get(line) or self._parse(line)
+                self._check(event, line)
         except Rejected as error:
             return self._refuse(error.reply)
         if isinstance(event, ChunkStart):
             self._chunk = event
             self.state = State.CHUNKS
             return self._next_of_chunk(event)
-        return self._offer_event(event)
+        self._pending = event
+        return event
+
+    def _parse(self, line: bytes) -> ev.Event | ChunkStart:
+        self._check_line(line)
+        event = parse_command(line, self._commands)
+        if not isinstance(event, ChunkStart) and type(event) in _REPEATING and len(line) <= REMEMBERED_LENGTH:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[line] = event
+        return event
+
+    def _check_line(self, line: bytes) -> None:
+        if b"\n" in line or b"\r" in line or (len(line) > MAX_COMMAND and len(line) > self._limit(line)):
+            raise Rejected(self._bad_line())
 
     def _unfinished(self) -> ev.Event | None:
         rest = self._buffer[self._at :].removesuffix(b"\r")
@@ -217,13 +251,14 @@ class Engine:
         return True
 
     def _limit(self, line: bytes) -> int:
-        auth = self.state is State.AUTH or line[:5].upper() == b"AUTH "
+        auth = self.state is _AUTH or line[:5].upper() == b"AUTH "
         return MAX_AUTH_LINE if auth else MAX_COMMAND
 
     def _bad_line(self) -> Reply:
-        return say.BAD_AUTH_LINE if self.state is State.AUTH else say.BAD_LINE
+        return say.BAD_AUTH_LINE if self.state is _AUTH else say.BAD_LINE
 
     def _auth_response(self, line: bytes) -> ev.AuthResponse:
+        self._check_line(line)
         if line == b"*":
             raise Rejected(say.AUTH_CANCELLED)
         return ev.AuthResponse(decode_base64(line))
@@ -242,9 +277,7 @@ class Engine:
         kind = type(event)
         if kind in _GUARDED:
             self._check_first(event)
-        if kind in ANY_TIME and (self.state is not State.REFUSING or kind is ev.Quit):
-            return
-        if (self.state, kind) not in TRANSITIONS:
+        if kind not in _MOVES[self.state]:
             no_recipients = self.state is State.MAIL and kind in (ev.Data, ChunkStart)
             raise Rejected(say.NO_RECIPIENTS if no_recipients else say.BAD_SEQUENCE)
         if kind is ev.MailFrom:
@@ -308,21 +341,19 @@ class Engine:
         if end >= 0:
             self._buffer, self._at = data, end + len(_END)
             self._held = b""
-            return self._content(data[: end + 2], dotted=dot < end, last=True)
+            return self._content(data, end + 2, dotted=dot < end, last=True)
         self._held = _beginning_of_end(data)
-        if self._held:
-            data = data[: -len(self._held)]
-        if self._fresh and not data:  # nothing but what may be the end: the line start is still before it
+        size = len(data) - len(self._held)
+        if self._fresh and not size:  # nothing but what may be the end: the line start is still before it
             self._held = self._held[2:]
             return None
-        return self._content(data, dotted=dot >= 0, last=False)
+        return self._content(data, size, dotted=dot >= 0, last=False)
 
-    def _content(self, data: bytes, *, dotted: bool, last: bool) -> ev.Event | None:
-        if dotted:
-            data = data.replace(b"\r\n.", b"\r\n")
-        if self._fresh:
-            data = data[2:]
-            self._fresh = False
+    def _content(self, data: bytes, size: int, *, dotted: bool, last: bool) -> ev.Event | None:
+        """The event of the first ``size`` octets; the line end put before the first ones is none of them."""
+        start = 2 if self._fresh else 0
+        self._fresh = False
+        data = data[:size].replace(b"\r\n.", b"\r\n")[start:] if dotted else data[start:size]
         self._total += len(data)
         if self._total > self._offer.size:
             return self._too_much(last=last)
@@ -371,28 +402,28 @@ class Engine:
         kind = type(event)
         if kind in _MOVING:
             if reply.code < 400:
-                self._accept(event)
+                self.state = _MOVES[self.state][kind]
+                if kind is ev.MailFrom or kind is ev.StartTls:
+                    self._accept(event)
             elif kind is ev.Chunk:
                 self._end_mail()
         elif kind is ev.Content:
-            self.state = TRANSITIONS[self.state, ev.Content]  # whatever the reply, the mail is over
+            self.state = _MOVES[self.state][kind]  # whatever the reply, the mail is over
         elif kind is ev.Quit:
             self.state = State.CLOSED
         elif kind is not ev.Refused:
             self._authenticated = reply.code == 235
             self.state = State.AUTH if reply.code == 334 else State.GREETED
-        elif self.state is State.AUTH:
+        elif self.state is _AUTH:
             self.state = State.GREETED
         if reply.code == 421:
             self.state = State.CLOSED
         return reply.octets if len(replies) == 1 else b"".join([r.octets for r in replies])
 
     def _accept(self, event: ev.Event) -> None:
-        kind = type(event)
-        self.state = TRANSITIONS.get((self.state, kind), self.state)
         if isinstance(event, ev.MailFrom):
             self._begin_mail(event.envelope)
-        elif kind is ev.StartTls:
+        else:
             self._buffer, self._at = b"", 0  # RFC 3207 section 6: nothing sent before the handshake counts
 
     def _begin_mail(self, envelope: Envelope) -> None:

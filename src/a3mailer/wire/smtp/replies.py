@@ -38,21 +38,19 @@ class Reply:
         return 400 <= self.code < 500
 
     def _encode(self) -> bytes:
-        lines = (self.text, *self.more)
         status = f"{self.enhanced} " if self.enhanced else ""
-        last = len(lines) - 1
         limit = None if self.code == 334 else MAX_REPLY_TEXT
-        return b"".join(
-            b"%d%c%s\r\n" % (self.code, 32 if i == last else 45, _printable((status + line)[:limit]))
-            for i, line in enumerate(lines)
-        )
+        text = self.more[-1] if self.more else self.text
+        last = b"%d %b\r\n" % (self.code, _printable((status + text)[:limit]))
+        if not self.more:
+            return last
+        lines = (self.text, *self.more[:-1])
+        return b"".join([b"%d-%b\r\n" % (self.code, _printable((status + t)[:limit])) for t in lines]) + last
 
 
 def _printable(text: str) -> bytes:
     octets = text.encode("ascii", "replace")
-    if octets.isascii() and text.isprintable():
-        return octets
-    return bytes(c if 32 <= c < 127 else 63 for c in octets)
+    return octets if text.isprintable() else bytes(c if 32 <= c < 127 else 63 for c in octets)
 
 
 class Rejected(RemoteProtocolError):
