@@ -78,7 +78,7 @@ _MOVING: Final = frozenset(
 """Events whose reply moves the state as TRANSITIONS says; AUTH, contents, QUIT and refusals have rules."""
 _GUARDED: Final = frozenset((ChunkStart, ev.StartTls, ev.Auth))
 _MOVES: Final[tuple[dict[type, State], ...]] = tuple(
-    {kind: state for kind in ((ev.Quit,) if state is State.REFUSING else ANY_TIME)}
+    dict.fromkeys((ev.Quit,) if state is State.REFUSING else ANY_TIME, state)
     | {kind: then for (at, kind), then in TRANSITIONS.items() if at is state}
     for state in State
 )
@@ -400,31 +400,30 @@ class Engine:
             raise LocalProtocolError("no reply is owed")
         reply = replies[0]
         kind = type(event)
-        if kind in _MOVING:
-            if reply.code < 400:
-                self.state = _MOVES[self.state][kind]
-                if kind is ev.MailFrom or kind is ev.StartTls:
-                    self._accept(event)
-            elif kind is ev.Chunk:
-                self._end_mail()
-        elif kind is ev.Content:
-            self.state = _MOVES[self.state][kind]  # whatever the reply, the mail is over
-        elif kind is ev.Quit:
-            self.state = State.CLOSED
-        elif kind is not ev.Refused:
-            self._authenticated = reply.code == 235
-            self.state = State.AUTH if reply.code == 334 else State.GREETED
-        elif self.state is _AUTH:
-            self.state = State.GREETED
+        if kind is ev.Content or (reply.code < 400 and kind in _MOVING):
+            self.state = _MOVES[self.state][kind]  # a content's end is the mail's, whatever the reply
+            if isinstance(event, ev.MailFrom):
+                self._begin_mail(event.envelope)
+            elif kind is ev.StartTls:
+                self._buffer, self._at = (
+                    b"",
+                    0,
+                )  # RFC 3207 section 6: nothing sent before counts
+        else:
+            self._turn(kind, reply)
         if reply.code == 421:
             self.state = State.CLOSED
         return reply.octets if len(replies) == 1 else b"".join([r.octets for r in replies])
 
-    def _accept(self, event: ev.Event) -> None:
-        if isinstance(event, ev.MailFrom):
-            self._begin_mail(event.envelope)
-        else:
-            self._buffer, self._at = b"", 0  # RFC 3207 section 6: nothing sent before the handshake counts
+    def _turn(self, kind: type, reply: Reply) -> None:
+        """The state after what TRANSITIONS does not say: AUTH, QUIT and refusals."""
+        if kind is ev.Quit:
+            self.state = State.CLOSED
+        elif kind is ev.Auth or kind is ev.AuthResponse:
+            self._authenticated = reply.code == 235
+            self.state = State.AUTH if reply.code == 334 else State.GREETED
+        elif kind is ev.Chunk or self.state is _AUTH:
+            self.state = State.GREETED
 
     def _begin_mail(self, envelope: Envelope) -> None:
         self._smtputf8 = envelope.smtputf8
