@@ -198,8 +198,17 @@ async def compose(
     background = {"queue": queue.run, "recheck": parked.recheck}
     if number == 1:
         background["housekeeping"] = Housekeeping(store, settings, clock, store, store).run
+    sweeps = (imap.services.contents.sweep,)
     return Rooms(
-        store, listeners, ProxyProtocol(settings), background, (), parked.watch, reconfigure, office, close
+        store,
+        listeners,
+        ProxyProtocol(settings),
+        background,
+        sweeps,
+        parked.watch,
+        reconfigure,
+        office,
+        close,
     )
 
 

@@ -26,8 +26,6 @@ Places = range | list[int]
 FLAG_TEXT: Final = tuple(words.decode("ascii") for words in FLAG_WORDS)
 DAMAGED: Final = Failed(b"CORRUPTION", b"some messages are damaged and came as NIL")
 MISSING: Final = Failed(b"EXPUNGEISSUED", b"some messages no longer exist")
-READ_AHEAD: Final = 32
-"""Rows read at once when a client asks for one message after the other."""
 
 
 class Chunk:
@@ -127,6 +125,8 @@ class Plan:
     """Whether FLAGS was asked for."""
     sets_seen: bool
     modseq: bool
+    alone: bool
+    """Whether it takes no more than columns, or the octets of a message that show where its header ends."""
 
 
 def make_plan(wanted: FetchItems) -> Plan:
@@ -141,6 +141,9 @@ def make_plan(wanted: FetchItems) -> Plan:
         Item.FLAGS in wanted.items,
         wanted.sets_seen,
         Item.MODSEQ in wanted.items,
+        all(item in _TEXT for item in wanted.items)
+        and not any(section.part for section in wanted.sections)
+        and (bool(wanted.sections) or not any(item in wanted.items for item in _ROWS)),
     )
 
 

@@ -15,7 +15,7 @@ MAX_SPLIT = 1000
 class Selected:
     """A view with what SELECT said about it."""
 
-    __slots__ = ("ahead", "bodies", "last", "name", "read_only", "saved", "view")
+    __slots__ = ("ahead", "last", "name", "read_only", "saved", "streak", "view")
 
     def __init__(self, view: View, name: str, *, read_only: bool) -> None:
         self.view = view
@@ -23,17 +23,16 @@ class Selected:
         self.read_only = read_only
         self.ahead: dict[int, Message] = {}
         """Rows read ahead, by uid, for a client that fetches one message after the other."""
-        self.bodies: dict[int, bytes] = {}
-        """Contents read ahead, by uid, likewise."""
         self.last = -1
         """The place of the last message fetched alone."""
+        self.streak = 0
+        """How many were fetched alone, each the one after the other."""
         self.saved: frozenset[int] = frozenset()
         """Uids of the last SEARCH RETURN (SAVE) (RFC 5182)."""
 
     def shrink(self) -> None:
         """Forget what was read ahead; for a session at rest."""
         self.ahead = {}
-        self.bodies = {}
 
     @property
     def account(self) -> AccountId:

@@ -9,6 +9,7 @@ from typing import Final
 
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Settings
+from a3mailer.edge.imap.contents import Contents
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.principal import Principal
 from a3mailer.runtime.clock import Clock
@@ -34,6 +35,7 @@ class Services:
     end_point: bytes | None = None
     """The certificate's hash for channel bindings (RFC 5929)."""
     principals: dict[Principal, Principal] = field(default_factory=dict)
+    contents: Contents = field(default_factory=Contents)
 
     def shared(self, principal: Principal) -> Principal:
         """An equal principal that other sessions already hold: thousands of them wait at the same time."""

@@ -4,100 +4,114 @@ from __future__ import annotations
 
 from typing import Final
 
+from a3mailer.access.view import View
 from a3mailer.edge.imap import sections
-from a3mailer.edge.imap.fetching import DAMAGED, MISSING, READ_AHEAD, Chunk, Plan
-from a3mailer.edge.imap.response import DONE, Completed, Failed
+from a3mailer.edge.imap.fetching import DAMAGED, MISSING, Chunk, Plan
+from a3mailer.edge.imap.response import DONE, Answer, Completed, Failed
+from a3mailer.edge.imap.selected import Selected
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.errors import DamagedContent, NoSuchMessage
 from a3mailer.mail.flags import SEEN
-from a3mailer.mail.ids import Uid
+from a3mailer.mail.ids import BlobId, Uid
 from a3mailer.store.rows import Message
 
-AHEAD_OCTETS: Final = 64 * 1024
-"""Contents read ahead for a client that takes one message after the other."""
-AHEAD_MESSAGES: Final = 8
+AHEAD_MESSAGES: Final = 32
+"""Rows, and at most so many contents, read at once for a client that takes one message after the other."""
+AHEAD_OCTETS: Final = 256 * 1024
 
 
 def possible(session: Session, plan: Plan, at: int) -> bool:
-    """Whether this is columns only, or a small message that shows by itself where its header ends."""
-    if plan.fragments:
-        return False
+    """Whether a message is small, and reading it changes nothing; for plans that are ``alone``."""
     if not plan.sections:
-        return not plan.rows
+        return True
     view = session.view
-    if view.columns.sizes[at] > sections.WHOLE or any(section.part for section in plan.sections):
+    if view.columns.sizes[at] > sections.WHOLE:
         return False
     return not plan.sets_seen or session.chosen.read_only or bool(view.flags(at)[0] & SEEN)
 
 
-async def fetch(session: Session, plan: Plan, at: int) -> Completed | Failed:
-    """Write the response; how it ended. Errors: TryLater."""
-    chunk = Chunk(session.view, [at])
+def fetch(session: Session, plan: Plan, at: int) -> Answer:
+    """Write the response, at once where all is there."""
+    selected = session.chosen
+    view = selected.view
     if not plan.sections:
-        session.write(f"{_head(plan, chunk, at)[:-1]})\r\n".encode("ascii"))
+        session.write(_head(plan, Chunk(view, [at]), at)[:-1] + b")\r\n")
         return DONE
-    (uid,) = chunk.uids
-    row = await _row(session, at, uid)
-    if row is None:
-        return MISSING
-    chunk.rows = {uid: row}
-    octets = await _octets(session, at, row)
-    out = [_head(plan, chunk, at).encode("ascii")]
+    if at != selected.last:
+        selected.streak = selected.streak + 1 if at == selected.last + 1 else 0
+        selected.last = at
+    row = selected.ahead.get(view.columns.uids[at])
+    if row is not None:
+        octets = session.services.contents.find(session.account, row.blob)
+        if octets is not None:
+            return _say(session, plan, at, row, octets)
+    return _read(session, plan, at, row)
+
+
+def _say(session: Session, plan: Plan, at: int, row: Message, octets: bytes | None) -> Completed | Failed:
+    chunk = Chunk(session.view, [at], {row.uid: row})
+    out = [_head(plan, chunk, at)]
     sections.small(out, sections.Source(row, None, octets, octets is None), plan.sections)
     out.append(b")\r\n")
     session.write(b"".join(out))
     return DAMAGED if octets is None else DONE
 
 
-def _head(plan: Plan, chunk: Chunk, at: int) -> str:
+def _head(plan: Plan, chunk: Chunk, at: int) -> bytes:
     if not plan.values:
-        return plan.head % (at + 1)
-    return plan.head % (at + 1, *[one for fill in plan.values for one in fill(chunk)])
+        return b"* %d FETCH (" % (at + 1)
+    return (plan.head % (at + 1, *[one for fill in plan.values for one in fill(chunk)])).encode("ascii")
 
 
-async def _row(session: Session, at: int, uid: int) -> Message | None:
-    """The row of one message, and of the next few where the client goes through them in order."""
-    selected, view = session.chosen, session.view
-    row = selected.ahead.get(uid)
+async def _read(session: Session, plan: Plan, at: int, row: Message | None) -> Completed | Failed:
+    """Write the response when its message was read. Errors: TryLater."""
+    selected = session.chosen
+    view = selected.view
     if row is None:
-        end = min(at + READ_AHEAD, view.count) if at == selected.last + 1 else at + 1
-        uids = [Uid(one) for one in view.uids[at:end]]
-        found = await session.services.store.messages(session.account, selected.mailbox, uids)
-        selected.ahead = {row.uid: row for row in found}
-        row = selected.ahead.get(uid)
-    return row
+        row = await _row(session, selected, at)
+        if row is None:
+            return MISSING
+    return _say(session, plan, at, row, await _octets(session, selected, view, at, row))
 
 
-async def _octets(session: Session, at: int, row: Message) -> bytes | None:
+async def _row(session: Session, selected: Selected, at: int) -> Message | None:
+    """The row of one message, and of the next few where the client goes through them in order."""
+    view = selected.view
+    end = min(at + AHEAD_MESSAGES, view.count) if selected.streak else at + 1
+    uids = view.uids[at:end]
+    found = await session.services.store.messages(
+        session.account, selected.mailbox, [Uid(one) for one in uids]
+    )
+    selected.ahead = {row.uid: row for row in found}
+    return selected.ahead.get(uids[0])
+
+
+async def _octets(session: Session, selected: Selected, view: View, at: int, row: Message) -> bytes | None:
     """The content of one message, and of the next few likewise; None when it is damaged or gone."""
-    selected, store = session.chosen, session.services.store
-    follows, selected.last = at == selected.last + 1, at
-    found = selected.bodies.pop(row.uid, None)
-    if found is not None:
-        return found
-    selected.bodies.clear()
-    wanted = _following(session, at, row) if follows else [row]
+    store, contents, account = session.services.store, session.services.contents, session.account
+    wanted = _wanted(selected, view, at, row)
     if len(wanted) == 1:
         try:
-            return await store.octets(session.account, row.blob)
+            octets = await store.octets(account, row.blob)
         except (DamagedContent, NoSuchMessage):
             return None
-    contents = await store.many_octets(session.account, [one.blob for one in wanted])
-    for one, octets in zip(wanted[1:], contents[1:], strict=True):
-        if octets is not None:
-            selected.bodies[one.uid] = octets
-    return contents[0]
+        contents.keep(account, row.blob, octets)
+        return octets
+    found = await store.many_octets(account, wanted)
+    for blob, one in zip(wanted, found, strict=True):
+        if one is not None:
+            contents.keep(account, blob, one)
+    return found[0]
 
 
-def _following(session: Session, at: int, row: Message) -> list[Message]:
-    """This message and those after it whose rows are known, as far as they are small."""
-    selected, view = session.chosen, session.view
-    found = [row]
+def _wanted(selected: Selected, view: View, at: int, row: Message) -> list[BlobId]:
+    """This content and those after it, the more the longer the streak, as far as they are known and small."""
+    wanted = [row.blob]
     octets = row.size
-    for uid in view.uids[at + 1 : min(at + AHEAD_MESSAGES, view.count)]:
+    for uid in view.columns.uids[at + 1 : min(at + min(selected.streak, AHEAD_MESSAGES), view.count)]:
         following = selected.ahead.get(uid)
         if following is None or octets + following.size > AHEAD_OCTETS:
             break
         octets += following.size
-        found.append(following)
-    return found
+        wanted.append(following.blob)
+    return wanted

@@ -68,7 +68,7 @@ class Fetch:
         spans = session.chosen.spans(self.messages, uid=self.uid)
         if len(spans) == 1 and self.wanted.changed_since < 0:
             low, high = spans[0]
-            if high - low == 1 and single.possible(session, plan, low):
+            if high - low == 1 and plan.alone and single.possible(session, plan, low):
                 return single.fetch(session, plan, low)
         return self._run(session, spans)
 
