@@ -4,7 +4,9 @@ A field keeps its octets as they came; offsets are octets from the start of the 
 belongs to no field. Linear in the header; nothing here raises.
 """
 
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from a3mailer.mail.message.ascii import LF
@@ -14,6 +16,10 @@ from a3mailer.mail.message.words import decode_words
 __all__ = ["decode_words", "fields", "first", "header_end", "select", "unfold"]
 
 _BLANK: Final = b" \t"
+_NAME: Final = bytes(c for c in range(0x21, 0x7F) if c != 0x3A)
+"""ftext (RFC 5322 section 3.6.8)."""
+REMEMBERED: Final = 256
+"""Sets of names whose pattern is kept."""
 
 
 def header_end(octets: Octets, start: int, end: int, find: Find | None = None) -> int:
@@ -76,11 +82,28 @@ def first(octets: Octets, start: int, end: int, name: bytes) -> bytes | None:
     return None
 
 
+@lru_cache(REMEMBERED)
+def _pattern(names: frozenset[bytes]) -> re.Pattern[bytes] | None:
+    """Finds the fields of these names behind a line end, without their own; None for what is no name.
+
+    The line end at its beginning is what the search leaps to."""
+    if not names or not all(name and not name.translate(None, _NAME) for name in names):
+        return None
+    words = b"|".join(map(re.escape, sorted(names)))
+    return re.compile(rb"\n((?:%b)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*)" % words, re.IGNORECASE)
+
+
 def select(octets: Octets, start: int, end: int, names: frozenset[bytes], negate: bool = False) -> bytes:
     """Return the fields of the names (lower case) as they came and an empty line (RFC 9051, HEADER.FIELDS).
 
     With ``negate`` all fields but those (HEADER.FIELDS.NOT).
     """
+    end = header_end(octets, start, end)
+    pattern = None if negate else _pattern(names)
+    if pattern is not None and octets[end - 1 : end] == b"\n" and end > start:
+        found = pattern.findall(b"\n" + octets[start:end])
+        found.append(b"\r\n")
+        return b"\n".join(found)
     out = [
         octets[at:stop]
         for at, colon, stop in _raw_fields(octets, start, end)
