@@ -95,6 +95,36 @@ def test_accounts_and_passwords(rig: Rig) -> None:
     assert holds(rig, False, "renamed@example.test", "two")
 
 
+def test_a_token_logs_in_within_its_scopes_until_it_is_revoked(rig: Rig) -> None:
+    scopes = ["--scope", "mailbox", "--scope", "message.read"]
+    made = rig.verb("token", "add", ALICE[0], "--name", "phone", *scopes)
+    assert holds(rig, True, ALICE[0], made["token"]) and holds(rig, False, "bob@example.test", made["token"])
+    (shown,) = rig.verb("token", "list", ALICE[0])
+    assert shown["good"] and "token" not in shown
+    with imaplib.IMAP4("127.0.0.1", rig.port("imap")) as imap:
+        imap.authenticate("PLAIN", lambda _: b"\0" + ALICE[0].encode() + b"\0" + made["token"].encode())
+        assert imap.select("INBOX")[0] == "OK"
+        assert imap.append("INBOX", "", "", b"x")[0] == "NO"  # message.append is no scope of it
+    with smtplib.SMTP("127.0.0.1", rig.port("submission")) as smtp:
+        smtp.login(ALICE[0], made["token"])
+        with pytest.raises(smtplib.SMTPSenderRefused):
+            smtp.sendmail(ALICE[0], [ALICE[0]], "Subject: x\r\n\r\n")
+    sender = rig.verb("token", "add", ALICE[0], "--name", "printer", "--scope", "smtp.submit")
+    with smtplib.SMTP("127.0.0.1", rig.port("submission")) as smtp:
+        smtp.login(ALICE[0], sender["token"])
+        smtp.sendmail(ALICE[0], ["admin@example.test"], "Subject: by token\r\n\r\n")
+    with imaplib.IMAP4("127.0.0.1", rig.port("imap")) as imap:
+        imap.login(ALICE[0], made["token"])
+        imap.select("INBOX")
+        rig.verb("token", "rm", made["digest"])
+        deadline = time.monotonic() + WITHIN
+        with pytest.raises(imaplib.IMAP4.abort):
+            while time.monotonic() < deadline:
+                imap.noop()
+    assert holds(rig, False, ALICE[0], made["token"]) and holds(rig, True, ALICE[0], sender["token"])
+    rig.verb("token", "rm", sender["token"])
+
+
 def test_aliases_groups_domains_and_catch_all(rig: Rig) -> None:
     rig.verb("domain", "add", "second.test", "--catch-all", ALICE[0])
     rig.verb("alias", "add", "info@second.test", ALICE[0])

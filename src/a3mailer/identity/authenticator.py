@@ -12,6 +12,7 @@ import contextlib
 import hmac
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
 
@@ -29,6 +30,7 @@ from a3mailer.identity.credentials import (
 from a3mailer.identity.directory import fold
 from a3mailer.identity.principal import Principal
 from a3mailer.identity.throttle import FREE, Throttle, TooManyFailures
+from a3mailer.identity.tokens import PREFIX, stands
 from a3mailer.identity.tokens import verify as verify_token
 from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import AuthenticationFailed, BadName, MailError
@@ -100,10 +102,14 @@ class Authenticator:
     # --- logins ------------------------------------------------------------------------------------
 
     async def password(self, login: str, password: Secret, ip: str) -> Principal:
-        """Check a name and its password. Errors: AuthenticationFailed, TryLater (too many at once)."""
+        """Check a name and its password, or a token of the account in the place of the password.
+
+        Errors: AuthenticationFailed, TryLater (too many at once)."""
         name = self._name(login)
         await self._admit(name, ip)
         account = await self._account(name)
+        if (holder := await self._holder(account, password)) is not None:
+            return self._welcome(replace(holder, login=name), name, ip)
         stored = await self._stored(account, PASSWORD)
         digest = self._cache.digest(name, password, account.epoch if account else -1)
         if stored is None or not self._cache.knows(digest, self._clock.monotonic()):
@@ -114,6 +120,16 @@ class Authenticator:
         if account is None or not account.enabled:
             raise await self._refused(name, ip)
         return self._accepted(account, name, ip)
+
+    async def _holder(self, account: Account | None, password: Secret) -> Principal | None:
+        """Whose token the password is, if one of this account's; what is none costs its hash as ever."""
+        if not password.reveal().startswith(PREFIX):
+            return None
+        try:
+            holder = await verify_token(self._reader, password, self._clock.now())
+        except AuthenticationFailed:
+            return None
+        return holder if account is not None and holder.account == account.id else None
 
     async def token(self, token: Secret, ip: str) -> Principal:
         """Check a bearer token. Errors: AuthenticationFailed."""
@@ -127,9 +143,12 @@ class Authenticator:
         return principal
 
     async def current(self, principal: Principal) -> bool:
-        """Does a session of this principal still stand: enabled, and of the present credential epoch?"""
+        """Does a session of this principal still stand: enabled, of the present credential epoch, and its
+        token (if it has one) neither revoked nor over?"""
         account = await self._reader.account(principal.account)
-        return account is not None and account.enabled and account.epoch == principal.epoch
+        if account is None or not account.enabled or account.epoch != principal.epoch:
+            return False
+        return not principal.token or await stands(self._reader, principal.token, self._clock.now())
 
     # --- SCRAM (the mechanism is in sasl/scram.py) ---------------------------------------------------
 
@@ -218,12 +237,16 @@ class Authenticator:
         return AuthenticationFailed("wrong name or password")
 
     def _accepted(self, account: Account, name: str, ip: str) -> Principal:
-        self._throttle.succeeded(name, ip, self._clock.monotonic())
-        count("a3_logins_total", "ok")
-        emit("auth.login.accepted", account=account.id, ip=ip)
-        return Principal(
+        principal = Principal(
             account.id, account.tenant, account.address, account.role, name, frozenset(), account.epoch
         )
+        return self._welcome(principal, name, ip)
+
+    def _welcome(self, principal: Principal, name: str, ip: str) -> Principal:
+        self._throttle.succeeded(name, ip, self._clock.monotonic())
+        count("a3_logins_total", "ok")
+        emit("auth.login.accepted", account=principal.account, ip=ip)
+        return principal
 
 
 def wants_scram(domain_settings: str, default: bool) -> bool:

@@ -24,6 +24,8 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     """Empty for a full login; else the actions (or families of actions) a token is limited to."""
     epoch: int = 0
+    token: bytes = b""
+    """The digest of the token it logged in with; empty for a password."""
 
     @property
     def domain(self) -> str:

@@ -59,5 +59,18 @@ async def verify(reader: DirectoryReader, token: Secret, now: float) -> Principa
         raise AuthenticationFailed
     scopes = frozenset(row.scopes.split())
     return Principal(
-        account.id, account.tenant, account.address, account.role, account.address, scopes, account.epoch
+        account.id,
+        account.tenant,
+        account.address,
+        account.role,
+        account.address,
+        scopes,
+        account.epoch,
+        row.digest,
     )
+
+
+async def stands(reader: DirectoryReader, digest: bytes, now: float) -> bool:
+    """Is a token that was good still there, and not over?"""
+    row = await reader.token(digest)
+    return row is not None and not 0 < row.expires <= now

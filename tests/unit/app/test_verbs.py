@@ -272,6 +272,18 @@ async def test_tokens(desk: Desk) -> None:
     assert made["token"] not in json.dumps([r.detail for r in await desk.store.audit()])
     with pytest.raises(BadName):
         await desk.do("token add", address="bob@example.test", name="ci", scopes=["everything"])
+    (shown,) = await desk.do("token list")  # type: ignore[misc]
+    assert made["token"] not in json.dumps(shown) and shown["digest"] == made["digest"]
+    assert (shown["address"], shown["name"], shown["scopes"]) == ("bob@example.test", "ci", ["message.read"])
+    assert shown["good"] and shown["expires"] == made["expires"]
+    assert await desk.do("token list", address="bob@example.test") == [shown]
+    await desk.do("account passwd", address="bob@example.test", password="another")
+    (shown,) = await desk.do("token list")  # type: ignore[misc]
+    assert not shown["good"]
+    await add(desk, "carol@example.test")
+    assert await desk.do("token list", address="carol@example.test") == []
+    with pytest.raises(NoSuchAccount):
+        await desk.do("token list", address="nobody@example.test")
     await desk.do("token rm", token=made["digest"])
     for gone in (made["digest"], made["token"], "x", "z" * 64):
         with pytest.raises(NoSuchThing):

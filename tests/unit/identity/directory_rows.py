@@ -44,6 +44,9 @@ class Rows:
             operation.now, epoch,
         )  # fmt: skip
 
+    def remove_token(self, digest: bytes) -> None:
+        del self._tokens[digest]
+
     def change(self, id: AccountId, **fields: object) -> None:
         old = self._accounts[id]
         self._accounts[id] = dataclasses.replace(old, epoch=old.epoch + 1, **fields)  # type: ignore[arg-type]
@@ -87,6 +90,9 @@ class Rows:
 
     async def token(self, digest: bytes) -> Token | None:
         return self._tokens.get(digest)
+
+    async def tokens(self) -> tuple[Token, ...]:
+        return tuple(self._tokens.values())
 
     async def settings(self) -> dict[str, str]:
         return {}

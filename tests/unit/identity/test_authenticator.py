@@ -11,6 +11,8 @@ import pytest
 from a3mailer.config.tree import Auth, Limits, Settings
 from a3mailer.identity import authenticator as module
 from a3mailer.identity import throttle, tokens
+from a3mailer.identity.principal import Object
+from a3mailer.identity.roles import allow
 from a3mailer.identity.throttle import Throttle, TooManyFailures, network
 from a3mailer.mail.changes import Change
 from a3mailer.mail.errors import AuthenticationFailed, BadName
@@ -256,6 +258,49 @@ async def test_unknown_expired_and_strange_tokens_are_refused(world: World) -> N
     for bad in (token, Secret("a3_nothing"), Secret(""), Secret("\u00fc"), Secret("x" * 10_000)):
         with pytest.raises(AuthenticationFailed):
             await world.door.token(bad, "192.0.2.1")
+
+
+async def test_a_token_stands_in_the_place_of_its_own_accounts_password(world: World) -> None:
+    world.rows.put_account("carol@a.test", secret=OTHER)
+    token, operation = tokens.issue(
+        world.bob.id, "phone", ("message", "smtp.submit"), now=0, expires=2 * 10**9
+    )
+    world.rows.put_token(operation)
+    found = await world.door.password("bob", token, "192.0.2.1")
+    assert (found.account, found.login, found.token) == (world.bob.id, "bob@a.test", operation.digest)
+    assert allow(found, "smtp.submit", Object(found.tenant, found.account))
+    assert not allow(found, "mailbox.list", Object(found.tenant, found.account))
+    assert await world.door.current(found)
+    for login in ("carol", "nobody"):
+        with pytest.raises(AuthenticationFailed):
+            await world.door.password(login, token, "192.0.2.1")
+    world.clock.time += 2e9  # over
+    assert not await world.door.current(found)
+    with pytest.raises(AuthenticationFailed):
+        await world.door.password("bob", token, "192.0.2.1")
+
+
+async def test_a_revoked_token_ends_its_sessions(world: World) -> None:
+    token, operation = tokens.issue(world.bob.id, "phone", ("message",), now=0)
+    world.rows.put_token(operation)
+    with_token = await world.door.password("bob", token, "192.0.2.1")
+    with_password = await world.door.password("bob", Secret("right"), "192.0.2.1")
+    world.rows.remove_token(operation.digest)
+    assert not await world.door.current(with_token)
+    assert await world.door.current(with_password)
+
+
+async def test_what_looks_like_a_token_and_is_none_costs_a_hash(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes: list[str | None] = []
+    monkeypatch.setattr(module, "verify_password", lambda stored, secret: hashes.append(stored))
+    for login in ("bob", "nobody"):
+        await world.fails(login, "a3_nothing")
+    assert hashes == [STORED, None]
+    world.rows.set_secret(world.bob.id, OTHER)
+    monkeypatch.setattr(module, "verify_password", lambda stored, secret: secret.reveal() == "a3_chosen")
+    assert not (await world.door.password("bob", Secret("a3_chosen"), "192.0.2.1")).token  # a password
 
 
 @pytest.mark.parametrize(

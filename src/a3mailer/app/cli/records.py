@@ -40,6 +40,15 @@ def add_token(args: Arguments, out: Output) -> int:
     return OK
 
 
+def list_tokens(args: Arguments, out: Output) -> int:
+    """token list."""
+    with session(args.dir) as store:
+        rows = store.perform("token list", {"address": args.address or ""})
+    columns = {"address": plain, "name": plain, "scopes": plain, "created": moment, "expires": moment}
+    out.table(rows, {**columns, "good": plain, "digest": plain})
+    return OK
+
+
 def remove_token(args: Arguments, out: Output) -> int:
     """token rm."""
     with session(args.dir) as store:
@@ -92,7 +101,7 @@ AUDIT: Final = (
 TOKENS: Final = (
     Verb(
         "token add",
-        "issue a bearer token, shown once",
+        "issue a token, shown once; it logs in in the place of the password",
         "token.issue",
         add_token,
         (ADDRESS,),
@@ -113,6 +122,13 @@ TOKENS: Final = (
                 default="0",
             ),
         ),
+    ),
+    Verb(
+        "token list",
+        "list tokens, without their secrets",
+        "token.list",
+        list_tokens,
+        (Argument("ADDRESS", "only this account's", "?"),),
     ),
     Verb(
         "token rm",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from a3mailer.app.verbs.office import Nothing, Office, Request
+from a3mailer.app.verbs.office import Nothing, Office, Request, subject_of
 from a3mailer.config.fields import BOOT, BadValue, NoSuchSetting, field, text_of, value_of
 from a3mailer.config.load import ConfigError, diff, load
 from a3mailer.config.write import set_in_file
@@ -45,6 +45,11 @@ class Act(Request, frozen=True, kw_only=True):
     action: str
     target: str
     detail: dict[str, str]
+
+
+class Holder(Request, frozen=True, kw_only=True):
+    address: str = ""
+    """Empty: everybody."""
 
 
 class Revoke(Request, frozen=True, kw_only=True):
@@ -105,6 +110,28 @@ async def add_token(office: Office, request: Issue) -> dict[str, object]:
     await office.change("token.issue", account.address, put, **detail)
     shown = {"token": token.reveal(), "digest": put.digest.hex()}
     return {"address": account.address, **detail, **shown}
+
+
+async def list_tokens(office: Office, request: Holder) -> list[dict[str, object]]:
+    """Tokens without their secrets. Errors: NoSuchAccount, BadName."""
+    only = (await office.account("token.list", request.address)).id if request.address else None
+    found: list[dict[str, object]] = []
+    for token in await office.store.tokens():
+        account = await office.store.account(token.account) if only in (None, token.account) else None
+        if account is not None and allow(office.subject, "token.list", subject_of(account)):
+            over = account.epoch != token.epoch or 0 < token.expires <= office.now
+            found.append(
+                {
+                    "address": account.address,
+                    "name": token.name,
+                    "scopes": token.scopes.split(),
+                    "created": token.created,
+                    "expires": token.expires,
+                    "good": account.enabled and not over,
+                    "digest": token.digest.hex(),
+                }
+            )
+    return found
 
 
 async def remove_token(office: Office, request: Revoke) -> dict[str, object]:

@@ -51,6 +51,7 @@ TABLE: Final = (
     StoreVerb("audit note", "store.check", records.Act, records.note),
     StoreVerb("audit query", "audit.query", records.Query, records.query),
     StoreVerb("token add", "token.issue", records.Issue, records.add_token),
+    StoreVerb("token list", "token.list", records.Holder, records.list_tokens),
     StoreVerb("token rm", "token.revoke", records.Revoke, records.remove_token),
     StoreVerb("role give", "role.give", account.Role, account.give_role),
     StoreVerb("role list", "role.list", Nothing, records.roles),

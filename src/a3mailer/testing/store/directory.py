@@ -309,6 +309,13 @@ class CredentialRules(StoreCase):
         token = await world.store.token(digest)
         assert token is not None
         assert token.epoch == 2, "the epoch it was made in"
+        await world.do(op.PutToken(world.bob, b"b" * 32, "", "message smtp", 0, 9))
+        await world.do(op.PutToken(world.alice, b"a" * 32, "laptop", "mail", 0, 6))
+        assert [(t.account, t.name) for t in await world.store.tokens()] == [
+            (world.alice, "phone"),
+            (world.alice, "laptop"),
+            (world.bob, ""),
+        ]
         await world.fails(NoSuchThing, op.RemoveToken(world.bob, digest))
         await world.do(op.RemoveToken(world.alice, digest))
         assert await world.store.token(digest) is None

@@ -236,6 +236,9 @@ class MemoryStore:
     async def token(self, digest: bytes) -> Token | None:
         return self._state.tokens.get(digest)
 
+    async def tokens(self) -> tuple[Token, ...]:
+        return tuple(sorted(self._state.tokens.values(), key=lambda t: (t.account, t.created, t.digest)))
+
     async def settings(self) -> dict[str, str]:
         return dict(self._state.settings)
 

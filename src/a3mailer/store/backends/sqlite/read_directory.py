@@ -32,6 +32,7 @@ _ACCOUNT: Final = (
 )
 _ADDRESS: Final = "SELECT address, tenant, kind, account, targets, reserved_until FROM addresses"
 _CREDENTIAL: Final = "SELECT account, name, kind, secret, scopes, expires, created FROM credentials"
+_TOKENS: Final = "SELECT account, digest, name, scopes, expires, created, epoch FROM tokens"
 _QUEUE: Final = (
     "SELECT id, tenant, blob, size, reverse_path, body, smtputf8, return_content, envelope_id, trace, hops,"
     " created, held, lease_owner, lease_until FROM queue"
@@ -182,11 +183,12 @@ class ReadDirectory:
         return found
 
     async def token(self, digest: bytes) -> Token | None:
-        row = self._sql(
-            "SELECT account, digest, name, scopes, expires, created, epoch FROM tokens WHERE digest=?",
-            (digest,),
-        ).fetchone()
+        row = self._sql(_TOKENS + " WHERE digest=?", (digest,)).fetchone()
         return Token(AccountId(row[0]), *row[1:]) if row else None
+
+    async def tokens(self) -> tuple[Token, ...]:
+        rows = self._sql(_TOKENS + " ORDER BY account, created, digest").fetchall()
+        return tuple([Token(AccountId(row[0]), *row[1:]) for row in rows])
 
     async def settings(self) -> dict[str, str]:
         return dict(self._sql("SELECT name, value FROM settings ORDER BY name"))
