@@ -90,6 +90,11 @@ class Directory:
         self._default_domain = settings.server.domain.lower()
         self.forget()
 
+    @property
+    def generation(self) -> int:
+        """Grows when an answer may have become another: what was made of answers is to be forgotten."""
+        return self._generation
+
     def heard(self, change: Change) -> None:
         """The store's watcher: a change of the directory empties what was remembered."""
         if change == EVERYTHING or (change.account == 0 and change.mailbox == 0):

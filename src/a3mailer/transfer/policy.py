@@ -7,6 +7,8 @@ reaches our own addresses only (no relay, attack row 6); who has logged in reach
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
+from typing import Final
 
 from a3mailer.config.tree import Settings
 from a3mailer.identity.directory import Directory
@@ -18,15 +20,21 @@ from a3mailer.store.ports import DirectoryReader
 from a3mailer.store.rows import Account
 from a3mailer.transfer.route import Local, Remote, Route, routes_of
 
+REMEMBERED: Final = 10_000
+"""Forward-paths whose routes are kept; when full, they are learnt anew."""
+
 
 class Policy:
     """The stages CONNECT, MAIL and RCPT; what is judged by content comes at the end of DATA (``receive``)."""
 
-    __slots__ = ("_directory", "_reader", "_settings")
+    __slots__ = ("_directory", "_generation", "_reader", "_routes", "_settings")
 
     def __init__(self, reader: DirectoryReader, directory: Directory, settings: Settings) -> None:
         self._reader = reader
         self._directory = directory
+        self._generation = -1
+        self._routes: dict[Address, tuple[Route, ...]] = {}
+        """Made of the directory's answers, and forgotten with them."""
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
@@ -35,10 +43,7 @@ class Policy:
 
     async def connect(self, client: Client) -> None:
         """A client has connected. Errors: NotAllowed when no answer could ever reach its address."""
-        if not client.ip:  # a Unix socket
-            return
-        address = ipaddress.ip_address(client.ip.partition("%")[0])
-        if address.is_multicast or address.is_unspecified:
+        if client.ip and not _is_of_a_host(client.ip):  # no address: a Unix socket
             raise NotAllowed(f"{client.ip} is not the address of a host")
 
     async def sender(self, client: Client, envelope: Envelope) -> None:
@@ -68,10 +73,24 @@ class Policy:
 
     async def lead(self, address: Address) -> tuple[Route, ...]:
         """Where an address of ours leads. Errors: NoSuchDomain (not ours), else those of ``recipient``."""
+        if self._generation != self._directory.generation:
+            self._routes.clear()
+            self._generation = self._directory.generation
+        routes = self._routes.get(address)
+        if routes is None:
+            routes = await self._look_up(address)
+        await self._check_quota(routes)
+        return routes
+
+    async def _look_up(self, address: Address) -> tuple[Route, ...]:
+        generation = self._directory.generation
         found = await self._directory.resolve(address)
         domain = await self._directory.domain(address.domain or self._settings.server.domain)
         routes = routes_of(found, DEFAULT_TENANT if domain is None else domain.tenant)
-        await self._check_quota(routes)
+        if generation == self._generation == self._directory.generation:
+            if len(self._routes) >= REMEMBERED:
+                self._routes.clear()
+            self._routes[address] = routes
         return routes
 
     async def _relayed(self, client: Client, address: Address) -> Remote:
@@ -101,6 +120,12 @@ class Policy:
             if account is not None and (not account.quota or account.used_octets < account.quota):
                 return
         raise OverQuota
+
+
+@lru_cache(REMEMBERED)
+def _is_of_a_host(ip: str) -> bool:
+    address = ipaddress.ip_address(ip.partition("%")[0])
+    return not (address.is_multicast or address.is_unspecified)
 
 
 def _is_public(literal: str) -> bool:

@@ -19,7 +19,7 @@ from a3mailer.identity.directory import Directory
 from a3mailer.mail.envelope import Client, Envelope, Recipient
 from a3mailer.mail.errors import MailError, MailLoop, NoSuchAccount, NoSuchMailbox, TooMany
 from a3mailer.mail.ids import AccountId, TenantId
-from a3mailer.mail.message import MessageIndex, index
+from a3mailer.mail.message import index
 from a3mailer.mail.message.headers import header_end
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.operations import Enqueue, Operation, QueueRecipient
@@ -94,16 +94,19 @@ class Receive:
             raise MailLoop(f"more than {self._settings.smtp.hops} Received fields")
         now = self._clock.now()
         top = b""
-        pieces: tuple[bytes | memoryview, ...] = (memoryview(octets),)
+        pieces: tuple[bytes | mmap.mmap | memoryview, ...] = (octets,)
         if arrival.client.account:
             top, pieces = await self._submitted(arrival, header, end, now)
         shares, outcomes = _shares(arrival)
         final = any(share.locals for share in shares.values())
         stamp = self._stamp.header(arrival.client, arrival.envelope, arrival.trace, now, final=final)
-        content = await _content((stamp, top, *pieces))
+        whole = b"".join((stamp, top, *pieces))
+        made = index(whole) if len(whole) < LARGE else await asyncio.to_thread(index, whole)
+        content = Content(whole, made, unique=True)
         for tenant, share in shares.items():
             await self._commit(arrival, tenant, share, content, int(now), hops, outcomes)
-        await self._notify(arrival, content, int(now), outcomes)
+        if any(outcomes) or any("SUCCESS" in r.notify for r in arrival.envelope.recipients):
+            await self._notify(arrival, content, int(now), outcomes)
         return outcomes
 
     async def _submitted(
@@ -250,7 +253,9 @@ def _shares(arrival: Arrival) -> tuple[dict[TenantId, _Share], list[MailError | 
             outcomes[number] = TooMany(f"more than {MAX_ROUTES} destinations")
             continue
         for route in routes:
-            share = shares.setdefault(route.tenant, _Share())
+            share = shares.get(route.tenant)
+            if share is None:
+                share = shares[route.tenant] = _Share()
             if isinstance(route, Local):
                 share.locals.setdefault(route, []).append(number)
             else:
@@ -272,19 +277,25 @@ def _failure(recipient: Recipient, error: MailError) -> RecipientStatus:
     return RecipientStatus(str(recipient.address), Action.FAILED, status, recipient.original, "", text)
 
 
-async def _content(pieces: tuple[bytes | memoryview, ...]) -> Content:
-    octets = b"".join(pieces)
-    made: MessageIndex = index(octets) if len(octets) < LARGE else await asyncio.to_thread(index, octets)
-    return Content(octets, made, unique=True)
-
-
 def fingerprint(arrival: Arrival, tenant: TenantId) -> bytes:
     """Names this mail for this tenant: its envelope and the octets as received, before any trace field."""
     envelope = arrival.envelope
-    words = [
-        f"{tenant}\0{arrival.client.account}\0{envelope.reverse_path}\0{envelope.body.value}\0"
-        f"{envelope.return_content}\0{envelope.envelope_id}"
-    ]
-    words += sorted(f"{r.address}\0{','.join(sorted(r.notify))}\0{r.original}" for r in envelope.recipients)
-    head = "\n".join(words).encode()
-    return blake3(b"%d\n%b" % (len(head), head)).update(arrival.octets).digest()
+    words = [_words(recipient) for recipient in envelope.recipients]
+    words.sort()
+    head = "\n".join(
+        [
+            f"{tenant}\0{arrival.client.account}\0{envelope.reverse_path}\0{envelope.body.value}\0"
+            f"{envelope.return_content}\0{envelope.envelope_id}",
+            *words,
+        ]
+    ).encode()
+    # one call for a small mail: a second one costs more than the copy
+    mark = blake3(b"%d\n%b%b" % (len(head), head, arrival.octets[:LARGE]))
+    if len(arrival.octets) > LARGE:
+        mark.update(memoryview(arrival.octets)[LARGE:])
+    return mark.digest()
+
+
+def _words(recipient: Recipient) -> str:
+    notify = ",".join(sorted(recipient.notify)) if recipient.notify else ""
+    return f"{recipient.address}\0{notify}\0{recipient.original}"

@@ -6,6 +6,7 @@ where the client is (RFC 5321 section 7.6 speaks of what trace fields disclose).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from a3mailer.mail.envelope import Client, Envelope
@@ -14,6 +15,8 @@ from a3mailer.wire.smtp.paths import encode_mailbox
 
 HELO_LENGTH: Final = 255
 """Octets of a client's name that a Received field repeats (RFC 5321 section 4.5.3.1.2)."""
+REMEMBERED: Final = 1024
+"""Clients whose "from" clause is kept."""
 _HELO: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]")
 
 
@@ -33,10 +36,10 @@ def with_protocol(client: Client, envelope: Envelope) -> str:
     return name + ("S" if client.tls else "") + ("A" if client.account else "")
 
 
-def _from_clause(client: Client) -> str:
+@lru_cache(REMEMBERED)
+def _from_clause(ip: str, helo: str) -> str:
     """``from NAME ([ADDRESS])``; a name that is none is replaced by the address alone."""
-    literal = address_literal(client.ip) if client.ip else "localhost"
-    helo = client.helo
+    literal = address_literal(ip) if ip else "localhost"
     if not helo or len(helo) > HELO_LENGTH or not _HELO.issuperset(helo):
         helo = literal
     return f"from {helo} ({literal})\r\n\t"
@@ -53,7 +56,7 @@ def _tls_clause(tls: str) -> tuple[str, str]:
 # Time-stamp-line = "Received:" FWS Stamp ; Stamp = From-domain By-domain Opt-info [CFWS] ";" FWS date-time
 def received(client: Client, envelope: Envelope, hostname: str, trace: str, date: str) -> str:
     """The Received field, with its line end. "for" only where there is one recipient: others stay hidden."""
-    where = "" if client.account else _from_clause(client)
+    where = "" if client.account else _from_clause(client.ip, client.helo)
     comment, tls = _tls_clause(client.tls)
     only = ""
     if len(envelope.recipients) == 1:

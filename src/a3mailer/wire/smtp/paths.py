@@ -28,7 +28,8 @@ _LDH: Final = _LETDIG + b"-"
 _HIGH: Final = bytes(range(128, 256))
 _OTHER_DOTS: Final = frozenset("\u3002\uff0e\uff61")
 """Ideographic full stops, which IDNA 2003 took for dots."""
-_ATEXT_DOT_STR: Final = frozenset(_ATEXT_DOT.decode())
+_PLAIN: Final = _ATEXT_DOT + _HIGH
+"""Octets of a local part that needs no quotes (RFC 6531: everything beyond ASCII is atext)."""
 
 
 class BadPath(ValueError):
@@ -213,14 +214,13 @@ def needs_utf8(address: Address) -> bool:
 
 def encode_mailbox(address: Address) -> bytes:
     """As it stands between the brackets, with the least quoting (RFC 5321 section 4.1.2)."""
-    local = address.local_part
+    local = address.local_part.encode("utf-8")
     if not _is_dot_string(local):
-        local = '"' + local.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    octets = local.encode("utf-8")
-    return octets + b"@" + address.domain.encode("ascii") if address.domain else octets
+        local = b'"' + local.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+    return local + b"@" + address.domain.encode("ascii") if address.domain else local
 
 
-def _is_dot_string(local: str) -> bool:
-    if not local or local[0] == "." or local[-1] == "." or ".." in local:
+def _is_dot_string(local: bytes) -> bool:
+    if not local or local.startswith(b".") or local.endswith(b".") or b".." in local:
         return False
-    return all(c in _ATEXT_DOT_STR or c > "\x7f" for c in local)
+    return not local.translate(None, _PLAIN)
