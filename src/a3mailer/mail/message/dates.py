@@ -4,8 +4,10 @@ Unix times are UTC seconds. Tolerant: the parts may come in the order of RFC 532
 what is no date is None; nothing here raises on any octets.
 """
 
+from functools import lru_cache
 from typing import Final
 
+from a3mailer.mail.message import limits
 from a3mailer.mail.message.ascii import COLON
 
 _MONTHS: Final = {
@@ -31,6 +33,7 @@ _ZONES: Final = {
     b"pdt": -7,
     b"pst": -8,
 }
+_USUAL: Final = 48  # octets, with a comment after the zone
 _LONGEST: Final = 200  # octets of the field that are looked at
 _DAY: Final = 86_400
 
@@ -50,6 +53,34 @@ def _leap(year: int) -> bool:
 # date-time = [day-of-week ","] day month year hour ":" minute [":" second] zone
 def parse(value: bytes) -> int | None:
     """Return the Unix time of an unfolded Date value, None when it holds no date."""
+    colon = value.find(b":")
+    digits = value[colon - 2 : colon] + value[colon + 1 : colon + 3] + value[colon + 4 : colon + 6]
+    if (
+        len(value) <= _USUAL
+        and value[colon + 3 : colon + 7 : 3] == b": "
+        and len(digits) == 6
+        and digits.isdigit()
+    ):
+        midnight = _midnight(value[: colon - 2], value[colon + 6 :])
+        if midnight is not None:
+            return midnight + _seconds(int(digits))
+    return _parse_general(value)
+
+
+@lru_cache(limits.REMEMBERED)
+def _midnight(date: bytes, zone: bytes) -> int | None:
+    """Return the Unix time of 00:00:00, None where the words around the time are not the usual ones.
+
+    Mails come on few days and from few zones, but at any second.
+    """
+    words, zones = date.lower().split(), zone.lower().split()
+    if len(words) != 4 or words[0][-1:] != b"," or words[2] not in _MONTHS or not zones or date[-1:] != b" ":
+        return None
+    day = _date(words[1], words[2], words[3])
+    return None if day is None else day - _zone(zones[0])
+
+
+def _parse_general(value: bytes) -> int | None:
     words = value[:_LONGEST].lower().split()
     if len(words) < 6 or words[0][-1:] != b"," or words[2] not in _MONTHS:
         words = _ordered(words)
@@ -103,7 +134,11 @@ def _time(word: bytes) -> int:
     digits = word[:2] + word[3:5] + word[6:]
     if word[2:6:3] != b"::" or not digits.isdigit():
         return 0
-    number = int(digits)
+    return _seconds(int(digits))
+
+
+def _seconds(number: int) -> int:
+    """Return the seconds from midnight to a time whose digits are read as one number."""
     hour, minute, second = number // 10_000, number // 100 % 100, number % 100
     if hour > 23 or minute > 59 or second > 60:
         return 0

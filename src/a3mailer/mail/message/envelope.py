@@ -5,6 +5,7 @@ unfolded, encoded words not decoded. Total over any fields.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from a3mailer.mail.message import addresses, limits
@@ -55,6 +56,21 @@ def address_list(value: bytes | None, room: AddressRoom) -> bytes:
     """Return the address structures of a field, NIL for an empty one; groups by their two markers."""
     if not value:
         return NIL
+    if len(value) <= limits.TOKEN < room.left:
+        fragment, found = _remembered(value)
+        room.left -= found
+        return fragment
+    return _made(value, room)
+
+
+@lru_cache(limits.REMEMBERED)
+def _remembered(value: bytes) -> tuple[bytes, int]:
+    """Return the structures of a field that is too short to meet a limit, and how many there are."""
+    room = AddressRoom()
+    return _made(value, room), limits.ALL_ADDRESSES - room.left
+
+
+def _made(value: bytes, room: AddressRoom) -> bytes:
     limit = min(room.left, limits.ADDRESSES)
     specials = value.translate(None, _WORD)
     if specials == b"@" or (specials[:3] == b"@, " and specials == (b"@, " * (len(specials) // 3 + 1))[:-2]):

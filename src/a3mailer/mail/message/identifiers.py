@@ -33,9 +33,10 @@ def identifier(value: bytes | None) -> bytes:
     """Return the identifier of an unfolded Message-ID value: the first word without brackets, else b""."""
     if not value:
         return b""
-    found = identifiers(value)
-    if found:
-        return found[0]
+    for item in value.split(b"<")[1:]:
+        found = item.partition(b">")[0].strip(_BLANK)
+        if found:
+            return found
     words = value.split(None, 1)
     return words[0].strip(b"<>") if words else b""
 
@@ -49,15 +50,11 @@ def thread_keys(
     and the latest are kept.
     """
     own = _key(message_id) if message_id else blake2b(header, digest_size=_KEY, person=_OWN).digest()
-    keys = {own: None}
-    for reference in references or in_reply_to:
-        keys[_key(reference)] = None
-    if references:
-        for reference in in_reply_to:
-            keys[_key(reference)] = None
-    if len(keys) <= limits.THREAD_KEYS:
-        return tuple(keys)
-    listed = list(keys)
+    if not references and not in_reply_to:
+        return (own,)
+    listed = list(dict.fromkeys((own, *map(_key, dict.fromkeys(references + in_reply_to)))))
+    if len(listed) <= limits.THREAD_KEYS:
+        return tuple(listed)
     return (*listed[:2], *listed[2 - limits.THREAD_KEYS :])
 
 

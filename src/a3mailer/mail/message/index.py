@@ -5,8 +5,7 @@ offsets are octets from the start of the mail, which is kept unchanged elsewhere
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from a3mailer.mail.message import (
     addresses,
@@ -31,10 +30,10 @@ _SIGNATURES: Final = frozenset(
     (b"application/pgp-signature", b"application/pkcs7-signature", b"application/x-pkcs7-signature")
 )
 _ADDRESS_FIELDS: Final = (b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc")
+_NO_OCTETS: Final = (b"",) * len(_ADDRESS_FIELDS)
 
 
-@dataclass(frozen=True, slots=True)
-class MessageIndex:
+class MessageIndex(NamedTuple):
     """What is known of one mail. `pack` keeps parts, offsets, has_attachment and truncated.
 
     `message_id` and `references` are without angle brackets; `date` is Unix time or None; `thread_keys` are
@@ -56,7 +55,7 @@ class MessageIndex:
     message_id: bytes = b""
     in_reply_to: tuple[bytes, ...] = ()
     references: tuple[bytes, ...] = ()
-    address_fields: tuple[bytes, ...] = (b"",) * len(_ADDRESS_FIELDS)
+    address_fields: tuple[bytes, ...] = _NO_OCTETS
     truncated: tuple[str, ...] = ()
 
     @property
@@ -187,7 +186,7 @@ def index(octets: Octets) -> MessageIndex:
     in_reply_to = identifiers.identifiers(get(b"in-reply-to"))
     references = identifiers.identifiers(get(b"references"))
     date = get(b"date")
-    header = octets[: min(root.body, limits.HEADER_OCTETS)]
+    header = b"" if message_id else octets[: min(root.body, limits.HEADER_OCTETS)]
     return MessageIndex(
         own_envelope,
         fragment,
@@ -202,7 +201,7 @@ def index(octets: Octets) -> MessageIndex:
         message_id,
         in_reply_to,
         references,
-        tuple([get(name, b"") for name in _ADDRESS_FIELDS]),
+        tuple(map(get, _ADDRESS_FIELDS, _NO_OCTETS)),
         tuple(walk.truncated),
     )
 

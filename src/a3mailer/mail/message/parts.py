@@ -7,55 +7,34 @@ the start of the mail. Linear: each level of nesting searches its own octets onc
 """
 
 import itertools
+import re
 from array import array
 from bisect import bisect_left
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final, NamedTuple
 
-from a3mailer.mail.message import limits, parameters
-from a3mailer.mail.message.ascii import LF, SLASH
+from a3mailer.mail.message import limits
+from a3mailer.mail.message.ascii import LF
+from a3mailer.mail.message.entity import MESSAGE, MESSAGES, MULTIPART, PLAIN, TEXT, Entity, entity, opaque
 from a3mailer.mail.message.headers import header_end, unfold
 from a3mailer.mail.message.octets import Find, Octets, count, finder
-from a3mailer.mail.message.parameters import Parameters
 
-MESSAGES: Final = frozenset((b"message/rfc822", b"message/global"))
-_OPAQUE: Final = b"application/octet-stream"
-_PLAIN: Final = b"text/plain"
-_ENCODINGS: Final = {name: name for name in (b"7bit", b"8bit", b"base64", b"quoted-printable")}  # the usual
+__all__ = ["MESSAGES", "Draft", "Part", "Walk", "read"]
+
 _SHALLOW: Final = 2  # the deepest level whose delimiters are searched for directly
-_TOKEN: Final = limits.TOKEN
 _BLANK: Final = b" \t\r\n"
-_LINE_END: Final = frozenset(b"\r\n")
-_FOLD: Final = b" \t"
 _COMBINED: Final = (b"to", b"cc", b"bcc")  # obsolete syntax: repeated fields are one list
-_WANTED: Final = frozenset(
-    (
-        b"from",
-        b"sender",
-        b"reply-to",
-        b"to",
-        b"cc",
-        b"bcc",
-        b"subject",
-        b"date",
-        b"message-id",
-        b"in-reply-to",
-        b"references",
-        b"content-type",
-        b"content-transfer-encoding",
-        b"content-disposition",
-        b"content-id",
-        b"content-description",
-        b"content-language",
-        b"content-location",
-        b"content-md5",
-    )
+# A field whose name begins as a wanted one does, after a line end. Linear: the quantifiers are possessive.
+_FIELD: Final = re.compile(
+    rb"\n((?![Rr][Ee][CcTt])[BCDFIMRSTbcdfimrst][0-9A-Za-z-]*+)[ \t]*+:(.*+(?:\n[ \t].*+)*+)"
 )
-_INITIALS: Final = frozenset(octet for name in _WANTED for octet in (name[0], name[0] - 32))
+_EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
+
+_WHOLE: Final = entity({}, PLAIN)  # of what has no header
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A part as IMAP and JMAP address it. Its header is octets[start:body], its content octets[body:end].
 
     `number` is the IMAP part specifier (RFC 9051 section 6.4.5), () for the message itself; the message
@@ -82,59 +61,38 @@ class Part:
 class Draft:
     """A part while the index is being made: offsets, and the fields its fragments are built from."""
 
-    __slots__ = (
-        "body",
-        "depth",
-        "disposition",
-        "encoding",
-        "end",
-        "fields",
-        "inner",
-        "lines",
-        "media",
-        "number",
-        "parameters",
-        "parent",
-        "start",
-    )
+    __slots__ = ("body", "depth", "end", "entity", "fields", "inner", "lines", "number", "parent", "start")
+
+    fields: Mapping[bytes, bytes]
 
     def __init__(self, start: int, end: int, number: tuple[int, ...], depth: int, parent: int) -> None:
         self.start = start
+        self.body = start
         self.end = end
         self.number = number
         self.depth = depth
         self.parent = parent
         self.lines = 0
         self.inner = False  # the message inside a message/rfc822 part
-        self.body = start
-        self.fields: dict[bytes, bytes] = {}
-        self.media = _PLAIN
-        self.parameters: Parameters = ()
-        self.encoding = b"7bit"
-        self.disposition: tuple[bytes, Parameters] = (b"", ())
+        self.fields = {}
+        self.entity = _WHOLE
 
     def finished(self) -> Part:
         """Return the part as a value."""
-        name, charset = "", b""
-        disposition = self.disposition[0]
-        if disposition:
-            name = parameters.text_of(self.disposition[1], b"filename")
-        if self.parameters:
-            name = name or parameters.text_of(self.parameters, b"name")
-            charset = parameters.value_of(self.parameters, b"charset").lower()
+        entity = self.entity
         return Part(
             self.number,
             self.start,
             self.body,
             self.end,
             self.lines,
-            self.media[:_TOKEN],
-            self.encoding[:_TOKEN],
-            charset[:_TOKEN],
+            entity.media,
+            entity.encoding,
+            entity.charset,
             self.depth,
             self.parent,
-            disposition[:_TOKEN],
-            name[: limits.FILENAME],
+            entity.disposition,
+            entity.filename,
         )
 
 
@@ -166,58 +124,48 @@ class Walk:
 
     def run(self) -> None:
         """Find all parts."""
-        self.pending.append((Draft(0, len(self.octets), (), 0, -1), _PLAIN))
+        self.pending.append((Draft(0, len(self.octets), (), 0, -1), PLAIN))
         while self.pending:
-            draft, media = self.pending.pop()
+            draft, assumed = self.pending.pop()
             at = len(self.drafts)
             self.drafts.append(draft)
-            if media:
-                self._read_header(draft, media)
-            if draft.media.startswith(b"multipart/"):
+            if assumed:
+                self._read_header(draft, assumed)
+            if draft.entity.kind == MULTIPART:
                 self._open_multipart(draft, at)
-            if draft.inner and not draft.media.startswith(b"multipart/"):
+            if draft.inner and draft.entity.kind != MULTIPART:
                 draft.number = (*draft.number, 1)
-            if draft.media in MESSAGES:
+            if draft.entity.kind == MESSAGE:
                 self._open_message(draft, at)
         self._count_lines()
 
-    def _read_header(self, draft: Draft, media: bytes) -> None:
+    def _read_header(self, draft: Draft, assumed: bytes) -> None:
         octets, start = self.octets, draft.start
         room = min(self.header_octets, limits.HEADER_OCTETS)
-        limit = min(draft.end, start + room)
-        fields, body = read(octets, start, limit) if isinstance(octets, bytes) else ({}, -1)
+        body = _body(octets, start, min(draft.end, start + room)) if isinstance(octets, bytes) else -1
         if body < 0:
-            fields, body = self._unusual_header(draft, room)
-        self.header_octets -= min(room, body - start)
-        draft.body = body
-        draft.fields = fields
-        value = fields.get(b"content-type")
-        if value:
-            draft.media, draft.parameters = parameters.parse(value)
-            if SLASH not in draft.media:  # RFC 2045 section 5.2
-                draft.media, draft.parameters = _PLAIN, ()
+            draft.fields, body = self._unusual_header(draft, room)
+            draft.entity = entity(draft.fields, assumed)
+        elif body - start <= limits.SMALL_HEADER and draft.depth:
+            draft.fields, draft.entity = _small(octets[start:body], assumed)
         else:
-            draft.media = media
-        value = fields.get(b"content-transfer-encoding")
-        if value:
-            encoding = _ENCODINGS.get(value)
-            draft.encoding = encoding or value.partition(b"(")[0].strip(_BLANK).lower() or b"7bit"
-        value = fields.get(b"content-disposition")
-        if value:
-            draft.disposition = parameters.parse(value)
+            draft.fields = read(octets[start:body])
+            draft.entity = entity(draft.fields, assumed)
+        draft.body = body
+        self.header_octets -= min(room, body - start)
 
     def _unusual_header(self, draft: Draft, room: int) -> tuple[dict[bytes, bytes], int]:
         """Read the header of a mapped mail, or one without an empty line in what may be read of it."""
         octets, start = self.octets, draft.start
         limit = min(draft.end, start + room)
         block = octets[start:limit]
-        fields, body = read(block, 0, len(block))
+        body = _body(block, 0, len(block))
         if body >= 0:
-            return fields, start + body
+            return read(block[:body]), start + body
         if limit == draft.end:
-            return fields, limit
+            return read(block), limit
         kept = block.rfind(b"\n") + 1
-        fields, _ = read(block, 0, kept)
+        fields = read(block[:kept])
         self.truncated["header" if room == limits.HEADER_OCTETS else "headers"] = None
         return fields, header_end(octets, start + kept, draft.end, self.find)
 
@@ -225,7 +173,7 @@ class Walk:
         if self._may_open(draft, 1):
             child = Draft(draft.body, draft.end, draft.number or (1,), draft.depth + 1, at)
             child.inner = self.nested = True
-            self.pending.append((child, _PLAIN))
+            self.pending.append((child, PLAIN))
 
     def _may_open(self, draft: Draft, children: int) -> bool:
         if draft.depth >= limits.DEPTH:
@@ -234,7 +182,7 @@ class Walk:
             self.truncated["parts"] = None
         else:
             return True
-        draft.media, draft.parameters = _OPAQUE, ()
+        draft.entity = opaque(draft.fields)
         return False
 
     # multipart-body = [preamble CRLF] dash-boundary transport-padding CRLF body-part *(delimiter
@@ -244,18 +192,18 @@ class Walk:
             return
         room = limits.PARTS - len(self.drafts) - len(self.pending)
         extents = self._extents(draft, room)
-        media = b"message/rfc822" if draft.media == b"multipart/digest" else _PLAIN
+        assumed = b"message/rfc822" if draft.entity.media == b"multipart/digest" else PLAIN
         if not extents:
-            extents, media = [(draft.body, draft.end)], b""
+            extents, assumed = [(draft.body, draft.end)], b""
         number, depth = draft.number, draft.depth + 1
         self.pending += [
-            (Draft(extents[i][0], extents[i][1], (*number, i + 1), depth, at), media)
+            (Draft(extents[i][0], extents[i][1], (*number, i + 1), depth, at), assumed)
             for i in range(len(extents) - 1, -1, -1)
         ]
 
     def _extents(self, draft: Draft, room: int) -> list[tuple[int, int]]:
         """Return (start, end) of the children of a multipart."""
-        boundary = parameters.value_of(draft.parameters, b"boundary").rstrip(_BLANK)
+        boundary = draft.entity.boundary
         if not boundary:
             return []
         if len(boundary) > limits.BOUNDARY:
@@ -335,12 +283,12 @@ class Walk:
             self._count_nested_lines()
             return
         for draft in drafts:
-            if draft.media.startswith(b"text/"):
+            if draft.entity.kind == TEXT:
                 draft.lines = count(octets, b"\n", draft.body, draft.end)
 
     def _count_nested_lines(self) -> None:
         """Count between all offsets of interest, once, since a message counts the lines of its own parts."""
-        counted = [d for d in self.drafts if d.media in MESSAGES or d.media.startswith(b"text/")]
+        counted = [d for d in self.drafts if d.entity.kind in (MESSAGE, TEXT)]
         offsets = sorted({offset for d in counted for offset in (d.body, d.end)})
         before: dict[int, int] = {offsets[0]: 0}
         total = 0
@@ -351,45 +299,38 @@ class Walk:
             draft.lines = before[draft.end] - before[draft.body]
 
 
+@lru_cache(limits.REMEMBERED)
+def _small(header: bytes, assumed: bytes) -> tuple[Mapping[bytes, bytes], Entity]:
+    """Return the fields and the description of a part with a small header; many parts have the same."""
+    fields = read(header)
+    return fields, entity(fields, assumed)
+
+
+def _body(octets: bytes, start: int, end: int) -> int:
+    """Return where the body of a header that begins at `start` begins, -1 when no empty line is found."""
+    if octets.startswith((b"\n", b"\r\n"), start, end):
+        return octets.index(b"\n", start) + 1
+    found = _EMPTY_LINE.search(octets, start, end)
+    return -1 if found is None else found.end()
+
+
 # fields = *(field-name ":" unstructured CRLF)      ; a folded line begins with WSP
-def read(octets: bytes, at: int, end: int) -> tuple[dict[bytes, bytes], int]:
-    """Return the wanted fields of a header and where its body begins, -1 when no empty line is found.
+def read(header: bytes) -> dict[bytes, bytes]:
+    """Return the wanted fields of a header, and some others that begin alike.
 
     Names are in lower case, values unfolded, the first of a name counts. To, Cc and Bcc are joined when they
     are repeated (RFC 5322 section 4.5.3).
     """
-    find = octets.find
-    out: dict[bytes, bytes] = {}
-    repeated: list[tuple[bytes, bytes]] = []
-    body = -1
-    while at < end:
-        start = at
-        initial = octets[at]
-        stop = find(b"\n", at, end)
-        if initial in _LINE_END and 0 <= stop - at <= 1:
-            body = stop + 1
-            break
-        at = stop + 1 or end
-        while at < end and octets[at] in _FOLD:
-            at = find(b"\n", at, end) + 1 or end
-        if initial not in _INITIALS:
-            continue
-        colon = find(b":", start, at)
-        name = octets[start:colon].rstrip(_FOLD).lower() if colon > start else b""
-        if name in _WANTED:
-            value = octets[colon + 1 : at].strip(_BLANK)
-            if LF in value:
-                value = unfold(value)
-            if name in out:
-                repeated.append((name, value))
-            else:
-                out[name] = value
-    return (_combined(out, repeated) if repeated else out), body
+    found: list[tuple[bytes, bytes]] = _FIELD.findall(b"\n" + header)
+    found.reverse()  # so that the first of a name is the last that is kept
+    out = {name.lower(): unfold(value) if LF in value else value.strip(_BLANK) for name, value in found}
+    return out if len(out) == len(found) else _combined(out, found)
 
 
-def _combined(fields: dict[bytes, bytes], repeated: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def _combined(fields: dict[bytes, bytes], found: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return the fields with all values of the repeated ones that are lists; they are found last first."""
     for name in _COMBINED:
-        values = [value for other, value in repeated if other == name]
-        if values:
-            fields[name] = b", ".join([fields[name], *values])
+        if name in fields:
+            values = [unfold(value) for other, value in found if other.lower() == name]
+            fields[name] = b", ".join(reversed(values))
     return fields

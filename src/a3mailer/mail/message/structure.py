@@ -7,120 +7,48 @@ and is cut out of it when it is asked for, since few clients do.
 from collections.abc import Sequence
 from typing import Final
 
-from a3mailer.mail.message import limits
+from a3mailer.mail.message.entity import MESSAGE, MULTIPART, TEXT
 from a3mailer.mail.message.envelope import AddressRoom, envelope
-from a3mailer.mail.message.parameters import Parameters
-from a3mailer.mail.message.parts import MESSAGES, Draft
-from a3mailer.mail.message.wire import NIL, nstring, skip, string
+from a3mailer.mail.message.parts import Draft
+from a3mailer.mail.message.wire import skip
 
-_MEDIA: Final = {b"text/plain": b'"text" "plain"', b"text/html": b'"text" "html"'}  # the usual ones, made
-_ENCODINGS: Final = {
-    name: string(name) for name in (b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable")
-}
-_EXTENDED: Final = frozenset(
-    (b"content-md5", b"content-disposition", b"content-language", b"content-location")
-)  # what extension data is made of
 _BASIC_ELEMENTS: Final = 7  # of BODY, without extension data; a text part has one more
 _MESSAGE_ELEMENTS: Final = 10
 _BEFORE_BODY: Final = 8  # elements of a message part before the body of its message
-_US_ASCII: Final = b'("charset" "us-ascii")'
 
 
+# body-type-1part = (body-type-basic / body-type-msg / body-type-text) [SP body-ext-1part]
+# body-type-mpart = 1*body SP media-subtype [SP body-ext-mpart]
 def bodystructure(drafts: Sequence[Draft], room: AddressRoom) -> bytes:
     """Return the BODYSTRUCTURE of the parts of a mail."""
     out: list[bytes] = []
     opened: list[Draft] = []
     for at, draft in enumerate(drafts):
-        if draft.media.startswith(b"multipart/"):
+        entity = draft.entity
+        kind = entity.kind
+        if kind == MULTIPART:
             out.append(b"(")
             opened.append(draft)
             continue
-        out.append(_head(draft))
-        if draft.media in MESSAGES:
-            inner = drafts[at + 1].fields
-            out.append(b" %b " % envelope(inner, room))
+        size = draft.end - draft.body
+        if kind == MESSAGE:
+            out.append(b"%b%d %b " % (entity.opening, size, envelope(drafts[at + 1].fields, room)))
             opened.append(draft)
             continue
-        out.append(_extension(draft))
+        if kind == TEXT:
+            out.append(b"%b%d %d%b" % (entity.opening, size, draft.lines, entity.closing))
+        else:
+            out.append(b"%b%d%b" % (entity.opening, size, entity.closing))
         depth = drafts[at + 1].depth if at + 1 < len(drafts) else 0
         while opened and opened[-1].depth >= depth:
-            out.append(_tail(opened.pop()))
+            out.append(_closing(opened.pop()))
     return b"".join(out)
 
 
-# body-type-1part = (body-type-basic / body-type-msg / body-type-text) [SP body-ext-1part]
-def _head(draft: Draft) -> bytes:
-    fields = draft.fields
-    media = _MEDIA.get(draft.media)
-    if media is None:
-        type_, _, subtype = draft.media.partition(b"/")
-        media = b"%b %b" % (string(type_), string(subtype))
-    is_text = draft.media.startswith(b"text/")
-    parameter_list = _parameters(draft.parameters)
-    if is_text and b"content-type" not in fields:
-        parameter_list = _US_ASCII
-    return b"(%b %b %b %b %b %d%b" % (
-        media,
-        parameter_list,
-        nstring(fields.get(b"content-id")),
-        nstring(fields.get(b"content-description")),
-        _ENCODINGS.get(draft.encoding) or string(draft.encoding),
-        draft.end - draft.body,
-        b" %d" % draft.lines if is_text else b"",
-    )
-
-
-# body-ext-1part = body-fld-md5 [SP body-fld-dsp [SP body-fld-lang [SP body-fld-loc]]]
-def _extension(draft: Draft) -> bytes:
-    fields = draft.fields
-    if _EXTENDED.isdisjoint(fields):
-        return b" NIL NIL NIL NIL)"
-    return b" %b %b %b %b)" % (
-        nstring(fields.get(b"content-md5")),
-        _disposition(draft),
-        _language(fields.get(b"content-language")),
-        nstring(fields.get(b"content-location")),
-    )
-
-
-# body-type-mpart = 1*body SP media-subtype [SP body-ext-mpart]
-# body-ext-mpart  = body-fld-param [SP body-fld-dsp [SP body-fld-lang [SP body-fld-loc]]]
-def _tail(draft: Draft) -> bytes:
+def _closing(draft: Draft) -> bytes:
     """Return what follows the parts of a multipart, or the message of a message part."""
-    if draft.media in MESSAGES:
-        return b" %d%b" % (draft.lines, _extension(draft))
-    fields = draft.fields
-    return b" %b %b %b %b %b)" % (
-        string(draft.media[10:]),
-        _parameters(draft.parameters),
-        _disposition(draft),
-        _language(fields.get(b"content-language")),
-        nstring(fields.get(b"content-location")),
-    )
-
-
-# body-fld-param = "(" string SP string *(SP string SP string) ")" / nil
-def _parameters(pairs: Parameters) -> bytes:
-    if not pairs:
-        return NIL
-    return b"(%b)" % b" ".join([b"%b %b" % (string(name), string(value)) for name, value in pairs])
-
-
-# body-fld-dsp = "(" string SP body-fld-param ")" / nil
-def _disposition(draft: Draft) -> bytes:
-    word, pairs = draft.disposition
-    return b"(%b %b)" % (string(word), _parameters(pairs)) if word else NIL
-
-
-# body-fld-lang = nstring / "(" string *(SP string) ")"
-def _language(value: bytes | None) -> bytes:
-    if not value:
-        return NIL
-    tags = [tag.strip() for tag in value.split(b",", limits.LANGUAGES)[: limits.LANGUAGES]]
-    strings = [string(tag) for tag in tags if tag]
-    if len(strings) < 2:
-        return strings[0] if strings else NIL
-    return b"(%b)" % b" ".join(strings)
+    closing = draft.entity.closing
+    return b" %d%b" % (draft.lines, closing) if draft.entity.kind == MESSAGE else closing
 
 
 class _Body:

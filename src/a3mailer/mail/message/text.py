@@ -3,6 +3,7 @@
 Bounded by limits TEXT and PREVIEW_OCTETS, linear; nothing here raises on any octets.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from html.entities import html5
 from typing import Final
@@ -15,6 +16,19 @@ _CANDIDATES: Final = 5  # text parts that are tried for a preview
 _FIRST_LOOK: Final = 512  # octets; enough for the preview of most mails, four times that is looked at next
 _FIRST_LOOK_HTML: Final = 6_144
 _WANTED: Final = limits.PREVIEW + limits.PREVIEW // 2  # some of it is white space and references
+_GLANCE: Final = 256  # octets; enough for nearly all plain text that is written in US-ASCII
+_CUT: Final = 8  # characters before a cut in encoded text that may differ from those without the cut
+_SELF_EVIDENT: Final = frozenset(("", "utf_8", "cp1252", "iso8859_2", "iso8859_15", None))  # read US-ASCII
+_UTF_8: Final = frozenset(("utf_8", None))  # an unknown charset is read as UTF-8
+_SPACED: Final = bytes(
+    32 if 9 <= c < 14 or 28 <= c < 32 else c for c in range(256)
+)  # white space of str.split
+_SHOWN: Final = bytes(32 if c < 32 or c == 127 else c for c in range(256))
+_LATER_CONTROLS: Final = re.compile(rb"\xc2[\x80-\x84\x86-\x9f]")  # U+0080 and on in UTF-8, but white space
+_UNUSUAL: Final = re.compile(  # white space, what is not seen, what is not shown
+    "[\x80-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u2000-\u200f\u2028-\u202f"
+    "\u205f\u2060\u2066-\u2069\u3000\u3164\ufeff\ufff9-\ufffb]"
+)
 _ENTITY: Final = 33
 _CODE_POINT: Final = 0x10FFFF
 _ZERO_WIDTH: Final = "\u00ad\u034f\u200b\u200c\u200d\u200e\u200f\u2060\u3164\ufeff\u115f\u1160\u17b4\u17b5"
@@ -52,6 +66,10 @@ def preview(octets: Octets, parts: Iterable[Part]) -> str:
 
 
 def _preview_of(octets: Octets, part: Part) -> str:
+    if part.media != b"text/html":
+        text = _at_a_glance(octets, part)
+        if text is not None:
+            return text
     html = part.media == b"text/html"
     start, end = part.body, part.end
     look = _FIRST_LOOK_HTML if html else _FIRST_LOOK
@@ -65,6 +83,29 @@ def _preview_of(octets: Octets, part: Part) -> str:
         if len(text) >= limits.PREVIEW or look >= limits.PREVIEW_OCTETS or start + look >= end:
             return text[: limits.PREVIEW].rstrip()
         look *= 4
+
+
+def _at_a_glance(octets: Octets, part: Part) -> str | None:
+    """Return the preview of plain text that is seen in its first octets, None where they are not enough.
+
+    White space is collapsed before the octets become characters, so they must be US-ASCII or said to be
+    UTF-8, and nothing in them may be invisible.
+    """
+    start, end = part.body, part.end
+    raw = encodings.decode(octets[start : min(end, start + _GLANCE)], part.encoding)
+    plain = raw.isascii()
+    if charsets.decoder_of(part.charset) not in (_SELF_EVIDENT if plain else _UTF_8):
+        return None
+    raw = raw.translate(_SPACED).replace(b"  ", b" ")
+    while raw.find(b"  ") >= 0:
+        raw = raw.replace(b"  ", b" ")
+    raw = raw.strip(b" ").translate(_SHOWN)
+    text = raw.decode() if plain else _LATER_CONTROLS.sub(b" ", raw).decode("utf_8", "replace")
+    if len(text) < limits.PREVIEW + _CUT and end - start > _GLANCE:
+        return None
+    if not plain and _UNUSUAL.search(text):
+        return None
+    return text[: limits.PREVIEW].rstrip()
 
 
 def _collapsed(text: str) -> str:

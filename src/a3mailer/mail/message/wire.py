@@ -29,7 +29,11 @@ def string(value: bytes) -> bytes:
 # nstring = string / nil
 def nstring(value: bytes | None) -> bytes:
     """Return a value as string, NIL for none."""
-    return NIL if value is None else string(value)
+    if value is None:
+        return NIL
+    if not value.translate(None, QUOTABLE) and len(value) <= limits.QUOTED:  # string, without another call
+        return b'"%b"' % value
+    return string(value)
 
 
 def skip(fragment: bytes, at: int) -> int:
