@@ -37,11 +37,13 @@ class Connection:
     says so between commands or mails) a draining worker ends the wait in Draining.
     """
 
-    __slots__ = ("_fd", "_loop", "_nudged", "_reader", "_reading", "_ready", "_sock", "_take", "_unsent",
-                 "_unsent_size", "_waiter", "_writer", "closed", "deadline", "draining", "idle",
-                 "local", "peer", "secure")  # fmt: skip
+    __slots__ = ("_fd", "_local", "_loop", "_nudged", "_reader", "_reading", "_ready", "_sock", "_take",
+                 "_unsent", "_unsent_size", "_waiter", "_writer", "closed", "deadline", "draining", "idle",
+                 "peer", "secure")  # fmt: skip
 
-    def __init__(self, sock: socket.socket, peer: tuple[str, int], local: tuple[str, int]) -> None:
+    def __init__(
+        self, sock: socket.socket, peer: tuple[str, int], local: tuple[str, int] | None = None
+    ) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._fd = sock.fileno()
@@ -60,12 +62,22 @@ class Connection:
         self._unsent_size = 0
         self._waiter: asyncio.Future[None] | None = None
         self.peer = peer
-        self.local = local
+        self._local = local
         self.secure = isinstance(sock, ssl.SSLSocket)
         self.closed = False
         self.deadline = 0.0
         self.idle = False
         self.draining = False
+
+    @property
+    def local(self) -> tuple[str, int]:
+        """Our own address, asked of the kernel when somebody wants to know. Raises ConnectionLost."""
+        if self._local is None:
+            try:
+                self._local = self._sock.getsockname()[:2]
+            except OSError as error:
+                raise ConnectionLost(str(error)) from error
+        return self._local
 
     # --- reading -----------------------------------------------------------------------------------
 

@@ -28,4 +28,4 @@ async def dial(address: str, port: int, seconds: float, source: str = "") -> Con
         sock.close()
         raise ConnectionLost(f"{address}:{port}: {error.strerror or error}") from error
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return Connection(sock, (address, port), sock.getsockname()[:2])
+    return Connection(sock, (address, port))

@@ -79,8 +79,6 @@ class Acceptor:
     parked: ParkingLot[Waiting] = field(init=False)
     _by_ip: Counter[str] = field(default_factory=Counter)
     _accepting: bool = False
-    _locals: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
-    """Our own addresses, each kept once."""
     _sweep_parked_at: float = 0.0
     _reserve: int = -1
     """A descriptor held back: when all are out it takes a connection just to tell it so."""
@@ -99,7 +97,10 @@ class Acceptor:
         for listener in self.listeners:
             for sock in listener.sockets:
                 sock.setblocking(False)
-                loop.add_reader(sock.fileno(), self._accept, listener, sock)
+                network = sock.family != socket.AF_UNIX
+                if network:  # Linux hands it on to the connections
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                loop.add_reader(sock.fileno(), self._accept, listener, sock, network)
 
     def stop(self) -> None:
         """Accept no more; what is open goes on."""
@@ -123,7 +124,7 @@ class Acceptor:
             os.close(self._reserve)
             self._reserve = -1
 
-    def _accept(self, listener: Listener, sock: socket.socket) -> None:
+    def _accept(self, listener: Listener, sock: socket.socket, network: bool) -> None:
         for _ in range(ACCEPT_BURST):
             try:
                 peer_socket, address = sock.accept()
@@ -135,7 +136,7 @@ class Acceptor:
                 if not self._turn_away(listener, sock, error):
                     return
             else:
-                self._admit(listener, peer_socket, address)
+                self._admit(listener, peer_socket, address[:2] if network else ("", 0))
 
     def _turn_away(self, listener: Listener, sock: socket.socket, error: OSError) -> bool:
         """Descriptors are out: tell the next one in the line. False when that was all that can be done now.
@@ -165,9 +166,9 @@ class Acceptor:
         if self._accepting:
             self.start()
 
-    def _admit(self, listener: Listener, sock: socket.socket, address: tuple[str, int]) -> None:
+    def _admit(self, listener: Listener, sock: socket.socket, peer: tuple[str, int]) -> None:
         metrics.count("a3_connections_total", listener.name)
-        ip = address[0] if sock.family != socket.AF_UNIX else ""
+        ip = peer[0]
         limits = self.settings().limits
         if listener.limited and limits.profile != "off":
             crowded = self._by_ip[ip] >= limits.connections_per_ip
@@ -175,11 +176,7 @@ class Acceptor:
                 metrics.count("a3_connections_refused_total", listener.name)
                 _refuse(sock, b"" if listener.tls else listener.refusal)
                 return
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        local = sock.getsockname()[:2]
-        local = self._locals.setdefault(local, local)
-        connection = Connection(sock, (ip, address[1] if ip else 0), local)
+        connection = Connection(sock, peer)
         self.connections.add(connection)
         self._by_ip[ip] += 1
         metrics.count("a3_connections_open", listener.name)

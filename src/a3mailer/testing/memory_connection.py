@@ -38,7 +38,7 @@ class MemoryConnection(Connection):
         self.waits = asyncio.Event()
         self.wake = asyncio.Event()
         self.peer = peer
-        self.local = local
+        self._local = local
         self.secure = secure
         self.closed = False
         self.deadline = 0.0

@@ -55,12 +55,22 @@ GOODBYE_SECONDS: Final = 5.0
 """For the last reply to leave."""
 HANDSHAKE_SECONDS: Final = 30.0
 """For TLS after STARTTLS."""
+_TLS: Final = State.TLS
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+_offer: Final = lru_cache(256)(Offer)
+"""Offers repeat; they are values."""
 
 
 @lru_cache(256)
 def _hello(offer: Offer, *, extended: bool) -> Reply:
     return Reply(250, "", offer.hostname, offer.extensions() if extended else ())
+
+
+@lru_cache(16)
+def _greeting(hostname: str, *, lmtp: bool) -> Reply:
+    return Reply(220, "", f"{hostname} {'LMTP' if lmtp else 'ESMTP'}")
 
 
 class SmtpDoor:
@@ -112,8 +122,9 @@ class _Conversation:
     """One connection: the engine, the mail in hand, the offences so far."""
 
     __slots__ = ("_client", "_connection", "_content_deadline", "_door", "_engine", "_envelope", "_error",
-                 "_excess", "_exchange", "_idle_commands", "_loop", "_mails", "_principal", "_profile",
-                 "_recipients", "_refusals", "_routes", "_settings", "_spool", "_trace")  # fmt: skip
+                 "_excess", "_exchange", "_idle_commands", "_loop", "_mails", "_mails_max", "_offered",
+                 "_principal", "_profile", "_recipients", "_refusals", "_routes", "_settings", "_spool",
+                 "_trace")  # fmt: skip
 
     def __init__(self, door: SmtpDoor, connection: Connection, profile: Profile, trace: str) -> None:
         self._door = door
@@ -124,7 +135,12 @@ class _Conversation:
         self._loop = asyncio.get_running_loop()
         ip, port = connection.peer[:2]
         self._client = Client(ip, port, tls=connection.tls, protocol=profile.protocol)
-        self._engine = Engine(self._offer(()))
+        limited = profile.limited and self._settings.limits.profile != "off"
+        self._mails_max = self._settings.smtp.mails if limited else 0
+        """Mails of this session; 0 for no limit."""
+        self._offered = self._offer(())
+        """What is offered while nobody may log in yet."""
+        self._engine = Engine(self._offered)
         self._principal: Principal | None = None
         self._exchange: Exchange | None = None
         self._envelope = Envelope(NULL_PATH)
@@ -146,12 +162,16 @@ class _Conversation:
         connection.write(engine.greeting(await self._greet()))
         fresh = True
         while engine.state is not State.CLOSED:
-            octets = await self._read(fresh=fresh)
+            self._set_deadline(fresh=fresh)
+            connection.idle = not engine.in_mail
+            octets = await connection.read()
+            connection.idle = False
             if not octets:
                 return
             engine.receive(octets)
             fresh = await self._work_off()
-            await connection.drain()
+            if connection.unsent:
+                await connection.drain()
         connection.deadline = self._loop.time() + GOODBYE_SECONDS
         await connection.flushed()
 
@@ -172,26 +192,20 @@ class _Conversation:
                 out = b""
                 replies = await self._judge(replies)
             out += engine.reply(*replies)
-            if engine.state is State.TLS:
+            if engine.state is _TLS:
                 self._connection.write(out)
                 out = b""
                 await self._start_tls()
         self._connection.write(out)
         return answered
 
-    async def _read(self, *, fresh: bool) -> bytes:
-        connection, engine = self._connection, self._engine
-        if engine.in_content:
+    def _set_deadline(self, *, fresh: bool) -> None:
+        if self._engine.in_content:
             if not self._content_deadline:
                 self._content_deadline = self._loop.time() + self._settings.smtp.data_seconds
-            connection.deadline = self._content_deadline
+            self._connection.deadline = self._content_deadline
         elif fresh:
-            connection.deadline = self._loop.time() + self._settings.smtp.command_seconds
-        connection.idle = not engine.in_mail
-        try:
-            return await connection.read()
-        finally:
-            connection.idle = False
+            self._connection.deadline = self._loop.time() + self._settings.smtp.command_seconds
 
     async def _judge(self, replies: tuple[Reply, ...]) -> tuple[Reply, ...]:
         """Count a refusal; slow down who has many, end who has too many."""
@@ -222,11 +236,11 @@ class _Conversation:
         except MailError as error:
             reply = say.reply_to(error)
             return Reply(421 if error.transient else 554, reply.enhanced, reply.text)
-        return Reply(220, "", f"{self._settings.server.hostname} {'LMTP' if self._profile.lmtp else 'ESMTP'}")
+        return _greeting(self._settings.server.hostname, lmtp=self._profile.lmtp)
 
     def _offer(self, mechanisms: tuple[str, ...]) -> Offer:
         smtp, profile, secure = self._settings.smtp, self._profile, self._connection.secure
-        return Offer(
+        return _offer(
             self._settings.server.hostname,
             smtp.size,
             smtp.recipients,
@@ -237,12 +251,6 @@ class _Conversation:
             auth_wants_tls=profile.auth and not self._confidential(),
             auth_required=profile.auth,
         )
-
-    @property
-    def _mails_max(self) -> int:
-        """Mails of this session; 0 for no limit."""
-        limited = self._profile.limited and self._settings.limits.profile != "off"
-        return self._settings.smtp.mails if limited else 0
 
     def _confidential(self) -> bool:
         """TLS, or a loopback listener where the operator allows passwords in clear."""
@@ -257,8 +265,11 @@ class _Conversation:
 
     async def _hello(self, event: ev.Hello) -> Reply:
         self.forget()
-        self._client = replace(self._client, helo=event.name, extended=event.extended)
-        offer = self._offer(())
+        of = self._client
+        self._client = Client(
+            of.ip, of.port, event.name, event.extended, of.tls, of.account, of.login, of.protocol
+        )
+        offer = self._offered
         if self._profile.auth and self._confidential():
             offer = self._offer(await offered(self._context()))
         self._engine.renew(offer)
@@ -274,7 +285,8 @@ class _Conversation:
         ip, port = self._connection.peer[:2]
         self._client = Client(ip, port, tls=self._connection.tls, protocol=self._profile.protocol)
         self._principal = None
-        self._engine.secured(self._offer(()))
+        self._offered = self._offer(())
+        self._engine.secured(self._offered)
 
     async def _starttls(self, event: ev.StartTls) -> Reply:
         return say.READY_FOR_TLS

@@ -105,6 +105,16 @@ async def until_closed(streams: Streams) -> bytes:
 # --- TLS ------------------------------------------------------------------------------------------------
 
 
+async def test_a_reply_does_not_wait_for_more(tmp_path: Path) -> None:
+    """Nagle's algorithm is off on what was accepted: the kernel hands it on from the listener."""
+    async with serving(SmtpWorld(tmp_path)) as served:
+        reader, _ = await served.connect()
+        await reader.readline()
+        (connection,) = served.acceptor.connections
+        assert connection.raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert connection.local == ("127.0.0.1", served.port)
+
+
 async def test_starttls_and_a_mail_under_it(tmp_path: Path, server_tls: ssl.SSLContext) -> None:
     world = SmtpWorld(tmp_path)
     world.door.tls = server_tls
