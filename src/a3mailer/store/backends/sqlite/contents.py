@@ -95,9 +95,8 @@ def seal(
     if key is not None:
         frames = _encrypt(frames, AESGCM(key), header, tenant, blob)
     if len(frames) < 2:
-        payload: tuple[Buffer, ...] = (header, *frames)
-        length = covered = sum(map(len, payload))
-        return Record(tenant, blob, payload, length, covered, digest_of(payload))
+        payload = b"".join((header, *frames))
+        return Record(tenant, blob, (payload,), len(payload), len(payload), digest_of((payload,)))
     table = b"".join([ENTRY.pack(len(frame), entry_digest(frame)) for frame in frames])
     covered = HEADER + len(table)
     length = covered + sum(map(len, frames))

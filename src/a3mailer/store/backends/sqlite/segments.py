@@ -22,9 +22,8 @@ import secrets
 import struct
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from blake3 import blake3
 
@@ -66,8 +65,7 @@ BLOCK: Final = 4096
 _PADDING: Final = tuple(bytes(n) for n in range(ALIGN))
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One content as it will lie in a segment."""
 
     tenant: int

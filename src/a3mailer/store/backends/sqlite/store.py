@@ -149,7 +149,7 @@ class SqliteStore(ReadMail, ReadDirectory):
             accounts = _holders(transaction, number)
             piece, record = await self._sealing.prepare(content, transaction.tenant, accounts, known)
             if record is not None and record.covered == record.length <= CARRIED_MOST:
-                carried.append(Carried(number, record.digest, b"".join(record.payload)))
+                carried.append(Carried(number, record.digest, bytes(record.payload[0])))
             elif record is not None:
                 records.append((number, record))
             pieces.append(piece)
@@ -269,10 +269,8 @@ def _connector(path: Path) -> Callable[[], socket.socket]:
 
 def _holders(transaction: Transaction, number: int) -> tuple[int, ...]:
     """The accounts that come to hold content ``number``, in order of their first mention."""
-    return tuple(
-        dict.fromkeys(
-            operation.account
-            for operation in transaction.operations
-            if isinstance(operation, Append | Enqueue) and operation.content == number
-        )
-    )
+    holders: dict[int, None] = {}
+    for operation in transaction.operations:
+        if isinstance(operation, (Append, Enqueue)) and operation.content == number:
+            holders[operation.account] = None
+    return tuple(holders)
