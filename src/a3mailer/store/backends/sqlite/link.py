@@ -4,9 +4,11 @@ transaction -> (large contents? -> the segment thread: append, one fdatasync) ->
 
 One thing at a time: the next contents are written when the frame in flight was answered. Overlapping the
 two would split those who wait into two groups of half the size, at 1.4 times the CPU a mail and the same
-rate (measured, ADR 0004); workers overlap each other. The next frame leaves only after the answers of the
-last one were used, that is after the tasks that waited for them ran and what they wrote was flushed: so
-whoever finds frame n in the store knows that the clients of frame n - 1 have their reply.
+rate (measured, ADR 0004); workers overlap each other. A frame leaves when the loop has nothing else to do,
+so that a busy worker hands over more together and an idle one waits for nothing. The next frame leaves only
+after the answers of the last one were used, that is after the tasks that waited for them ran and what they
+wrote was flushed: so whoever finds frame n in the store knows that the clients of frame n - 1 have their
+reply.
 """
 
 from __future__ import annotations
@@ -54,6 +56,10 @@ RETRY_SECONDS: Final = 0.05
 ACKNOWLEDGE_SECONDS: Final = 0.05
 """After this much quiet the writer is told that the last answer was used."""
 AWAY: Final = "the store's writer does not answer"
+IDLE_ROUND_SECONDS: Final = 40e-6
+"""A round of the loop that took no longer did nothing: then what was handed over leaves."""
+HOLD_SECONDS: Final = 5e-3
+"""What was handed over leaves after this much work of others, however busy the loop is."""
 MAX_WORKS: Final = 1000
 """Transactions in one frame."""
 RECEIVE: Final = 1 << 20
@@ -197,7 +203,9 @@ class Link:
         self._afoot = 0
         """Transactions whose contents are being written, or wait for their frame or its answer."""
         self._due = False
-        """The end of this round of the loop is waited for."""
+        """``_round_is_over`` will be called."""
+        self._since = 0.0
+        self._round_began = 0.0
         self._resting = False
         """The answers of a frame were given out, and those who wait for them have not run yet."""
         self._retry: asyncio.TimerHandle | None = None
@@ -230,13 +238,22 @@ class Link:
             handover.fail(TryLater(AWAY))
         else:
             (self._unwritten if records else self._ready).append(handover)
-            if not self._due:
-                self._due = True
-                self._loop.call_soon(self._round_is_over)
+            self._soon()
         return future
 
+    def _soon(self) -> None:
+        """Go on when the loop has nothing else to do: what it works on now may want to leave with this."""
+        if not self._due:
+            self._due = True
+            self._since = self._round_began = time.perf_counter()
+            self._loop.call_soon(self._round_is_over)
+
     def _round_is_over(self) -> None:
-        """What the sessions of one round of the loop hand over leaves together."""
+        now = time.perf_counter()
+        if now - self._round_began > IDLE_ROUND_SECONDS and now - self._since < HOLD_SECONDS:
+            self._round_began = now
+            self._loop.call_soon(self._round_is_over)
+            return
         self._due = False
         self._go_on()
 
@@ -394,7 +411,7 @@ class Link:
     def _rested(self) -> None:
         self._resting = False
         self._used = self._number
-        self._go_on()
+        self._soon()
         if self._quiet is None and not self._is_busy() and not self._closed:
             self._quiet = self._loop.call_later(ACKNOWLEDGE_SECONDS, self._acknowledge)
 
