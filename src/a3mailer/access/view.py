@@ -253,6 +253,9 @@ class View:
 
     def own(self, modseq: int) -> None:
         """The session made this change and has told its client."""
+        if self.told == modseq - 1 and self.mailbox.modseq == modseq:  # nothing else has happened
+            self.told = modseq
+            return
         if self._own is None:
             self._own = deque(maxlen=OWN_CHANGES)
         self._own.append(modseq)

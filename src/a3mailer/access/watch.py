@@ -9,7 +9,6 @@ from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import NoSuchMailbox
 from a3mailer.mail.ids import AccountId, MailboxId
 from a3mailer.store.ports import MailReader, Watcher
-from a3mailer.telemetry import metrics
 
 
 class Views:
@@ -32,7 +31,6 @@ class Views:
         self._forget()
 
     def _heard(self, change: Change) -> None:
-        metrics.count("a3_hints_total")
         if change == EVERYTHING:
             for each in tuple(self._open.values()):
                 each.hint(each.modseq + 1)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Final
 
 from a3mailer.access.keywords import spelled
 from a3mailer.access.view import View
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.commands.expunge import READ_ONLY
-from a3mailer.edge.imap.response import Completed, Response
+from a3mailer.edge.imap.response import DONE, Completed, Failed
 from a3mailer.edge.imap.selected import flags_line
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.flags import keywords_text
@@ -28,6 +29,10 @@ _MODES: Final = {
     b"-FLAGS": ("-", False),
     b"-FLAGS.SILENT": ("-", True),
 }
+REMEMBERED: Final = 64
+"""Spellings whose meaning is kept."""
+REMEMBERED_OCTETS: Final = 128
+"""Longer ones are read anew."""
 ANSWERS_AT_ONCE: Final = 1000
 """FETCH lines between two looks at the socket."""
 
@@ -52,39 +57,29 @@ class Store:
         p.space()
         messages = parse_sequence_set(p)
         p.space()
-        unchanged_since = -1
-        if p.take(b"("):
-            if p.keyword() != b"UNCHANGEDSINCE":
-                raise p.fail("unknown STORE modifier")
-            p.space()
-            unchanged_since = p.number64()
-            p.expect(b")")
-            p.space()
-        mode, silent = p.word_of(_MODES, "STORE item")
-        p.space()
-        flags = parse_flags(p)
-        p.end()
-        return cls(messages, mode, silent, flags, unchanged_since, uid)
+        rest = p.octets[p.at :]
+        change = remembered(rest) if len(rest) <= REMEMBERED_OCTETS else read(rest)
+        return cls(messages, *change, uid)
 
     @property
     def expunges(self) -> bool:
         return self.uid
 
-    async def run(self, session: Session) -> AsyncIterator[Response]:
+    async def run(self, session: Session) -> Completed | Failed:
         if session.chosen.read_only:
-            yield READ_ONLY
-            return
+            return READ_ONLY
         session.condstore |= self.unchanged_since >= 0
         spans = session.chosen.spans(self.messages, uid=self.uid)
         if not spans:
-            return
+            return DONE
         flagged = await self._commit(session, spans)
         for octets in self._told(session, spans, flagged):
-            yield octets
+            session.write(octets)
             if session.full:
                 await session.flush()
         if flagged.refused:
-            yield Completed(b"MODIFIED %b" % self._refused(session.view, flagged), b"some had changed")
+            return Completed(b"MODIFIED %b" % self._refused(session.view, flagged), b"some had changed")
+        return DONE
 
     async def _commit(self, session: Session, spans: list[Span]) -> Flagged:
         view = session.view
@@ -131,6 +126,28 @@ class Store:
         if self.uid:
             return print_set(flagged.refused)
         return print_set(view.place(uid) + 1 for uid in flagged.refused)
+
+
+def read(rest: bytes) -> tuple[str, bool, FlagList, int]:
+    """What follows the sequence set: mode, .SILENT, flags, UNCHANGEDSINCE. Errors: BadSyntax."""
+    p = Parser(rest)
+    unchanged_since = -1
+    if p.take(b"("):
+        if p.keyword() != b"UNCHANGEDSINCE":
+            raise p.fail("unknown STORE modifier")
+        p.space()
+        unchanged_since = p.number64()
+        p.expect(b")")
+        p.space()
+    mode, silent = p.word_of(_MODES, "STORE item")
+    p.space()
+    flags = parse_flags(p)
+    p.end()
+    return mode, silent, flags, unchanged_since
+
+
+remembered = lru_cache(REMEMBERED)(read)
+"""Clients set the same flags again and again."""
 
 
 def modseq_line(view: View, place: int, *, uid: bool) -> bytes:

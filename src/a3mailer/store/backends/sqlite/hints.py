@@ -26,6 +26,7 @@ SETTLED_SECONDS: Final = 60.0
 """Younger socket files are left alone: the kernel names a socket before it is found by its name."""
 _NUMBER: Final = struct.Struct("<q")
 _HINT: Final = struct.Struct("<qqq")
+DATAGRAM: Final = _NUMBER.size + MAX_HINTS * _HINT.size
 _ALL: Final[Hint] = (EVERYTHING.account, EVERYTHING.mailbox, EVERYTHING.modseq)
 
 
@@ -117,17 +118,24 @@ class HintReceiver:
         self.number = 0
         """The last batch heard of."""
 
+    def receive_one(self) -> list[Change] | None:
+        """What the next datagram says; None when none waits."""
+        try:
+            datagram = self.socket.recv(DATAGRAM)
+        except BlockingIOError:
+            return None
+        (self.number,) = _NUMBER.unpack_from(datagram)
+        return [
+            Change(AccountId(account), MailboxId(mailbox), ModSeq(modseq))
+            for account, mailbox, modseq in _HINT.iter_unpack(datagram[_NUMBER.size :])
+        ]
+
     def receive(self) -> list[Change]:
         """All that waits; EVERYTHING where something was lost."""
         heard: list[Change] = []
-        while True:
-            try:
-                datagram = self.socket.recv(1 << 20)
-            except BlockingIOError:
-                return heard
-            (self.number,) = _NUMBER.unpack_from(datagram)
-            for account, mailbox, modseq in _HINT.iter_unpack(datagram[_NUMBER.size :]):
-                heard.append(Change(AccountId(account), MailboxId(mailbox), ModSeq(modseq)))
+        while (changes := self.receive_one()) is not None:
+            heard += changes
+        return heard
 
     def close(self) -> None:
         self.socket.close()

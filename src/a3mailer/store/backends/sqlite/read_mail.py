@@ -35,6 +35,7 @@ _COLUMNS: Final = "SELECT uid, flags, keywords, modseq, email, size FROM message
 _MESSAGE: Final = (
     "SELECT mailbox, uid, email, thread, flags, keywords, modseq, internal_date, saved_date, size, blob"
 )
+_ONE: Final = _MESSAGE + " FROM messages WHERE account = ? AND mailbox = ? AND uid = ?"
 Row = tuple[Any, ...]
 
 
@@ -200,6 +201,10 @@ class ReadMail:
     async def messages(
         self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid]
     ) -> tuple[Message, ...]:
+        if len(uids) == 1:
+            row = self._read(_ONE, (account, mailbox, uids[0])).fetchone()
+            if row is not None:
+                return (_to_message(account, row),)
         found: list[Message] = []
         for at in range(0, len(uids), SLICE):
             if at:

@@ -114,7 +114,7 @@ class SqliteStore(ReadMail, ReadDirectory):
         ReadDirectory.__init__(self, self._readers.main)
         self._sealing = Sealing(self._settings, self._readers.main, self._keys, blobs, self._clock)
         undo.callback(blobs.close)
-        self._loop.add_reader(self._hints.socket.fileno(), self._heard)
+        self._loop.add_reader(self._hints.socket.fileno(), self._hear_one)
         undo.callback(self._loop.remove_reader, self._hints.socket.fileno())
         self._timer = self._loop.call_later(VERSION_SECONDS, self._check_version)
 
@@ -215,7 +215,15 @@ class SqliteStore(ReadMail, ReadDirectory):
         self._hints.number = commits
 
     def _heard(self) -> None:
-        changes = self._hints.receive()
+        if changes := self._hints.receive():
+            self._take(changes)
+
+    def _hear_one(self) -> None:
+        """The loop says that there is one, and says so again when there are more."""
+        if changes := self._hints.receive_one():
+            self._take(changes)
+
+    def _take(self, changes: list[Change]) -> None:
         count("a3_hints_total", by=len(changes))
         self._tell(changes)
 
