@@ -125,6 +125,42 @@ def test_a_token_logs_in_within_its_scopes_until_it_is_revoked(rig: Rig) -> None
     rig.verb("token", "rm", sender["token"])
 
 
+def test_the_log_follows_one_mail_and_top_counts_it(rig: Rig) -> None:
+    for number in range(2):
+        send(rig, "admin@example.test", f"to be traced {number}")
+    deadline = time.monotonic() + WITHIN
+    while len(received := rig.verb("logs", "--event", "mail.received", "--lines", "2")) < 2:
+        assert time.monotonic() < deadline, rig.log_tail()  # a worker writes once a second
+        time.sleep(0.2)
+    first, second = (event["trace"] for event in received)
+    assert first != second
+    of_first = rig.verb("logs", "--trace", first)
+    assert received[0] in of_first
+    assert {event["trace"].partition("-")[0] for event in of_first} == {first.partition("-")[0]}
+    assert not rig.verb("logs", "--trace", first, "--level", "error")
+    found = rig.verb("top", "--interval", "1")
+    assert [p["name"] for p in found["processes"]] == ["supervisor", "writer", "worker 1", "worker 2"]
+    assert all(p["resident"] > 1 << 20 for p in found["processes"])
+    assert set(found["metrics"]["a3_queue_entries"]) == {"waiting", "trying", "held"}
+    page = rig.run("top", "--interval", "1", "--dir", str(rig.directory)).stdout.decode()
+    assert "worker 2" in page and "0 open" in page
+
+
+def test_following_the_log_shows_what_comes(rig: Rig) -> None:
+    words = ("logs", "--follow", "--lines", "1", "--event", "server.reloaded", "--dir", str(rig.directory))
+    reader = subprocess.Popen(rig.command(*words), stdout=subprocess.PIPE, env=rig.env)
+    try:
+        assert reader.stdout is not None
+        rig.verb("reload")
+        assert b" server.reloaded " in reader.stdout.readline()
+        rig.verb("reload")
+        assert b" server.reloaded " in reader.stdout.readline()
+    finally:
+        reader.send_signal(signal.SIGINT)
+        assert reader.wait(WITHIN * 4) == 130
+        reader.stdout.close()
+
+
 def test_aliases_groups_domains_and_catch_all(rig: Rig) -> None:
     rig.verb("domain", "add", "second.test", "--catch-all", ALICE[0])
     rig.verb("alias", "add", "info@second.test", ALICE[0])

@@ -16,6 +16,7 @@ from a3mailer.access.watch import Views
 from a3mailer.app.held import Held
 from a3mailer.app.listeners import PORTS
 from a3mailer.app.verbs.office import Office
+from a3mailer.app.verbs.server import gauge
 from a3mailer.config.tree import Settings
 from a3mailer.edge.connection import Connection
 from a3mailer.edge.dial import dial
@@ -44,7 +45,6 @@ from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.backends.sqlite.writer import identity_of_this, still_alive
 from a3mailer.store.operations import PurgeVault
 from a3mailer.store.ports import Store, Transaction
-from a3mailer.telemetry import metrics
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.queue import Queue
@@ -248,12 +248,9 @@ def _end_point(directory: Path, settings: Settings) -> bytes | None:
 async def _gauge(store: Store, clock: SystemClock) -> None:
     """Set what is looked up when somebody asks for the metrics; while the store is in trouble it stands."""
     try:
-        counts = await store.queue_counts(int(clock.now()))
+        await gauge(store, int(clock.now()))
     except MailError as error:
         emit("metrics.stale", level="warning", error=type(error).__name__)
-        return
-    for state in ("waiting", "trying", "held"):
-        metrics.state("a3_queue_entries", state, getattr(counts, state))
 
 
 async def _not_ready(store: Store) -> str:

@@ -82,6 +82,7 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     "queue.change":      (_ALL, _TEN, _NO, _NO, _NO, _NO, _NO),
     # the server
     "server.status":     (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
+    "server.log":        (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
     "server.control":    (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
     "config.read":       (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
     "config.change":     (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),

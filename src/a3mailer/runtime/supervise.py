@@ -105,6 +105,7 @@ class Supervisor:
             for key, _ in self._selector.select(self._timeout()):
                 key.data(key.fd)
             self._due()
+            LOG.flush()  # nothing else would, until something happens again
         signal.set_wakeup_fd(-1)
 
     @property

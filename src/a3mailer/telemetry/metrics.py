@@ -121,6 +121,17 @@ class Metrics:
         slot = _SLOTS[name, value]
         return sum(self._all[row * _WIDTH + slot] for row in range(ROWS))
 
+    def totals(self) -> dict[str, dict[str, float]]:
+        """Every metric's sums by label; of a histogram ``count`` and ``sum`` (seconds)."""
+        found: dict[str, dict[str, float]] = {}
+        for metric in METRICS:
+            if metric.kind == "histogram":
+                sums = self._sums(metric.name)
+                found[metric.name] = {"count": sum(sums[:-1]), "sum": sums[-1]}
+            else:
+                found[metric.name] = {v: self.total(metric.name, v) for v in metric.values or ("",)}
+        return found
+
     def exposition(self) -> str:
         """Everything in the Prometheus text format, summed over all processes."""
         out: list[str] = []
@@ -134,11 +145,15 @@ class Metrics:
                 out.append(f"{metric.name}{label} {self.total(metric.name, value):.17g}")
         return "\n".join(out) + "\n"
 
-    def _histogram(self, name: str) -> list[str]:
+    def _sums(self, name: str) -> list[float]:
+        """Of each bucket of a histogram, then of the seconds."""
         slot = _SLOTS[name, ""]
-        sums = [
+        return [
             sum(self._all[row * _WIDTH + slot + i] for row in range(ROWS)) for i in range(len(SECONDS) + 2)
         ]
+
+    def _histogram(self, name: str) -> list[str]:
+        sums = self._sums(name)
         out, running = [], 0.0
         for bound, n in zip((*SECONDS, float("inf")), sums, strict=False):
             running += n

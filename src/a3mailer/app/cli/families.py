@@ -45,6 +45,8 @@ FAMILIES: Final = (
     Family("restore", "make a data directory of a backup", "upkeep"),
     Family("verify", "prove a backup, or a data directory", "upkeep"),
     Family("doctor", "name everything that is wrong, and mend what can be", "upkeep"),
+    Family("logs", "what the server logged", "logs"),
+    Family("top", "what the server does at this moment", "top"),
     Family("audit", "what was done, and by whom", "records", "AUDIT"),
     Family("message", "look into a mail", "message"),
     Family("completion", "print a completion script for a shell", "tools"),

@@ -52,6 +52,11 @@ class Output:
         for line in cells:
             self._write("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
 
+    def event(self, value: object, text: str) -> None:
+        """One of an endless number: as JSON one a line; seen at once."""
+        self.result(value, text)
+        self._out.flush()
+
     def note(self, text: str) -> None:
         """A remark on stderr, beside the result."""
         self._err.write(visible(text) + "\n")

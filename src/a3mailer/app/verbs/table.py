@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from a3mailer.app.verbs import account, domain, queue, records
+from a3mailer.app.verbs import account, domain, queue, records, server
 from a3mailer.app.verbs.office import Nothing, Office, Request
 from a3mailer.identity.roles import action
 from a3mailer.mail.errors import BadName
@@ -55,6 +55,7 @@ TABLE: Final = (
     StoreVerb("token rm", "token.revoke", records.Revoke, records.remove_token),
     StoreVerb("role give", "role.give", account.Role, account.give_role),
     StoreVerb("role list", "role.list", Nothing, records.roles),
+    StoreVerb("server metrics", "server.status", Nothing, server.totals),
     StoreVerb("config stored", "config.read", Nothing, records.stored),
     StoreVerb("config pending", "config.read", Nothing, records.pending),
     StoreVerb("config set", "config.change", records.Set, records.set_setting),
