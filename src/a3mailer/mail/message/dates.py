@@ -4,6 +4,7 @@ Unix times are UTC seconds. Tolerant: the parts may come in the order of RFC 532
 what is no date is None; nothing here raises on any octets.
 """
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -33,7 +34,7 @@ _ZONES: Final = {
     b"pdt": -7,
     b"pst": -8,
 }
-_USUAL: Final = 48  # octets, with a comment after the zone
+_USUAL: Final = re.compile(rb"([^:]{1,30} )([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])( .{1,20})")
 _LONGEST: Final = 200  # octets of the field that are looked at
 _DAY: Final = 86_400
 
@@ -53,17 +54,12 @@ def _leap(year: int) -> bool:
 # date-time = [day-of-week ","] day month year hour ":" minute [":" second] zone
 def parse(value: bytes) -> int | None:
     """Return the Unix time of an unfolded Date value, None when it holds no date."""
-    colon = value.find(b":")
-    digits = value[colon - 2 : colon] + value[colon + 1 : colon + 3] + value[colon + 4 : colon + 6]
-    if (
-        len(value) <= _USUAL
-        and value[colon + 3 : colon + 7 : 3] == b": "
-        and len(digits) == 6
-        and digits.isdigit()
-    ):
-        midnight = _midnight(value[: colon - 2], value[colon + 6 :])
+    usual = _USUAL.fullmatch(value)
+    if usual is not None:
+        date, hour, minute, second, zone = usual.groups()
+        midnight = _midnight(date, zone)
         if midnight is not None:
-            return midnight + _seconds(int(digits))
+            return midnight + 3600 * int(hour) + 60 * int(minute) + int(second)
     return _parse_general(value)
 
 
@@ -74,7 +70,7 @@ def _midnight(date: bytes, zone: bytes) -> int | None:
     Mails come on few days and from few zones, but at any second.
     """
     words, zones = date.lower().split(), zone.lower().split()
-    if len(words) != 4 or words[0][-1:] != b"," or words[2] not in _MONTHS or not zones or date[-1:] != b" ":
+    if len(words) != 4 or words[0][-1:] != b"," or words[2] not in _MONTHS or not zones:
         return None
     day = _date(words[1], words[2], words[3])
     return None if day is None else day - _zone(zones[0])
@@ -134,11 +130,7 @@ def _time(word: bytes) -> int:
     digits = word[:2] + word[3:5] + word[6:]
     if word[2:6:3] != b"::" or not digits.isdigit():
         return 0
-    return _seconds(int(digits))
-
-
-def _seconds(number: int) -> int:
-    """Return the seconds from midnight to a time whose digits are read as one number."""
+    number = int(digits)
     hour, minute, second = number // 10_000, number // 100 % 100, number % 100
     if hour > 23 or minute > 59 or second > 60:
         return 0

@@ -6,8 +6,7 @@ parents. About 50 octets a part.
 """
 
 import struct
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from a3mailer.mail.message import limits
 from a3mailer.mail.message.parts import MESSAGES, Part
@@ -21,8 +20,7 @@ _SMALL_SIZE: Final = 1 << 32
 _MULTIPART: Final = b"multipart/"
 
 
-@dataclass(frozen=True, slots=True)
-class Unpacked:
+class Unpacked(NamedTuple):
     """What a packed index holds."""
 
     parts: tuple[Part, ...]
@@ -34,17 +32,16 @@ class Unpacked:
 
 def pack(unpacked: Unpacked) -> bytes:
     """Return the octets; strings were cut by the limits of the index when it was made."""
-    names = " ".join(unpacked.truncated).encode()
-    flags = _HAS_ATTACHMENT if unpacked.has_attachment else 0
-    parts = unpacked.parts
-    out = [_HEAD.pack(_VERSION, flags, len(parts), unpacked.header_end, unpacked.size, len(names)), names]
-    row = _SMALL if unpacked.size < _SMALL_SIZE else _LARGE
-    for part in parts:
-        media, encoding, charset, disposition = part.media, part.encoding, part.charset, part.disposition
-        name = part.filename.encode()
-        lengths = (len(media), len(encoding), len(charset), len(disposition), len(name))
-        out.append(row.pack(part.parent, part.start, part.body, part.end, part.lines, *lengths))
-        out += (media, encoding, charset, disposition, name)
+    parts, header_end, size, has_attachment, truncated = unpacked
+    names = " ".join(truncated).encode() if truncated else b""
+    flags = _HAS_ATTACHMENT if has_attachment else 0
+    out = [_HEAD.pack(_VERSION, flags, len(parts), header_end, size, len(names)), names]
+    pack_row = (_SMALL if size < _SMALL_SIZE else _LARGE).pack
+    for _, start, body, end, lines, media, encoding, charset, _, parent, disposition, filename in parts:
+        name = filename.encode()
+        strings = (media, encoding, charset, disposition, name)
+        out.append(pack_row(parent, start, body, end, lines, *map(len, strings)))
+        out += strings
     return b"".join(out)
 
 
@@ -72,41 +69,31 @@ def _unpack(octets: bytes) -> Unpacked:
     if version != _VERSION or total > limits.PARTS:
         raise ValueError("a packed message index of another version")
     at = _HEAD.size + length
-    truncated = tuple(octets[_HEAD.size : at].decode().split())
+    truncated = tuple(octets[_HEAD.size : at].decode().split()) if length else ()
     row = _SMALL if size < _SMALL_SIZE else _LARGE
+    unpack_row, row_size = row.unpack_from, row.size
     parts: list[Part] = []
     children = [0] * total
+    depth = 0
+    number: tuple[int, ...] = ()
     for own in range(total):
-        parent, start, body, end, lines, *lengths = row.unpack_from(octets, at)
+        parent, start, body, end, lines, media_size, encoding_size, charset_size, word_size, name_size = (
+            unpack_row(octets, at)
+        )
         if not (-1 <= parent < own and start <= body <= end <= size) or (parent < 0) is not (own == 0):
             raise ValueError("a packed message index whose parts do not nest")
-        at += row.size
-        strings = []
-        for length in lengths:
-            strings.append(octets[at : at + length])
-            at += length
-        media, encoding, charset, disposition, name = strings
-        depth = 0
-        number: tuple[int, ...] = ()
+        at += row_size
+        media = octets[at : (at := at + media_size)]
+        encoding = octets[at : (at := at + encoding_size)]
+        charset = octets[at : (at := at + charset_size)]
+        disposition = octets[at : (at := at + word_size)]
+        name = octets[at : (at := at + name_size)].decode()
         if own:
             children[parent] += 1
             depth = parts[parent].depth + 1
             number = number_of(parts[parent], media, children[parent])
         parts.append(
-            Part(
-                number,
-                start,
-                body,
-                end,
-                lines,
-                media,
-                encoding,
-                charset,
-                depth,
-                parent,
-                disposition,
-                name.decode(),
-            )
+            Part(number, start, body, end, lines, media, encoding, charset, depth, parent, disposition, name)
         )
     if at != len(octets):
         raise ValueError("a packed message index of another length")
