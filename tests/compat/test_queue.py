@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import smtplib
+import socket
 import ssl
 import time
 import urllib.request
@@ -30,15 +31,15 @@ def until(rig: Rig, **counts: int) -> None:
         time.sleep(0.1)
 
 
-def submit(rig: Rig, count: int) -> None:
+def submit(rig: Rig, count: int, domain: str = "far.test") -> None:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     address, password = rig.accounts[0]
     with smtplib.SMTP_SSL("127.0.0.1", rig.port("submissions"), context=context) as client:
         client.login(address, password)
         for number in range(count):
-            head = f"From: {address}\r\nTo: carol@far.test\r\nSubject: mail {number}\r\n"
-            client.sendmail(address, ["carol@far.test"], f"{head}\r\nHello\r\n")
+            head = f"From: {address}\r\nTo: carol@{domain}\r\nSubject: mail {number}\r\n"
+            client.sendmail(address, [f"carol@{domain}"], f"{head}\r\nHello\r\n")
 
 
 def test_what_waits_is_in_the_metrics_and_goes_when_told(tmp_path: pathlib.Path) -> None:
@@ -62,3 +63,24 @@ def test_what_waits_is_in_the_metrics_and_goes_when_told(tmp_path: pathlib.Path)
     finally:
         here.close()
         there.close()
+
+
+def test_other_name_servers_are_asked_after_a_reload(tmp_path: pathlib.Path) -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as fresh,
+    ):
+        for sock in (silent, fresh):
+            sock.bind(("127.0.0.1", 0))
+            sock.settimeout(WITHIN)
+        dns = f"127.0.0.1:{silent.getsockname()[1]}"
+        with Rig(
+            tmp_path, workers=1, extra=("--dns", dns), settings=("profile=plain", "dns.timeout=1")
+        ) as rig:
+            submit(rig, 1, "nowhere.test")
+            assert b"\x07nowhere\x04test\x00" in silent.recv(512)
+            rig.verb("config", "set", "dns.servers", f"127.0.0.1:{fresh.getsockname()[1]}")
+            rig.verb("reload")
+            rig.verb("queue", "retry", "--all")
+            submit(rig, 1, "elsewhere.test")
+            assert b"where\x04test\x00" in fresh.recv(512)

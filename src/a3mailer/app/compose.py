@@ -39,7 +39,7 @@ from a3mailer.mail.ids import SYSTEM_ACCOUNT
 from a3mailer.ops.audit import StoreAudit
 from a3mailer.ops.housekeeping import Housekeeping
 from a3mailer.runtime.clock import SystemClock
-from a3mailer.runtime.resolver import StubResolver, parse_server, system_servers
+from a3mailer.runtime.resolver import Server, StubResolver, parse_server, system_servers
 from a3mailer.runtime.spool import Spool
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.backends.sqlite.writer import identity_of_this, still_alive
@@ -141,10 +141,11 @@ async def compose(
     imap = ImapDoor(
         Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context, end_point)
     )
+    resolver = StubResolver(_servers(settings()), settings().dns.timeout, clock)
     queue = Queue(
         store,
         policy,
-        _resolver(settings(), clock),
+        resolver,
         dial,
         opportunistic_context(),
         settings(),
@@ -159,6 +160,7 @@ async def compose(
     def reconfigure(new: Settings) -> None:
         for room in (directory, authenticator, policy, receive, queue):
             room.reconfigure(new)
+        resolver.reconfigure(_servers(new), new.dns.timeout)
         imap.services.settings = new
 
     parked = ParkedWatch(views, imap)
@@ -212,9 +214,9 @@ async def compose(
     )
 
 
-def _resolver(settings: Settings, clock: SystemClock) -> StubResolver:
-    servers = tuple(map(parse_server, settings.dns.servers)) or system_servers()
-    return StubResolver(servers, settings.dns.timeout, clock)
+def _servers(settings: Settings) -> tuple[Server, ...]:
+    """The name servers to ask; the system's own list is read again each time."""
+    return tuple(map(parse_server, settings.dns.servers)) or system_servers()
 
 
 def _is_dead(owner: str) -> bool:

@@ -196,6 +196,10 @@ def _parse(data: bytes, query: dns.message.Message) -> dns.message.Message | Non
     return message if query.is_response(message) and message.question == query.question else None
 
 
+_Cache = OrderedDict[tuple[str, str], tuple[float, Answer | None]]
+"""Until when (monotonic), and what; None for a failure."""
+
+
 class StubResolver:
     """Asks ``servers`` in order, skipping those that were just silent. ``timeout``: seconds a question."""
 
@@ -205,10 +209,18 @@ class StubResolver:
         self._servers = tuple(servers)
         self._timeout = timeout
         self._clock = clock
-        self._cache: OrderedDict[tuple[str, str], tuple[float, Answer | None]] = OrderedDict()
+        self._cache: _Cache = OrderedDict()
         self._asking: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._silent: dict[Server, float] = {}
         self._gate = asyncio.Semaphore(MAX_IN_FLIGHT)
+
+    def reconfigure(self, servers: Sequence[Server], timeout: float) -> None:
+        """Ask these from now on. What other servers have said, and what they are still asked, is not kept."""
+        if tuple(servers) != self._servers:
+            self._servers = tuple(servers)
+            self._cache = OrderedDict()
+            self._silent.clear()
+        self._timeout = timeout
 
     async def lookup(self, name: str, kind: str) -> Answer:
         """See ``Resolver``. Equal questions at the same time are asked once."""
@@ -241,25 +253,27 @@ class StubResolver:
             raise ResolverFailure(f"{key[1]} of {key[0]} failed a moment ago")
         return replace(kept[1], ttl=left)
 
-    def _keep(self, key: tuple[str, str], answer: Answer | None) -> None:
+    def _keep(self, cache: _Cache, key: tuple[str, str], answer: Answer | None) -> None:
+        """In the cache that was there when it was asked for."""
         ttl = FAILURE_TTL if answer is None else answer.ttl
         if ttl > 0:
-            self._cache[key] = (self._clock.monotonic() + ttl, answer)
-            if len(self._cache) > MAX_CACHED:
-                self._cache.popitem(last=False)
+            cache[key] = (self._clock.monotonic() + ttl, answer)
+            if len(cache) > MAX_CACHED:
+                cache.popitem(last=False)
 
     async def _ask(self, key: tuple[str, str]) -> Answer:
         try:
             name = dns.name.from_text(key[0].encode("ascii").decode() or ".")
         except (dns.exception.DNSException, UnicodeError):
             return Answer(*key, exists=False)  # no name of the DNS: nothing can have it
+        cache = self._cache
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await self._follow(key, name)
         except (TimeoutError, ResolverFailure) as error:
-            self._keep(key, None)
+            self._keep(cache, key, None)
             raise ResolverFailure(f"{key[1]} of {key[0]}: {error or 'no answer in time'}") from error
-        self._keep(key, answer)
+        self._keep(cache, key, answer)
         return answer
 
     async def _follow(self, key: tuple[str, str], name: dns.name.Name) -> Answer:

@@ -296,6 +296,32 @@ async def test_an_answer_that_says_nothing_is_a_failure_and_remembered(rcode: dn
         assert not (await resolver.lookup("a.test", "A")).exists
 
 
+async def test_other_servers_are_asked_from_the_next_question_on() -> None:
+    async with NameServer() as first, NameServer() as second:
+        first.put("a.test. 300 IN A 192.0.2.1")
+        second.put("a.test. 300 IN A 192.0.2.2")
+        resolver = stub(first)
+        assert (await resolver.lookup("a.test", "A")).strings == ("192.0.2.1",)
+        resolver.reconfigure([Server("127.0.0.1", first.port)], 3.0)
+        assert (await resolver.lookup("a.test", "A")).strings == ("192.0.2.1",)
+        assert len(first.asked) == 1  # the same servers: what they said is kept
+        resolver.reconfigure([Server("127.0.0.1", second.port)], 3.0)
+        assert (await resolver.lookup("a.test", "A")).strings == ("192.0.2.2",)
+
+
+async def test_what_a_former_server_says_late_is_told_to_who_asked_and_not_kept() -> None:
+    async with NameServer() as first, NameServer() as second:
+        first.put("a.test. 300 IN A 192.0.2.1")
+        second.put("a.test. 300 IN A 192.0.2.2")
+        resolver = stub(first)
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(resolver.lookup("a.test", "A"))
+            await asyncio.sleep(0)  # it has begun
+            resolver.reconfigure([Server("127.0.0.1", second.port)], 3.0)
+        assert asking.result().strings == ("192.0.2.1",)
+        assert (await resolver.lookup("a.test", "A")).strings == ("192.0.2.2",)
+
+
 async def test_nobody_listening_is_a_failure_within_the_deadline() -> None:
     async with NameServer() as server:
         port = server.port
