@@ -125,20 +125,22 @@ class Connection:
                     raise ConnectionLost("closed")
                 if self.draining and self.idle:
                     raise Draining("draining")
-                await self._readable()
+                if self._reader or not self._give(take):
+                    await self._readable()
         finally:
             self._take = None
 
-    def _give(self, take: Callable[[bytes], bool]) -> None:
+    def _give(self, take: Callable[[bytes], bool]) -> bool:
+        """Read once and hand it over; False when there was nothing."""
         try:
             octets = self._sock.recv(RECEIVE)
         except _WANT:
-            return
+            return False
         except OSError:
             octets = b""
         try:
             if take(octets):
-                return
+                return True
         except BaseException as error:
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_exception(error)  # it ends this connection's task, as if it had been there
@@ -146,6 +148,7 @@ class Connection:
         self._take = None
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        return True
 
     async def readable(self) -> bool:
         """Wait until ``read`` would have something (input, or the end): True; or ``nudge``: False."""

@@ -34,7 +34,7 @@ class Policy:
         self._directory = directory
         self._generation = -1
         self._routes: dict[Address, tuple[Route, ...]] = {}
-        """Made of the directory's answers, and forgotten with them."""
+        """Made of the directory's answers, and forgotten with them; only where no quota is to be asked."""
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
@@ -46,12 +46,16 @@ class Policy:
         if client.ip and not _is_of_a_host(client.ip):  # no address: a Unix socket
             raise NotAllowed(f"{client.ip} is not the address of a host")
 
+    def check_size(self, envelope: Envelope) -> None:
+        """All that ``sender`` asks about a stranger's mail. Errors: TooLarge."""
+        if envelope.size > self._settings.smtp.size:
+            raise TooLarge(f"more than {self._settings.smtp.size} octets")
+
     async def sender(self, client: Client, envelope: Envelope) -> None:
         """MAIL. Errors: TooLarge; on submission NotAllowed unless the reverse-path is the account's own.
 
         The null reverse-path is everyone's: a disposition notification is sent with it (RFC 8098)."""
-        if envelope.size > self._settings.smtp.size:
-            raise TooLarge(f"more than {self._settings.smtp.size} octets")
+        self.check_size(envelope)
         if client.protocol == "submission":
             await self._submitter(client)
             address = envelope.reverse_path.address
@@ -73,21 +77,25 @@ class Policy:
 
     async def lead(self, address: Address) -> tuple[Route, ...]:
         """Where an address of ours leads. Errors: NoSuchDomain (not ours), else those of ``recipient``."""
+        routes = self.known(address)
+        return await self._look_up(address) if routes is None else routes
+
+    def known(self, address: Address) -> tuple[Route, ...] | None:
+        """What ``recipient`` says, whoever asks, where it is remembered and no quota stands before it."""
         if self._generation != self._directory.generation:
             self._routes.clear()
             self._generation = self._directory.generation
-        routes = self._routes.get(address)
-        if routes is None:
-            routes = await self._look_up(address)
-        await self._check_quota(routes)
-        return routes
+        return self._routes.get(address)
 
     async def _look_up(self, address: Address) -> tuple[Route, ...]:
         generation = self._directory.generation
         found = await self._directory.resolve(address)
         domain = await self._directory.domain(address.domain or self._settings.server.domain)
         routes = routes_of(found, DEFAULT_TENANT if domain is None else domain.tenant)
-        if generation == self._generation == self._directory.generation:
+        first = routes[0]
+        if isinstance(first, Local) and await self._reader.is_limited(first.account):
+            await self._check_quota(routes)
+        elif generation == self._generation == self._directory.generation:
             if len(self._routes) >= REMEMBERED:
                 self._routes.clear()
             self._routes[address] = routes

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from a3mailer.mail.address import NULL_PATH, Address, ReversePath
+from a3mailer.mail.changes import EVERYTHING
 from a3mailer.mail.envelope import Envelope, Recipient
 from a3mailer.mail.errors import MailError, NoSuchAccount, NotAllowed, OverQuota, TooLarge
 from a3mailer.transfer.route import Local, Remote
@@ -127,6 +128,24 @@ async def test_quota_is_refused_at_rcpt_for_now_unless_somebody_has_room() -> No
     assert len(await routes(world, address("sales@a.test"))) == 2
     world.store.change(world.alice.id, quota=100, used_octets=99)
     assert await routes(world, address("alice@a.test"))
+
+
+async def test_what_is_known_of_an_address_ends_with_the_directory_that_said_it() -> None:
+    world = World()
+    alice = address("alice@a.test")
+    assert world.policy.known(alice) is None
+    found = await routes(world, alice)
+    assert world.policy.known(alice) == found
+    world.store.change(world.alice.id, quota=100, used_octets=100)
+    world.directory.heard(EVERYTHING)
+    assert world.policy.known(alice) is None
+    for _ in range(2):  # a quota is asked each time
+        with pytest.raises(OverQuota):
+            await routes(world, alice)
+    assert world.policy.known(alice) is None
+    with pytest.raises(NotAllowed):
+        await routes(world, address("carol@b.test"))
+    assert world.policy.known(address("carol@b.test")) is None
 
 
 async def test_a_declared_size_beyond_ours_is_refused_at_mail() -> None:

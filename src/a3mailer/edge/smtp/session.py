@@ -56,6 +56,7 @@ GOODBYE_SECONDS: Final = 5.0
 HANDSHAKE_SECONDS: Final = 30.0
 """For TLS after STARTTLS."""
 _TLS: Final = State.TLS
+_HELD: Final = (State.TLS, State.CLOSED)
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -121,10 +122,10 @@ async def _goodbye(connection: Connection, reply: Reply) -> None:
 class _Conversation:
     """One connection: the engine, the mail in hand, the offences so far."""
 
-    __slots__ = ("_client", "_connection", "_content_deadline", "_door", "_engine", "_envelope", "_error",
-                 "_excess", "_exchange", "_idle_commands", "_loop", "_mails", "_mails_max", "_offered",
-                 "_principal", "_profile", "_recipients", "_refusals", "_routes", "_settings", "_spool",
-                 "_trace")  # fmt: skip
+    __slots__ = ("_client", "_connection", "_content_deadline", "_door", "_ended", "_engine", "_envelope",
+                 "_error", "_excess", "_exchange", "_fresh", "_idle_commands", "_loop", "_mails",
+                 "_mails_max", "_offered", "_out", "_owed", "_principal", "_profile", "_recipients",
+                 "_refusals", "_routes", "_settings", "_spool", "_trace")  # fmt: skip
 
     def __init__(self, door: SmtpDoor, connection: Connection, profile: Profile, trace: str) -> None:
         self._door = door
@@ -146,6 +147,14 @@ class _Conversation:
         self._envelope = Envelope(NULL_PATH)
         self._recipients: list[Recipient] = []
         self._routes: list[tuple[Route, ...]] = []
+        self._owed: ev.Event | None = None
+        """What has happened and has to be waited for before it is answered."""
+        self._out = b""
+        """Replies that wait for those behind them."""
+        self._fresh = True
+        """Something was answered since the deadline was set."""
+        self._ended = False
+        """The client has finished."""
         self._spool: Spool | None = None
         self._error: MailError | None = None
         self._content_deadline = 0.0
@@ -157,55 +166,94 @@ class _Conversation:
     # --- the loop ----------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Greet, then answer until somebody ends it."""
+        """Greet, then answer until somebody ends it.
+
+        What needs no waiting is answered in the call that brings its octets (``_take``), the rest here."""
         engine, connection = self._engine, self._connection
         connection.write(engine.greeting(await self._greet()))
-        fresh = True
+        self._listen()
         while engine.state is not State.CLOSED:
-            self._set_deadline(fresh=fresh)
-            connection.idle = not engine.in_mail
-            octets = await connection.read()
+            await connection.attend(self._take)
             connection.idle = False
-            if not octets:
+            if self._ended:
                 return
-            engine.receive(octets)
-            fresh = await self._work_off()
+            while await self._wait():
+                self._answer()
+            self._flush()
             if connection.unsent:
                 await connection.drain()
+            self._listen()
         connection.deadline = self._loop.time() + GOODBYE_SECONDS
         await connection.flushed()
 
-    async def _work_off(self) -> bool:
-        """Answer all that has come in; whether that was anything."""
-        engine, out, answered = self._engine, b"", False
+    def _take(self, octets: bytes) -> bool:
+        """Answer what has come; whether more may come before anything has to be waited for."""
+        connection = self._connection
+        connection.idle = False
+        if not octets:
+            self._ended = True
+            return False
+        self._engine.receive(octets)
+        self._answer()
+        if self._owed is not None or self._engine.state in _HELD:
+            return False
+        self._flush()
+        self._listen()
+        return not (connection.unsent or connection.draining)
+
+    def _answer(self) -> None:
+        """Answer up to what has to be waited for, which is then ``_owed``."""
+        engine = self._engine
         while (event := engine.next_event()) is not None:
             if isinstance(event, ev.Content):
-                if not event.last:
-                    self._keep(event.octets, oversize=event.oversize)
-                    continue
-                replies = await self._finish(event)
-            else:
-                replies = (await ANSWERS[type(event)](self, event),)
-            answered = True
-            if replies[0].code >= 500 and self._profile.limited:
-                self._connection.write(out)
-                out = b""
-                replies = await self._judge(replies)
-            out += engine.reply(*replies)
-            if engine.state is _TLS:
-                self._connection.write(out)
-                out = b""
-                await self._start_tls()
-        self._connection.write(out)
-        return answered
+                if event.last:
+                    self._owed = event
+                    return
+                self._keep(event.octets, oversize=event.oversize)
+                continue
+            answer = AT_ONCE.get(type(event))
+            reply = None if answer is None else answer(self, event)
+            if reply is None:
+                self._owed = event
+                return
+            if reply.code >= 500 and self._profile.limited:
+                self._owed = ev.Refused(reply)
+                return
+            self._out += engine.reply(reply)
+            self._fresh = True
 
-    def _set_deadline(self, *, fresh: bool) -> None:
-        if self._engine.in_content:
+    async def _wait(self) -> bool:
+        """Wait for what is owed; False when nothing was."""
+        event, self._owed = self._owed, None
+        if event is None:
+            if self._engine.state is not _TLS:
+                return False
+            self._flush()
+            await self._start_tls()
+            return True
+        replies = await WAITING[type(event)](self, event)
+        if replies[0].code >= 500 and self._profile.limited:
+            self._flush()
+            replies = await self._judge(replies)
+        self._out += self._engine.reply(*replies)
+        self._fresh = True
+        return True
+
+    def _flush(self) -> None:
+        out, self._out = self._out, b""
+        self._connection.write(out)
+
+    def _listen(self) -> None:
+        """Set the time by which the next octets have to come."""
+        connection, engine = self._connection, self._engine
+        connection.idle = not engine.in_mail
+        if engine.in_content:
             if not self._content_deadline:
                 self._content_deadline = self._loop.time() + self._settings.smtp.data_seconds
-            self._connection.deadline = self._content_deadline
-        elif fresh:
-            self._connection.deadline = self._loop.time() + self._settings.smtp.command_seconds
+            connection.deadline = self._content_deadline
+        elif self._fresh:
+            connection.deadline = self._loop.time() + self._settings.smtp.command_seconds
+        self._fresh = False
 
     async def _judge(self, replies: tuple[Reply, ...]) -> tuple[Reply, ...]:
         """Count a refusal; slow down who has many, end who has too many."""
@@ -263,15 +311,20 @@ class _Conversation:
         bound = bindings(connection.tls_socket, self._door.end_point(), ssl.CHANNEL_BINDING_TYPES)
         return Context(self._door.authenticator, self._client.ip, self._confidential(), bound)
 
-    async def _hello(self, event: ev.Hello) -> Reply:
+    def _hello(self, event: ev.Hello) -> Reply | None:
+        if self._profile.auth and self._confidential():
+            return None
+        return self._welcome(event, self._offered)
+
+    async def _hello_before_login(self, event: ev.Hello) -> tuple[Reply, ...]:
+        return (self._welcome(event, self._offer(await offered(self._context()))),)
+
+    def _welcome(self, event: ev.Hello, offer: Offer) -> Reply:
         self.forget()
         of = self._client
         self._client = Client(
             of.ip, of.port, event.name, event.extended, of.tls, of.account, of.login, of.protocol
         )
-        offer = self._offered
-        if self._profile.auth and self._confidential():
-            offer = self._offer(await offered(self._context()))
         self._engine.renew(offer)
         return self._idle(_hello(offer, extended=event.extended))
 
@@ -288,18 +341,18 @@ class _Conversation:
         self._offered = self._offer(())
         self._engine.secured(self._offered)
 
-    async def _starttls(self, event: ev.StartTls) -> Reply:
+    def _starttls(self, event: ev.StartTls) -> Reply:
         return say.READY_FOR_TLS
 
-    async def _auth(self, event: ev.Auth) -> Reply:
+    async def _auth(self, event: ev.Auth) -> tuple[Reply, ...]:
         try:
             self._exchange = await begin(event.mechanism, self._context())
         except MailError as error:
-            return say.auth_reply_to(error)
-        return await self._step(event.initial)
+            return (say.auth_reply_to(error),)
+        return (await self._step(event.initial),)
 
-    async def _auth_response(self, event: ev.AuthResponse) -> Reply:
-        return await self._step(event.octets)
+    async def _auth_response(self, event: ev.AuthResponse) -> tuple[Reply, ...]:
+        return (await self._step(event.octets),)
 
     async def _step(self, response: bytes | None) -> Reply:
         if self._exchange is None:
@@ -316,24 +369,27 @@ class _Conversation:
         self._client = replace(self._client, account=result.account, login=result.login)
         return say.LOGGED_IN
 
-    async def _reset(self, event: ev.Reset) -> Reply:
+    def _reset(self, event: ev.Reset) -> Reply:
         self.forget()
         return self._idle(say.OK)
 
-    async def _noop(self, event: ev.Noop) -> Reply:
+    def _noop(self, event: ev.Noop) -> Reply:
         return self._idle(say.OK)
 
-    async def _verify(self, event: ev.Verify) -> Reply:
+    def _verify(self, event: ev.Verify) -> Reply:
         return self._idle(say.CANNOT_VERIFY)
 
-    async def _help(self, event: ev.Help) -> Reply:
+    def _help(self, event: ev.Help) -> Reply:
         return self._idle(say.HELP)
 
-    async def _quit(self, event: ev.Quit) -> Reply:
+    def _quit(self, event: ev.Quit) -> Reply:
         return say.BYE
 
-    async def _refused(self, event: ev.Refused) -> Reply:
+    def _refused(self, event: ev.Refused) -> Reply:
         return event.reply
+
+    async def _refused_late(self, event: ev.Refused) -> tuple[Reply, ...]:
+        return (event.reply,)
 
     def _idle(self, reply: Reply) -> Reply:
         """Commands that lead nowhere are free for a while."""
@@ -342,18 +398,31 @@ class _Conversation:
 
     # --- the mail ----------------------------------------------------------------------------------
 
-    async def _mail(self, event: ev.MailFrom) -> Reply:
+    def _mail(self, event: ev.MailFrom) -> Reply | None:
         if 0 < self._mails_max <= self._mails:
             return say.TOO_MANY_MAILS
+        if self._profile.auth:
+            return None
+        try:
+            self._permit()
+            self._door.policy.check_size(event.envelope)
+        except MailError as error:
+            return say.reply_to(error)
+        return self._begin(event.envelope)
+
+    async def _mail_of_ours(self, event: ev.MailFrom) -> tuple[Reply, ...]:
         if self._principal is not None and not await self._door.authenticator.current(self._principal):
-            return say.LOGIN_AGAIN
+            return (say.LOGIN_AGAIN,)
         try:
             self._permit()
             await self._door.policy.sender(self._client, event.envelope)
         except MailError as error:
-            return say.reply_to(error)
+            return (say.reply_to(error),)
+        return (self._begin(event.envelope),)
+
+    def _begin(self, envelope: Envelope) -> Reply:
         self.forget()
-        self._envelope = event.envelope
+        self._envelope = envelope
         return say.SENDER_OK
 
     def _permit(self) -> None:
@@ -364,14 +433,21 @@ class _Conversation:
         else:
             require(who, SUBMIT, Object(who.tenant, who.account, who.domain, who.role), NotAllowed)
 
-    async def _rcpt(self, event: ev.RcptTo) -> Reply:
+    def _rcpt(self, event: ev.RcptTo) -> Reply | None:
         if len(self._recipients) >= self._settings.smtp.recipients:
             self._excess += 1
             return say.TOO_MANY_ERRORS if self._excess > EXCESS_RECIPIENTS else say.TOO_MANY_RECIPIENTS
+        routes = self._door.policy.known(event.recipient.address)
+        return None if routes is None else self._take_recipient(event, routes)
+
+    async def _rcpt_asked(self, event: ev.RcptTo) -> tuple[Reply, ...]:
         try:
             routes = await self._door.policy.recipient(self._client, self._envelope, event.recipient)
         except MailError as error:
-            return self._refuse_recipient(event.recipient, error)
+            return (self._refuse_recipient(event.recipient, error),)
+        return (self._take_recipient(event, routes),)
+
+    def _take_recipient(self, event: ev.RcptTo, routes: tuple[Route, ...]) -> Reply:
         self._recipients.append(event.recipient)
         self._routes.append(routes)
         return say.RECIPIENT_OK
@@ -387,10 +463,10 @@ class _Conversation:
         )
         return reply
 
-    async def _data(self, event: ev.Data) -> Reply:
+    def _data(self, event: ev.Data) -> Reply:
         return say.GO_ON
 
-    async def _chunk(self, event: ev.Chunk) -> Reply:
+    def _chunk(self, event: ev.Chunk) -> Reply:
         self._keep(event.octets)
         if self._error is not None:
             reply = say.reply_to(self._error)
@@ -482,19 +558,27 @@ def _answer_word(reply: Reply) -> str:
     return "transient" if reply.transient else "refused"
 
 
-ANSWERS: Final[dict[type, Callable[[_Conversation, Any], Awaitable[Reply]]]] = {
+AT_ONCE: Final[dict[type, Callable[[_Conversation, Any], Reply | None]]] = {
     ev.MailFrom: _Conversation._mail,
     ev.RcptTo: _Conversation._rcpt,
     ev.Data: _Conversation._data,
     ev.Chunk: _Conversation._chunk,
     ev.Hello: _Conversation._hello,
     ev.StartTls: _Conversation._starttls,
-    ev.Auth: _Conversation._auth,
-    ev.AuthResponse: _Conversation._auth_response,
     ev.Reset: _Conversation._reset,
     ev.Noop: _Conversation._noop,
     ev.Verify: _Conversation._verify,
     ev.Help: _Conversation._help,
     ev.Quit: _Conversation._quit,
     ev.Refused: _Conversation._refused,
+}
+"""Answers without waiting; None: the answer is one of WAITING."""
+WAITING: Final[dict[type, Callable[[_Conversation, Any], Awaitable[tuple[Reply, ...]]]]] = {
+    ev.Content: _Conversation._finish,
+    ev.MailFrom: _Conversation._mail_of_ours,
+    ev.RcptTo: _Conversation._rcpt_asked,
+    ev.Hello: _Conversation._hello_before_login,
+    ev.Auth: _Conversation._auth,
+    ev.AuthResponse: _Conversation._auth_response,
+    ev.Refused: _Conversation._refused_late,
 }

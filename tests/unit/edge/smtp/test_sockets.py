@@ -115,6 +115,21 @@ async def test_a_reply_does_not_wait_for_more(tmp_path: Path) -> None:
         assert connection.local == ("127.0.0.1", served.port)
 
 
+async def test_a_pipelined_group_has_its_replies_in_one_segment(tmp_path: Path) -> None:
+    """The first time its recipient is looked up, then it is known and no task has its turn for it."""
+    async with serving(SmtpWorld(tmp_path)) as served:
+        reader, writer = await served.connect()
+        writer.write(b"EHLO c.test\r\n")
+        await reader.readuntil(b"250 HELP\r\n")
+        for _ in range(3):
+            writer.write(MAIL)
+            replies = await reader.read(4096)
+            assert [line[:3] for line in replies.splitlines()] == [b"250", b"250", b"354"]
+            writer.write(b"Subject: x\r\n\r\nhello\r\n.\r\nNOOP\r\n")
+            assert (await reader.readline()).startswith(b"250 2.0.0 accepted")
+            assert (await reader.readline()) == b"250 2.0.0 OK\r\n"
+
+
 async def test_starttls_and_a_mail_under_it(tmp_path: Path, server_tls: ssl.SSLContext) -> None:
     world = SmtpWorld(tmp_path)
     world.door.tls = server_tls
