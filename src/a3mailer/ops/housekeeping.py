@@ -7,7 +7,7 @@
 | sweep | 1 h | receipts, delivery keys, reserved addresses and tokens whose time is over |
 | tombstones | 6 h | that messages were expunged, after TOMBSTONE_DAYS and when the vault let them go |
 | compaction | 5 min | disk space of contents that are gone, for at most COMPACT_SECONDS |
-| dictionaries | 24 h | compression dictionaries where a tenant has enough mail, or erased some |
+| dictionaries | ``store.dictionary_hours`` | of compression, where a tenant has enough mail or erased some |
 
 What forgets by date waits: an hour after the start, which may have come with a wrong clock, and a day after a
 wall clock that leapt (attack row 69), because what is forgotten does not come back.
@@ -19,6 +19,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from a3mailer.config.tree import Settings
@@ -41,6 +42,8 @@ LOOK_SECONDS: Final = 20.0
 """How often it is looked whether a chore is due."""
 BITE: Final = 100
 """Rows of one transaction: the writer is held up for some milliseconds."""
+FIRST_SHARE: Final = 0.9
+"""Of a chore's time that counts as passed at the start."""
 PAUSE_SECONDS: Final = 0.05
 """Between two bites, so that deliveries come first."""
 GRACE_SECONDS: Final = 900
@@ -58,12 +61,16 @@ DOUBT_SECONDS: Final = float(DAY)
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """``run`` gives how much it did. ``dated``: it forgets by the wall clock."""
+    """``seconds`` gives how often, 0 for never; ``run`` how much it did; ``dated``: it forgets by date."""
 
     name: str
-    seconds: float
+    seconds: Callable[[], float]
     run: Callable[[], Awaitable[int]]
     dated: bool = True
+
+
+def _every(seconds: float) -> Callable[[], float]:
+    return lambda: seconds
 
 
 class Housekeeping:
@@ -85,17 +92,21 @@ class Housekeeping:
         self._believed = clock.now() - begin
         self._doubted_until = begin + START_SECONDS
         chores = [
-            Chore("vault", 600.0, self._vault),
-            Chore("expiry", 3600.0, self._expiry),
-            Chore("sweep", 3600.0, self._sweep),
-            Chore("tombstones", 6 * 3600.0, self._tombstones),
+            Chore("vault", _every(600.0), self._vault),
+            Chore("expiry", _every(3600.0), self._expiry),
+            Chore("sweep", _every(3600.0), self._sweep),
+            Chore("tombstones", _every(6 * 3600.0), self._tombstones),
         ]
         if compactor is not None:
-            chores.append(Chore("compaction", 300.0, lambda: compactor.compact(COMPACT_SECONDS), dated=False))
+            compact = partial(compactor.compact, COMPACT_SECONDS)
+            chores.append(Chore("compaction", _every(300.0), compact, dated=False))
         if trainer is not None:
-            chores.append(Chore("dictionaries", 24 * 3600.0, trainer.train_dictionaries, dated=False))
+            chores.append(
+                Chore("dictionaries", self._training_seconds, trainer.train_dictionaries, dated=False)
+            )
         self.chores: Final = tuple(chores)
-        self._due = {chore.name: begin + chore.seconds / 10 for chore in chores}
+        self._last = {chore.name: begin - FIRST_SHARE * chore.seconds() for chore in chores}
+        """When each was done; at first as if most of its time had passed."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set."""
@@ -109,11 +120,12 @@ class Housekeeping:
         """Do what is due. A chore that cannot be done now is done at its next time."""
         doubtful = self._is_doubtful()
         for chore in self.chores:
-            if stop.is_set() or self._clock.monotonic() < self._due[chore.name]:
+            seconds, now = chore.seconds(), self._clock.monotonic()
+            if stop.is_set() or not seconds or now < self._last[chore.name] + seconds:
                 continue
             if chore.dated and doubtful:
                 continue
-            self._due[chore.name] = self._clock.monotonic() + chore.seconds
+            self._last[chore.name] = now
             try:
                 done = await chore.run()
             except MailError as error:
@@ -131,6 +143,9 @@ class Housekeeping:
             emit("ops.clock.leapt", level="warning", seconds=round(difference - self._believed))
         self._believed = difference
         return monotonic < self._doubted_until
+
+    def _training_seconds(self) -> float:
+        return self._settings().store.dictionary_hours * 3600.0
 
     # --- chores ------------------------------------------------------------------------------------
 

@@ -118,6 +118,21 @@ async def test_days_may_change_while_it_runs(house: House) -> None:
     assert await house.in_vault(house.alice) == []
 
 
+async def test_dictionaries_are_trained_as_often_as_the_setting_says(house: House) -> None:
+    house.compactor.trained = 0
+    house.settings = Settings(store=StoreSettings(dictionary_hours=6))
+    await house.live(2 * DAY)
+    assert house.compactor.trained == 8
+    house.settings = Settings(store=StoreSettings(dictionary_hours=0))
+    await house.live(10 * DAY)
+    assert house.compactor.trained == 8
+    house.settings = Settings()
+    await house.live(600)
+    assert house.compactor.trained == 9  # long due
+    await house.live(2 * DAY)
+    assert house.compactor.trained == 11
+
+
 async def test_mailboxes_expire(house: House) -> None:
     trash = await house.named(house.alice, "Trash")
     await house.do(op.SetMailbox(house.alice, trash, expire_days=2))
