@@ -4,7 +4,9 @@ Attack row 65 for the store: the whole server's harness is ``tests/faults``.
 """
 
 import asyncio
+import os
 import random
+import socket
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +25,7 @@ from a3mailer.store.backends.sqlite.link import Link
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import Transaction
 from a3mailer.testing.store.case import content, mail
-from tests.unit.store.processes import WriterProcess, die, fork, run_in_child
+from tests.unit.store.processes import WriterProcess, die, ended, fork, run_in_child
 
 SETTINGS = Settings(store=StoreSettings(segment_size=1 << 20))
 SENDERS = 5
@@ -265,6 +267,36 @@ async def test_a_worker_that_dies(tmp_path: Path, step: str, before: bool, copie
         assert await subjects(store, account) == Counter({"again": copies})
         await store.commit(first)
         assert await subjects(store, account) == Counter({"again": copies + 1}), "a receipt is used once"
+        await store.close()
+
+
+async def test_a_client_hears_of_a_death_before_the_writer_does(tmp_path: Path) -> None:
+    """The kernel closes the descriptors of a dead process one by one, the last opened first: a client was
+    back with the same mail before the writer saw the end of the worker's connection (1 in 228,000 mails)."""
+    with WriterProcess(tmp_path, SETTINGS) as writer:
+        store = await SqliteStore.open(tmp_path, SETTINGS, writer.path)
+        account = await settle_in(store)
+        first = delivery(account, "again", b"f" * 16)
+        client, server = socket.socketpair()
+
+        async def worker() -> None:
+            client.close()
+            mine = await SqliteStore.open(tmp_path, SETTINGS, writer.path)
+            others = [os.eventfd(0) for _ in range(2000)]
+            last = os.dup(server.fileno())
+            server.close()
+            assert last > max(others)
+            _at("_use", before=True)()
+            await mine.commit(first)
+
+        pid = fork(lambda: asyncio.run(worker()))
+        server.close()
+        client.setblocking(False)
+        assert await asyncio.get_running_loop().sock_recv(client, 1) == b"", "the client lost its connection"
+        await store.commit(first)
+        assert ended(pid) == -9
+        client.close()
+        assert await subjects(store, account) == Counter({"again": 1})
         await store.close()
 
 

@@ -57,14 +57,45 @@ HINT_RETRY_SECONDS: Final = 0.02
 class _Peer:
     """One connected worker."""
 
-    __slots__ = ("hints", "out", "reassembly", "session", "socket")
+    __slots__ = ("hints", "memory", "out", "reassembly", "session", "socket")
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
+        self.memory = -1
+        """A descriptor of its process's ``/proc/.../statm``."""
         self.session = 0
         self.reassembly = Reassembly()
         self.out = bytearray()
         self.hints: HintSender | None = None
+
+    def know(self, process: str) -> None:
+        """Who it is: ``identity_of_this`` of its process."""
+        self.forget()
+        with contextlib.suppress(OSError):
+            number = process.partition(":")[2].partition(":")[0]
+            self.memory = os.open(f"/proc/{number}/statm", os.O_RDONLY | os.O_CLOEXEC)
+        if not still_alive(process):  # that number may be another process by now: nothing is known of it
+            self.forget()
+
+    def is_dying(self) -> bool:
+        """Whether its process has begun to end: its memory goes first, its connections one by one later."""
+        if self.memory < 0:
+            return False
+        try:
+            return os.pread(self.memory, 2, 0) == b"0 "
+        except OSError:
+            return True  # it has ended
+
+    def forget(self) -> None:
+        if self.memory >= 0:
+            os.close(self.memory)
+            self.memory = -1
+
+    def close(self) -> None:
+        self.forget()
+        self.socket.close()
+        if self.hints is not None:
+            self.hints.close()
 
 
 class WriterLoop:
@@ -195,6 +226,7 @@ class WriterLoop:
         known.acknowledged = max(known.acknowledged, hello.frame)
         if hello.abandoned:
             self._committer.abandon(hello.session, hello.abandoned)
+        peer.know(hello.process)
         peer.hints = HintSender(self._hints, hello.session)
         self._send(peer, Welcome(known.frame, known.answer, self._committer.commits))
 
@@ -219,6 +251,8 @@ class WriterLoop:
 
     def _settle(self) -> None:
         """Commit what came. Frames of workers that are gone first: a client of theirs may try again."""
+        if self._frames:
+            self._find_dying()
         if self._gone:
             last = [pair for pair in self._frames if pair[0] in self._gone]
             self._frames = [pair for pair in self._frames if pair[0] not in self._gone]
@@ -231,6 +265,14 @@ class WriterLoop:
         self._batch(frames)
         if self._hints_wait:
             self._hint([])
+
+    def _find_dying(self) -> None:
+        """A client of a dying worker can be back with another one before this end sees the end."""
+        for peer in self._peers.values():
+            if peer not in self._gone and peer.is_dying():
+                self._serve(peer, select.EPOLLIN)  # its last words
+                if peer not in self._gone:
+                    self._gone.append(peer)
 
     def _batch(self, frames: list[tuple[_Peer, Frame]]) -> None:
         frames = [(peer, frame) for peer, frame in frames if self._is_next(peer, frame)]
@@ -268,9 +310,7 @@ class WriterLoop:
         if self._peers.pop(fd, None) is None:
             return
         self._poll.unregister(fd)
-        peer.socket.close()
-        if peer.hints is not None:
-            peer.hints.close()
+        peer.close()
         if (known := self._committer.sessions.get(peer.session)) is not None:
             known.seen = time.monotonic()
             if not still_alive(known.process):
@@ -278,9 +318,9 @@ class WriterLoop:
 
     def _end_lost_sessions(self) -> None:
         """Sessions without connection end when their process is gone or after RETURN_SECONDS."""
-        if len(self._committer.sessions) == len(self._peers):
-            return
         connected = {peer.session for peer in self._peers.values()}
+        if self._committer.sessions.keys() <= connected:
+            return
         now = time.monotonic()
         for session, known in list(self._committer.sessions.items()):
             if session not in connected and (
@@ -293,9 +333,7 @@ class WriterLoop:
         self._checkpointer.stop()
         self._segments.close()
         for peer in self._peers.values():
-            peer.socket.close()
-            if peer.hints is not None:
-                peer.hints.close()
+            peer.close()
         self._poll.close()
         os.close(self._stop)
         os.close(self._hints)
