@@ -118,6 +118,12 @@ class MailReader(Protocol):
         """Whole contents in bulk; None where damaged or gone."""
         ...
 
+    async def contents(
+        self, account: AccountId, mailbox: MailboxId, uids: Sequence[int]
+    ) -> dict[int, bytes | None]:
+        """Whole contents of messages by uid; None where damaged. Messages that are gone are left out."""
+        ...
+
     async def vault(self, account: AccountId) -> tuple[Message, ...]:
         """Expunged messages whose contents are kept."""
         ...

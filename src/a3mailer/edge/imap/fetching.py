@@ -19,7 +19,7 @@ from a3mailer.mail.message.structure import without_extension
 from a3mailer.store.rows import Message
 from a3mailer.wire.imap.dates import print_date_time
 from a3mailer.wire.imap.encode import FLAG_WORDS, string
-from a3mailer.wire.imap.fetch import FetchItems, Item, Section
+from a3mailer.wire.imap.fetch import FetchItems, Item, Kind, Section
 from a3mailer.wire.imap.search import EMAIL_LETTER, THREAD_LETTER
 
 Places = range | list[int]
@@ -46,6 +46,14 @@ class Chunk:
     def sizes(self) -> Sequence[int]:
         """The octets of each message, in order."""
         return gather(self.view.columns.sizes, self.places)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What went wrong on the way, for the tagged answer."""
+
+    damaged: bool = False
+    missing: bool = False
 
 
 def gather(column: Sequence[int], places: Places) -> Sequence[int]:
@@ -125,26 +133,39 @@ class Plan:
     """Whether FLAGS was asked for."""
     sets_seen: bool
     modseq: bool
+    dated: bool
+    """Whether text items need the rows."""
+    whole: bool
+    """Whether whole messages are all it takes, besides columns."""
     alone: bool
-    """Whether it takes no more than columns, or the octets of a message that show where its header ends."""
+    """Whether it takes no more than the row of a message, and octets that show where its header ends."""
 
 
 def make_plan(wanted: FetchItems) -> Plan:
     """The plan for these items."""
     texts = [_TEXT[item] for item in wanted.items if item in _TEXT]
+    fragments = tuple(item for item in wanted.items if item not in _TEXT)
+    dated = any(item in wanted.items for item in _ROWS)
     return Plan(
         "* %d FETCH (" + "".join(text + " " for text, _values in texts),
         tuple(values for _text, values in texts),
-        tuple(item for item in wanted.items if item not in _TEXT),
+        fragments,
         wanted.sections,
-        bool(wanted.sections) or any(item in wanted.items for item in _ROWS),
+        dated or bool(wanted.sections),
         Item.FLAGS in wanted.items,
         wanted.sets_seen,
         Item.MODSEQ in wanted.items,
-        all(item in _TEXT for item in wanted.items)
-        and not any(section.part for section in wanted.sections)
-        and (bool(wanted.sections) or not any(item in wanted.items for item in _ROWS)),
+        dated,
+        not fragments and not dated and len(wanted.sections) == 1 and is_whole(wanted.sections[0]),
+        not fragments
+        and (bool(wanted.sections) or not dated)
+        and not any(section.part for section in wanted.sections),
     )
+
+
+def is_whole(section: Section) -> bool:
+    """BODY[] or RFC822, all of it."""
+    return section.kind is Kind.BODY and not section.part and not section.text and section.start is None
 
 
 def formatted(chunk: Chunk, plan: Plan, line: str) -> bytes:
@@ -184,14 +205,14 @@ async def fragments(session: Session, chunk: Chunk, item: Item) -> list[bytes]:
 # --- lines ---------------------------------------------------------------------------------------------
 
 
-async def lines(session: Session, chunk: Chunk, plan: Plan) -> tuple[bytes, bool]:
-    """``* n FETCH (...)`` of a chunk for items without sections, and whether all messages are still there."""
+async def lines(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome) -> bytes:
+    """``* n FETCH (...)`` of a chunk for items without sections."""
     others = plan.fragments
     if not others:
-        return formatted(chunk, plan, f"{plan.head[:-1]})\r\n"), True
+        return formatted(chunk, plan, f"{plan.head[:-1]})\r\n")
     pieces = [await fragments(session, chunk, item) for item in others]
-    complete = all(all(values) for values in pieces)
-    if not complete:
+    if not all(all(values) for values in pieces):
+        outcome.missing = True
         kept = [all(values) for values in zip(*pieces, strict=True)]
         pieces = [[one for one, keep in zip(values, kept, strict=True) if keep] for values in pieces]
         places = [at for at, keep in zip(chunk.places, kept, strict=True) if keep]
@@ -204,18 +225,21 @@ async def lines(session: Session, chunk: Chunk, plan: Plan) -> tuple[bytes, bool
         out[2 * number + 1 :: stride] = values
         if number:
             out[2 * number :: stride] = [b" %b " % others[number].value] * count
-    return b"".join(out), complete
+    return b"".join(out)
 
 
 # --- rows ----------------------------------------------------------------------------------------------
 
 
-async def with_rows(session: Session, chunk: Chunk) -> tuple[Chunk, bool]:
-    """The chunk with its rows, less the messages that have none, and whether all have one."""
+async def with_rows(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome) -> Chunk:
+    """The chunk with its rows where the plan needs them, less the messages that have none."""
+    if not plan.rows:
+        return chunk
     uids = [Uid(uid) for uid in chunk.uids]
     found = await session.services.store.messages(session.account, session.chosen.mailbox, uids)
     chunk.rows = {row.uid: row for row in found}
     if len(found) == len(uids):
-        return chunk, True
+        return chunk
+    outcome.missing = True
     kept = [at for at, uid in zip(chunk.places, uids, strict=True) if uid in chunk.rows]
-    return Chunk(chunk.view, kept, chunk.rows), False
+    return Chunk(chunk.view, kept, chunk.rows)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from a3mailer.edge.connection import ConnectionLost
-from a3mailer.edge.imap.fetching import Chunk, Plan, fragments, heads
+from a3mailer.edge.imap.fetching import Chunk, Outcome, Plan, fragments, heads
 from a3mailer.edge.imap.replies import UnknownEncoding
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.errors import DamagedContent, NoSuchMessage, TryLater
@@ -33,27 +33,20 @@ _NOBODY: Final[frozenset[int]] = frozenset()
 _ENCODINGS: Final = frozenset((b"", b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable"))
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What went wrong on the way, for the tagged answer."""
-
-    damaged: bool = False
-    missing: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """One message to read from: its octets where they were read whole."""
 
-    row: Message
+    row: Message | None
+    """None where the octets are all that is needed."""
     index: MessageIndex | None
     octets: bytes | None
     damaged: bool
 
-
-def is_whole(section: Section) -> bool:
-    """BODY[] or RFC822, all of it: no index is needed."""
-    return section.kind is Kind.BODY and not section.part and not section.text and section.start is None
+    @property
+    def size(self) -> int:
+        """Octets of the message."""
+        return len(self.octets or b"") if self.row is None else self.row.size
 
 
 class Reading:
@@ -103,8 +96,6 @@ async def said(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome) -> 
 async def lines(session: Session, reading: Reading, outcome: Outcome) -> bytes:
     """FETCH responses of a chunk of small messages, rows read before. Errors: UnknownEncoding."""
     plan, chunk = reading.plan, reading.chunk
-    if len(plan.sections) == 1 and is_whole(plan.sections[0]) and not (reading.seen or reading.before):
-        return await _whole_bodies(session, reading, outcome)
     sources = await _sources(session, chunk, plan.sections)
     out: list[bytes] = []
     for number, uid in enumerate(chunk.uids):
@@ -140,15 +131,25 @@ async def large_lines(session: Session, reading: Reading, outcome: Outcome) -> A
     yield b"".join(out)
 
 
-async def _whole_bodies(session: Session, reading: Reading, outcome: Outcome) -> bytes:
-    """The most common case at its cheapest: whole messages and nothing else."""
-    chunk = reading.chunk
-    blobs = [chunk.rows[uid].blob for uid in chunk.uids]
-    found = await session.services.store.many_octets(session.account, blobs)
-    label = reading.plan.sections[0].label
+def plain(session: Session, chunk: Chunk, plan: Plan) -> bool:
+    """Whether these are whole small messages, and reading them changes nothing."""
+    if not plan.whole or (plan.sets_seen and not session.chosen.read_only):
+        return False
+    return max(chunk.sizes(), default=0) <= WHOLE
+
+
+async def whole(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome) -> bytes:
+    """FETCH responses of whole small messages and columns: the most common case at its cheapest."""
+    contents = await session.services.store.contents(session.account, session.chosen.mailbox, chunk.uids)
+    if len(contents) < len(chunk.uids):
+        outcome.missing = True
+        chunk = Chunk(
+            chunk.view, [at for at, uid in zip(chunk.places, chunk.uids, strict=True) if uid in contents]
+        )
+    found = [contents[uid] for uid in chunk.uids]
     out = [b")\r\n"] * (4 * len(found))
-    out[0::4] = reading.heads
-    out[1::4] = [b"%b NIL" % label if one is None else b"%b {%d}\r\n" % (label, len(one)) for one in found]
+    out[0::4] = heads(chunk, plan, plan.sections[0].label.decode("ascii"))
+    out[1::4] = [b" NIL" if one is None else b" {%d}\r\n" % len(one) for one in found]
     out[2::4] = [one or b"" for one in found]
     outcome.damaged |= None in found
     return b"".join(out)
@@ -209,7 +210,7 @@ async def _sources(session: Session, chunk: Chunk, sections: Sequence[Section]) 
 def _range(source: Source, section: Section) -> tuple[int, int] | None:
     """Where the octets of a section are in the message; None when there is no such section."""
     if not section.part and not section.text:
-        return 0, source.row.size
+        return 0, source.size
     kind = "HEADER" if section.names else section.text
     if source.index is not None:
         return source.index.section(section.part, kind)
@@ -294,7 +295,7 @@ async def _large(
                 raise ConnectionLost("a content that cannot be read, in the middle of a literal") from error
 
 
-async def _read(session: Session, row: Message, start: int, end: int) -> bytes:
-    if start >= end:
+async def _read(session: Session, row: Message | None, start: int, end: int) -> bytes:
+    if start >= end or row is None:
         return b""
     return await session.services.store.octets(session.account, row.blob, start, end)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from a3mailer.access.view import View
 from a3mailer.edge.imap import sections
 from a3mailer.edge.imap.fetching import DAMAGED, MISSING, Chunk, Plan
 from a3mailer.edge.imap.response import DONE, Answer, Completed, Failed
 from a3mailer.edge.imap.selected import Selected
 from a3mailer.edge.imap.session import Session
-from a3mailer.mail.errors import DamagedContent, NoSuchMessage
 from a3mailer.mail.flags import SEEN
-from a3mailer.mail.ids import BlobId, Uid
+from a3mailer.mail.ids import Uid
 from a3mailer.store.rows import Message
 
 AHEAD_MESSAGES: Final = 32
@@ -40,16 +38,18 @@ def fetch(session: Session, plan: Plan, at: int) -> Answer:
     if at != selected.last:
         selected.streak = selected.streak + 1 if at == selected.last + 1 else 0
         selected.last = at
-    row = selected.ahead.get(view.columns.uids[at])
-    if row is not None:
-        octets = session.services.contents.find(session.account, row.blob)
-        if octets is not None:
-            return _say(session, plan, at, row, octets)
-    return _read(session, plan, at, row)
+    uid = view.columns.uids[at]
+    row = selected.ahead.get(uid) if plan.dated else None
+    octets = session.services.contents.find((session.account, selected.mailbox, uid))
+    if octets is None or (row is None and plan.dated):
+        return _read(session, plan, at)
+    return _say(session, plan, at, row, octets)
 
 
-def _say(session: Session, plan: Plan, at: int, row: Message, octets: bytes | None) -> Completed | Failed:
-    chunk = Chunk(session.view, [at], {row.uid: row})
+def _say(
+    session: Session, plan: Plan, at: int, row: Message | None, octets: bytes | None
+) -> Completed | Failed:
+    chunk = Chunk(session.view, [at], {} if row is None else {row.uid: row})
     out = [_head(plan, chunk, at)]
     sections.small(out, sections.Source(row, None, octets, octets is None), plan.sections)
     out.append(b")\r\n")
@@ -63,55 +63,44 @@ def _head(plan: Plan, chunk: Chunk, at: int) -> bytes:
     return (plan.head % (at + 1, *[one for fill in plan.values for one in fill(chunk)])).encode("ascii")
 
 
-async def _read(session: Session, plan: Plan, at: int, row: Message | None) -> Completed | Failed:
+async def _read(session: Session, plan: Plan, at: int) -> Completed | Failed:
     """Write the response when its message was read. Errors: TryLater."""
     selected = session.chosen
-    view = selected.view
-    if row is None:
-        row = await _row(session, selected, at)
+    uid = selected.view.columns.uids[at]
+    contents, account, mailbox = session.services.contents, session.account, selected.mailbox
+    row = None
+    if plan.dated:
+        row = selected.ahead.get(uid) or await _row(session, selected, at)
         if row is None:
             return MISSING
-    return _say(session, plan, at, row, await _octets(session, selected, view, at, row))
+    octets = contents.find((account, mailbox, uid))
+    if octets is None:
+        found = await session.services.store.contents(account, mailbox, _wanted(selected, at))
+        if uid not in found:
+            return MISSING
+        octets = found[uid]
+        for one, content in found.items():
+            if content is not None:
+                contents.keep((account, mailbox, one), content)
+    return _say(session, plan, at, row, octets)
 
 
 async def _row(session: Session, selected: Selected, at: int) -> Message | None:
     """The row of one message, and of the next few where the client goes through them in order."""
     view = selected.view
     end = min(at + AHEAD_MESSAGES, view.count) if selected.streak else at + 1
-    uids = view.uids[at:end]
-    found = await session.services.store.messages(
-        session.account, selected.mailbox, [Uid(one) for one in uids]
-    )
+    uids = [Uid(one) for one in view.columns.uids[at:end]]
+    found = await session.services.store.messages(session.account, selected.mailbox, uids)
     selected.ahead = {row.uid: row for row in found}
     return selected.ahead.get(uids[0])
 
 
-async def _octets(session: Session, selected: Selected, view: View, at: int, row: Message) -> bytes | None:
-    """The content of one message, and of the next few likewise; None when it is damaged or gone."""
-    store, contents, account = session.services.store, session.services.contents, session.account
-    wanted = _wanted(selected, view, at, row)
-    if len(wanted) == 1:
-        try:
-            octets = await store.octets(account, row.blob)
-        except (DamagedContent, NoSuchMessage):
-            return None
-        contents.keep(account, row.blob, octets)
-        return octets
-    found = await store.many_octets(account, wanted)
-    for blob, one in zip(wanted, found, strict=True):
-        if one is not None:
-            contents.keep(account, blob, one)
-    return found[0]
-
-
-def _wanted(selected: Selected, view: View, at: int, row: Message) -> list[BlobId]:
-    """This content and those after it, the more the longer the streak, as far as they are known and small."""
-    wanted = [row.blob]
-    octets = row.size
-    for uid in view.columns.uids[at + 1 : min(at + min(selected.streak, AHEAD_MESSAGES), view.count)]:
-        following = selected.ahead.get(uid)
-        if following is None or octets + following.size > AHEAD_OCTETS:
-            break
-        octets += following.size
-        wanted.append(following.blob)
-    return wanted
+def _wanted(selected: Selected, at: int) -> list[int]:
+    """This message and those after it, the more the longer the streak, as far as they are small."""
+    columns = selected.view.columns
+    end = min(at + min(selected.streak, AHEAD_MESSAGES), selected.view.count)
+    octets, stop = columns.sizes[at], at + 1
+    while stop < end and octets + columns.sizes[stop] <= AHEAD_OCTETS:
+        octets += columns.sizes[stop]
+        stop += 1
+    return columns.uids[at:stop].tolist()

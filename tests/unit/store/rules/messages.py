@@ -72,6 +72,21 @@ class MessageCompliance(StoreHarness):
             await store.octets(other, blob)
         assert await store.many_octets(other, [blob, BlobId(bytes(16))]) == [None, None]
 
+    async def test_contents_by_uid(self, store: Store, account: AccountId) -> None:
+        other = await self.make_account(store, "bob")
+        sizes = (0, 7, 65536, 3, 70_000, 300_000, 5)
+        sent = [bytes([65 + n]) * size for n, size in enumerate(sizes)]
+        for octets in sent:
+            await self.append(store, account, octets=octets)
+        await self.one(store, op.Expunge(account, INBOX, (Uid(4),)))
+        expected: dict[int, bytes | None] = dict(enumerate(sent, 1))
+        assert await store.contents(account, INBOX, range(1, 8)) == expected  # the vault keeps number 4
+        assert await store.contents(account, INBOX, [6, 2, 99]) == {6: expected[6], 2: expected[2]}
+        assert await store.contents(account, INBOX, []) == {}
+        assert await store.contents(other, INBOX, [1, 2]) == {}
+        await self.one(store, op.PurgeVault(before=1 << 40))
+        assert 4 not in await store.contents(account, INBOX, range(1, 8))
+
     async def test_same_octets_again(self, store: Store, account: AccountId) -> None:
         other = await self.make_account(store, "bob")
         octets = BODY * 1000

@@ -80,19 +80,18 @@ class Fetch:
             yield await self._vanished(session)
         if wanted.changed_since >= 0:
             spans = self._changed(view, spans)
-        outcome = sections.Outcome()
+        outcome = fetching.Outcome()
         for places in chunks(view, spans, by_octets=bool(plan.sections)):
             chunk = Chunk(view, places)
-            if plan.rows:
-                chunk, complete = await fetching.with_rows(session, chunk)
-                outcome.missing |= not complete
+            if sections.plain(session, chunk, plan):
+                yield await sections.whole(session, chunk, plan, outcome)
+                continue
+            chunk = await fetching.with_rows(session, chunk, plan, outcome)
             if plan.sections:
                 async for octets in sections.said(session, chunk, plan, outcome):
                     yield octets
             else:
-                octets, complete = await fetching.lines(session, chunk, plan)
-                outcome.missing |= not complete
-                yield octets
+                yield await fetching.lines(session, chunk, plan, outcome)
         if outcome.damaged:
             yield DAMAGED
         elif outcome.missing:

@@ -165,6 +165,13 @@ class MemoryStore:
     async def many_octets(self, account: AccountId, blobs: Sequence[BlobId]) -> list[bytes | None]:
         return [self._state.blobs[b] if self._refers(account, b) else None for b in blobs]
 
+    async def contents(
+        self, account: AccountId, mailbox: MailboxId, uids: Sequence[int]
+    ) -> dict[int, bytes | None]:
+        rows = await self.messages(account, mailbox, [Uid(uid) for uid in uids])
+        found = await self.many_octets(account, [row.blob for row in rows])
+        return {row.uid: octets for row, octets in zip(rows, found, strict=True)}
+
     def _refers(self, account: AccountId, blob: BlobId) -> bool:
         if blob not in self._state.blobs:
             return False

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from array import array
+from collections.abc import Hashable, Sequence
+from operator import itemgetter
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import apsw
 
@@ -26,6 +28,8 @@ from a3mailer.store.backends.sqlite.keyring import Keys
 from a3mailer.store.backends.sqlite.segments import HEADER as RECORD_HEADER
 from a3mailer.store.backends.sqlite.segments import SegmentReader, proved
 
+T = TypeVar("T", bound=Hashable)
+
 AT_ONCE: Final = 256 * 1024
 """Octets of a content that are read in one go; larger ones give way to others between frames."""
 FRAMES_AT_ONCE: Final = 4
@@ -42,7 +46,23 @@ _PLACES: Final = (
     " JOIN blobs b ON b.tenant = r.tenant AND b.blob = r.blob"
     " WHERE r.tenant = ? AND r.account = ? AND r.blob IN carray(?)"
 )
+_OF_MESSAGES: Final = (
+    "SELECT m.uid, m.blob, r.wrapped, b.segment, b.offset, b.length, b.size FROM {} m"
+    " LEFT JOIN blob_refs r ON r.tenant = ?1 AND r.blob = m.blob AND r.account = ?2"
+    " LEFT JOIN blobs b ON b.tenant = ?1 AND b.blob = m.blob"
+    " WHERE m.account = ?2 AND m.mailbox = ?3 AND m.uid IN carray(?4)"
+)
+_CONTENTS: Final = (
+    f"{_OF_MESSAGES.format('messages')} UNION ALL {_OF_MESSAGES.format('expunged')} AND m.kept > 0"
+)
+TOGETHER: Final = 256 * 1024
+"""Octets of records that lie one behind the other and are read at once."""
+GAP: Final = 4096
+"""Octets between two of them that are read for nothing."""
 Place = tuple[bytes, int, int, int, int]
+Found = tuple[T, bytes, bytes, int, int, int, int]
+"""What was asked for, its blob, and the blob's place."""
+_lie: Final = itemgetter(3, 4)
 
 
 class Blobs:
@@ -105,29 +125,34 @@ class Blobs:
     def _whole(self, tenant: int, blob: bytes, account: int, place: Place) -> bytes:
         wrapped, segment, offset, length, size = place
         if size <= FRAME:
-            octets = self._single(tenant, blob, account, place)
+            return self._single(tenant, blob, account, place)
+        if wrapped:  # the authentication tags prove it
+            payload = memoryview(self.segments.read_part(segment, offset, 0, length))
         else:
-            if wrapped:  # the authentication tags prove it
-                payload = memoryview(self.segments.read_part(segment, offset, 0, length))
-            else:
-                payload = self.segments.read(tenant, blob, segment, offset, length)
-            key = self._keys.unwrap(wrapped, tenant, blob, account) if wrapped else None
-            plan = layout(payload, length)
-            octets = self._opener(plan, tenant, blob, key).whole(payload)
+            payload = self.segments.read(tenant, blob, segment, offset, length)
+        key = self._keys.unwrap(wrapped, tenant, blob, account) if wrapped else None
+        plan = layout(payload, length)
+        octets = self._opener(plan, tenant, blob, key).whole(payload)
         if len(octets) != size:
             raise DamagedContent("a content of another size")
         return octets
 
     def _single(self, tenant: int, blob: bytes, account: int, place: Place) -> bytes:
-        wrapped, segment, offset, length, _ = place
-        if wrapped:
-            payload = self.segments.read_part(segment, offset, 0, length)
+        _, segment, offset, length, _ = place
+        return self._open(tenant, blob, account, place, self.segments.record(segment, offset, length))
+
+    def _open(self, tenant: int, blob: bytes, account: int, place: Place, record: bytes) -> bytes:
+        """A content of one frame from its record."""
+        wrapped, segment, offset, length, size = place
+        key: bytes | None = None
+        if wrapped:  # the authentication tag proves it
             key = self._keys.unwrap(wrapped, tenant, blob, account)
-            return open_single(payload, 0, tenant, blob, key, self.compression)
-        record = self.segments.record(segment, offset, length)
-        if not proved(record, tenant, blob, length):
+        elif not proved(record, tenant, blob, length):
             raise DamagedContent(f"segment {segment:016x} offset {offset}: checksum")
-        return open_single(record, RECORD_HEADER, tenant, blob, None, self.compression)
+        octets = open_single(record, RECORD_HEADER, tenant, blob, key, self.compression)
+        if len(octets) != size:
+            raise DamagedContent("a content of another size")
+        return octets
 
     def _opener(self, plan: Layout, tenant: int, blob: bytes, key: bytes | None) -> Opener:
         return Opener(
@@ -157,23 +182,79 @@ class Blobs:
     async def many(self, account: int, blobs: Sequence[bytes]) -> list[bytes | None]:
         """Whole contents; None where damaged or gone. Errors: TryLater."""
         tenant = self.tenant_of(account)
-        found: list[bytes | None] = []
+        found: dict[bytes, bytes | None] = {}
         for at in range(0, len(blobs), MANY):
             if at:
                 await asyncio.sleep(0)
             part = tuple(map(bytes, blobs[at : at + MANY]))
             rows = self._execute(_PLACES, (tenant, account, apsw.carray(part))).fetchall()
-            places = {row[0]: row[1:] for row in rows}
-            for blob in part:
-                found.append(await self._large_or_none(tenant, account, blob, places))
+            await self._read(tenant, account, [(row[0], *row) for row in rows], found)
+        return [found.get(blob) for blob in blobs]
+
+    async def of_messages(self, account: int, mailbox: int, uids: Sequence[int]) -> dict[int, bytes | None]:
+        """Whole contents by uid; None where damaged, messages that are gone left out. Errors: TryLater."""
+        tenant = self.tenant_of(account)
+        found: dict[int, bytes | None] = {}
+        for at in range(0, len(uids), MANY):
+            if at:
+                await asyncio.sleep(0)
+            part = apsw.carray(array("q", uids[at : at + MANY]))
+            rows = self._execute(_CONTENTS, (tenant, account, mailbox, part)).fetchall()
+            for row in rows:
+                if row[2] is None or row[3] is None:
+                    found[row[0]] = None
+            await self._read(tenant, account, [row for row in rows if row[0] not in found], found)
         return found
 
-    async def _large_or_none(
-        self, tenant: int, account: int, blob: bytes, places: dict[bytes, Place]
+    async def _read(
+        self, tenant: int, account: int, rows: list[Found[T]], found: dict[T, bytes | None]
+    ) -> None:
+        """Read contents in the order in which they lie; None where damaged."""
+        rows.sort(key=_lie)
+        at = 0
+        while at < len(rows):
+            if rows[at][6] > FRAME:
+                what, blob, *_ = rows[at]
+                found[what] = await self._large_or_none(tenant, account, blob, rows[at][2:])
+                at += 1
+            else:
+                at = self._read_together(tenant, account, rows, at, found)
+
+    def _read_together(
+        self, tenant: int, account: int, rows: list[Found[T]], first: int, found: dict[T, bytes | None]
+    ) -> int:
+        """Read the contents of one frame that lie behind this one in one go; where the rest begins."""
+        segment, start, length = rows[first][3:6]
+        end = start + RECORD_HEADER + length
+        last = first + 1
+        while last < len(rows):
+            beside, offset, length, size = rows[last][3:]
+            stop = offset + RECORD_HEADER + length
+            if beside != segment or not end <= offset <= end + GAP or size > FRAME or stop - start > TOGETHER:
+                break
+            end = stop
+            last += 1
+        try:
+            octets = self.segments.record(segment, start, end - start - RECORD_HEADER)
+        except DamagedContent:  # of one of them, maybe: each is tried alone
+            octets = b""
+        for row in rows[first:last]:
+            at = row[4] - start
+            record = octets[at : at + RECORD_HEADER + row[5]]
+            found[row[0]] = self._single_or_none(tenant, row[1], account, row[2:], record)
+        return last
+
+    def _single_or_none(
+        self, tenant: int, blob: bytes, account: int, place: Place, record: bytes
     ) -> bytes | None:
-        place = places.get(blob)
-        if place is None:
+        try:
+            if record:
+                return self._open(tenant, blob, account, place, record)
+            return self._single(tenant, blob, account, place)
+        except DamagedContent:
             return None
+
+    async def _large_or_none(self, tenant: int, account: int, blob: bytes, place: Place) -> bytes | None:
         try:
             if place[4] <= AT_ONCE:
                 return self._whole(tenant, blob, account, place)

@@ -270,6 +270,11 @@ class ReadMail:
     async def many_octets(self, account: AccountId, blobs: Sequence[BlobId]) -> list[bytes | None]:
         return await self._blobs.many(account, blobs)
 
+    async def contents(
+        self, account: AccountId, mailbox: MailboxId, uids: Sequence[int]
+    ) -> dict[int, bytes | None]:
+        return await self._blobs.of_messages(account, mailbox, uids)
+
 
 _ENVELOPE_RANGE: Final = "SELECT envelope FROM fragments WHERE id BETWEEN ? AND ? ORDER BY id"
 _ENVELOPE_EACH: Final = "SELECT f.envelope FROM carray(?) AS c LEFT JOIN fragments AS f ON f.id = c.value"
