@@ -164,7 +164,7 @@ def layout(head: Buffer, length: int) -> Layout:
 
 
 def open_single(
-    octets: bytes,
+    octets: Buffer,
     start: int,
     tenant: int,
     blob: bytes,
@@ -177,9 +177,9 @@ def open_single(
     version, flags, _, dictionary, size = _HEADER.unpack_from(octets, start)
     if version != VERSION or size > FRAME or (flags & ENCRYPTED != 0) != (key is not None):
         raise DamagedContent("a content header that cannot be")
-    frame = octets[start + HEADER :]
+    frame: Buffer = memoryview(octets)[start + HEADER :]
     if key is not None:
-        bound = _BOUND.pack(octets[start : start + HEADER], tenant, blob, 0)
+        bound = _BOUND.pack(bytes(octets[start : start + HEADER]), tenant, blob, 0)
         try:
             frame = AESGCM(key).decrypt(_ONLY, frame, bound)
         except InvalidTag:
@@ -191,7 +191,7 @@ def open_single(
             raise DamagedContent(f"expanding: {error}") from None
     if len(frame) != size:
         raise DamagedContent("frame 0: length")
-    return frame
+    return bytes(frame)
 
 
 def dictionary_of(record: Record) -> int:

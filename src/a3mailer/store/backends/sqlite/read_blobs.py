@@ -24,6 +24,7 @@ from a3mailer.store.backends.sqlite.contents import (
     open_single,
     table_size,
 )
+from a3mailer.store.backends.sqlite.direct import Buffer
 from a3mailer.store.backends.sqlite.keyring import Keys
 from a3mailer.store.backends.sqlite.segments import HEADER as RECORD_HEADER
 from a3mailer.store.backends.sqlite.segments import SegmentReader, proved
@@ -50,10 +51,12 @@ _OF_MESSAGES: Final = (
     "SELECT m.uid, m.blob, r.wrapped, b.segment, b.offset, b.length, b.size FROM {} m"
     " LEFT JOIN blob_refs r ON r.tenant = ?1 AND r.blob = m.blob AND r.account = ?2"
     " LEFT JOIN blobs b ON b.tenant = ?1 AND b.blob = m.blob"
-    " WHERE m.account = ?2 AND m.mailbox = ?3 AND m.uid IN carray(?4)"
+    " WHERE m.account = ?2 AND m.mailbox = ?3 AND m.uid "
 )
+_CONTENT: Final = f"{_OF_MESSAGES.format('messages')} = ?4"
 _CONTENTS: Final = (
-    f"{_OF_MESSAGES.format('messages')} UNION ALL {_OF_MESSAGES.format('expunged')} AND m.kept > 0"
+    f"{_OF_MESSAGES.format('messages')} IN carray(?4) UNION ALL"
+    f" {_OF_MESSAGES.format('expunged')} IN carray(?4) AND m.kept > 0"
 )
 TOGETHER: Final = 256 * 1024
 """Octets of records that lie one behind the other and are read at once."""
@@ -141,7 +144,7 @@ class Blobs:
         _, segment, offset, length, _ = place
         return self._open(tenant, blob, account, place, self.segments.record(segment, offset, length))
 
-    def _open(self, tenant: int, blob: bytes, account: int, place: Place, record: bytes) -> bytes:
+    def _open(self, tenant: int, blob: bytes, account: int, place: Place, record: Buffer) -> bytes:
         """A content of one frame from its record."""
         wrapped, segment, offset, length, size = place
         key: bytes | None = None
@@ -198,13 +201,19 @@ class Blobs:
         for at in range(0, len(uids), MANY):
             if at:
                 await asyncio.sleep(0)
-            part = apsw.carray(array("q", uids[at : at + MANY]))
-            rows = self._execute(_CONTENTS, (tenant, account, mailbox, part)).fetchall()
+            rows = self._rows_of(tenant, account, mailbox, uids[at : at + MANY])
             for row in rows:
                 if row[2] is None or row[3] is None:
                     found[row[0]] = None
             await self._read(tenant, account, [row for row in rows if row[0] not in found], found)
         return found
+
+    def _rows_of(self, tenant: int, account: int, mailbox: int, uids: Sequence[int]) -> list[Found[int]]:
+        if len(uids) == 1:
+            rows = self._execute(_CONTENT, (tenant, account, mailbox, uids[0])).fetchall()
+            if rows:
+                return rows
+        return self._execute(_CONTENTS, (tenant, account, mailbox, apsw.carray(array("q", uids)))).fetchall()
 
     async def _read(
         self, tenant: int, account: int, rows: list[Found[T]], found: dict[T, bytes | None]
@@ -235,9 +244,9 @@ class Blobs:
             end = stop
             last += 1
         try:
-            octets = self.segments.record(segment, start, end - start - RECORD_HEADER)
+            octets = memoryview(self.segments.record(segment, start, end - start - RECORD_HEADER))
         except DamagedContent:  # of one of them, maybe: each is tried alone
-            octets = b""
+            octets = memoryview(b"")
         for row in rows[first:last]:
             at = row[4] - start
             record = octets[at : at + RECORD_HEADER + row[5]]
@@ -245,7 +254,7 @@ class Blobs:
         return last
 
     def _single_or_none(
-        self, tenant: int, blob: bytes, account: int, place: Place, record: bytes
+        self, tenant: int, blob: bytes, account: int, place: Place, record: Buffer
     ) -> bytes | None:
         try:
             if record:

@@ -387,7 +387,7 @@ def prove_record(record: Buffer, tenant: int, blob: bytes, segment: int, offset:
         raise DamagedContent(f"{where}: checksum")
 
 
-def proved(record: bytes, tenant: int, blob: bytes, length: int) -> bool:
+def proved(record: Buffer, tenant: int, blob: bytes, length: int) -> bool:
     """Whether this is, as far as its content goes, that record of one piece: the short way of reading.
 
     Everything but the check of place is held against the row that led here, or covered by the digest."""

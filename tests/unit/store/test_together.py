@@ -1,0 +1,69 @@
+"""Contents read together: one that is damaged is None among its neighbours, the others are what was sent."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from a3mailer.config.tree import Settings
+from a3mailer.config.tree import Store as StoreSettings
+from a3mailer.mail.ids import INBOX
+from a3mailer.store import operations as op
+from a3mailer.store.backends.sqlite import segments
+from a3mailer.store.backends.sqlite.connection import SEGMENTS
+from a3mailer.store.backends.sqlite.store import SqliteStore
+from a3mailer.store.ports import Content, Transaction
+from a3mailer.testing.store.case import content, mail
+from tests.unit.store.test_crash import settle_in
+
+SIZES = (3000, 100, 70_000, 5000, 65_536, 1, 40_000)
+
+
+@pytest.fixture(params=[True, False], ids=["sealed", "plain"])
+async def store(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[SqliteStore]:
+    settings = Settings(
+        store=StoreSettings(segment_size=1 << 20, encryption=request.param, compression=request.param)
+    )
+    store = await SqliteStore.open(tmp_path, settings, None)
+    yield store
+    await store.close()
+
+
+async def test_a_damaged_content_among_others(store: SqliteStore, tmp_path: Path) -> None:
+    account = await settle_in(store)
+    index = content(mail()).index
+    sent = [bytes([65 + n]) * size for n, size in enumerate(SIZES)]
+    for octets in sent:
+        await store.commit(Transaction((op.Append(account, INBOX, 0),), (Content(octets, index),)))
+    uids = range(1, len(sent) + 1)
+    expected: dict[int, bytes | None] = dict(zip(uids, sent, strict=True))
+    assert await store.contents(account, INBOX, uids) == expected
+    places = store._sql(
+        "SELECT m.uid, b.segment, b.offset, b.length FROM messages m JOIN blobs b ON b.blob = m.blob"
+    ).fetchall()
+    for uid, segment, offset, length in places:
+        path = segments.segment_path(tmp_path / SEGMENTS, segment)
+        at = offset + segments.HEADER + length - 1
+        with path.open("r+b") as file:
+            file.seek(at)
+            octet = file.read(1)
+            file.seek(at)
+            file.write(bytes([octet[0] ^ 1]))
+            file.flush()
+            assert await store.contents(account, INBOX, uids) == {**expected, uid: None}
+            file.seek(at)
+            file.write(octet)
+    assert await store.contents(account, INBOX, uids) == expected
+
+
+async def test_contents_behind_the_end_of_a_segment(store: SqliteStore, tmp_path: Path) -> None:
+    account = await settle_in(store)
+    index = content(mail()).index
+    for number in range(3):
+        await store.commit(
+            Transaction((op.Append(account, INBOX, 0),), (Content(bytes([65 + number]) * 900, index),))
+        )
+    ((segment, offset),) = store._sql("SELECT segment, max(offset) FROM blobs").fetchall()
+    with segments.segment_path(tmp_path / SEGMENTS, segment).open("r+b") as file:
+        file.truncate(offset + 10)
+    assert await store.contents(account, INBOX, [1, 2, 3]) == {1: b"A" * 900, 2: b"B" * 900, 3: None}
