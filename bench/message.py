@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from a3mailer.mail.message import MessageIndex, index
-from bench.mails import corpus
+from bench.mails import Maker, corpus
 from bench.report import Options, Report, Row, below, main
 
 CORPUS_MAILS: Final = 3_000
@@ -96,6 +96,8 @@ def measure(chosen: Options, report: Report) -> None:
     again = 20 if chosen.smoke else 300
     plain, html = written(6_700, chosen.seed, html=False), written(6_700, chosen.seed, html=True)
     large = with_attachment(1 << 20, chosen.seed)
+    maker = Maker(chosen.seed)
+    delivered = [maker.mail(b"user%d@example.test" % (number % 20), 4096) for number in range(again)]
     packed = index(html).pack()
     report.count(plain=len(plain), html=len(html), large=len(large), packed=len(packed))
     for name, mail in (("text of", plain), ("text and HTML of", html)):
@@ -103,6 +105,7 @@ def measure(chosen: Options, report: Report) -> None:
         peer = cost(parsed, [mail] * again, repeats) if chosen.peer else None
         report.add(below(f"index, {name} {len(mail)} octets", "us", ours, GOAL))
         report.add(Row("  beside the standard library's parse", "us", ours, peer))
+    report.add(Row("index, the 4 KB mails of bench.delivery", "us", cost(index, delivered, repeats)))
     report.add(below("index, 1 MiB of base64", "us", cost(index, [large] * 5, repeats), LARGE_GOAL))
     report.add(Row("unpack", "us", cost(MessageIndex.unpack, [packed] * again, repeats)))
     real = [octets for _, octets in corpus(200 if chosen.smoke else CORPUS_MAILS, chosen.seed)]

@@ -6,8 +6,9 @@ is remembered, within `limits.REMEMBERED`. Total over any fields.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from a3mailer.mail.message import limits, parameters
 from a3mailer.mail.message.ascii import SLASH
@@ -18,8 +19,12 @@ OTHER: Final = 0  # kinds of content
 TEXT: Final = 1
 MULTIPART: Final = 2
 MESSAGE: Final = 3
+CONTAINERS: Final = (MULTIPART, MESSAGE)
 
 MESSAGES: Final = frozenset((b"message/rfc822", b"message/global"))
+_SIGNATURES: Final = frozenset(
+    (b"application/pgp-signature", b"application/pkcs7-signature", b"application/x-pkcs7-signature")
+)
 PLAIN: Final = b"text/plain"
 _OPAQUE: Final = b"application/octet-stream"
 _BLANK: Final = b" \t\r\n"
@@ -43,11 +48,13 @@ _USUAL_MULTIPART: Final = re.compile(
 )
 
 
-class Entity(NamedTuple):
-    """The description of one part: a named tuple, which is made several times quicker than a frozen class.
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """The description of one part.
 
     Octets are in lower case and cut at limit TOKEN; `filename` is as in `parts.Part`. `opening` and `closing`
     are what stands in BODYSTRUCTURE before the size of the part, and after its lines or its inner parts.
+    `attachment` tells whether the part is one to save, None where that depends on where it is.
     """
 
     kind: int
@@ -59,6 +66,7 @@ class Entity(NamedTuple):
     boundary: bytes
     opening: bytes
     closing: bytes
+    attachment: bool | None
 
 
 def entity(fields: Mapping[bytes, bytes], assumed: bytes) -> Entity:
@@ -88,7 +96,7 @@ def _made(fields: Mapping[bytes, bytes], assumed: bytes) -> Entity:
         closing = b' "%b" ("boundary" "%b") NIL NIL NIL)' % (subtype, boundary)
         encoding = _encoding(fields.get(b"content-transfer-encoding"))
         media, boundary = b"multipart/" + subtype, boundary.rstrip(_BLANK)
-        return Entity(MULTIPART, media, encoding[:_TOKEN], b"", b"", "", boundary, b"(", closing)
+        return Entity(MULTIPART, media, encoding[:_TOKEN], b"", b"", "", boundary, b"(", closing, False)
     media, pairs = parameters.parse(value) if value else (assumed, ())
     if SLASH not in media:  # RFC 2045 section 5.2
         media, pairs = PLAIN, ()
@@ -126,16 +134,18 @@ def _described(fields: Mapping[bytes, bytes], media: bytes, pairs: Parameters) -
         )
         # body-ext-1part = body-fld-md5 [SP body-fld-dsp [SP body-fld-lang [SP body-fld-loc]]]
         closing = b" %b %b %b %b)" % (nstring(get(b"content-md5")), disposition, language, location)
+    name = name or parameters.text_of(pairs, b"name")
     return Entity(
         kind,
         media[:_TOKEN],
         encoding[:_TOKEN],
         parameters.value_of(pairs, b"charset").lower()[:_TOKEN],
         word[:_TOKEN],
-        (name or parameters.text_of(pairs, b"name"))[: limits.FILENAME],
+        name[: limits.FILENAME],
         parameters.value_of(pairs, b"boundary").rstrip(_BLANK) if kind == MULTIPART else b"",
         opening,
         closing,
+        _attachment(kind, media, word, name),
     )
 
 
@@ -150,6 +160,16 @@ def _kind(media: bytes) -> int:
     if media.startswith(b"multipart/"):
         return MULTIPART
     return MESSAGE if media in MESSAGES else OTHER
+
+
+def _attachment(kind: int, media: bytes, disposition: bytes, name: str) -> bool | None:
+    if kind == MULTIPART:
+        return False
+    if disposition == b"attachment":
+        return True
+    if kind == TEXT:
+        return bool(name) and disposition != b"inline"
+    return False if media in _SIGNATURES else None
 
 
 # body-fld-param = "(" string SP string *(SP string SP string) ")" / nil

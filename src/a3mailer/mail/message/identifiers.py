@@ -23,7 +23,8 @@ def identifiers(value: bytes | None) -> tuple[bytes, ...]:
     if not value:
         return ()
     found = [item.partition(b">")[0].strip(_BLANK) for item in value.split(b"<")[1:]]
-    found = [item for item in found if item]
+    if b"" in found:
+        found = [item for item in found if item]
     if len(found) > limits.REFERENCES:
         found = [found[0], *found[1 - limits.REFERENCES :]]
     return tuple(found)

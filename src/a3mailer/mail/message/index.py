@@ -19,16 +19,14 @@ from a3mailer.mail.message import (
     text,
 )
 from a3mailer.mail.message.addresses import Address
+from a3mailer.mail.message.entity import MESSAGE
 from a3mailer.mail.message.envelope import AddressRoom, envelope
 from a3mailer.mail.message.octets import Octets
 from a3mailer.mail.message.packed import Unpacked
-from a3mailer.mail.message.parts import MESSAGES, Part
+from a3mailer.mail.message.parts import MESSAGES, Draft, Part
 from a3mailer.mail.message.subject import base_subject
 from a3mailer.mail.message.words import decode_words
 
-_SIGNATURES: Final = frozenset(
-    (b"application/pgp-signature", b"application/pkcs7-signature", b"application/x-pkcs7-signature")
-)
 _ADDRESS_FIELDS: Final = (b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc")
 _NO_OCTETS: Final = (b"",) * len(_ADDRESS_FIELDS)
 
@@ -178,7 +176,7 @@ def index(octets: Octets) -> MessageIndex:
     get = fields.get
     room = AddressRoom()
     own_envelope = envelope(fields, room)
-    finished = tuple([draft.finished() for draft in walk.drafts])
+    finished = tuple(map(Draft.finished, walk.drafts))
     fragment = structure.bodystructure(walk.drafts, room)
     if room.met:
         walk.truncated["addresses"] = None
@@ -193,7 +191,7 @@ def index(octets: Octets) -> MessageIndex:
         text.preview(octets, finished),
         decode_words(get(b"subject", b"")),
         dates.parse(date) if date else None,
-        has_attachment(finished),
+        has_attachment(walk.drafts),
         identifiers.thread_keys(header, message_id, references, in_reply_to),
         finished,
         root.body,
@@ -206,25 +204,17 @@ def index(octets: Octets) -> MessageIndex:
     )
 
 
-def has_attachment(finished: Sequence[Part]) -> bool:
+def has_attachment(drafts: Sequence[Draft]) -> bool:
     """Tell whether a user should be offered something to save (RFC 8621 section 4.1.4, hasAttachment)."""
-    for part in finished:
-        if part.media.startswith(b"multipart/"):
-            continue
-        if part.disposition == b"attachment":
-            return True
-        if part.media in MESSAGES:
-            if part.parent >= 0:
-                return True
-            continue
-        if part.media.startswith(b"text/"):
-            if part.filename and part.disposition != b"inline":
-                return True
-        elif part.media not in _SIGNATURES and not _related(finished, part):
+    for draft in drafts:
+        attachment = draft.entity.attachment
+        if attachment or (attachment is None and _apart(drafts, draft)):
             return True
     return False
 
 
-def _related(finished: Sequence[Part], part: Part) -> bool:
-    """Tell whether a part belongs to the text beside it, as a picture in HTML does."""
-    return part.parent >= 0 and finished[part.parent].media == b"multipart/related"
+def _apart(drafts: Sequence[Draft], draft: Draft) -> bool:
+    """Tell whether a part that is no text is neither a mail by itself nor what the text beside it shows."""
+    if draft.entity.kind == MESSAGE:
+        return draft.parent >= 0
+    return draft.parent < 0 or drafts[draft.parent].entity.media != b"multipart/related"

@@ -16,7 +16,17 @@ from typing import Final, NamedTuple
 
 from a3mailer.mail.message import limits
 from a3mailer.mail.message.ascii import LF
-from a3mailer.mail.message.entity import MESSAGE, MESSAGES, MULTIPART, PLAIN, TEXT, Entity, entity, opaque
+from a3mailer.mail.message.entity import (
+    CONTAINERS,
+    MESSAGE,
+    MESSAGES,
+    MULTIPART,
+    PLAIN,
+    TEXT,
+    Entity,
+    entity,
+    opaque,
+)
 from a3mailer.mail.message.headers import header_end, unfold
 from a3mailer.mail.message.octets import Find, Octets, count, finder
 
@@ -31,7 +41,8 @@ _FIELD: Final = re.compile(
 )
 _EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
 
-_WHOLE: Final = entity({}, PLAIN)  # of what has no header
+_NO_FIELDS: Final[Mapping[bytes, bytes]] = {}
+_WHOLE: Final = entity(_NO_FIELDS, PLAIN)  # of what has no header
 
 
 class Part(NamedTuple):
@@ -74,7 +85,7 @@ class Draft:
         self.parent = parent
         self.lines = 0
         self.inner = False  # the message inside a message/rfc822 part
-        self.fields = {}
+        self.fields = _NO_FIELDS
         self.entity = _WHOLE
 
     def finished(self) -> Part:
@@ -124,25 +135,30 @@ class Walk:
 
     def run(self) -> None:
         """Find all parts."""
-        self.pending.append((Draft(0, len(self.octets), (), 0, -1), PLAIN))
-        while self.pending:
-            draft, assumed = self.pending.pop()
-            at = len(self.drafts)
-            self.drafts.append(draft)
+        drafts, pending = self.drafts, self.pending
+        pending.append((Draft(0, len(self.octets), (), 0, -1), PLAIN))
+        while pending:
+            draft, assumed = pending.pop()
+            drafts.append(draft)
             if assumed:
                 self._read_header(draft, assumed)
-            if draft.entity.kind == MULTIPART:
-                self._open_multipart(draft, at)
-            if draft.inner and draft.entity.kind != MULTIPART:
-                draft.number = (*draft.number, 1)
-            if draft.entity.kind == MESSAGE:
-                self._open_message(draft, at)
+            if draft.entity.kind in CONTAINERS or draft.inner:
+                self._open(draft, len(drafts) - 1)
         self._count_lines()
 
+    def _open(self, draft: Draft, at: int) -> None:
+        if draft.entity.kind == MULTIPART:
+            self._open_multipart(draft, at)
+        if draft.inner and draft.entity.kind != MULTIPART:
+            draft.number = (*draft.number, 1)
+        if draft.entity.kind == MESSAGE:
+            self._open_message(draft, at)
+
     def _read_header(self, draft: Draft, assumed: bytes) -> None:
-        octets, start = self.octets, draft.start
+        octets, start, end = self.octets, draft.start, draft.end
         room = min(self.header_octets, limits.HEADER_OCTETS)
-        body = _body(octets, start, min(draft.end, start + room)) if isinstance(octets, bytes) else -1
+        limit = start + room if start + room < end else end
+        body = _body(octets, start, limit) if isinstance(octets, bytes) else -1
         if body < 0:
             draft.fields, body = self._unusual_header(draft, room)
             draft.entity = entity(draft.fields, assumed)
@@ -152,7 +168,8 @@ class Walk:
             draft.fields = read(octets[start:body])
             draft.entity = entity(draft.fields, assumed)
         draft.body = body
-        self.header_octets -= min(room, body - start)
+        size = body - start
+        self.header_octets -= size if size < room else room
 
     def _unusual_header(self, draft: Draft, room: int) -> tuple[dict[bytes, bytes], int]:
         """Read the header of a mapped mail, or one without an empty line in what may be read of it."""
@@ -196,10 +213,9 @@ class Walk:
         if not extents:
             extents, assumed = [(draft.body, draft.end)], b""
         number, depth = draft.number, draft.depth + 1
-        self.pending += [
-            (Draft(extents[i][0], extents[i][1], (*number, i + 1), depth, at), assumed)
-            for i in range(len(extents) - 1, -1, -1)
-        ]
+        for ordinal in range(len(extents), 0, -1):
+            start, end = extents[ordinal - 1]
+            self.pending.append((Draft(start, end, (*number, ordinal), depth, at), assumed))
 
     def _extents(self, draft: Draft, room: int) -> list[tuple[int, int]]:
         """Return (start, end) of the children of a multipart."""

@@ -24,6 +24,8 @@ def bodystructure(drafts: Sequence[Draft], room: AddressRoom) -> bytes:
     out: list[bytes] = []
     opened: list[Draft] = []
     for at, draft in enumerate(drafts):
+        while opened and opened[-1].depth >= draft.depth:
+            out.append(_closing(opened.pop()))
         entity = draft.entity
         kind = entity.kind
         if kind == MULTIPART:
@@ -31,17 +33,15 @@ def bodystructure(drafts: Sequence[Draft], room: AddressRoom) -> bytes:
             opened.append(draft)
             continue
         size = draft.end - draft.body
-        if kind == MESSAGE:
-            out.append(b"%b%d %b " % (entity.opening, size, envelope(drafts[at + 1].fields, room)))
-            opened.append(draft)
-            continue
         if kind == TEXT:
             out.append(b"%b%d %d%b" % (entity.opening, size, draft.lines, entity.closing))
+        elif kind == MESSAGE:
+            out.append(b"%b%d %b " % (entity.opening, size, envelope(drafts[at + 1].fields, room)))
+            opened.append(draft)
         else:
             out.append(b"%b%d%b" % (entity.opening, size, entity.closing))
-        depth = drafts[at + 1].depth if at + 1 < len(drafts) else 0
-        while opened and opened[-1].depth >= depth:
-            out.append(_closing(opened.pop()))
+    while opened:
+        out.append(_closing(opened.pop()))
     return b"".join(out)
 
 
