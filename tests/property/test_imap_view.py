@@ -34,6 +34,8 @@ acts = st.lists(
         st.tuples(st.just("own"), st.integers(0, 1), st.integers(0, 9)),
         st.tuples(st.just("news"), st.integers(0, 1), st.booleans()),
         st.tuples(st.just("hint"), st.integers(0, 40)),
+        st.tuples(st.just("away"), st.integers(0, 2), st.integers(1, 5)),
+        st.tuples(st.just("changed"), st.integers(0, 1), st.integers(0, 40)),
     ),
     max_size=30,
 )
@@ -135,6 +137,25 @@ class Stage:
     async def hint(self, modseq: int) -> None:
         """A hint that is late, doubled or about nothing costs nothing."""
         self.clients[0].view.mailbox.hint(modseq)
+
+    async def away(self, appended: int, uid: int) -> None:
+        """Nobody looks; things happen; everybody is back: the mailbox that was left is read on, not anew."""
+        left = self.clients[0].view.mailbox
+        for client in self.clients:
+            client.view.close()
+        await self.append(appended)
+        await self.expunge(uid)
+        await self.flag(uid + 1)
+        await asyncio.sleep(0)
+        self.clients = [Client(await self.views.open(self.account, INBOX)) for _ in range(2)]
+        assert self.clients[0].view.mailbox is left
+
+    async def changed(self, who: int, since: int) -> None:
+        """The store's index finds what looking at every message does."""
+        view = self.clients[who].view
+        await view.mailbox.refresh()
+        self.clients[who].apply(view.news(expunges=True))
+        assert await view.changed(since) == [at for at in range(view.count) if view.flags(at)[2] > since]
 
 
 @given(acts)

@@ -123,8 +123,12 @@ class OpenMailbox:
         self.rounds.clear()
         self._rounds_since = row.modseq
 
+    async def changes(self, since: int) -> Changes:
+        """What the store says happened since a modseq. Errors: NoSuchMailbox."""
+        return await self._reader.changes(self.account, self.id, ModSeq(since))
+
     async def _catch_up(self) -> None:
-        changes = await self._reader.changes(self.account, self.id, ModSeq(self.modseq))
+        changes = await self.changes(self.modseq)
         if changes.complete:
             self.apply(changes)
         else:
@@ -248,6 +252,14 @@ class View:
             if at >= 0:
                 columns, place = living, at
         return columns.flags[place], columns.keywords.get(uid, ""), columns.modseqs[place]
+
+    async def changed(self, since: int) -> list[int]:
+        """Places of the messages changed since a modseq, ascending, as far as the session was told.
+
+        Costs what changed, not what is there. Errors: NoSuchMailbox."""
+        changes = await self.mailbox.changes(since)
+        places = map(self.place, changes.changed.uids)
+        return [at for at in places if at >= 0 and self.flags(at)[2] > since]
 
     # --- news --------------------------------------------------------------------------------------
 

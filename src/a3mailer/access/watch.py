@@ -1,8 +1,12 @@
-"""Hints of changes, handed to the open mailboxes they concern: nobody else wakes."""
+"""Hints of changes, handed to the open mailboxes they concern: nobody else wakes.
+
+A mailbox that its last session left is kept for a while: who opens it again reads only what changed since.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from a3mailer.access.view import OpenMailbox, View
 from a3mailer.mail.changes import EVERYTHING, Change
@@ -10,15 +14,23 @@ from a3mailer.mail.errors import NoSuchMailbox
 from a3mailer.mail.ids import AccountId, MailboxId
 from a3mailer.store.ports import MailReader, Watcher
 
+LEFT_MAILBOXES: Final = 1_000
+"""Mailboxes without a session that are kept."""
+LEFT_MESSAGES: Final = 1_000_000
+"""Messages of all of them together, 33 octets each."""
+
 
 class Views:
     """All open mailboxes of this process. ``parked`` hears of every change (connections without a task)."""
 
-    __slots__ = ("_forget", "_open", "_reader", "directory", "listeners", "parked")
+    __slots__ = ("_forget", "_left", "_left_messages", "_open", "_reader", "directory", "listeners", "parked")
 
     def __init__(self, reader: MailReader, watcher: Watcher) -> None:
         self._reader = reader
         self._open: dict[tuple[int, int], OpenMailbox] = {}
+        self._left: dict[tuple[int, int], int] = {}
+        """Those nobody looks at and their messages, the one left longest ago first."""
+        self._left_messages = 0
         self.parked: Callable[[Change], None] | None = None
         self.directory = 0
         """Grows when accounts or credentials changed: sessions then look whether they still stand."""
@@ -54,6 +66,7 @@ class Views:
         shared = self._open.get(key)
         if shared is None or shared.gone:
             shared = self._open[key] = OpenMailbox(self._reader, account, mailbox)
+        self._left_messages -= self._left.pop(key, 0)
         shared.viewers += 1  # nobody forgets it while it is being read
         try:
             await shared.refresh()
@@ -65,5 +78,15 @@ class Views:
 
     def _leave(self, shared: OpenMailbox) -> None:
         shared.viewers -= 1
-        if shared.viewers == 0 and self._open.get((shared.account, shared.id)) is shared:
-            del self._open[shared.account, shared.id]
+        key = (shared.account, shared.id)
+        if shared.viewers > 0 or self._open.get(key) is not shared:
+            return
+        if shared.gone or shared.modseq < 0:
+            del self._open[key]
+            return
+        self._left[key] = len(shared.columns.uids)
+        self._left_messages += self._left[key]
+        while self._left_messages > LEFT_MESSAGES or len(self._left) > LEFT_MAILBOXES:
+            oldest = next(iter(self._left))
+            self._left_messages -= self._left.pop(oldest)
+            del self._open[oldest]

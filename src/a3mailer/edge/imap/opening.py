@@ -10,7 +10,6 @@ from a3mailer.edge.imap.response import Completed, Response
 from a3mailer.edge.imap.selected import Selected, flags_line
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.flags import SEEN
-from a3mailer.mail.ids import ModSeq
 from a3mailer.store.rows import Mailbox
 from a3mailer.wire.imap.encode import mailbox as mailbox_name
 from a3mailer.wire.imap.errors import BadSyntax
@@ -20,6 +19,8 @@ from a3mailer.wire.imap.sequence import print_set
 
 SYSTEM_FLAGS: Final = b"\\Answered \\Flagged \\Deleted \\Seen \\Draft"
 _UNSEEN: Final = bytes(0 if bits & SEEN else 1 for bits in range(256))
+LOOKED_THROUGH: Final = 4096
+"""Messages looked at together for the first unseen one."""
 FETCHES_AT_ONCE: Final = 1000
 """Lines of changes between two looks at the socket."""
 
@@ -50,7 +51,7 @@ def _opening_lines(session: Session, row: Mailbox, view: View, *, read_only: boo
     lines = [b"* %d EXISTS" % view.count]
     if not session.rev2:
         lines.append(b"* 0 RECENT")
-        unseen = view.columns.flags.translate(_UNSEEN).find(1, 0, view.count)
+        unseen = _first_unseen(view.columns.flags, view.count)
         if unseen >= 0:
             lines.append(b"* OK [UNSEEN %d] first unseen" % (unseen + 1))
     permanent = b"" if read_only else words + b" \\*"
@@ -67,6 +68,14 @@ def _opening_lines(session: Session, row: Mailbox, view: View, *, read_only: boo
     return b"\r\n".join(lines) + b"\r\n"
 
 
+def _first_unseen(flags: bytearray, count: int) -> int:
+    for start in range(0, count, LOOKED_THROUGH):
+        at = flags[start : min(start + LOOKED_THROUGH, count)].translate(_UNSEEN).find(1)
+        if at >= 0:
+            return start + at
+    return -1
+
+
 async def _changes(session: Session, view: View, resync: Resync) -> AsyncIterator[bytes]:
     """VANISHED (EARLIER) and the flags of what changed since the client was here."""
     if resync.modseq >= view.told:
@@ -76,8 +85,7 @@ async def _changes(session: Session, view: View, resync: Resync) -> AsyncIterato
         gone = among(gone, resync.known_uids.bounds(view.mailbox.uid_next))
     if printed := print_set(gone):
         yield b"* VANISHED (EARLIER) %b\r\n" % printed
-    modseqs = view.columns.modseqs
-    places = [at for at in range(view.count) if modseqs[at] > resync.modseq]
+    places = await view.changed(resync.modseq)
     if resync.known_uids is not None:
         uids = view.uids
         bounds = resync.known_uids.bounds(view.mailbox.uid_next)
@@ -91,7 +99,7 @@ async def _changes(session: Session, view: View, resync: Resync) -> AsyncIterato
 
 async def vanished(session: Session, view: View, since: int) -> Iterable[int]:
     """Uids expunged since a modseq, ascending; all that are missing where tombstones that old are gone."""
-    changes = await session.services.store.changes(view.mailbox.account, view.mailbox.id, ModSeq(since))
+    changes = await view.mailbox.changes(since)
     if changes.complete:
         return changes.vanished
     there = set(view.uids[: view.count])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from a3mailer.access.view import News, View
 from a3mailer.mail.ids import AccountId, MailboxId
 from a3mailer.store.rows import Message
@@ -47,13 +49,14 @@ class Selected:
         view = self.view
         if numbers.saved:
             places = sorted(at for at in map(view.place, self.saved) if at >= 0)
-            return _spans(places)
+            return runs(places)
         if uid:
             return numbers.uid_spans(view.uids, view.count)
         return numbers.spans(view.count)
 
 
-def _spans(places: list[int]) -> list[Span]:
+def runs(places: Iterable[int]) -> list[Span]:
+    """Ascending places as spans."""
     spans: list[Span] = []
     for at in places:
         if spans and spans[-1][1] == at:

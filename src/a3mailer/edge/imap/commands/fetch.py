@@ -12,6 +12,7 @@ from a3mailer.edge.imap import fetching, sections, single, state
 from a3mailer.edge.imap.fetching import DAMAGED, MISSING, Chunk, Places, Plan, make_plan
 from a3mailer.edge.imap.opening import among, vanished
 from a3mailer.edge.imap.response import Answer, Response
+from a3mailer.edge.imap.selected import runs
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.errors import BadSyntax
 from a3mailer.wire.imap.fetch import FetchItems, Item, parse_fetch_items
@@ -79,7 +80,8 @@ class Fetch:
                 raise BadSyntax("ENABLE QRESYNC first")
             yield await self._vanished(session)
         if wanted.changed_since >= 0:
-            spans = self._changed(view, spans)
+            changed = await view.changed(wanted.changed_since)
+            spans = runs(among(changed, [(low, high - 1) for low, high in spans]))
         outcome = fetching.Outcome()
         for places in chunks(view, spans, by_octets=bool(plan.sections)):
             chunk = Chunk(view, places)
@@ -96,17 +98,6 @@ class Fetch:
             yield DAMAGED
         elif outcome.missing:
             yield MISSING
-
-    def _changed(self, view: View, spans: list[Span]) -> list[Span]:
-        found: list[Span] = []
-        for low, high in spans:
-            for at in range(low, high):
-                if view.flags(at)[2] > self.wanted.changed_since:
-                    if found and found[-1][1] == at:
-                        found[-1] = (found[-1][0], at + 1)
-                    else:
-                        found.append((at, at + 1))
-        return found
 
     async def _vanished(self, session: Session) -> bytes:
         bounds = self.messages.bounds(session.view.mailbox.uid_next)
