@@ -131,7 +131,8 @@ async def compose(
     )
     directory = Directory(store, settings())
     audit = StoreAudit(store, clock)
-    authenticator = Authenticator(store, settings(), clock, audit, mock_key(held.directory))
+    key = mock_key(held.directory)
+    authenticator = Authenticator(store, settings(), clock, audit, key, throttle=held.throttle)
     policy = Policy(store, directory, settings())
     receive = Receive(store, directory, settings(), clock)
     spools = held.directory / "spool"

@@ -6,8 +6,13 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from a3mailer.config.tree import Settings
+from a3mailer.identity.throttle import Throttle
+from a3mailer.runtime.shared import SharedCounts
+
+MAX_WORKERS: Final = 48
 
 
 @dataclass(slots=True)
@@ -23,6 +28,11 @@ class Held:
     control_socket: socket.socket
     former: dict[int, str] = field(default_factory=dict)
     """Names of the former code's processes by pid, right after a restart."""
+
+    throttle: Throttle = field(default_factory=Throttle)
+    """Wrong logins, counted by all workers together."""
+    by_ip: SharedCounts = field(default_factory=lambda: SharedCounts(MAX_WORKERS + 1))
+    """Connections of each address; worker ``n`` has row ``n``."""
 
     @property
     def run_directory(self) -> Path:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from a3mailer import __version__
-from a3mailer.app.held import Held
+from a3mailer.app.held import MAX_WORKERS, Held
 from a3mailer.app.listeners import bind_unix, describe, listen
 from a3mailer.app.lock import acquire
 from a3mailer.config.load import ConfigError, load
@@ -33,7 +33,6 @@ from a3mailer.telemetry.events import LOG, emit
 HANDOVER: Final = "A3_HANDOVER"
 """Environment variable through which the former code hands on its descriptors at a restart."""
 CHECK_SECONDS: Final = 30
-MAX_WORKERS: Final = 48
 
 WARM: Final = ("uvloop", "apsw", "cryptography.hazmat.primitives.ciphers.aead", "a3mailer.app.worker")
 """Imported before the first fork: children share these pages."""

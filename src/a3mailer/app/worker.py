@@ -61,7 +61,8 @@ class _Worker:
             await rooms.close()
 
     async def _serve(self, rooms: Rooms, tasks: asyncio.TaskGroup, ready: Callable[[], None]) -> None:
-        acceptor = Acceptor(rooms.listeners, lambda: self._settings, tasks, rooms.before)
+        self._held.by_ip.take_row(self._number)
+        acceptor = Acceptor(rooms.listeners, lambda: self._settings, tasks, rooms.before, self._held.by_ip)
         background = [
             tasks.create_task(self._sweep(acceptor, rooms)),
             tasks.create_task(self._reload(rooms)),

@@ -88,7 +88,7 @@ class Auth(Section, frozen=True, kw_only=True):
 class Limits(Section, frozen=True, kw_only=True):
     profile: Annotated[str, _d("standard, or off (loopback listeners only).")] = "standard"
     connections: Annotated[int, _d("Connections a worker.", ge=1)] = 100_000
-    connections_per_ip: Annotated[int, _d("Connections of one address a worker.", ge=1)] = 50
+    connections_per_ip: Annotated[int, _d("Connections of one address.", ge=1)] = 50
     tarpit_seconds: Annotated[float, _d("Delay of an answer to an offender.")] = 2.0
 
 

@@ -8,7 +8,6 @@ import errno
 import os
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,6 +15,7 @@ from typing import Final
 from a3mailer.config.tree import Settings
 from a3mailer.edge.connection import Connection, ConnectionLost
 from a3mailer.edge.park import Parked, ParkingLot
+from a3mailer.runtime.shared import SharedCounts
 from a3mailer.runtime.supervise import contained
 from a3mailer.telemetry import metrics
 from a3mailer.telemetry.events import emit, new_trace
@@ -74,10 +74,11 @@ class Acceptor:
     tasks: asyncio.TaskGroup
     before: Callable[[Connection], Awaitable[None]] | None = None
     """Runs before TLS on connections of trusted proxies (PROXY protocol)."""
+    by_ip: SharedCounts = field(default_factory=SharedCounts)
+    """Connections of each address, those of other workers included."""
     connections: set[Connection] = field(default_factory=set)
     sessions: set[asyncio.Task[None]] = field(default_factory=set)
     parked: ParkingLot[Waiting] = field(init=False)
-    _by_ip: Counter[str] = field(default_factory=Counter)
     _accepting: bool = False
     _sweep_parked_at: float = 0.0
     _reserve: int = -1
@@ -171,14 +172,14 @@ class Acceptor:
         ip = peer[0]
         limits = self.settings().limits
         if listener.limited and limits.profile != "off":
-            crowded = self._by_ip[ip] >= limits.connections_per_ip
+            crowded = self.by_ip.count(ip) >= limits.connections_per_ip
             if crowded or len(self.connections) >= limits.connections:
                 metrics.count("a3_connections_refused_total", listener.name)
                 _refuse(sock, b"" if listener.tls else listener.refusal)
                 return
         connection = Connection(sock, peer)
         self.connections.add(connection)
-        self._by_ip[ip] += 1
+        self.by_ip.add(ip, 1)
         metrics.count("a3_connections_open", listener.name)
         self._run(listener, connection, ip, self._session(listener, connection))
 
@@ -207,9 +208,7 @@ class Acceptor:
     def _let_go(self, listener: Listener, connection: Connection, ip: str) -> None:
         connection.close()
         metrics.count("a3_connections_open", listener.name, -1)
-        self._by_ip[ip] -= 1
-        if self._by_ip[ip] <= 0:
-            del self._by_ip[ip]
+        self.by_ip.add(ip, -1)
 
     async def _session(self, listener: Listener, connection: Connection) -> Parked | None:
         trace = new_trace()

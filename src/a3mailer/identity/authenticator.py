@@ -70,16 +70,17 @@ class Authenticator:
         audit: AuditSink,
         mock_key: bytes,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        throttle: Throttle | None = None,
     ) -> None:
         """``mock_key`` (32 octets, the same in every process and after a restart) makes the salts that
-        SCRAM shows for accounts without a verifier."""
+        SCRAM shows for accounts without a verifier. ``throttle`` is shared with other processes."""
         self._reader = reader
         self._clock = clock
         self._audit = audit
         self._mock_key = mock_key
         self._sleep = sleep
         self._pool = HashPool()
-        self._throttle = Throttle()
+        self._throttle = throttle or Throttle()
         self._scram: bool | None = None
         self._settings = settings
         self._cache = VerifiedCache(settings.auth.cache_seconds)

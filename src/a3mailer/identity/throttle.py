@@ -3,16 +3,17 @@
 The first FREE tries cost nothing, then the wait doubles up to MAX_WAIT; beyond it the try is refused
 unseen and counts no more.  A try counts as failed from its begin, so that many at once gain nothing; a
 right one takes its count back.  A network from which the account logged in lately is known: there only its
-own failures count, so that a stranger cannot lock the owner out.  One process's memory, bounded; times are
-monotonic.
+own failures count, so that a stranger cannot lock the owner out.  All workers count in the same
+memory, which is bounded and forgotten at a restart; times are monotonic.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import math
-from dataclasses import dataclass
 from typing import Final
+
+from a3mailer.runtime.shared import SharedTable
 
 FREE: Final = 5
 """Failures without a wait, of one account from one network."""
@@ -30,25 +31,14 @@ MAX_WAIT_ALL: Final = 5.0
 HALF_LIFE: Final = 1800.0
 """Seconds in which a count falls to half."""
 KNOWN_SECONDS: Final = 30 * 86400.0
-MAX_KEYS: Final = 20_000
-"""Counts kept a process; the oldest go first."""
+MAX_KEYS: Final = 32_768
+"""Counts kept, and as many known networks; the least of them go first."""
 
-_Key = tuple[str, str]
-_EVERYBODY: Final[_Key] = ("", "")
+_EVERYBODY: Final = "\0"
 
 
 class TooManyFailures(Exception):
     """The wait would be longer than MAX_WAIT."""
-
-
-@dataclass(slots=True)
-class _Count:
-    failures: float
-    at: float
-
-    def now(self, now: float) -> float:
-        """The count, fallen with time."""
-        return self.failures * math.exp2(-max(0.0, now - self.at) / HALF_LIFE)
 
 
 def network(ip: str) -> str:
@@ -65,60 +55,52 @@ def network(ip: str) -> str:
 
 
 class Throttle:
-    """Counts of failures and the networks each account is known from."""
+    """Counts of failures and the networks each account is known from; made before the workers are forked."""
 
     __slots__ = ("_counts", "_known")
 
-    def __init__(self) -> None:
-        self._counts: dict[_Key, _Count] = {}
-        self._known: dict[_Key, float] = {}
+    def __init__(self, keys: int = MAX_KEYS) -> None:
+        self._counts = SharedTable(keys, HALF_LIFE)
+        self._known = SharedTable(keys, HALF_LIFE)
 
     def begin(self, login: str, ip: str, now: float) -> float:
         """Count a try and say how many seconds it must wait. Errors: TooManyFailures."""
         wait = 0.0
-        keys = self._keys(login, network(ip), now)
-        for key, free in keys:
-            known = self._counts.get(key)
-            count = (known.now(now) if known is not None else 0.0) + 1.0
-            if count > free:
-                longer = FIRST_WAIT * 2.0 ** min(count - free - 1.0, 16.0)
-                wait = max(wait, min(longer, MAX_WAIT_ALL) if key == _EVERYBODY else longer)
-        if wait > MAX_WAIT:
-            raise TooManyFailures
-        for key, _ in keys:
-            self._add(key, now)
+        with self._counts.locked():
+            counts = [(k, free, self._count(k, now) + 1.0) for k, free in self._keys(login, network(ip), now)]
+            for key, free, count in counts:
+                if count > free:
+                    longer = FIRST_WAIT * 2.0 ** min(count - free - 1.0, 16.0)
+                    wait = max(wait, min(longer, MAX_WAIT_ALL) if key == _EVERYBODY else longer)
+            if wait > MAX_WAIT:
+                raise TooManyFailures
+            for key, _, count in counts:
+                self._counts.put(key, count, now)
         return wait
 
     def succeeded(self, login: str, ip: str, now: float) -> None:
         """The try was right: its counts are taken back, and the network is known from now on."""
         net = network(ip)
-        self._counts.pop((login, net), None)
-        for key, _ in self._keys(login, net, now)[1:]:
-            count = self._counts.get(key)
-            if count is not None:
-                count.failures, count.at = max(0.0, count.now(now) - 1.0), now
-        self._known.pop((login, net), None)
-        _bound(self._known)
-        self._known[login, net] = now + KNOWN_SECONDS
+        own = f"{login}\0{net}"
+        with self._counts.locked():
+            self._counts.remove(own)
+            for key, _ in self._keys(login, net, now)[1:]:
+                self._counts.put(key, max(0.0, self._count(key, now) - 1.0), now)
+        with self._known.locked():
+            self._known.put(own, now + KNOWN_SECONDS, now)
 
     def failures(self, login: str, ip: str, now: float) -> float:
         """How many there are for this account from this network."""
-        count = self._counts.get((login, network(ip)))
-        return count.now(now) if count is not None else 0.0
+        return self._count(f"{login}\0{network(ip)}", now)
 
-    def _keys(self, login: str, net: str, now: float) -> tuple[tuple[_Key, int], ...]:
-        own = ((login, net), FREE)
-        if self._known.get((login, net), 0.0) > now:
+    def _count(self, key: str, now: float) -> float:
+        """The count, fallen with time."""
+        found = self._counts.get(key)
+        return found[0] * math.exp2(-max(0.0, now - found[1]) / HALF_LIFE) if found is not None else 0.0
+
+    def _keys(self, login: str, net: str, now: float) -> tuple[tuple[str, int], ...]:
+        own = (f"{login}\0{net}", FREE)
+        known = self._known.get(own[0])
+        if known is not None and known[0] > now:
             return (own,)
-        return own, ((login, ""), FREE_ACCOUNT), (("", net), FREE_NETWORK), (_EVERYBODY, FREE_ALL)
-
-    def _add(self, key: _Key, now: float) -> None:
-        count = self._counts.pop(key, None) or _Count(0.0, now)
-        count.failures, count.at = count.now(now) + 1.0, now
-        _bound(self._counts)
-        self._counts[key] = count
-
-
-def _bound(memory: dict[_Key, _Count] | dict[_Key, float]) -> None:
-    while len(memory) >= MAX_KEYS:
-        del memory[next(iter(memory))]
+        return own, (f"{login}\0", FREE_ACCOUNT), (f"\0{net}", FREE_NETWORK), (_EVERYBODY, FREE_ALL)

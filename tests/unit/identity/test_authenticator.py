@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
@@ -226,16 +228,35 @@ def test_spraying_a_thousand_users_from_five_hundred_networks(rng: random.Random
     assert sum(tested.values()) < 0.4 * tries and max(tested.values()) < 60
 
 
-def test_the_memory_of_failures_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throttle, "MAX_KEYS", 50)
-    counts = Throttle()
+def test_a_flood_pushes_nothing_out_that_is_in_use() -> None:
+    counts = Throttle(keys=64)
+    waits = []
     for number in range(1000):
-        counts.succeeded(f"a{number}", f"10.0.0.{number % 250}", 0.0)
-        try:
-            counts.begin(f"b{number}", f"10.0.0.{number % 250}", float(number))
-        except TooManyFailures:
-            continue
-    assert len(counts._counts) <= 50 and len(counts._known) <= 50
+        with suppress(TooManyFailures):
+            counts.begin(f"b{number}", f"10.0.{number % 250}.1", float(number))
+        with suppress(TooManyFailures):
+            waits.append(counts.begin("bob", "192.0.2.1", float(number)))
+    assert len(waits) < 40 and max(waits) > throttle.MAX_WAIT / 4
+
+
+def test_every_process_counts_in_the_same_memory() -> None:
+    counts = Throttle()
+    for number in range(throttle.FREE):
+        if (child := os.fork()) == 0:
+            os._exit(counts.begin("bob", "192.0.2.1", float(number)) > 0.0)
+        assert os.waitpid(child, 0)[1] == 0
+    assert counts.begin("bob", "192.0.2.1", float(throttle.FREE)) == pytest.approx(
+        throttle.FIRST_WAIT, rel=0.1
+    )
+    if (child := os.fork()) == 0:
+        counts.succeeded("bob", "192.0.2.1", 10.0)  # the network is known to all from now on
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert counts.failures("bob", "192.0.2.1", 11.0) == 0.0
+    for number in range(1000):
+        with suppress(TooManyFailures):
+            counts.begin("bob", f"10.0.{number % 250}.1", 12.0)
+    assert counts.begin("bob", "192.0.2.1", 13.0) == 0.0
 
 
 # --- tokens ---------------------------------------------------------------------------------------------
