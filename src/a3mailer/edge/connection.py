@@ -215,7 +215,10 @@ class Connection:
         if self.closed or not octets:
             return
         if self._unsent is None:
-            sent = self._send(octets)
+            try:
+                sent = self._sock.send(octets)
+            except OSError as error:
+                sent = self._unsendable(error, len(octets))
             if sent == len(octets):
                 return
             octets = memoryview(octets)[sent:]
@@ -226,20 +229,21 @@ class Connection:
             self._loop.add_writer(self._fd, self._flush)
             self._writer = True
 
-    def _send(self, octets: bytes | memoryview) -> int:
-        try:
-            return self._sock.send(octets)
-        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+    def _unsendable(self, error: OSError, size: int) -> int:
+        """How many of ``size`` octets are done with: none for now, or all because nobody takes them."""
+        if isinstance(error, (*_WANT, ssl.SSLWantWriteError)):
             return 0
-        except OSError:
-            self.close()
-            return len(octets)
+        self.close()
+        return size
 
     def _flush(self) -> None:
         unsent = self._unsent
         while unsent and not self.closed:
             piece = unsent[0]
-            sent = self._send(piece)
+            try:
+                sent = self._sock.send(piece)
+            except OSError as error:
+                sent = self._unsendable(error, len(piece))
             self._unsent_size -= sent
             if sent < len(piece):
                 unsent[0] = memoryview(piece)[sent:]

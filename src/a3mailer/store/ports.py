@@ -10,8 +10,9 @@ from __future__ import annotations
 import mmap
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from a3mailer.mail.changes import Change
 from a3mailer.mail.ids import (
@@ -44,8 +45,7 @@ from a3mailer.store.rows import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(msgspec.Struct, frozen=True):
     """Octets to keep with the index made of them."""
 
     octets: bytes | mmap.mmap
@@ -54,8 +54,7 @@ class Content:
     """The octets bear a mark of their own (our Received field): no copy of them is looked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(msgspec.Struct, frozen=True):
     """What is to become durable together."""
 
     operations: tuple[Operation, ...]

@@ -17,6 +17,8 @@ import msgspec
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 FLUSH_AT: Final = 32 * 1024
 """Octets buffered before a write; the process's loop flushes what is left once a second."""
+TRACES_DRAWN: Final = 64
+"""Trace ids made of one question for random octets."""
 
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -49,9 +51,16 @@ def _whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+_traces: Final[list[str]] = []
+os.register_at_fork(after_in_child=_traces.clear)  # no two processes hand out the same
+
+
 def new_trace() -> str:
     """A trace id: 16 hexadecimal digits, unique enough to follow one mail through every log."""
-    return secrets.token_hex(8)
+    if not _traces:
+        drawn = secrets.token_hex(8 * TRACES_DRAWN)
+        _traces.extend([drawn[at : at + 16] for at in range(0, len(drawn), 16)])
+    return _traces.pop()
 
 
 class EventLog:

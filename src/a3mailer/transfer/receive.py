@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 from blake3 import blake3
 
 from a3mailer.config.tree import Settings
@@ -39,8 +40,7 @@ LARGE: Final = 256 * 1024
 """Octets above which a mail is indexed and hashed outside the event loop (about 1 ms)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True):
     """A mail that came in whole, before anybody is responsible for it."""
 
     client: Client

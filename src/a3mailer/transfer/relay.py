@@ -13,8 +13,10 @@ import random
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from a3mailer.config.tree import Settings
 from a3mailer.mail.envelope import Envelope
@@ -266,7 +268,9 @@ class Relay:
         while left := attempt.left:
             batch = left[: session.recipients_max]
             people = tuple(attempt.envelope.recipients[n] for n in batch)
-            outcomes, sent = await session.send(replace(attempt.envelope, recipients=people), attempt.octets)
+            outcomes, sent = await session.send(
+                msgspec.structs.replace(attempt.envelope, recipients=people), attempt.octets
+            )
             if session.closed and not sent and _unanswered(outcomes):
                 if not kept:
                     attempt.refusals.append(outcomes[0].reply)

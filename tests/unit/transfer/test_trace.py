@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import pytest
 
 from a3mailer.mail.address import NULL_PATH, Address
@@ -29,7 +30,7 @@ EMPTY = Envelope(NULL_PATH)
 )
 def test_the_with_clause_names_the_protocol(changes: dict[str, object], utf8: bool, name: str) -> None:
     client = dataclasses.replace(MX, **changes)  # type: ignore[arg-type]
-    assert with_protocol(client, dataclasses.replace(EMPTY, smtputf8=utf8)) == name
+    assert with_protocol(client, msgspec.structs.replace(EMPTY, smtputf8=utf8)) == name
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_tls_is_named_in_the_registered_clause_or_in_a_comment() -> None:
 
 
 def test_addresses_in_trace_are_quoted_where_they_must_be() -> None:
-    envelope = dataclasses.replace(EMPTY, recipients=(Recipient(Address('a b"c', "a.test")),))
+    envelope = msgspec.structs.replace(EMPTY, recipients=(Recipient(Address('a b"c', "a.test")),))
     octets = Stamp("h").header(MX, envelope, "t", 0.0, final=True)
     assert b'for <"a b\\"c"@a.test>;' in octets
     assert octets.startswith(b"Return-Path: <>\r\n")

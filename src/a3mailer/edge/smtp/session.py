@@ -497,14 +497,18 @@ class _Conversation:
             octets = self._joined(event)
         self._mails += 1
         self._idle_commands = 0
-        outcomes = (self._error,) * len(self._recipients)
+        trace = self._mail_trace()
+        outcomes: tuple[MailError | None, ...] = (self._error,) * len(self._recipients)
         if self._error is None:
-            outcomes = await self._receive(octets)
-        replies = self._replies(outcomes)
+            try:
+                outcomes = await self._door.receive(self._arrival(octets, trace))
+            except MailError as error:
+                outcomes = (error,) * len(self._recipients)
+        replies = self._replies(outcomes, trace)
         observe("a3_smtp_end_of_data_seconds", self._loop.time() - began)
         for reply in replies:
             count("a3_smtp_mails_total", _answer_word(reply))
-        if any(reply.positive for reply in replies):
+        if None in outcomes:
             self._refusals = 0
             count("a3_smtp_octets_total", "", len(octets))
         self.forget()
@@ -520,7 +524,7 @@ class _Conversation:
             self._error = StoreFull() if error.errno in _FULL else TryLater()
             return b""
 
-    async def _receive(self, octets: bytes | mmap.mmap) -> tuple[MailError | None, ...]:
+    def _arrival(self, octets: bytes | mmap.mmap, trace: str) -> Arrival:
         of = self._envelope
         envelope = Envelope(
             of.reverse_path,
@@ -531,24 +535,19 @@ class _Conversation:
             of.return_content,
             of.envelope_id,
         )
-        arrival = Arrival(self._client, envelope, tuple(self._routes), octets, self._mail_trace())
-        try:
-            return await self._door.receive(arrival)
-        except MailError as error:
-            return (error,) * len(self._recipients)
+        return Arrival(self._client, envelope, tuple(self._routes), octets, trace)
 
     def _mail_trace(self) -> str:
         """The connection's trace id for its first mail; then with a number, so that each has its own."""
         return self._trace if self._mails == 1 else f"{self._trace}-{self._mails}"
 
-    def _replies(self, outcomes: tuple[MailError | None, ...]) -> tuple[Reply, ...]:
-        accepted = Reply(250, "2.0.0", f"accepted as {self._mail_trace()}")
-        if self._profile.lmtp:
-            return tuple(accepted if error is None else say.reply_to(error) for error in outcomes)
-        errors = [error for error in outcomes if error is not None]
-        if len(errors) < len(outcomes):
+    def _replies(self, outcomes: tuple[MailError | None, ...], trace: str) -> tuple[Reply, ...]:
+        accepted = Reply(250, "2.0.0", f"accepted as {trace}")
+        if None in outcomes and not self._profile.lmtp:
             return (accepted,)
-        replies = [say.reply_to(error) for error in errors]
+        replies = [accepted if error is None else say.reply_to(error) for error in outcomes]
+        if self._profile.lmtp:
+            return tuple(replies)
         return (next((reply for reply in replies if reply.transient), replies[0]),)
 
 

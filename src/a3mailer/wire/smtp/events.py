@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from a3mailer.mail.envelope import Envelope, Recipient
 from a3mailer.wire.smtp.replies import Reply
 
@@ -35,8 +37,7 @@ class Data:
     """DATA: 354, or a refusal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(msgspec.Struct, frozen=True):
     """A piece of the content, dot-unstuffed; the last one ends the mail and is owed the reply (or replies).
 
     ``oversize``: the content went beyond the limit; its octets were dropped.
