@@ -1,10 +1,12 @@
 """Properties of the message index: total, nested, the same over a mapped file, and what email says."""
 
+import base64
 import email
 import email.header
 import email.message
 import email.policy
 import email.utils
+import quopri
 
 import pytest
 from hypothesis import example, given, settings
@@ -139,6 +141,49 @@ def test_the_quick_way_through_an_address_list_gives_what_the_general_one_gives(
 @given(ADDRESSISH)
 def test_the_quick_way_to_address_values_gives_what_the_general_one_gives(value: bytes) -> None:
     assert addresses.parse(value) == addresses.parse_general(value, limits.ADDRESSES)
+
+
+DATEISH = st.lists(
+    st.sampled_from([b"Sat,", b"Sat", b"21", b"1", b"Nov", b"2026", b"26", b"10:00:59", b"9:00", b"24:00:00"])
+    | st.sampled_from([b"+0100", b"-0330", b"GMT", b"(CET)", b"12:0:00", b":", b",", b"10:00:00x", b""]),
+    max_size=8,
+).map(b" ".join)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(DATEISH)
+@example(b"Sat, 21 Nov 2026 10:00:59 +0100 (CET)")
+@example(b"Sat, 21 Nov 2026  9:00:59 +0100")
+def test_the_quick_way_to_a_date_gives_what_the_general_one_gives(value: bytes) -> None:
+    assert dates.parse(value) == dates.parse_general(value)
+
+
+USUAL_TEXT = st.sampled_from(
+    ["word ", "w\r\n", "   ", "\t", "\x01", "\x1c", "\x80", "\ufffd", "\u4e2d", "\xe9"]
+)
+UNUSUAL_TEXT = st.sampled_from(list("\x7f\x85\xa0\xad\u034f\u200b\u202e\u2028\u3000\u3164\ufff9\U0001f600"))
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    st.lists(st.one_of(USUAL_TEXT, USUAL_TEXT, USUAL_TEXT, UNUSUAL_TEXT), min_size=1, max_size=5),
+    st.integers(min_value=1, max_value=120),
+    st.sampled_from(["utf-8", "us-ascii", "iso-8859-1", "x-unknown", "utf-7", ""]),
+    st.sampled_from(["8bit", "quoted-printable", "base64"]),
+    st.binary(max_size=4),
+)
+def test_a_preview_at_a_glance_is_what_the_general_one_gives(
+    pieces: list[str], times: int, charset: str, encoding: str, odd: bytes
+) -> None:
+    content = ("".join(pieces) * times).encode() + odd + "".join(pieces).encode() * times
+    if encoding == "base64":
+        content = base64.encodebytes(content)
+    elif encoding == "quoted-printable":
+        content = quopri.encodestring(content)
+    header = f"Content-Type: text/plain; charset={charset}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+    octets = header.encode() + content
+    part = index(octets).parts[0]
+    assert text.at_a_glance(octets, part) in (None, text.preview_general(octets, part))
 
 
 ATOM = st.text("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-/=?^_`{|}~", min_size=1, max_size=8)

@@ -60,7 +60,7 @@ def parse(value: bytes) -> int | None:
         midnight = _midnight(date, zone)
         if midnight is not None:
             return midnight + 3600 * int(hour) + 60 * int(minute) + int(second)
-    return _parse_general(value)
+    return parse_general(value)
 
 
 @lru_cache(limits.REMEMBERED)
@@ -76,7 +76,8 @@ def _midnight(date: bytes, zone: bytes) -> int | None:
     return None if day is None else day - _zone(zones[0])
 
 
-def _parse_general(value: bytes) -> int | None:
+def parse_general(value: bytes) -> int | None:
+    """Return what `parse` returns, by the way that knows all forms."""
     words = value[:_LONGEST].lower().split()
     if len(words) < 6 or words[0][-1:] != b"," or words[2] not in _MONTHS:
         words = _ordered(words)

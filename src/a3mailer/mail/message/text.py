@@ -58,18 +58,16 @@ def preview(octets: Octets, parts: Iterable[Part]) -> str:
     tried = 0
     for part in parts:
         if part.media.startswith(b"text/") and part.disposition != b"attachment" and part.end > part.body:
-            text = _preview_of(octets, part)
+            found = None if part.media == b"text/html" else at_a_glance(octets, part)
+            text = preview_general(octets, part) if found is None else found
             tried += 1
             if text or tried == _CANDIDATES:
                 return text
     return ""
 
 
-def _preview_of(octets: Octets, part: Part) -> str:
-    if part.media != b"text/html":
-        text = _at_a_glance(octets, part)
-        if text is not None:
-            return text
+def preview_general(octets: Octets, part: Part) -> str:
+    """Return the preview of any one text part."""
     html = part.media == b"text/html"
     start, end = part.body, part.end
     look = _FIRST_LOOK_HTML if html else _FIRST_LOOK
@@ -85,7 +83,7 @@ def _preview_of(octets: Octets, part: Part) -> str:
         look *= 4
 
 
-def _at_a_glance(octets: Octets, part: Part) -> str | None:
+def at_a_glance(octets: Octets, part: Part) -> str | None:
     """Return the preview of plain text that is seen in its first octets, None where they are not enough.
 
     White space is collapsed before the octets become characters, so they must be US-ASCII or said to be
