@@ -17,7 +17,7 @@ from a3mailer.mail.message import index
 from a3mailer.ops.backup import Made, Restored, backup, restore, verify, write_backup
 from a3mailer.ops.sealed import BadBackup, SealedWriter
 from a3mailer.store import operations as op
-from a3mailer.store.backends.sqlite.segments import HEADER
+from a3mailer.store.backends.sqlite.segments import HEADER, segment_path
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.backends.sqlite.upkeep import SqliteUpkeep
 from a3mailer.store.ports import Content, Store, Transaction
@@ -232,8 +232,9 @@ async def _while_it_goes_on(place: Path, target: Path) -> None:
 
 
 def test_a_damaged_mail_is_named_and_stops_nothing(place: Path, tmp_path: Path) -> None:
-    ((offset, blob),) = execute(place, "SELECT offset, blob FROM blobs ORDER BY offset LIMIT 1 OFFSET 8")
-    flip(segments(place)[0], offset + HEADER + 30)
+    where = "SELECT segment, offset, blob FROM blobs ORDER BY offset LIMIT 1 OFFSET 8"
+    ((segment, offset, blob),) = execute(place, where)
+    flip(segment_path(place / "segments", segment), offset + HEADER + 30)
     made = back_up(place, tmp_path / "backup")
     assert made.copied.damaged == (
         Finding("record-damaged", f"content {blob.hex()}", made.copied.damaged[0].text),
@@ -247,8 +248,9 @@ def test_a_damaged_mail_is_named_and_stops_nothing(place: Path, tmp_path: Path) 
 
 
 def test_a_lost_segment_leaves_the_rest(place: Path, tmp_path: Path) -> None:
-    segments(place)[0].unlink()
-    count = execute(place, "SELECT count(*) FROM blobs")[0][0]
+    lost = segments(place)[0]
+    lost.unlink()
+    count = execute(place, "SELECT count(*) FROM blobs WHERE segment = ?", int(lost.stem, 16))[0][0]
     assert len(back_up(place, tmp_path / "backup").copied.damaged) == count
     assert kinds(list(prove(tmp_path / "backup").findings)) == {"content-missing"}
     assert kinds(list(bring_back(tmp_path / "backup", tmp_path / "there").findings)) == {"content-missing"}
@@ -317,7 +319,8 @@ def test_names_that_no_backup_has(place: Path, tmp_path: Path, name: str) -> Non
 
 def test_verify_of_a_data_directory(place: Path) -> None:
     assert prove(place, None).findings == ()
-    flip(segments(place)[0], execute(place, "SELECT max(offset) FROM blobs")[0][0] + HEADER + 3)
+    ((segment, offset),) = execute(place, "SELECT segment, max(offset) FROM blobs")
+    flip(segment_path(place / "segments", segment), offset + HEADER + 3)
     assert kinds(list(prove(place, None).findings)) == {"record-damaged"}
 
 

@@ -19,14 +19,18 @@ from a3mailer.mail.ids import (
 )
 from a3mailer.store import operations as op
 from a3mailer.testing.store.case import mail
+from a3mailer.testing.store.parts import attachment, with_parts
 
 DAY: Final = 86_400
+PART: Final = attachment(66_000)
 CONTENTS: Final = (
     mail("lunch", message_id="1@b.test"),
     mail("Re: lunch", message_id="2@b.test", references="1@b.test"),
     mail("long", "All work and no play.\r\n" * 200),
     b"",
     b"\x00\xff not a mail \r\n\r\n",
+    with_parts(PART, subject="lunch, with a plan"),
+    with_parts(PART, attachment(70_000, 9), PART, subject="Re: lunch, with a plan"),
 )
 
 

@@ -17,12 +17,20 @@ from a3mailer.testing.store.contents import ContentRules
 from a3mailer.testing.store.directory import DirectoryRules
 from a3mailer.testing.store.mailboxes import MailboxRules
 from a3mailer.testing.store.messages import MessageRules
+from a3mailer.testing.store.parts import PartRules
 from a3mailer.testing.store.queue import QueueRules
 from a3mailer.testing.store.transactions import TransactionRules
 from a3mailer.testing.store.vault import VaultRules
 
 
 class MailStoreCompliance(
-    MailboxRules, MessageRules, VaultRules, ContentRules, QueueRules, DirectoryRules, TransactionRules
+    MailboxRules,
+    MessageRules,
+    VaultRules,
+    ContentRules,
+    PartRules,
+    QueueRules,
+    DirectoryRules,
+    TransactionRules,
 ):
     """All rules. Give it the ``store`` fixture."""

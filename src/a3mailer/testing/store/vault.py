@@ -72,6 +72,12 @@ class VaultRules(StoreCase):
         assert (await undelete(world, added[0].email, 987_654, target=sent)).pairs == ()
         await world.fails(NoSuchMailbox, op.Undelete(world.alice, (added[0].email,), NOWHERE))
 
+    async def test_undelete_takes_the_last_of_two_that_went_together(self, world: World) -> None:
+        added = await world.append(world.alice)
+        await world.copy(world.alice, (1,), INBOX)
+        await world.expunge(world.alice, 1, 2)
+        assert (await undelete(world, added.email)).pairs == ((2, 3),)
+
     async def test_undelete_takes_the_newest_of_two(self, world: World) -> None:
         added = await world.append(world.alice)
         sent = await world.named(world.alice, "Sent")

@@ -319,7 +319,7 @@ def undelete(state: State, o: op.Undelete) -> op.Copied:
         for gone in table.values():
             if key[0] == o.account and gone.message is not None and not gone.moved:
                 known = newest.get(gone.message.email)
-                if known is None or known[1].modseq < gone.modseq:
+                if known is None or _age(*known) < _age(key, gone):
                     newest[gone.message.email] = (key, gone)
     wanted = [newest[email] for email in sorted(set(o.emails)) if email in newest]
     if not wanted:
@@ -333,6 +333,11 @@ def undelete(state: State, o: op.Undelete) -> op.Copied:
         state.put(state.gone[key], gone.uid, replace(gone, moved=True))
         pairs.append((gone.message.uid, entered.uid))
     return op.Copied(target.uid_validity, tuple(pairs), modseq)
+
+
+def _age(key: tuple[AccountId, MailboxId], gone: Gone) -> tuple[int, int, int]:
+    """Which of several rows of an email is the newest: those of one act follow their mailbox and uid."""
+    return gone.modseq, key[1], gone.uid
 
 
 def purge_vault(state: State, o: op.PurgeVault) -> op.Purged:

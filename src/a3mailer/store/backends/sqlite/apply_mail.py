@@ -54,7 +54,7 @@ def append(ledger: Ledger, op: Append, work: Work) -> Appended:
     modseq = ledger.next_modseq(account, mailbox)
     thread = ledger.thread(op.account, piece.thread_keys, email)
     _count(account, mailbox, 1, op.flags, size)
-    ledger.keep(piece, work.tenant, op.account)
+    ledger.keep(work.pieces, op.content, work.tenant, op.account)
     date = op.internal_date or ledger.now
     add = ledger.add
     add(
@@ -228,7 +228,7 @@ def undelete(ledger: Ledger, op: Undelete, work: Work) -> Copied:
         return Copied(target.uid_validity, (), ModSeq(target.modseq))
     rows = ledger.execute(
         "SELECT mailbox, modseq, uid, flags, keywords, email, size, thread, internal_date, blob FROM expunged"
-        " WHERE account = ? AND kept = 1 AND email IN carray(?) ORDER BY modseq",
+        " WHERE account = ? AND kept = 1 AND email IN carray(?) ORDER BY modseq, mailbox, uid",
         (op.account, apsw.carray(array("q", op.emails))),
     ).fetchall()
     newest = {row[5]: row for row in rows}

@@ -7,7 +7,7 @@ from typing import Final
 from a3mailer.mail.errors import BadName, Conflict, NoSuchThing
 from a3mailer.mail.ids import QueueId
 from a3mailer.store.backends.sqlite.apply_mail import NUMBER_BITS
-from a3mailer.store.backends.sqlite.apply_vault import release_blob
+from a3mailer.store.backends.sqlite.apply_vault import release_content
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import Ledger, Row
 from a3mailer.store.operations import (
@@ -34,7 +34,7 @@ def enqueue(ledger: Ledger, op: Enqueue, work: Work) -> Enqueued:
     account.next_queue = number + 1
     queue = op.account << NUMBER_BITS | number
     due = max(op.not_before, ledger.now)
-    ledger.keep(piece, op.tenant, op.account)
+    ledger.keep(work.pieces, op.content, op.tenant, op.account)
     ledger.add(
         "queue",
         (queue, op.tenant, due, piece.blob, piece.size, op.reverse_path, op.body, op.smtputf8,
@@ -124,7 +124,9 @@ def _settled(queue: int, outcome: RecipientOutcome) -> Row:
 
 
 def _entry(ledger: Ledger, queue: int) -> Row:
-    row: Row | None = ledger.execute("SELECT tenant, blob, held FROM queue WHERE id=?", (queue,)).fetchone()
+    row: Row | None = ledger.execute(
+        "SELECT tenant, blob, size, held FROM queue WHERE id=?", (queue,)
+    ).fetchone()
     if row is None:
         raise NoSuchThing(f"queue entry {queue}")
     return row
@@ -132,28 +134,28 @@ def _entry(ledger: Ledger, queue: int) -> Row:
 
 def _schedule(ledger: Ledger, queue: int) -> None:
     """Set when an entry is due next; one with nobody waiting leaves the queue."""
-    tenant, blob, held = _entry(ledger, queue)
+    tenant, blob, size, held = _entry(ledger, queue)
     (following,) = ledger.execute(
         "SELECT min(next_attempt) FROM queue_recipients WHERE id=? AND state=?", (queue, WAITING)
     ).fetchone()
     if following is None:
-        _remove(ledger, queue, tenant, blob)
+        _remove(ledger, queue, tenant, blob, size)
         return
     ledger.execute("UPDATE queue SET due=? WHERE id=?", (None if held else following, queue))
 
 
-def _remove(ledger: Ledger, queue: int, tenant: int, blob: bytes) -> None:
+def _remove(ledger: Ledger, queue: int, tenant: int, blob: bytes, size: int) -> None:
     ledger.execute("DELETE FROM queue_recipients WHERE id=?", (queue,))
     ledger.execute("DELETE FROM queue WHERE id=?", (queue,))
-    release_blob(ledger, tenant, blob, queue >> NUMBER_BITS)
+    release_content(ledger, tenant, blob, queue >> NUMBER_BITS, size)
 
 
 def change_queue(ledger: Ledger, op: ChangeQueue, work: Work) -> Done:
     """``retry`` ends a hold and breaks no lease. Errors: NoSuchThing, BadName for an unknown act."""
     ledger.flush()
-    tenant, blob, *_ = _entry(ledger, op.queue)
+    tenant, blob, size, _ = _entry(ledger, op.queue)
     if op.act == "remove":
-        _remove(ledger, op.queue, tenant, blob)
+        _remove(ledger, op.queue, tenant, blob, size)
     elif op.act in ("hold", "release"):
         ledger.execute("UPDATE queue SET held=? WHERE id=?", (op.act == "hold", op.queue))
         _schedule(ledger, op.queue)
@@ -174,9 +176,10 @@ def remove_queue_of(ledger: Ledger, account: int) -> None:
     ledger.flush()
     first = account << NUMBER_BITS
     rows = ledger.execute(
-        "SELECT id, tenant, blob FROM queue WHERE id BETWEEN ? AND ?", (first, first | (1 << NUMBER_BITS) - 1)
+        "SELECT id, tenant, blob, size FROM queue WHERE id BETWEEN ? AND ?",
+        (first, first | (1 << NUMBER_BITS) - 1),
     ).fetchall()
-    for queue, tenant, blob in rows:
-        _remove(ledger, queue, tenant, blob)
+    for row in rows:
+        _remove(ledger, *row)
     if rows:
         _changed(ledger)

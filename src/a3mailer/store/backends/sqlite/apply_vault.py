@@ -9,6 +9,7 @@ import apsw
 
 from a3mailer.mail.ids import AccountId, EmailId
 from a3mailer.store.backends.sqlite.apply_mail import IN_VAULT, NUMBER_BITS, TOMBSTONE, expunge_rows
+from a3mailer.store.backends.sqlite.extents import PART_FROM
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import Ledger
 from a3mailer.store.operations import (
@@ -26,7 +27,20 @@ from a3mailer.store.operations import (
 DAY: Final = 86_400
 
 
-def release_blob(ledger: Ledger, tenant: int, blob: bytes, account: int, count: int = 1) -> None:
+_PARTS: Final = "SELECT part, count(*) FROM blob_parts WHERE tenant=? AND blob=? GROUP BY part"
+
+
+def release_content(
+    ledger: Ledger, tenant: int, blob: bytes, account: int, size: int, count: int = 1
+) -> None:
+    """``count`` emails or queue entries of ``account`` less hold this content of ``size`` octets."""
+    if size > PART_FROM:
+        for part, places in ledger.execute(_PARTS, (tenant, blob)).fetchall():
+            _release_blob(ledger, tenant, part, account, count * places)
+    _release_blob(ledger, tenant, blob, account, count)
+
+
+def _release_blob(ledger: Ledger, tenant: int, blob: bytes, account: int, count: int) -> None:
     """``account`` holds the blob ``count`` times less; the last reference of all frees the contents."""
     key = (tenant, blob, account)
     row = ledger.execute(
@@ -49,11 +63,13 @@ def release_blob(ledger: Ledger, tenant: int, blob: bytes, account: int, count: 
 
 def _free_blob(ledger: Ledger, tenant: int, blob: bytes) -> None:
     row = ledger.execute(
-        "DELETE FROM blobs WHERE tenant=? AND blob=? RETURNING segment, length, hash", (tenant, blob)
+        "DELETE FROM blobs WHERE tenant=? AND blob=? RETURNING segment, length, hash, own", (tenant, blob)
     ).fetchone()
     if row is None:
         return
-    segment, length, digest = row
+    segment, length, digest, own = row
+    if own is not None:
+        ledger.execute("DELETE FROM blob_parts WHERE tenant=? AND blob=?", (tenant, blob))
     ledger.execute(
         "UPDATE segments SET live = live - ?, records = records - 1 WHERE segment=?", (length, segment)
     )
@@ -64,14 +80,14 @@ def _free_blob(ledger: Ledger, tenant: int, blob: bytes) -> None:
 def _release_email(ledger: Ledger, account: int, email: int, copies: int = 1) -> None:
     """``copies`` rows less hold this email; with the last one fragments and contents go."""
     number = account << NUMBER_BITS | email
-    row = ledger.execute("SELECT copies, blob FROM fragments WHERE id=?", (number,)).fetchone()
+    row = ledger.execute("SELECT copies, blob, size FROM fragments WHERE id=?", (number,)).fetchone()
     if row is None:
         return
     if row[0] > copies:
         ledger.execute("UPDATE fragments SET copies = copies - ? WHERE id=?", (copies, number))
         return
     ledger.execute("DELETE FROM fragments WHERE id=?", (number,))
-    release_blob(ledger, ledger.account(account).tenant, row[1], account)
+    release_content(ledger, ledger.account(account).tenant, row[1], account, row[2])
 
 
 def purge_vault(ledger: Ledger, op: PurgeVault, work: Work) -> Purged:
@@ -162,10 +178,11 @@ def erase_mail(ledger: Ledger, account: int) -> None:
     first, last = account << NUMBER_BITS, (account << NUMBER_BITS) | (1 << NUMBER_BITS) - 1
     tenant = ledger.account(account).tenant
     held = ledger.execute(
-        "SELECT blob, count(*) FROM fragments WHERE id BETWEEN ? AND ? GROUP BY blob", (first, last)
+        "SELECT blob, max(size), count(*) FROM fragments WHERE id BETWEEN ? AND ? GROUP BY blob",
+        (first, last),
     ).fetchall()
-    for blob, count in held:
-        release_blob(ledger, tenant, blob, account, count)
+    for blob, size, count in held:
+        release_content(ledger, tenant, blob, account, size, count)
     ledger.execute("DELETE FROM fragments WHERE id BETWEEN ? AND ?", (first, last))
     _note_erasure(ledger, tenant)
     for sql in (

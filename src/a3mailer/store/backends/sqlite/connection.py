@@ -6,6 +6,7 @@ The writer's connection is WAL with synchronous=FULL: a commit that returned sur
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -113,6 +114,16 @@ def migrate(connection: apsw.Connection, now: int) -> int:
                 "INSERT INTO migrations VALUES (?, ?, ?, ?)", (number, name, checksum(sql), now)
             )
     return len(missing)
+
+
+def applied(connection: apsw.Connection) -> int:
+    """The highest migration that was applied; of a database that does not say, the newest there is."""
+    newest = migrations()[-1][0]
+    with contextlib.suppress(apsw.Error):
+        row = connection.execute("SELECT max(number) FROM migrations").fetchone()
+        if row is not None and isinstance(row[0], int) and row[0] < newest:
+            return row[0]
+    return newest
 
 
 def check_migrations(connection: apsw.Connection) -> int:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import zstandard
+from blake3 import blake3
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -71,13 +72,16 @@ def make_compression(number: int = 0, dictionary: bytes = b"") -> Compression:
 
 
 def seal(
-    octets: bytes | mmap.mmap,
+    octets: bytes | mmap.mmap | memoryview,
     tenant: int,
     blob: bytes,
     key: bytes | None,
     compression: Compression | None,
+    digests: Sequence[bytes] = (),
 ) -> Record:
-    """A content as a record; ``key`` None stores it unencrypted, ``compression`` None uncompressed."""
+    """A content as a record; ``key`` None stores it unencrypted, ``compression`` None uncompressed.
+
+    ``digests`` are those of ``frame_digests``, where they were made already."""
     size = len(octets)
     view = memoryview(octets)
     frames: list[Buffer] = (
@@ -97,10 +101,16 @@ def seal(
     if len(frames) < 2:
         payload = b"".join((header, *frames))
         return Record(tenant, blob, (payload,), len(payload), len(payload), digest_of((payload,)))
-    table = b"".join([ENTRY.pack(len(frame), entry_digest(frame)) for frame in frames])
+    proofs = digests if digests and not flags else map(entry_digest, frames)
+    table = b"".join([ENTRY.pack(len(frame), proof) for frame, proof in zip(frames, proofs, strict=True)])
     covered = HEADER + len(table)
     length = covered + sum(map(len, frames))
     return Record(tenant, blob, (header, table, *frames), length, covered, digest_of((header, table)))
+
+
+def frame_digests(octets: memoryview) -> list[bytes]:
+    """A digest of each frame as it comes; in a table only its beginning is kept (``ENTRY``)."""
+    return [blake3(octets[at : at + FRAME]).digest() for at in range(0, len(octets), FRAME)]
 
 
 def _encrypt(

@@ -57,6 +57,10 @@ class Piece(msgspec.Struct, array_like=True):
     sent_date: int
     has_attachment: bool
     thread_keys: tuple[bytes, ...]
+    own: int = 0
+    """Octets of its own record, where it has extents."""
+    extents: tuple[tuple[int, int], ...] = ()
+    """(offset in the content, number of the piece) of each part that is a content of its own (ADR 0016)."""
 
 
 class Carried(msgspec.Struct, frozen=True, array_like=True):

@@ -15,7 +15,7 @@ from a3mailer.mail.errors import DamagedContent, MailError
 from a3mailer.mail.message import index
 from a3mailer.store.backends.sqlite.apply_mail import NUMBER_BITS
 from a3mailer.store.backends.sqlite.connection import DATABASE, SEGMENTS, Execute
-from a3mailer.store.backends.sqlite.inspect_database import note_places, rows
+from a3mailer.store.backends.sqlite.inspect_database import UNREADABLE, note_places, rows
 from a3mailer.store.backends.sqlite.read_blobs import Blobs
 from a3mailer.store.backends.sqlite.segments import (
     FIRST,
@@ -33,6 +33,7 @@ _RECORDS: Final = (
     "SELECT segment, tenant, blob, offset, length FROM places WHERE segment = ? ORDER BY segment, offset"
 )
 _HOLDERS: Final = "SELECT account FROM blob_refs WHERE tenant=? AND blob=?"
+_WITH_PART: Final = "SELECT DISTINCT blob FROM blob_parts WHERE tenant=? AND part=?"
 _MAILS: Final = """
     SELECT b.name, m.uid FROM messages m JOIN mailboxes b USING (account, mailbox)
     WHERE m.account = ?1 AND m.blob = ?2
@@ -76,6 +77,9 @@ class Contents:
             done += sum(record[4] for record in records)
             progress("contents", done, total)
         self._reader.close()
+        for row in rows(self._connection, "SELECT tenant, blob, part FROM blob_parts"):
+            if not isinstance(row, Finding) and (row[0], row[2]) in self.bad:
+                self.bad.add((row[0], row[1]))
 
     def _segment(self, segment: int, records: list[Row]) -> Iterator[Finding]:
         name = f"segment {segment:016x}"
@@ -126,11 +130,17 @@ class Contents:
         """Whose mail a content is, as far as the database says."""
         if len(self.bad) > NAMED:
             return f"content {blob.hex()}"
+        mails = self._mails_with(tenant, blob)
         names = []
         for row in rows(self._connection, _HOLDERS, (tenant, blob)):
             if not isinstance(row, Finding):
-                names += self._mails(row[0], blob)
-        return ", ".join(names) or f"content {blob.hex()}"
+                names += [name for mail in mails or [blob] for name in self._mails(row[0], mail)]
+        return f"{'part of ' if mails else ''}{', '.join(names)}" if names else f"content {blob.hex()}"
+
+    def _mails_with(self, tenant: int, part: bytes) -> list[bytes]:
+        """The blobs of the mails that have this part."""
+        found = rows(self._connection, _WITH_PART, (tenant, part))
+        return [row[0] for row in found if not isinstance(row, Finding)]
 
     def _mails(self, account: int, blob: bytes) -> list[str]:
         found = rows(self._connection, _MAILS, (account, blob))
@@ -164,6 +174,8 @@ def _differs(runner: asyncio.Runner, blobs: Blobs, row: Row) -> Finding | None:
         octets = runner.run(blobs.octets(account, blob))
     except MailError as error:
         return Finding("content-damaged", where, str(error))
+    except UNREADABLE as error:
+        return Finding("database-damaged", DATABASE, str(error))
     fresh = fragments_of(octets)
     wrong = [name for name, old, new in zip(_FRAGMENTS, fragments, fresh, strict=True) if old != new]
     return Finding("fragments-differ", where, ", ".join(wrong)) if wrong else None

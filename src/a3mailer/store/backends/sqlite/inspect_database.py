@@ -13,11 +13,13 @@ from typing import Any, Final
 
 import apsw
 
-from a3mailer.store.backends.sqlite.connection import DATABASE, checksum, migrations, open_reader
-from a3mailer.store.backends.sqlite.inspect_rows import RULES, VIEWS, Rule
+from a3mailer.store.backends.sqlite.connection import DATABASE, applied, checksum, migrations, open_reader
+from a3mailer.store.backends.sqlite.inspect_rows import RULES, VIEWS, WITHOUT_OWN, WITHOUT_PARTS, Rule
 from a3mailer.store.ports import StoreUnusable
 from a3mailer.store.upkeep import Finding, Progress
 
+UNREADABLE: Final = (apsw.CorruptError, apsw.IOError, apsw.NotADBError, apsw.SQLError, UnicodeDecodeError)
+"""What a damaged database answers a query with."""
 MOST: Final = 1000
 """Breaches named of one rule; the rest is counted."""
 _INDEX: Final = re.compile(r"(?:missing from|entries in|unique entry in) index (\S+)")
@@ -45,6 +47,10 @@ def add_views(connection: apsw.Connection) -> None:
     """What the rules read; of this connection only."""
     only = connection.pragma("query_only")
     connection.execute("PRAGMA query_only=OFF")
+    if connection.execute("SELECT 1 FROM pragma_table_info('blobs') WHERE name = 'own'").fetchone() is None:
+        connection.execute(WITHOUT_OWN)
+    if connection.execute("SELECT 1 FROM pragma_table_info('blob_parts')").fetchone() is None:
+        connection.execute(WITHOUT_PARTS)
     connection.execute(VIEWS)
     connection.pragma("query_only", only)
 
@@ -68,7 +74,7 @@ def rows(connection: apsw.Connection, sql: str, bindings: Sequence[Any] = ()) ->
     """Rows up to where the database cannot be read, then a ``Finding`` that says so."""
     try:
         yield from connection.execute(sql, bindings)
-    except (apsw.CorruptError, apsw.IOError, apsw.NotADBError, apsw.SQLError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         yield Finding("database-damaged", DATABASE, str(error))
 
 
@@ -128,11 +134,12 @@ def _index_named(text: str, trees: dict[int, str]) -> str | None:
     return name if name and not name.startswith("sqlite_autoindex") else None
 
 
-def pristine() -> dict[str, tuple[str, str]]:
-    """name -> (type, SQL) of every table and index this version's migrations make."""
+def pristine(highest: int) -> dict[str, tuple[str, str]]:
+    """name -> (type, SQL) of every table and index that the migrations up to this one make."""
     connection = apsw.Connection(":memory:")
-    for _, _, sql in migrations():
-        connection.execute(sql)
+    for number, _, sql in migrations():
+        if number <= highest:
+            connection.execute(sql)
     found = connection.execute("SELECT name, type, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     connection.close()
     return {str(name): (str(kind), str(sql)) for name, kind, sql in found}
@@ -145,7 +152,7 @@ def _schema(connection: apsw.Connection) -> Iterator[Finding]:
             yield row
             return
         there.add(row[0])
-    for name, (kind, _) in pristine().items():
+    for name, (kind, _) in pristine(applied(connection)).items():
         if name not in there:
             yield Finding(f"{kind}-missing", name)
 

@@ -28,7 +28,17 @@ CREATE TEMP VIEW emails AS
 CREATE TEMP VIEW referred AS
     SELECT tenant, blob, account, count(*) AS n
     FROM (SELECT tenant, blob, account FROM emails WHERE tenant IS NOT NULL
-          UNION ALL SELECT tenant, blob, id >> 32 FROM queue) GROUP BY tenant, blob, account;
+          UNION ALL SELECT tenant, blob, id >> 32 FROM queue
+          UNION ALL SELECT p.tenant, p.part, e.account FROM emails e
+              CROSS JOIN blob_parts p ON p.tenant = e.tenant AND p.blob = e.blob
+          UNION ALL SELECT p.tenant, p.part, q.id >> 32 FROM queue q
+              CROSS JOIN blob_parts p ON p.tenant = q.tenant AND p.blob = q.blob)
+    GROUP BY tenant, blob, account;
+CREATE TEMP VIEW composed AS -- what is known of the octets of mails that have parts
+    SELECT b.tenant, b.blob, b.size, b.own + coalesce(sum(x.size), 0) AS found
+    FROM blobs b LEFT JOIN blob_parts p USING (tenant, blob)
+        LEFT JOIN blobs x ON x.tenant = p.tenant AND x.blob = p.part AND x.own IS NULL
+    WHERE b.own IS NOT NULL GROUP BY b.tenant, b.blob;
 CREATE TEMP VIEW filled AS
     SELECT segment, sum(length) AS live, count(*) AS records FROM blobs GROUP BY segment;
 CREATE TEMP VIEW given AS
@@ -38,6 +48,9 @@ CREATE TEMP VIEW given AS
 CREATE TEMP VIEW boxes AS
     SELECT *, 'account ' || account || ' mailbox ' || mailbox AS place FROM mailboxes;
 """
+WITHOUT_OWN: Final = "CREATE TEMP VIEW blobs AS SELECT *, NULL AS own FROM main.blobs"
+WITHOUT_PARTS: Final = "CREATE TEMP TABLE blob_parts (tenant, blob, at, part)"
+"""What stands in for what a database lacks that an older version wrote last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +116,14 @@ COUNTERS: Final = (
         """SELECT 'content ' || lower(hex(blob)), 'nobody refers to it' FROM blobs
         WHERE (tenant, blob) NOT IN (SELECT tenant, blob FROM blob_refs)
         UNION ALL SELECT 'hash of ' || lower(hex(blob)), 'its content is not there' FROM blob_hashes
-        WHERE (tenant, blob) NOT IN (SELECT tenant, blob FROM blobs)""",
+        WHERE (tenant, blob) NOT IN (SELECT tenant, blob FROM blobs)
+        UNION ALL SELECT DISTINCT 'parts of ' || lower(hex(blob)), 'their mail is not there' FROM blob_parts
+        WHERE (tenant, blob) NOT IN (SELECT tenant, blob FROM blobs WHERE own IS NOT NULL)""",
         (
             "DELETE FROM blobs WHERE (tenant, blob) NOT IN (SELECT tenant, blob FROM blob_refs)",
             "DELETE FROM blob_hashes WHERE (tenant, blob) NOT IN (SELECT tenant, blob FROM blobs)",
+            """DELETE FROM blob_parts
+            WHERE (tenant, blob) NOT IN (SELECT tenant, blob FROM blobs WHERE own IS NOT NULL)""",
         ),
     ),
     Rule(
@@ -208,7 +225,17 @@ REFERENCES: Final = (
             AND (tenant, blob, account) NOT IN (SELECT tenant, blob, account FROM blob_refs)
         UNION ALL SELECT 'queue entry ' || id, 'its content ' || lower(hex(blob)) || ' is not in the store'
         FROM queue WHERE (tenant, blob) NOT IN (SELECT tenant, blob FROM blobs)
-            OR (tenant, blob, id >> 32) NOT IN (SELECT tenant, blob, account FROM blob_refs)""",
+            OR (tenant, blob, id >> 32) NOT IN (SELECT tenant, blob, account FROM blob_refs)
+        UNION ALL SELECT place, 'parts of its content are not in the store' FROM emails
+        WHERE (tenant, blob) IN (SELECT tenant, blob FROM composed WHERE found <> size)
+        UNION ALL SELECT 'queue entry ' || id, 'parts of its content are not in the store' FROM queue
+        WHERE (tenant, blob) IN (SELECT tenant, blob FROM composed WHERE found <> size)
+        UNION ALL SELECT place, 'the account has no key to its part ' || lower(hex(part))
+        FROM emails e CROSS JOIN blob_parts p ON p.tenant = e.tenant AND p.blob = e.blob
+        WHERE (e.tenant, part, account) NOT IN (SELECT tenant, blob, account FROM blob_refs)
+        UNION ALL SELECT 'queue entry ' || id, 'the account has no key to its part ' || lower(hex(part))
+        FROM queue q CROSS JOIN blob_parts p ON p.tenant = q.tenant AND p.blob = q.blob
+        WHERE (q.tenant, part, id >> 32) NOT IN (SELECT tenant, blob, account FROM blob_refs)""",
     ),
     Rule(
         "fragments-missing",

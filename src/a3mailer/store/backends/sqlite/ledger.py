@@ -7,6 +7,7 @@ counters are restored from what ``touch_*`` saved, its waiting rows are cut off.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -157,8 +158,9 @@ _WAITING: Final = {
     "fragments": "INSERT INTO fragments (id, copies, size, sent_date, has_attachment, blob, envelope,"
     " bodystructure, subject, preview, parts) VALUES (?,1,?,?,?,?,?,?,?,?,?)",
     "threads": "INSERT OR IGNORE INTO threads (account, key, thread) VALUES (?,?,?)",
-    "blobs": "INSERT INTO blobs (tenant, blob, segment, offset, length, size, dictionary, hash)"
-    " VALUES (?,?,?,?,?,?,?,?)",
+    "blobs": "INSERT INTO blobs (tenant, blob, segment, offset, length, size, dictionary, hash, own)"
+    " VALUES (?,?,?,?,?,?,?,?,?)",
+    "extents": "INSERT INTO blob_parts (tenant, blob, at, part) VALUES (?,?,?,?)",
     "refs": "INSERT INTO blob_refs (tenant, blob, account, count, wrapped) VALUES (?,?,?,1,?)"
     " ON CONFLICT DO UPDATE SET count = count + 1",
     "hashes": "INSERT OR REPLACE INTO blob_hashes (tenant, hash, blob) VALUES (?,?,?)",
@@ -298,15 +300,23 @@ class Ledger:
         """A record of this length came to be held."""
         self._grown.append((segment, octets))
 
-    def keep(self, piece: Piece, tenant: int, account: int) -> None:
-        """One more email or queue entry of ``account`` holds this content. Errors: Stale, NoSuchAccount."""
+    def keep(self, pieces: Sequence[Piece], number: int, tenant: int, account: int) -> None:
+        """One more email or queue entry of ``account`` holds this piece, and so its parts.
+
+        Errors: Stale, NoSuchAccount."""
+        piece = pieces[number]
         if piece.blob not in self._known:
             self._keep_blob(piece, tenant)
             self._known.add(piece.blob)
+            if piece.extents and piece.segment:
+                for at, part in piece.extents:
+                    self.add("extents", (tenant, piece.blob, at, pieces[part].blob))
         wrapped = next((key for owner, key in piece.keys if owner == account), None)
         if wrapped is None:
             raise NoSuchAccount(str(account))
         self.add("refs", (tenant, piece.blob, account, wrapped))
+        for _, part in piece.extents:
+            self.keep(pieces, part, tenant, account)
 
     def _keep_blob(self, piece: Piece, tenant: int) -> None:
         if not piece.segment:
@@ -328,6 +338,7 @@ class Ledger:
                 piece.size,
                 piece.dictionary,
                 digest,
+                piece.own if piece.extents else None,
             ),
         )
         self._grown.append((piece.segment, piece.length))

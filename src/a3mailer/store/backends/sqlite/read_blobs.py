@@ -25,6 +25,7 @@ from a3mailer.store.backends.sqlite.contents import (
     table_size,
 )
 from a3mailer.store.backends.sqlite.direct import Buffer
+from a3mailer.store.backends.sqlite.extents import OWN, runs
 from a3mailer.store.backends.sqlite.keyring import Keys
 from a3mailer.store.backends.sqlite.segments import HEADER as RECORD_HEADER
 from a3mailer.store.backends.sqlite.segments import SegmentReader, proved
@@ -38,17 +39,17 @@ MANY: Final = 100
 """Contents read in bulk before giving way."""
 
 _WHERE: Final = (
-    "SELECT r.wrapped, b.segment, b.offset, b.length, b.size FROM blob_refs r"
+    "SELECT r.wrapped, b.segment, b.offset, b.length, b.size, b.own FROM blob_refs r"
     " JOIN blobs b ON b.tenant = r.tenant AND b.blob = r.blob"
     " WHERE r.tenant = ? AND r.blob = ? AND r.account = ?"
 )
 _PLACES: Final = (
-    "SELECT r.blob, r.wrapped, b.segment, b.offset, b.length, b.size FROM blob_refs r"
+    "SELECT r.blob, r.wrapped, b.segment, b.offset, b.length, b.size, b.own FROM blob_refs r"
     " JOIN blobs b ON b.tenant = r.tenant AND b.blob = r.blob"
     " WHERE r.tenant = ? AND r.account = ? AND r.blob IN carray(?)"
 )
 _OF_MESSAGES: Final = (
-    "SELECT m.uid, m.blob, r.wrapped, b.segment, b.offset, b.length, b.size FROM {} m"
+    "SELECT m.uid, m.blob, r.wrapped, b.segment, b.offset, b.length, b.size, b.own FROM {} m"
     " LEFT JOIN blob_refs r ON r.tenant = ?1 AND r.blob = m.blob AND r.account = ?2"
     " LEFT JOIN blobs b ON b.tenant = ?1 AND b.blob = m.blob"
     " WHERE m.account = ?2 AND m.mailbox = ?3 AND m.uid "
@@ -62,8 +63,15 @@ TOGETHER: Final = 256 * 1024
 """Octets of records that lie one behind the other and are read at once."""
 GAP: Final = 4096
 """Octets between two of them that are read for nothing."""
-Place = tuple[bytes, int, int, int, int]
-Found = tuple[T, bytes, bytes, int, int, int, int]
+_PARTS: Final = (
+    "SELECT p.at, p.part, r.wrapped, b.segment, b.offset, b.length, b.size, NULL FROM blob_parts p"
+    " JOIN blobs b ON b.tenant = p.tenant AND b.blob = p.part"
+    " JOIN blob_refs r ON r.tenant = p.tenant AND r.blob = p.part AND r.account = ?"
+    " WHERE p.tenant = ? AND p.blob = ? ORDER BY p.at"
+)
+Place = tuple[bytes, int, int, int, int, int | None]
+"""(wrapped key, segment, offset, length of the payload, size, own octets where others lie in parts)."""
+Found = tuple[T, bytes, bytes, int, int, int, int, int | None]
 """What was asked for, its blob, and the blob's place."""
 _lie: Final = itemgetter(3, 4)
 
@@ -120,13 +128,47 @@ class Blobs:
         start = max(start, 0)
         if start >= stop:
             return b""
+        if place[5] is not None:
+            return await self._joined(tenant, blob, account, place, start, stop)
+        return await self._range(tenant, blob, account, place, start, stop)
+
+    async def _range(
+        self, tenant: int, blob: bytes, account: int, place: Place, start: int, stop: int
+    ) -> bytes:
+        """Octets of one record."""
+        size = place[4]
         if size <= FRAME or (stop - start == size and size <= AT_ONCE):
             whole = self._whole(tenant, blob, account, place)
             return whole if stop - start == size else whole[start:stop]
         return await self._part(tenant, blob, account, place, start, stop)
 
+    async def _joined(
+        self, tenant: int, blob: bytes, account: int, place: Place, start: int, stop: int
+    ) -> bytes:
+        """Octets of a mail whose large parts are contents of their own: only those are read that it meets."""
+        size, own = place[4], place[5] or 0
+        rows = self._execute(_PARTS, (account, tenant, blob)).fetchall()
+        try:
+            plan = runs([(row[0], row[6]) for row in rows], own, size, start, stop)
+        except DamagedContent:
+            self._place(tenant, blob, account)  # unless it was freed just now
+            raise
+        mine = [run for run in plan if run[0] == OWN]
+        first, octets = (mine[0][1], b"") if mine else (0, b"")
+        if mine:
+            alone = (*place[:4], own, None)
+            octets = await self._range(tenant, blob, account, alone, first, mine[-1][2])
+        found = []
+        for number, begin, end in plan:
+            if number == OWN:
+                found.append(octets[begin - first : end - first])
+            else:
+                part = rows[number]
+                found.append(await self._range(tenant, part[1], account, part[2:], begin, end))
+        return b"".join(found)
+
     def _whole(self, tenant: int, blob: bytes, account: int, place: Place) -> bytes:
-        wrapped, segment, offset, length, size = place
+        wrapped, segment, offset, length, size, _ = place
         if size <= FRAME:
             return self._single(tenant, blob, account, place)
         if wrapped:  # the authentication tags prove it
@@ -141,12 +183,12 @@ class Blobs:
         return octets
 
     def _single(self, tenant: int, blob: bytes, account: int, place: Place) -> bytes:
-        _, segment, offset, length, _ = place
+        _, segment, offset, length, _, _ = place
         return self._open(tenant, blob, account, place, self.segments.record(segment, offset, length))
 
     def _open(self, tenant: int, blob: bytes, account: int, place: Place, record: Buffer) -> bytes:
         """A content of one frame from its record."""
-        wrapped, segment, offset, length, size = place
+        wrapped, segment, offset, length, size, _ = place
         key: bytes | None = None
         if wrapped:  # the authentication tag proves it
             key = self._keys.unwrap(wrapped, tenant, blob, account)
@@ -165,7 +207,7 @@ class Blobs:
     async def _part(
         self, tenant: int, blob: bytes, account: int, place: Place, start: int, stop: int
     ) -> bytes:
-        wrapped, segment, offset, length, _ = place
+        wrapped, segment, offset, length, _, _ = place
         head = self.segments.read_part(segment, offset, 0, HEADER)
         head += self.segments.read_part(segment, offset, HEADER, HEADER + table_size(head))
         plan = layout(head, length)
@@ -237,7 +279,7 @@ class Blobs:
         end = start + RECORD_HEADER + length
         last = first + 1
         while last < len(rows):
-            beside, offset, length, size = rows[last][3:]
+            beside, offset, length, size, _ = rows[last][3:]
             stop = offset + RECORD_HEADER + length
             if beside != segment or not end <= offset <= end + GAP or size > FRAME or stop - start > TOGETHER:
                 break
@@ -265,6 +307,8 @@ class Blobs:
 
     async def _large_or_none(self, tenant: int, account: int, blob: bytes, place: Place) -> bytes | None:
         try:
+            if place[5] is not None:
+                return await self._joined(tenant, blob, account, place, 0, place[4])
             if place[4] <= AT_ONCE:
                 return self._whole(tenant, blob, account, place)
             return await self._part(tenant, blob, account, place, 0, place[4])

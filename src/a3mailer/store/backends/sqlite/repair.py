@@ -13,7 +13,7 @@ import apsw
 
 from a3mailer.mail.errors import MailError
 from a3mailer.store.backends.sqlite.apply_mail import NUMBER_BITS
-from a3mailer.store.backends.sqlite.connection import HINTS, KEY_FILE, PINS, SEGMENTS, Execute
+from a3mailer.store.backends.sqlite.connection import HINTS, KEY_FILE, PINS, SEGMENTS, Execute, applied
 from a3mailer.store.backends.sqlite.hints import is_bound
 from a3mailer.store.backends.sqlite.inspect_contents import Contents, fragments_of, inspect_deep
 from a3mailer.store.backends.sqlite.inspect_database import breaches, inspect_database, pristine
@@ -78,7 +78,7 @@ def repair_database(connection: apsw.Connection, progress: Progress) -> Iterator
     found = list(inspect_database(connection, progress))
     if any(finding.kind == "database-damaged" for finding in found):
         return
-    made = pristine()
+    made = pristine(applied(connection))
     for finding in found:
         if finding.kind == "index-missing":
             connection.execute(made[finding.where][1])

@@ -7,6 +7,7 @@ import contextlib
 import mmap
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import apsw
@@ -14,7 +15,7 @@ from blake3 import blake3
 
 from a3mailer.config.tree import Store as StoreSettings
 from a3mailer.keys.wrap import new_key
-from a3mailer.mail.errors import NoSuchAccount
+from a3mailer.mail.errors import DamagedContent, NoSuchAccount, NoSuchMessage
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.backends.sqlite.connection import Execute
 from a3mailer.store.backends.sqlite.contents import Compression, dictionary_of, make_compression, seal
@@ -23,11 +24,34 @@ from a3mailer.store.backends.sqlite.keyring import Keys
 from a3mailer.store.backends.sqlite.read_blobs import Blobs
 from a3mailer.store.backends.sqlite.segments import Record
 from a3mailer.store.ports import Content
+from a3mailer.telemetry.events import emit
 
 LEAVE_LOOP: Final = 256 * 1024
 """Octets of a content from which on a thread compresses and encrypts it."""
+HASH_ON_LOOP: Final = 4 << 20
+"""Octets up to which a hash is made on the loop: half a millisecond."""
+COMPARED_AT_ONCE: Final = 1 << 20
 DEDUPLICATE_FROM: Final = 16384
 """Smaller contents cost more to look up than a second copy costs to keep."""
+
+_FIND: Final = (
+    "SELECT h.blob, r.account, r.wrapped, b.size FROM blob_hashes h"
+    " JOIN blobs b ON b.tenant = h.tenant AND b.blob = h.blob"
+    " JOIN blob_refs r ON r.tenant = h.tenant AND r.blob = h.blob"
+    " WHERE h.tenant = ? AND h.hash = ? LIMIT 1"
+)
+Octets = bytes | mmap.mmap | memoryview
+WrappedKeys = tuple[tuple[int, bytes], ...]
+"""(account, wrapped key)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A blob that holds octets already; ``owner`` is one of those who refer to it."""
+
+    blob: bytes
+    keys: WrappedKeys
+    owner: int
 
 
 def new_blob_id(seconds: float) -> bytes:
@@ -57,18 +81,39 @@ class Sealing:
         octets = content.octets
         digest = b""
         if len(octets) >= DEDUPLICATE_FROM and not content.unique:
-            digest = blake3(octets, key=self._keys.tenant(tenant)).digest(16)
-            if known and (found := self._find(tenant, digest, accounts)):
-                return _piece(content, *found, 0, digest), None
+            digest = await keyed_digest(octets, self._keys.tenant(tenant))
+            if known and (found := await self.find(tenant, digest, octets, accounts)):
+                return piece_of(content, found.blob, found.keys, None, digest), None
+        if len(octets) < LEAVE_LOOP:
+            blob, wrapped, record = self._seal_small(octets, tenant, accounts)
+        else:
+            blob, wrapped, record = await self.seal(octets, tenant, accounts)
+        return piece_of(content, blob, wrapped, record, digest), record
+
+    def _seal_small(
+        self, octets: Octets, tenant: int, accounts: Sequence[int]
+    ) -> tuple[bytes, WrappedKeys, Record]:
         blob = new_blob_id(self._clock.now())
         key = new_key() if self._settings.encryption else None
-        wrapped = self._wrap(key, tenant, blob, accounts)
+        record = seal(octets, tenant, blob, key, self._compression(tenant))
+        return blob, self.wrap(key, tenant, blob, accounts), record
+
+    async def seal(
+        self, octets: Octets, tenant: int, accounts: Sequence[int], digests: Sequence[bytes] = ()
+    ) -> tuple[bytes, WrappedKeys, Record]:
+        """Octets as a new blob: its id, its key wrapped for the accounts, the record to write.
+
+        ``digests`` are those of their frames, where they are known."""
         if len(octets) < LEAVE_LOOP:
-            record = seal(octets, tenant, blob, key, self._compression(tenant))
-        else:
-            loop = asyncio.get_running_loop()
-            record = await loop.run_in_executor(None, self._seal_large, octets, tenant, blob, key)
-        return _piece(content, blob, wrapped, record.length, dictionary_of(record), digest), record
+            return self._seal_small(octets, tenant, accounts)
+        blob = new_blob_id(self._clock.now())
+        key = new_key() if self._settings.encryption else None
+        wrapped = self.wrap(key, tenant, blob, accounts)
+        if digests and key is None and not self._settings.compression:  # nothing is left to do with them
+            return blob, wrapped, seal(octets, tenant, blob, None, None, digests)
+        loop = asyncio.get_running_loop()
+        record = await loop.run_in_executor(None, self._seal_large, octets, tenant, blob, key)
+        return blob, wrapped, record
 
     def _compression(self, tenant: int) -> Compression | None:
         if not self._settings.compression:
@@ -79,29 +124,44 @@ class Sealing:
             number = self._current[tenant] = row[0] if row else 0
         return self._blobs.compression(tenant, number)
 
-    def _seal_large(self, octets: bytes | mmap.mmap, tenant: int, blob: bytes, key: bytes | None) -> Record:
+    def _seal_large(self, octets: Octets, tenant: int, blob: bytes, key: bytes | None) -> Record:
         """On a thread: a compressor of its own, and no dictionary, which gains nothing here."""
         return seal(octets, tenant, blob, key, make_compression() if self._settings.compression else None)
 
-    def _find(
-        self, tenant: int, digest: bytes, accounts: Sequence[int]
-    ) -> tuple[bytes, tuple[tuple[int, bytes], ...], int] | None:
-        """A blob of the same octets, with its key wrapped for the accounts, and 0 for its length."""
-        row = self._execute(
-            "SELECT h.blob, r.account, r.wrapped FROM blob_hashes h"
-            " JOIN blob_refs r ON r.tenant = h.tenant AND r.blob = h.blob"
-            " WHERE h.tenant = ? AND h.hash = ? LIMIT 1",
-            (tenant, digest),
-        ).fetchone()
-        if row is None or bool(row[2]) != self._settings.encryption:
+    async def find(self, tenant: int, digest: bytes, octets: Octets, accounts: Sequence[int]) -> Found | None:
+        """A blob of the same octets, read and compared: nothing new is kept only in a damaged copy."""
+        row = self._execute(_FIND, (tenant, digest)).fetchone()
+        if row is None or bool(row[2]) != self._settings.encryption or row[3] != len(octets):
             return None
-        blob, owner, wrapped = row
-        key = self._keys.unwrap(wrapped, tenant, blob, owner) if wrapped else None
-        return blob, self._wrap(key, tenant, blob, accounts), 0
+        blob, owner, wrapped, _ = row
+        try:
+            if not await self._is_same(owner, blob, octets):
+                return None
+            return Found(blob, self.wrap_again(wrapped, tenant, blob, owner, accounts), owner)
+        except DamagedContent as error:
+            emit("store.content.damaged", level="error", error=str(error))
+        except (NoSuchMessage, NoSuchAccount):
+            pass  # freed meanwhile
+        return None
 
-    def _wrap(
-        self, key: bytes | None, tenant: int, blob: bytes, accounts: Sequence[int]
-    ) -> tuple[tuple[int, bytes], ...]:
+    async def _is_same(self, owner: int, blob: bytes, octets: Octets) -> bool:
+        view = memoryview(octets)
+        for at in range(0, len(view), COMPARED_AT_ONCE):
+            piece = bytes(view[at : at + COMPARED_AT_ONCE])
+            if await self._blobs.octets(owner, blob, at, at + len(piece)) != piece:
+                return False
+        return True
+
+    def wrap_again(
+        self, wrapped: bytes, tenant: int, blob: bytes, owner: int, accounts: Sequence[int]
+    ) -> WrappedKeys:
+        """A key that is wrapped for ``owner``, wrapped for the accounts.
+
+        Errors: DamagedContent, NoSuchAccount."""
+        key = self._keys.unwrap(wrapped, tenant, blob, owner) if wrapped else None
+        return self.wrap(key, tenant, blob, accounts)
+
+    def wrap(self, key: bytes | None, tenant: int, blob: bytes, accounts: Sequence[int]) -> WrappedKeys:
         """The key for each account; one that has none is left out, and the writer says what is wrong."""
         if key is None:
             return tuple([(account, b"") for account in accounts])
@@ -116,22 +176,31 @@ class Sealing:
         self._current.clear()
 
 
-def _piece(
+async def keyed_digest(octets: Octets, key: bytes) -> bytes:
+    """What equal octets are found by."""
+    if len(octets) <= HASH_ON_LOOP:
+        return blake3(octets, key=key).digest(16)
+    return await asyncio.to_thread(lambda: blake3(octets, key=key).digest(16))
+
+
+def piece_of(
     content: Content,
     blob: bytes,
-    keys: tuple[tuple[int, bytes], ...],
-    length: int,
-    dictionary: int,
+    keys: WrappedKeys,
+    record: Record | None,
     digest: bytes,
+    own: int = 0,
+    extents: Sequence[tuple[int, int]] = (),
 ) -> Piece:
+    """A mail's piece, without its place; ``record`` None for a blob that exists."""
     index = content.index
     return Piece(
         blob,
         0,
         0,
-        length,
+        0 if record is None else record.length,
         len(content.octets),
-        dictionary,
+        0 if record is None else dictionary_of(record),
         digest,
         keys,
         index.envelope,
@@ -142,4 +211,6 @@ def _piece(
         index.date or 0,
         index.has_attachment,
         index.thread_keys,
+        own,
+        tuple(extents),
     )

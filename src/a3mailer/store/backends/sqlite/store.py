@@ -19,7 +19,8 @@ from a3mailer.store.backends.sqlite.apply import DIRECTORY, GROWING
 from a3mailer.store.backends.sqlite.apply_directory import DIRECTORY_HINT
 from a3mailer.store.backends.sqlite.compaction import GRACE_SECONDS, Compaction
 from a3mailer.store.backends.sqlite.connection import HINTS, SEGMENTS
-from a3mailer.store.backends.sqlite.handover import CARRIED_MOST, Carried, Piece, Work
+from a3mailer.store.backends.sqlite.extents import PART_FROM
+from a3mailer.store.backends.sqlite.handover import CARRIED_MOST, Carried, Work
 from a3mailer.store.backends.sqlite.hints import HintReceiver
 from a3mailer.store.backends.sqlite.keyring import Keys
 from a3mailer.store.backends.sqlite.link import Link, StaleBlob
@@ -28,6 +29,7 @@ from a3mailer.store.backends.sqlite.read_directory import ReadDirectory
 from a3mailer.store.backends.sqlite.read_mail import Readers, ReadMail
 from a3mailer.store.backends.sqlite.sealing import Sealing
 from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter
+from a3mailer.store.backends.sqlite.splitting import Prepared, Splitting
 from a3mailer.store.backends.sqlite.training import Training
 from a3mailer.store.backends.sqlite.writer import WriterLoop, identity_of_this
 from a3mailer.store.operations import Append, Enqueue, Operation, Result
@@ -113,6 +115,7 @@ class SqliteStore(ReadMail, ReadDirectory):
         ReadMail.__init__(self, self._readers, blobs)
         ReadDirectory.__init__(self, self._readers.main)
         self._sealing = Sealing(self._settings, self._readers.main, self._keys, blobs, self._clock)
+        self._splitting = Splitting(self._sealing, self._readers.main, self._keys)
         undo.callback(blobs.close)
         self._loop.add_reader(self._hints.socket.fileno(), self._hear_one)
         undo.callback(self._loop.remove_reader, self._hints.socket.fileno())
@@ -142,23 +145,36 @@ class SqliteStore(ReadMail, ReadDirectory):
         return results
 
     async def _hand_over(self, transaction: Transaction, known: bool) -> tuple[Result, ...]:
-        pieces: list[Piece] = []
-        records: list[tuple[int, Record]] = []
-        carried: list[Carried] = []
+        prepared: list[Prepared] = []
+        parts: list[Prepared] = []
         for number, content in enumerate(transaction.contents):
             accounts = _holders(transaction, number)
-            piece, record = await self._sealing.prepare(content, transaction.tenant, accounts, known)
-            if record is not None and record.covered == record.length <= CARRIED_MOST:
-                carried.append(Carried(number, record.digest, bytes(record.payload[0])))
-            elif record is not None:
+            if len(content.octets) <= PART_FROM:
+                prepared.append(await self._sealing.prepare(content, transaction.tenant, accounts, known))
+            else:
+                first = len(transaction.contents) + len(parts)
+                made = await self._splitting.prepare(content, transaction.tenant, accounts, known, first)
+                prepared.append(made[0])
+                parts += made[1:]
+        prepared += parts
+        records: list[tuple[int, Record]] = []
+        carried: tuple[Carried, ...] = ()
+        small = True
+        for number, (_, record) in enumerate(prepared):
+            if record is not None:
                 records.append((number, record))
-            pieces.append(piece)
+                small = small and record.covered == record.length <= CARRIED_MOST
+        if small:
+            carried = tuple(
+                [Carried(number, record.digest, bytes(record.payload[0])) for number, record in records]
+            )
+            records = []
         work = Work(
             transaction.tenant,
             transaction.operations,  # type: ignore[arg-type]
-            tuple(pieces),
+            tuple([piece for piece, _ in prepared]),
             transaction.fingerprint,
-            tuple(carried),
+            carried,
         )
         return await self._link.hand_over(work, records)
 

@@ -12,7 +12,14 @@ import apsw
 from a3mailer.keys.kek import BadKeyFile
 from a3mailer.keys.wrap import KeyMismatch
 from a3mailer.runtime.clock import Clock, SystemClock
-from a3mailer.store.backends.sqlite.connection import DATABASE, SEGMENTS, open_writer
+from a3mailer.store.backends.sqlite.connection import (
+    DATABASE,
+    SEGMENTS,
+    applied,
+    migrate,
+    migrations,
+    open_writer,
+)
 from a3mailer.store.backends.sqlite.inspect_contents import Contents, inspect_deep
 from a3mailer.store.backends.sqlite.inspect_database import add_views, inspect_database, open_database
 from a3mailer.store.backends.sqlite.inspect_keys import inspect_key_file, inspect_keys
@@ -28,6 +35,7 @@ from a3mailer.store.backends.sqlite.repair import (
 )
 from a3mailer.store.backends.sqlite.restore import Prover, Restorer
 from a3mailer.store.backends.sqlite.snapshot import SqliteSnapshot, snapshot
+from a3mailer.store.ports import StoreUnusable
 from a3mailer.store.upkeep import Finding, Progress
 
 
@@ -99,6 +107,9 @@ class SqliteUpkeep:
         yield from repair_files(self._directory, found)
         connection = open_writer(self._directory)
         try:
+            if applied(connection) < migrations()[-1][0]:
+                with contextlib.suppress(StoreUnusable, apsw.Error):  # they are damaged: inspect says so
+                    migrate(connection, int(self._clock.now()))
             add_views(connection)
             blobs = self._blobs(connection)
             damaged = any(f.kind == "database-damaged" for f in inspect_database(connection, progress))
