@@ -11,16 +11,10 @@ import contextlib
 import dataclasses
 import itertools
 import pathlib
-import re
-import select
-import shutil
-import signal
-import subprocess
 import time
 from typing import Final
 
-import pytest
-
+from a3mailer.testing.faults.strace import Strace, Tampering
 from bench import processes
 from tests.faults import ledger, mailboxes
 from tests.faults.checkup import Checkup
@@ -45,9 +39,7 @@ CALLS: Final = (
 )
 SENDS: Final = ("sendmsg", "sendto")
 FAULTS: Final = ("error=EIO", "error=ENOSPC", "signal=KILL")
-ATTACH_SECONDS: Final = 10.0
 MOST: Final = 60
-HIT: Final = re.compile(rb"\(INJECTED\)|killed by SIGKILL|--- SIGKILL")
 SETTLE_SECONDS: Final = 0.1
 SEND_SECONDS: Final = 30.0
 RECOVER_SECONDS: Final = 20.0
@@ -70,58 +62,6 @@ class Case:
         """What the ledger calls it."""
         state = "cold" if self.cold else "warm"
         return f"{state}-{self.role}-{self.call}-{self.fault.replace('=', '.')}-{self.number}"
-
-
-def check() -> None:
-    """Skip unless strace is here and may attach."""
-    if shutil.which("strace") is None:
-        pytest.skip("absent: strace")
-    with subprocess.Popen(["sleep", "5"]) as victim:
-        done = subprocess.run(
-            ["timeout", "1", "strace", "-p", str(victim.pid)], capture_output=True, text=True
-        )
-        victim.kill()
-    if "attached" not in done.stderr:
-        pytest.skip(f"forbidden: ptrace ({done.stderr.strip()})")
-
-
-class Strace:
-    """strace attached to all threads of one process, for the length of a ``with``."""
-
-    def __init__(self, pid: int, case: Case, log: pathlib.Path) -> None:
-        self._log = log
-        log.unlink(missing_ok=True)
-        inject = f"inject={case.call}:{case.fault}:when={case.number}"
-        threads = ["-f"] if case.role != "supervisor" else []  # else its new children would fail too, each
-        self._process = subprocess.Popen(
-            ["strace", *threads, "-p", str(pid), "-o", str(log), "-e", f"trace={case.call}", "-e", inject],
-            stderr=subprocess.PIPE,
-        )
-
-    def __enter__(self) -> "Strace":
-        assert self._process.stderr is not None
-        deadline = time.monotonic() + ATTACH_SECONDS
-        while time.monotonic() < deadline:
-            ready, _, _ = select.select([self._process.stderr], [], [], 0.5)
-            if ready and b"attached" in (line := self._process.stderr.readline()):
-                return self
-            if ready and not line:
-                break
-        raise TimeoutError("strace did not attach")
-
-    def __exit__(self, *exc: object) -> None:
-        self._process.send_signal(signal.SIGINT)
-        try:
-            self._process.wait(ATTACH_SECONDS)
-        finally:
-            self._process.kill()
-            self._process.wait()
-            if self._process.stderr is not None:
-                self._process.stderr.close()
-
-    def hit(self) -> bool:
-        """True when the fault happened."""
-        return self._log.exists() and HIT.search(self._log.read_bytes()) is not None
 
 
 @dataclasses.dataclass(slots=True)
@@ -164,7 +104,9 @@ class Injection:
         if case.cold and case.role != "supervisor":
             self.rig.kill(self._pid(case.role))
         mail = Mail(case.name, self.rig.accounts[0][0], ledger.content(case.name, BODY))
-        strace = Strace(self._pid(case.role), case, self.folder / "strace.log")
+        tampering = Tampering(case.call, case.fault, case.number)
+        threads = case.role != "supervisor"  # else its new children would fail too, each
+        strace = Strace(self._pid(case.role), tampering, self.folder / "strace.log", threads=threads)
         with strace:
             if case.role == "supervisor":
                 processes.kill([self._pid("worker")])

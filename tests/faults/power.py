@@ -7,10 +7,10 @@ import random
 import time
 from typing import Final
 
+from a3mailer.testing.faults.disk import Disk
 from bench.server import Server
 from tests.faults import ledger, mailboxes
 from tests.faults.checkup import Checkup
-from tests.faults.disk import Disk
 from tests.faults.senders import Mail, Senders, Wire
 
 UNDER_LOAD: Final = (0.2, 1.5)

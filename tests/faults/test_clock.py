@@ -5,7 +5,6 @@ The monotonic clock stays as it is, as it does when an administrator or NTP sets
 
 import contextlib
 import pathlib
-import platform
 import re
 import smtplib
 import ssl
@@ -13,12 +12,12 @@ import time
 
 import pytest
 
+from a3mailer.testing.faults.wall_clock import WallClock
 from bench.imap_client import Imap
 from tests.faults import ledger, mailboxes
 from tests.faults.senders import Mail, Wire
 from tests.rig import ACCOUNTS, Rig
 
-LIBRARY = pathlib.Path(f"/usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketimeMT.so.1")
 LEAPS = ("+400d", "-400d")
 MORE = ("-1h", "+0 x10", "+0", "-400d", "+400d", "+0")
 SHORT_AND_LONG = pytest.mark.parametrize(
@@ -28,28 +27,6 @@ SETTLE_SECONDS = 2.5  # the queue looks at the clock, the sweeps run, once a sec
 WITHIN_SECONDS = 30.0
 YEAR = re.compile(rb"-(20\d\d) ")
 SETTINGS = ("profile=plain", "limits.profile=off", "queue.retry=1")
-
-
-class Clock:
-    """What the processes of a rig take for the time."""
-
-    def __init__(self, folder: pathlib.Path) -> None:
-        if not LIBRARY.exists():
-            pytest.skip("absent: libfaketime")
-        self._path = folder / "clock"
-        self.set("+0")
-        self.env = {
-            "LD_PRELOAD": str(LIBRARY),
-            "FAKETIME_TIMESTAMP_FILE": str(self._path),
-            "FAKETIME_NO_CACHE": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-            "NO_FAKE_STAT": "1",
-        }
-
-    def set(self, offset: str) -> None:
-        draft = self._path.with_suffix(".new")
-        draft.write_text(f"{offset}\n")
-        draft.replace(self._path)
 
 
 def submit(rig: Rig, recipient: str, subject: str) -> None:
@@ -73,7 +50,7 @@ def subjects(rig: Rig) -> list[bytes]:
 def test_sessions_and_deliveries_go_on_while_the_clock_leaps(
     tmp_path: pathlib.Path, leaps: tuple[str, ...]
 ) -> None:
-    clock = Clock(tmp_path)
+    clock = WallClock(tmp_path)
     book = ledger.Ledger()
     with Rig(tmp_path, workers=2, env=clock.env) as rig, contextlib.ExitStack() as clients:
         inside = Imap(rig.port("imap"))
@@ -102,7 +79,7 @@ def test_sessions_and_deliveries_go_on_while_the_clock_leaps(
 
 @SHORT_AND_LONG
 def test_the_queue_neither_gives_up_nor_stalls(tmp_path: pathlib.Path, leaps: tuple[str, ...]) -> None:
-    clock = Clock(tmp_path)
+    clock = WallClock(tmp_path)
     there = Rig(tmp_path / "there", domain="far.test", accounts=(("carol@far.test", "secret-c"),))
     relay = ("--relay", f"127.0.0.1:{there.port('smtp')}")
     here = Rig(tmp_path / "here", workers=2, env=clock.env, extra=relay, settings=SETTINGS)

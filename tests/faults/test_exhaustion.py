@@ -5,14 +5,15 @@ import pathlib
 import resource
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
+from a3mailer.testing.faults.disk import loop_disk
+from a3mailer.testing.faults.limits import limited
 from bench.imap_client import Failed, Imap
 from tests.faults import ledger, mailboxes
 from tests.faults.checkup import Checkup
-from tests.faults.disk import loop_disk
 from tests.faults.senders import Mail, Wire
 from tests.rig import Rig
 
@@ -86,20 +87,6 @@ def sound(rig: Rig) -> None:
     checkup = Checkup(rig.directory)
     checkup.look("exhaustion")
     assert not checkup.findings
-
-
-@contextlib.contextmanager
-def limited(rig: Rig, resource_id: int, limit: Callable[[int], int], *, supervisor: bool) -> Iterator[None]:
-    """A resource limit on the running processes, as prlimit(1) sets it."""
-    pids = rig.pids() if supervisor else rig.pids()[1:]
-    limits = {pid: resource.prlimit(pid, resource_id) for pid in pids}
-    try:
-        for pid, (_, hard) in limits.items():
-            resource.prlimit(pid, resource_id, (limit(pid), hard))
-        yield
-    finally:
-        for pid in set(limits) & set(rig.pids()):
-            resource.prlimit(pid, resource_id, limits[pid])
 
 
 def prepare(rig: Rig) -> Sender:
@@ -180,7 +167,7 @@ def test_no_descriptors(tmp_path: pathlib.Path) -> None:
         def limit(pid: int) -> int:
             return len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir())) + 8
 
-        with limited(rig, resource.RLIMIT_NOFILE, limit, supervisor=True), contextlib.ExitStack() as crowd:
+        with limited(rig.pids(), resource.RLIMIT_NOFILE, limit), contextlib.ExitStack() as crowd:
             for _ in range(20):
                 greeting(rig, "imap", crowd)
             assert greeting(rig, "imap", crowd).startswith(b"* BYE ")
@@ -225,7 +212,7 @@ def test_no_memory(tmp_path: pathlib.Path) -> None:
             pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[0])
             return pages * resource.getpagesize() + (2 << 20)
 
-        with limited(rig, resource.RLIMIT_AS, limit, supervisor=False):
+        with limited(rig.pids()[1:], resource.RLIMIT_AS, limit):
             codes = [sender.send(LARGE * 10) for _ in range(3)]
             assert set(codes) <= set(TEMPORARY)
             assert len(list(inside.fetch_bodies(exists))) == exists
@@ -246,7 +233,8 @@ def test_a_write_is_cut_short(tmp_path: pathlib.Path, lines: int, supervisor: bo
     that its sender was told to send later."""
     with Rig(tmp_path, workers=1) as rig:
         sender = prepare(rig)
-        with limited(rig, resource.RLIMIT_FSIZE, lambda _pid: 100_001, supervisor=supervisor):
+        pids = rig.pids() if supervisor else rig.pids()[1:]
+        with limited(pids, resource.RLIMIT_FSIZE, lambda _pid: 100_001):
             codes = [sender.send(lines) for _ in range(4)]
         assert set(codes) <= {250, *TEMPORARY}
         sender.until_accepted()

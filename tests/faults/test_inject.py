@@ -7,6 +7,7 @@ import pathlib
 
 import pytest
 
+from a3mailer.testing.faults.strace import require_strace
 from tests.faults import inject
 from tests.rig import Rig
 
@@ -16,7 +17,7 @@ FAULTS = pytest.mark.parametrize("fault", inject.FAULTS)
 def run(
     folder: pathlib.Path, roles: tuple[str, ...], calls: tuple[str, ...], fault: str, most: int, *, cold: bool
 ) -> None:
-    inject.check()
+    require_strace()
     with Rig(folder, workers=1) as rig:
         injection = inject.Injection(rig, folder)
         judgement = injection.run(roles, calls, (fault,), most, cold=cold)
@@ -45,7 +46,7 @@ def test_a_send_between_processes_fails(tmp_path: pathlib.Path) -> None:
     """ENOBUFS on a sound connection once left both sides waiting for each other for ever.
 
     When it meets the 250 itself the client repeats a mail that the server knows as told (RFC 1047)."""
-    inject.check()
+    require_strace()
     with Rig(tmp_path, workers=1) as rig:
         injection = inject.Injection(rig, tmp_path)
         judgement = injection.run(("writer", "worker"), ("sendto",), ("error=ENOBUFS",), 20)

@@ -4,9 +4,9 @@ import pathlib
 
 import pytest
 
+from a3mailer.testing.faults.disk import loop_disk
 from tests.faults import power
 from tests.faults.checkup import Checkup
-from tests.faults.disk import loop_disk
 from tests.rig import Rig
 
 

@@ -4,10 +4,10 @@ import pathlib
 
 import pytest
 
+from a3mailer.testing.faults.disk import loop_disk
 from bench.peers.rig import PeerRig
 from tests import peers
 from tests.faults import power
-from tests.faults.disk import loop_disk
 
 
 @pytest.mark.long
