@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from a3mailer.mail.message import MessageIndex, describe, index, text
+from a3mailer.mail.message import MessageIndex, describe, index, limits, text
 from a3mailer.mail.message import octets as mapped_octets
 from a3mailer.mail.message.encodings import from_base64, from_quoted_printable
 from tests.fragments import check_index, mapped
@@ -333,3 +333,16 @@ def test_a_description_is_plain(mail: bytes) -> None:
     assert json.loads(json.dumps(described, ensure_ascii=False).encode()) == described
     assert described["size"] == len(mail)
     assert len(described["parts"]) == len(found.parts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("character", ["é", "好", "😀"])
+@pytest.mark.parametrize("shift", range(4))
+@pytest.mark.parametrize("kind", ["plain", "html"])
+def test_a_look_that_cuts_a_character_does_not_change_the_charset(
+    character: str, shift: int, kind: str
+) -> None:
+    """A UTF-8 body without a charset was taken for windows-1252 when the first look ended inside a character."""
+    words = "a" * shift + character * 4000
+    head = f"Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/{kind}\r\n\r\n"
+    preview = index((head + words + "\r\n").encode()).preview
+    assert preview == words[: limits.PREVIEW]

@@ -75,12 +75,24 @@ def preview_general(octets: Octets, part: Part) -> str:
         window = octets[start : min(end, start + limits.PREVIEW_OCTETS)]
         start += max(0, window.find(b"<body"), window.find(b"<BODY"))
     while True:
-        raw = octets[start : min(end, start + look)]
-        text = charsets.decode(encodings.decode(raw, part.encoding), part.charset)
+        raw = encodings.decode(octets[start : min(end, start + look)], part.encoding)
+        text = charsets.decode(_uncut(raw) if start + look < end else raw, part.charset)
         text = _collapsed(_unescaped(without_tags(text, _WANTED)) if html else text)
         if len(text) >= limits.PREVIEW or look >= limits.PREVIEW_OCTETS or start + look >= end:
             return text[: limits.PREVIEW].rstrip()
         look *= 4
+
+
+def _uncut(octets: bytes) -> bytes:
+    """Drop a UTF-8 character that the end cuts in two: the rest might be taken for another charset."""
+    for back in range(1, min(4, len(octets)) + 1):
+        octet = octets[-back]
+        if octet >= 0xC0:
+            length = 2 if octet < 0xE0 else 3 if octet < 0xF0 else 4
+            return octets[:-back] if back < length else octets
+        if octet < 0x80:
+            break
+    return octets
 
 
 def at_a_glance(octets: Octets, part: Part) -> str | None:
