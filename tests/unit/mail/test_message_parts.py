@@ -341,7 +341,7 @@ def test_a_description_is_plain(mail: bytes) -> None:
 def test_a_look_that_cuts_a_character_does_not_change_the_charset(
     character: str, shift: int, kind: str
 ) -> None:
-    """A UTF-8 body without a charset was taken for windows-1252 when the first look ended inside a character."""
+    """A UTF-8 body without a charset became windows-1252 when the first look ended inside a character."""
     words = "a" * shift + character * 4000
     head = f"Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/{kind}\r\n\r\n"
     preview = index((head + words + "\r\n").encode()).preview
