@@ -13,7 +13,7 @@ from a3mailer.edge.imap import state
 from a3mailer.edge.imap.command import Command
 from a3mailer.edge.imap.commands import COMMANDS
 from a3mailer.edge.imap.replies import reply
-from a3mailer.edge.imap.response import Answer, Completed, Failed
+from a3mailer.edge.imap.response import DONE, Answer, Completed, Failed
 from a3mailer.edge.imap.session import Session
 from a3mailer.identity.roles import action
 from a3mailer.mail.errors import MailError
@@ -89,7 +89,7 @@ def begin(session: Session, octets: bytes) -> Begun | None:
     except MailError as error:
         finish(session, tag, command, reply(error))
         return None
-    if not isinstance(answer, (Completed, Failed)):
+    if answer is not DONE and not isinstance(answer, (Completed, Failed)):
         return Begun(tag, command, answer)
     selected = session.selected
     if selected is not None and selected.view.has_news():
@@ -136,8 +136,13 @@ def named(p: Parser) -> type[Command]:
 
 def finish(session: Session, tag: bytes, command: Command, ended: Completed | Failed) -> None:
     """The tagged OK or NO."""
-    code = b"[%b] " % ended.code if ended.code else b""
     stranger = session.state == state.NOT_AUTHENTICATED
+    if ended is DONE and not stranger:
+        session.bad = 0
+        metrics.count("a3_imap_commands_total", "ok")
+        session.write(b"%b OK %b completed\r\n" % (tag, command.name))
+        return
+    code = b"[%b] " % ended.code if ended.code else b""
     if isinstance(ended, Completed):
         if not stranger:
             session.bad = 0

@@ -210,10 +210,10 @@ class Session:
     @property
     def behind(self) -> bool:
         """Whether something happened that the session has not looked at: ``catch_up`` is due."""
+        if self.directory != self.services.views.directory:
+            return True
         selected = self.selected
-        return (selected is not None and selected.view.mailbox.stale) or (
-            self.directory != self.services.views.directory
-        )
+        return selected is not None and selected.view.mailbox.stale
 
     async def catch_up(self) -> None:
         """Look at what happened. Errors: Ended when the login or the selected mailbox is no more."""

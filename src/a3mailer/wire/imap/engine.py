@@ -202,9 +202,9 @@ class Engine:
         """The next event, or None until more octets (or a decision) came."""
         if self._mode is Mode.COMMAND and self._scan == self._start:
             start, buffer = self._start, self._buffer
-            at = buffer.find(b"\n", start)
-            if at < 0 and start == len(buffer):
+            if start == len(buffer):
                 return None
+            at = buffer.find(b"\n", start)
             short = start + 1 < at <= start + limits.PRE_LOGIN_COMMAND
             if short and buffer[at - 1] == _CR and buffer[at - 2] != _BRACE:  # most commands are one line
                 self._start = self._line = self._scan = at + 1
