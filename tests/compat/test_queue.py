@@ -53,7 +53,10 @@ def test_what_waits_is_in_the_metrics_and_goes_when_told(tmp_path: pathlib.Path)
         assert gauge(here) == {"waiting": 0, "trying": 0, "held": 0}
         submit(here, 3)
         until(here, waiting=3)  # nobody listens there; the next attempt is minutes away
-        first, *_ = (row["queue"] for row in here.verb("queue", "list"))
+        rows = here.verb("queue", "list")
+        first = rows[0]["queue"]
+        assert here.verb("message", "trace", rows[1]["trace"])["queue"] == [rows[1]]
+        assert here.verb("message", "trace", rows[0]["trace"])["queue"] == rows  # a connection's: all of it
         here.verb("queue", "hold", str(first))
         until(here, waiting=2, held=1)
         there.start()

@@ -38,7 +38,7 @@ class Report:
 def run(server: Server, disk: Disk, *, cuts: int, seed: int, checkup: Checkup | None = None) -> Report:
     """Cut the power ``cuts`` times; what was not answered is sent again in the next life.
 
-    ``checkup`` looks at the store after every start.
+    ``checkup`` looks at the store after every start, deeply now and then and at the end.
 
     Only a reply that came before a cut binds the server.  QUIRK: an fdatasync that is on its way when ext4 is
     shut down may return 0 although its extents stay unwritten; with real power nobody would hear of it."""
@@ -50,7 +50,7 @@ def run(server: Server, disk: Disk, *, cuts: int, seed: int, checkup: Checkup | 
     known: dict[tuple[str, int, int], str] = {}
     for number in range(cuts):
         ready.append(server.start())
-        _look(checkup, f"cut {number}")
+        _look(checkup, number, deep=number % SNAPSHOT_EVERY == 0)
         if number == 0:
             os.sync()  # the set-up was long ago; what the cuts test is the mail
         if number % SNAPSHOT_EVERY == 0:
@@ -59,16 +59,16 @@ def run(server: Server, disk: Disk, *, cuts: int, seed: int, checkup: Checkup | 
         _one_cut(server, disk, senders, draw.uniform(*UNDER_LOAD))
         unfinished = senders.unfinished
     ready.append(server.start())
-    _look(checkup, f"cut {cuts}")
+    _look(checkup, cuts, deep=True)
     _send_rest(server, book, unfinished)
     server.drain()
     reused += _reused(server, known)
     return Report(server.name, seed, cuts, tuple(ready), tuple(reused), mailboxes.judge(server, book))
 
 
-def _look(checkup: Checkup | None, fault: str) -> None:
+def _look(checkup: Checkup | None, number: int, *, deep: bool) -> None:
     if checkup is not None:
-        checkup.look(fault)
+        checkup.look(f"cut {number}", deep=deep)
 
 
 def _one_cut(server: Server, disk: Disk, senders: Senders, seconds: float) -> None:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import FileIO
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,13 +84,21 @@ def logs(args: Arguments, out: Output) -> int:
             out.result(found)
             return OK
         for event in found:
-            out.event(event, _shown(event))
+            out.event(event, shown(event))
         for line in lines if args.follow else ():
             if line is None:
                 time.sleep(POLL_SECONDS)
             elif (event := wanted.take(line)) is not None:
-                out.event(event, _shown(event))
+                out.event(event, shown(event))
     return OK
+
+
+def events_of(directory: str, trace: str) -> list[dict[str, Any]]:
+    """Everything the running server logged of one trace, by time. Errors: Failed."""
+    wanted = Wanted(trace, 0, "")
+    with _source(Arguments(file=None, dir=directory, follow=False)) as read:
+        lines = takewhile(lambda line: line is not None, _lines(read))
+        return _in_order([event for line in lines if line and (event := wanted.take(line)) is not None])
 
 
 def _lines(read: Callable[[], bytes | None]) -> Iterator[bytes | None]:
@@ -116,7 +125,8 @@ def _in_order(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [event for _, event in sorted(dated, key=lambda pair: pair[0])]
 
 
-def _shown(event: dict[str, Any]) -> str:
+def shown(event: dict[str, Any]) -> str:
+    """An event for people."""
     if "text" in event and "event" not in event:
         return str(event["text"])
     at = event.get("time")
