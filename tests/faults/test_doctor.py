@@ -443,10 +443,11 @@ def test_left_overs(place: Path, name: str) -> None:
 
 def test_a_workers_socket_is_none_while_its_writer_is_replaced(place: Path) -> None:
     """The lock is free for that moment; the kill harness once saw live sockets named as left over."""
-    hints = HintReceiver(place / "run" / "hints", 7)
-    assert examine(place) == []
-    hints.socket.close()
-    assert [f.where for f in examine(place)] == ["run/hints/0000000000000007.sock"]
+    killed, alive = (HintReceiver(place / "run" / "hints", number) for number in (6, 7))
+    killed.socket.close()
+    assert examine(place) == []  # the next worker sweeps it
+    alive.socket.close()
+    assert [f.where for f in examine(place)] == [f"run/hints/{number:016x}.sock" for number in (6, 7)]
 
 
 def test_killed_workers_sockets_are_swept_by_the_next_worker(place: Path) -> None:

@@ -14,7 +14,6 @@ import apsw
 from a3mailer.mail.errors import MailError
 from a3mailer.store.backends.sqlite.apply_mail import NUMBER_BITS
 from a3mailer.store.backends.sqlite.connection import HINTS, KEY_FILE, PINS, SEGMENTS, Execute, applied
-from a3mailer.store.backends.sqlite.hints import is_bound
 from a3mailer.store.backends.sqlite.inspect_contents import Contents, fragments_of, inspect_deep
 from a3mailer.store.backends.sqlite.inspect_database import breaches, inspect_database, pristine
 from a3mailer.store.backends.sqlite.inspect_rows import COUNTERS, ORDER
@@ -37,8 +36,7 @@ def left_overs(directory: Path, served: bool) -> Iterator[Finding]:
             yield Finding("left-over", f"run/{path.name}")
     if not served:
         for path in sorted((directory / HINTS).glob("*.sock")):
-            if not is_bound(path):  # while the writer is being replaced nobody holds the lock
-                yield Finding("left-over", f"{HINTS}/{path.name}")
+            yield Finding("left-over", f"{HINTS}/{path.name}")
 
 
 def is_locked(path: Path) -> bool:

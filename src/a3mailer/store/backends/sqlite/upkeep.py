@@ -14,12 +14,14 @@ from a3mailer.keys.wrap import KeyMismatch
 from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store.backends.sqlite.connection import (
     DATABASE,
+    HINTS,
     SEGMENTS,
     applied,
     migrate,
     migrations,
     open_writer,
 )
+from a3mailer.store.backends.sqlite.hints import is_bound
 from a3mailer.store.backends.sqlite.inspect_contents import Contents, inspect_deep
 from a3mailer.store.backends.sqlite.inspect_database import add_views, inspect_database, open_database
 from a3mailer.store.backends.sqlite.inspect_keys import inspect_key_file, inspect_keys
@@ -81,8 +83,11 @@ class SqliteUpkeep:
         return Blobs(self._directory / SEGMENTS, connection, keys)
 
     def _is_served(self) -> bool:
+        """The writer holds its lock, or (while it is being replaced) a worker its socket."""
         path = self._directory / LOCK
-        return path.exists() and is_locked(path)
+        if path.exists() and is_locked(path):
+            return True
+        return any(is_bound(path) for path in (self._directory / HINTS).glob("*.sock"))
 
     # --- mending -----------------------------------------------------------------------------------
 
