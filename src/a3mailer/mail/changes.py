@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from a3mailer.mail.ids import AccountId, MailboxId, ModSeq
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """Something of ``mailbox`` changed and its account's modseq is now ``modseq``.
 
     A hint only: who receives it reads the store since the modseq it knows, so a lost, doubled or
     late one costs nothing. ``mailbox`` 0 means the account's tree of mailboxes; account 0 with
-    mailbox 0 means the directory, account 0 with mailbox 1 the queue.
+    mailbox 0 means the directory, account 0 with mailbox 1 the queue. A tuple, because every worker makes one
+    for every delivery.
     """
 
     account: AccountId

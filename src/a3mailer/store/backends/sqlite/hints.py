@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Final
 
 from a3mailer.mail.changes import EVERYTHING, Change
-from a3mailer.mail.ids import AccountId, MailboxId, ModSeq
 
 Hint = tuple[int, int, int]
 
@@ -126,7 +125,7 @@ class HintReceiver:
             return None
         (self.number,) = _NUMBER.unpack_from(datagram)
         return [
-            Change(AccountId(account), MailboxId(mailbox), ModSeq(modseq))
+            Change(account, mailbox, modseq)
             for account, mailbox, modseq in _HINT.iter_unpack(datagram[_NUMBER.size :])
         ]
 

@@ -245,7 +245,7 @@ class SqliteStore(ReadMail, ReadDirectory):
 
     def _tell(self, changes: list[Change]) -> None:
         for change in changes:
-            if change == EVERYTHING or (change.account, change.mailbox) == DIRECTORY_HINT:
+            if change[:2] == DIRECTORY_HINT or change == EVERYTHING:
                 self._forget()
             for heard in tuple(self._watchers.values()):
                 heard(change)
