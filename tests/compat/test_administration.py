@@ -150,16 +150,25 @@ def test_the_log_follows_one_mail_and_top_counts_it(rig: Rig) -> None:
 
 def test_following_the_log_shows_what_comes(rig: Rig) -> None:
     words = ("logs", "--follow", "--lines", "1", "--event", "server.reloaded", "--dir", str(rig.directory))
-    reader = subprocess.Popen(rig.command(*words), stdout=subprocess.PIPE, env=rig.env)
+    reader = subprocess.Popen(
+        rig.command(*words),
+        stdout=subprocess.PIPE,
+        env=rig.env,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a suite in the background ignores it
+    )
+    assert reader.stdout is not None
     try:
-        assert reader.stdout is not None
         rig.verb("reload")
         assert b" server.reloaded " in reader.stdout.readline()
         rig.verb("reload")
         assert b" server.reloaded " in reader.stdout.readline()
-    finally:
         reader.send_signal(signal.SIGINT)
         assert reader.wait(WITHIN * 4) == 130
+    finally:
+        reader.kill()
+        reader.wait()
         reader.stdout.close()
 
 
