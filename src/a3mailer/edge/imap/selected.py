@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from a3mailer.access.view import News, View
 from a3mailer.mail.ids import AccountId, MailboxId
@@ -14,6 +15,9 @@ MAX_SPLIT = 1000
 """Lines of news between two looks at the socket."""
 
 
+NOTHING_AHEAD: Final[Mapping[int, Message]] = {}
+
+
 class Selected:
     """A view with what SELECT said about it."""
 
@@ -23,7 +27,7 @@ class Selected:
         self.view = view
         self.name = name
         self.read_only = read_only
-        self.ahead: dict[int, Message] = {}
+        self.ahead = NOTHING_AHEAD
         """Rows read ahead, by uid, for a client that fetches one message after the other."""
         self.last = -1
         """The place of the last message fetched alone."""
@@ -34,7 +38,7 @@ class Selected:
 
     def shrink(self) -> None:
         """Forget what was read ahead; for a session at rest."""
-        self.ahead = {}
+        self.ahead = NOTHING_AHEAD
 
     @property
     def account(self) -> AccountId:

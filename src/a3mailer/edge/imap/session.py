@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from a3mailer.access.view import View
@@ -29,6 +29,7 @@ from a3mailer.store.rows import Mailbox
 from a3mailer.wire.imap.engine import ContinuationLine, Engine, Event, Refused
 from a3mailer.wire.imap.errors import LocalProtocolError
 
+_NOTHING_ASKED: Final[Mapping[str, bool]] = {}
 FLUSH_AT: Final = 64 * 1024
 """Octets of answers gathered before they are sent."""
 SEND_SECONDS: Final = 120.0
@@ -84,7 +85,7 @@ class Session:
         self.woken = ""
         """Why a parked session goes on."""
         self._context: Context | None = None
-        self._permits: dict[str, bool] = {}
+        self._permits = _NOTHING_ASKED
         self._time = asyncio.get_running_loop().time
         self._login_until = self._time() + services.settings.imap.login_seconds
         self._command_until = 0.0
@@ -104,7 +105,8 @@ class Session:
             who = self.principal
             own = Object(who.tenant, who.account, who.domain, who.role)
             object = SERVER if self.state == state.NOT_AUTHENTICATED else own
-            found = self._permits[action] = allow(who, action, object)
+            found = allow(who, action, object)
+            self._permits = {**self._permits, action: found}
         return found
 
     @property
@@ -161,7 +163,7 @@ class Session:
         """A login succeeded."""
         self.principal = self.services.shared(principal)
         self._context = None
-        self._permits.clear()
+        self._permits = _NOTHING_ASKED
         self.state = state.AUTHENTICATED
         self.engine.authenticated = True
         self.directory = self.services.views.directory
@@ -333,7 +335,8 @@ class Session:
     def _shrink(self) -> None:
         """Hold nothing that a session at rest does not need."""
         self._out = []
-        self._permits = {}
+        self._permits = _NOTHING_ASKED
+        self._login_until = 0.0
         if self.selected is not None:
             self.selected.shrink()
         self.engine.shrink()
