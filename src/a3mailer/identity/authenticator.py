@@ -34,6 +34,7 @@ from a3mailer.identity.tokens import PREFIX, stands
 from a3mailer.identity.tokens import verify as verify_token
 from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import AuthenticationFailed, BadName, MailError
+from a3mailer.mail.ids import AccountId
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.ports import DirectoryReader
 from a3mailer.store.rows import Account, Credential
@@ -44,6 +45,8 @@ MAX_LOGIN: Final = 320
 """Characters of a login name: the longest address."""
 REMEMBERED_ADDRESS: Final = 64
 """Characters of a stranger's login name that go into the audit record."""
+NOBODY: Final = AccountId(-1)
+"""Read in the place of an account that does not exist, so that a name that does costs the same."""
 _TOKEN: Final = "(token)"  # noqa: S105 (a place in a table)
 """What failures of bearer tokens are counted under: there is no name yet."""
 
@@ -201,13 +204,11 @@ class Authenticator:
     async def _account(self, name: str) -> Account | None:
         """By its address, or by an alias that leads to it alone: a renamed account's clients go on."""
         entry = await self._reader.address(name) if len(name) <= MAX_LOGIN else None
-        return await self._reader.account(entry.account) if entry and entry.account else None
+        return await self._reader.account((entry and entry.account) or NOBODY)
 
     async def _stored(self, account: Account | None, kind: str) -> Credential | None:
-        if account is None:
-            return None
         now = self._clock.now()
-        for credential in await self._reader.credentials(account.id):
+        for credential in await self._reader.credentials(account.id if account else NOBODY):
             if credential.kind == kind and not 0 < credential.expires <= now:
                 return credential
         return None

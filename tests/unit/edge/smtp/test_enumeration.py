@@ -37,7 +37,20 @@ class Work:
     hashes: tuple[str, ...]
     waits: tuple[float, ...]
     events: tuple[str, ...]
+    reads: tuple[str, ...]
     said: bytes
+
+
+class Reads:
+    """A reader whose calls are noted."""
+
+    def __init__(self, reader: object, noted: list[str]) -> None:
+        self._reader = reader
+        self._noted = noted
+
+    def __getattr__(self, name: str) -> object:
+        self._noted.append(name)
+        return getattr(self._reader, name)
 
 
 class Watch:
@@ -48,6 +61,8 @@ class Watch:
         self.hashes: list[str] = []
         self.waits: list[float] = []
         self.events: list[str] = []
+        self.reads: list[str] = []
+        self.world.authenticator._reader = Reads(self.world.authenticator._reader, self.reads)  # type: ignore[assignment]
         monkeypatch.setattr(credentials, "_HASHER", self)
         monkeypatch.setattr(authenticator, "emit", self._heard)
         self.world.authenticator._sleep = self._sleep
@@ -69,6 +84,7 @@ class Watch:
     async def probe(self, name: str, ip: str, mechanism: str, passwords: list[str]) -> Work:
         """One session."""
         self.hashes, self.waits, self.events = [], [], []
+        self.reads.clear()
         connect = lambda number: MemoryConnection((ip, 40000), secure=True)  # noqa: E731
         async with Stage(self.world.serve, connect) as stage:
             session = stage.open(1)
@@ -78,7 +94,7 @@ class Watch:
                     said += await session.feed(line)
             said += await session.feed(b"QUIT\r\n")
         self.world.clock.time += 1.0
-        return Work(tuple(self.hashes), tuple(self.waits), tuple(self.events), said)
+        return Work(tuple(self.hashes), tuple(self.waits), tuple(self.events), tuple(self.reads), said)
 
 
 def _plain(name: str, password: str) -> list[bytes]:
