@@ -296,6 +296,17 @@ def test_every_thousandth_octet_of_the_database_never_surprises(place: Path) -> 
     assert examine(place) == []
 
 
+def test_damage_that_changes_the_type_of_a_column_is_a_finding(place: Path) -> None:
+    """A flip in a record's header made a number of a blob's name, and the doctor ended in a struct.error."""
+    connection = apsw.Connection(str(place / "store.db"))
+    connection.execute(
+        "INSERT INTO blob_refs SELECT tenant, 3.5, account, count, wrapped FROM blob_refs"
+        " WHERE length(wrapped) > 0 LIMIT 1"
+    )
+    connection.close()
+    assert "content-key-damaged" in {finding.kind for finding in examine(place, deep=True)}
+
+
 @pytest.mark.parametrize("name", ["messages_changed", "queue_due", "tokens_digest", "expunged_vault"])
 def test_a_lost_index(place: Path, name: str) -> None:
     before = examine(place)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import stat
+import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import apsw
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -14,6 +16,9 @@ from a3mailer.keys.wrap import KeyMismatch, blob_binding, owner_binding, unwrap
 from a3mailer.store.backends.sqlite.connection import KEY_FILE
 from a3mailer.store.backends.sqlite.inspect_database import rows
 from a3mailer.store.upkeep import Finding, Progress
+
+UNUSABLE: Final = (KeyMismatch, TypeError, struct.error)
+"""A key does not open, or damage made another type of what it is bound to: SQLite keeps any in any column."""
 
 
 def inspect_key_file(directory: Path) -> Iterator[Finding]:
@@ -62,7 +67,7 @@ def _owners(
         owner, key_id, wrapped = row
         try:
             opened[owner] = ring.unwrap(purpose.encode(), owner, key_id, wrapped)
-        except (BadKeyFile, KeyMismatch) as error:
+        except (BadKeyFile, *UNUSABLE) as error:
             yield Finding("key-damaged", f"{purpose} {owner}", str(error))
 
 
@@ -75,7 +80,7 @@ def _dictionaries(connection: apsw.Connection, tenants: dict[int, bytes]) -> Ite
         if tenant in tenants:
             try:
                 unwrap(AESGCM(tenants[tenant]), sealed, owner_binding(b"dictionary", tenant, str(number)))
-            except KeyMismatch as error:
+            except UNUSABLE as error:
                 yield Finding("dictionary-missing", f"tenant {tenant}", f"dictionary {number}: {error}")
 
 
@@ -90,6 +95,6 @@ def _contents(connection: apsw.Connection, accounts: dict[int, bytes]) -> Iterat
         if account in ciphers:
             try:
                 unwrap(ciphers[account], wrapped, blob_binding(tenant, blob, account))
-            except KeyMismatch as error:
-                where = f"content {blob.hex()} of account {account}"
+            except UNUSABLE as error:
+                where = f"content {blob.hex() if isinstance(blob, bytes) else blob} of account {account}"
                 yield Finding("content-key-damaged", where, str(error))
