@@ -1,10 +1,14 @@
 """Reads back what the accounts of a server hold, over IMAP, for the ledger's judgement."""
 
 import dataclasses
+import time
+from typing import Final
 
-from bench.imap_client import Imap
+from bench.imap_client import Failed, Imap
 from bench.server import Server
 from tests.faults import ledger
+
+RECOVERY_SECONDS: Final = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,8 +26,7 @@ def read_all(server: Server) -> Contents:
     uids: dict[str, list[int]] = {}
     validity: dict[str, int] = {}
     for address, password in server.accounts:
-        client = Imap(server.port("imap"))
-        client.login(address, password)
+        client = _logged_in(server, address, password)
         state = client.select()
         validity[address] = state["uid_validity"]
         uids[address] = []
@@ -33,6 +36,22 @@ def read_all(server: Server) -> Contents:
                 stored.append(ledger.Stored(address, uid, *known))
         client.close()
     return Contents(tuple(stored), uids, validity)
+
+
+def _logged_in(server: Server, address: str, password: str) -> Imap:
+    """A connection; a server that has just lost a process may say UNAVAILABLE for a moment."""
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while True:
+        client = Imap(server.port("imap"))
+        try:
+            client.login(address, password)
+        except Failed as error:
+            client.close()
+            if "UNAVAILABLE" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return client
 
 
 def judge(server: Server, book: ledger.Ledger) -> ledger.Judgement:
