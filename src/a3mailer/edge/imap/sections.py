@@ -6,7 +6,7 @@ and sent piece by piece. RFC 9051 section 6.4.5; RFC 3516 for BINARY.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -98,16 +98,19 @@ async def lines(session: Session, reading: Reading, outcome: Outcome) -> bytes:
     plan, chunk = reading.plan, reading.chunk
     sources = await _sources(session, chunk, plan.sections)
     out: list[bytes] = []
-    for number, uid in enumerate(chunk.uids):
-        source = sources.get(uid)
-        if source is None:
-            outcome.missing = True
-            continue
-        outcome.damaged |= source.damaged
+    for number, source in _found(chunk, sources, outcome):
         reading.begin(out, number)
         small(out, source, plan.sections)
         reading.end(out, number)
     return b"".join(out)
+
+
+def _found(chunk: Chunk, sources: Mapping[int, Source], outcome: Outcome) -> list[tuple[int, Source]]:
+    """(number in the chunk, source) of the messages that are there."""
+    found = [(number, sources[uid]) for number, uid in enumerate(chunk.uids) if uid in sources]
+    outcome.missing |= len(found) < len(chunk.uids)
+    outcome.damaged |= any(source.damaged for _, source in found)
+    return found
 
 
 async def large_lines(session: Session, reading: Reading, outcome: Outcome) -> AsyncIterator[bytes]:
@@ -115,12 +118,7 @@ async def large_lines(session: Session, reading: Reading, outcome: Outcome) -> A
     chunk, sections = reading.chunk, reading.plan.sections
     sources = await _sources(session, chunk, sections)
     out: list[bytes] = []
-    for number, uid in enumerate(chunk.uids):
-        source = sources.get(uid)
-        if source is None:
-            outcome.missing = True
-            continue
-        outcome.damaged |= source.damaged
+    for number, source in _found(chunk, sources, outcome):
         reading.begin(out, number)
         if source.octets is not None or source.damaged:
             small(out, source, sections)

@@ -75,8 +75,9 @@ class Sealing:
     async def prepare(
         self, content: Content, tenant: int, accounts: Sequence[int], known: bool = True
     ) -> tuple[Piece, Record | None]:
-        """The piece, without its place, and the record to write; None where the tenant has it already.
+        """The piece of a content of at most PART_FROM octets, without its place, and the record to write.
 
+        No record where the tenant has the content already.
         ``known`` False looks for no copy. Errors: NoSuchAccount for a tenant that is none."""
         octets = content.octets
         digest = b""
@@ -84,10 +85,7 @@ class Sealing:
             digest = await keyed_digest(octets, self._keys.tenant(tenant))
             if known and (found := await self.find(tenant, digest, octets, accounts)):
                 return piece_of(content, found.blob, found.keys, None, digest), None
-        if len(octets) < LEAVE_LOOP:
-            blob, wrapped, record = self._seal_small(octets, tenant, accounts)
-        else:
-            blob, wrapped, record = await self.seal(octets, tenant, accounts)
+        blob, wrapped, record = self._seal_small(octets, tenant, accounts)
         return piece_of(content, blob, wrapped, record, digest), record
 
     def _seal_small(
