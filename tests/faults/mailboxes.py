@@ -1,5 +1,6 @@
 """Reads back what the accounts of a server hold, over IMAP, for the ledger's judgement."""
 
+import contextlib
 import dataclasses
 import time
 from typing import Final
@@ -26,32 +27,38 @@ def read_all(server: Server) -> Contents:
     uids: dict[str, list[int]] = {}
     validity: dict[str, int] = {}
     for address, password in server.accounts:
-        client = _logged_in(server, address, password)
-        state = client.select()
-        validity[address] = state["uid_validity"]
-        uids[address] = []
-        for uid, mail in client.fetch_bodies(state["exists"]):
-            uids[address].append(uid)
-            if (known := ledger.digest(mail)) is not None:
-                stored.append(ledger.Stored(address, uid, *known))
-        client.close()
+        with contextlib.closing(_logged_in(server, address, password)) as client:
+            state = client.select()
+            validity[address] = state["uid_validity"]
+            uids[address] = []
+            for uid, mail in client.fetch_bodies(state["exists"]):
+                uids[address].append(uid)
+                if (known := ledger.digest(mail)) is not None:
+                    stored.append(ledger.Stored(address, uid, *known))
     return Contents(tuple(stored), uids, validity)
 
 
 def _logged_in(server: Server, address: str, password: str) -> Imap:
-    """A connection; a server that has just lost a process may say UNAVAILABLE for a moment."""
+    """A connection; a server that has just lost a process may close it or say UNAVAILABLE for a moment."""
     deadline = time.monotonic() + RECOVERY_SECONDS
     while True:
-        client = Imap(server.port("imap"))
         try:
-            client.login(address, password)
-        except Failed as error:
-            client.close()
-            if "UNAVAILABLE" not in str(error) or time.monotonic() > deadline:
+            return _log_in(server, address, password)
+        except (Failed, OSError) as error:
+            passing = isinstance(error, ConnectionError) or "UNAVAILABLE" in str(error)
+            if not passing or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
-        else:
-            return client
+
+
+def _log_in(server: Server, address: str, password: str) -> Imap:
+    client = Imap(server.port("imap"))
+    try:
+        client.login(address, password)
+    except BaseException:
+        client.close()
+        raise
+    return client
 
 
 def judge(server: Server, book: ledger.Ledger) -> ledger.Judgement:
