@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from a3mailer.edge.http.health import MAX_REQUEST, HealthDoor
+import asyncio
+
+from a3mailer.edge.http.health import IDLE_SECONDS, MAX_REQUEST, HealthDoor
 from a3mailer.telemetry import metrics
 from a3mailer.testing.memory_connection import Stage
 
@@ -52,3 +54,24 @@ async def test_bad_requests_are_refused() -> None:
         b"HTTP/1.1 405"
     )
     assert (await ask(b"GET /etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n")).startswith(b"HTTP/1.1 404")
+
+
+async def test_a_request_that_drips_in_has_one_deadline() -> None:
+    """Attack row 11: the private listener, too, waits for a whole request, not for the next octet."""
+
+    async def ready() -> str:
+        return ""
+
+    async def gauge() -> None:
+        return None
+
+    async with Stage(lambda connection: HealthDoor(ready, gauge).serve(connection, "")) as stage:
+        session = stage.open(1)
+        await session.greeting()
+        begun = session.connection.deadline
+        assert 0 < begun <= asyncio.get_running_loop().time() + IDLE_SECONDS
+        for octet in b"GET /healthz/live HTTP/1.1\r\nHost: x\r\n\r":
+            assert not await session.feed(bytes([octet]))
+            assert session.connection.deadline == begun
+        assert (await session.feed(b"\n")).endswith(b"live\n")
+        assert session.connection.deadline > begun
