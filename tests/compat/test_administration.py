@@ -307,6 +307,24 @@ def test_a_backup_of_the_running_server_serves_elsewhere(tmp_path: pathlib.Path)
         assert rig.verb("doctor", "--deep")["findings"] == []
 
 
+def test_the_mail_of_the_running_server_is_exported(rig: Rig, tmp_path: pathlib.Path) -> None:
+    address, password = "exporter@example.test", "pw"
+    words = ("account", "add", address, "--password-stdin", "--dir", str(rig.directory))
+    rig.run(*words, stdin=password.encode() + b"\n")
+    for number in range(3):
+        send(rig, address, f"mail {number}")
+    with imaplib.IMAP4("127.0.0.1", rig.port("imap")) as imap:
+        imap.login(address, password)
+        imap.select()
+        imap.store("2", "+FLAGS", r"(\Seen \Flagged work)")
+        found = imap.fetch("1:*", "(BODY.PEEK[])")[1]
+    made = rig.verb("export", str(tmp_path / "out"), address)
+    assert (made["messages"], made["damaged"]) == (3, [])
+    files = sorted((tmp_path / "out" / address / "cur").iterdir(), key=lambda path: path.name.split(".")[1])
+    assert [path.read_bytes() for path in files] == [p[1] for p in found if isinstance(p, tuple)]
+    assert [path.name.rpartition(",")[2] for path in files] == ["", "FSa", ""]
+
+
 def test_try_it_mode_keeps_its_mail(tmp_path: pathlib.Path) -> None:
     rig = Rig(tmp_path)  # for a free port base and the environment
     rig.env["A3_SERVER__PORT_BASE"] = str(rig.base)

@@ -64,6 +64,7 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     "account.remove":    (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
     "account.password":  (_ALL, _TEN, _DOM, _TEN, _NO, _OWN, _NO),
     "account.disable":   (_ALL, _TEN, _DOM, _TEN, _NO, _NO, _NO),
+    "account.export":    (_ALL, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "account.quota":     (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
     "role.give":         (_ALL, _TEN, _NO, _NO, _NO, _NO, _NO),
     "role.list":         (_ALL, _TEN, _DOM, _TEN, _NO, _NO, _NO),

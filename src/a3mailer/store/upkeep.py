@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from a3mailer.store.ports import MailReader
+
 Progress = Callable[[str, int, int], None]
 """(what is being done, done, of how much; 0 where unknown)."""
 
@@ -172,6 +174,10 @@ class Upkeep(Protocol):
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """Errors: StoreUnusable."""
+        ...
+
+    def reading(self) -> AbstractContextManager[MailReader]:
+        """Everybody's mail; what cannot be read for damage is DamagedContent. Errors: StoreUnusable."""
         ...
 
     def restoring(self) -> AbstractContextManager[Receiver]:

@@ -44,6 +44,7 @@ FAMILIES: Final = (
     Family("backup", "copy everything into one file, sealed to the recovery key", "upkeep"),
     Family("restore", "make a data directory of a backup", "upkeep"),
     Family("verify", "prove a backup, or a data directory", "upkeep"),
+    Family("export", "write mail into files that any mail program reads", "export"),
     Family("doctor", "name everything that is wrong, and mend what can be", "upkeep"),
     Family("logs", "what the server logged", "logs"),
     Family("top", "what the server does at this moment", "top"),

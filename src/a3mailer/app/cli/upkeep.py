@@ -30,7 +30,7 @@ KEY_STDIN: Final = Option("--recovery-key-stdin", "read the recovery key from th
 
 
 @contextmanager
-def _translated() -> Generator[None, None, None]:
+def translated() -> Generator[None, None, None]:
     """Errors of upkeep as one line and a code."""
     try:
         yield
@@ -60,7 +60,7 @@ def backup(args: Arguments, out: Output) -> int:
     """backup."""
     directory = data_directory(args.dir)
     target = Path(args.backup).absolute()
-    with _translated(), out.steps() as step:
+    with translated(), out.steps() as step:
         made = copies.backup(SqliteUpkeep(directory), directory, target, step)
     damaged = _findings(made.copied.damaged)
     _note(directory, "store.backup", str(target), damaged=str(len(damaged)), sealed=str(made.sealed))
@@ -78,7 +78,7 @@ def backup(args: Arguments, out: Output) -> int:
 def restore(args: Arguments, out: Output) -> int:
     """restore."""
     place = Path(args.dir)
-    with _translated():
+    with translated():
         secret = _secret(args)
         with out.steps() as step:
             made = copies.restore(SqliteUpkeep, Path(args.backup), place, secret, step)
@@ -103,7 +103,7 @@ def verify(args: Arguments, out: Output) -> int:
     source = Path(args.backup) if args.backup else data_directory(args.dir)
     if source.is_dir():
         data_directory(str(source))
-    with _translated():
+    with translated():
         secret = _secret(args) if args.recovery_key_stdin and not source.is_dir() else None
         with out.steps() as step:
             found = copies.verify(SqliteUpkeep, source, secret, step)
@@ -125,7 +125,7 @@ def doctor(args: Arguments, out: Output) -> int:
     directory = data_directory(args.dir or os.environ.get("A3_DIR") or INSTALLED)
     lock = _lock(directory) if args.repair else -1
     try:
-        with _translated(), out.steps() as step:
+        with translated(), out.steps() as step:
             found = doctors.examine(SqliteUpkeep(directory), args.deep, args.repair, step)
     finally:
         if lock >= 0:

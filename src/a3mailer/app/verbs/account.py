@@ -73,6 +73,11 @@ class Quota(Named, frozen=True, kw_only=True):
     octets: int
 
 
+class Export(Named, frozen=True, kw_only=True):
+    format: str
+    folder: str
+
+
 class Role(Named, frozen=True, kw_only=True):
     role: str
 
@@ -280,6 +285,14 @@ async def quota(office: Office, request: Quota) -> dict[str, object]:
     change = ChangeAccount(account.id, quota=request.octets)
     await office.change("account.quota", account.address, change, quota=request.octets)
     return {"address": account.address, "quota": request.octets}
+
+
+async def export(office: Office, request: Export) -> dict[str, object]:
+    """Allow an account's mail to be read from the files, and put that on the record before it is."""
+    account = await office.account("account.export", request.address)
+    detail = {"format": request.format, "folder": request.folder}
+    await office.change("account.export", account.address, **detail)
+    return {"address": account.address, "account": account.id}
 
 
 async def give_role(office: Office, request: Role) -> dict[str, object]:

@@ -37,6 +37,7 @@ TABLE: Final = (
     StoreVerb("account passwd", "account.password", account.Password, account.password),
     StoreVerb("account disable", "account.disable", account.Named, account.disable),
     StoreVerb("account enable", "account.disable", account.Named, account.enable),
+    StoreVerb("account export", "account.export", account.Export, account.export),
     StoreVerb("account quota", "account.quota", account.Quota, account.quota),
     StoreVerb("domain add", "domain.add", domain.PutDomainRequest, domain.add),
     StoreVerb("domain set", "domain.add", domain.PutDomainRequest, domain.set_),

@@ -28,6 +28,7 @@ from a3mailer.store.backends.sqlite.inspect_keys import inspect_key_file, inspec
 from a3mailer.store.backends.sqlite.keyring import Keys
 from a3mailer.store.backends.sqlite.prepare import LOCK, take_lock
 from a3mailer.store.backends.sqlite.read_blobs import Blobs
+from a3mailer.store.backends.sqlite.reading import MailOnDisk, reading
 from a3mailer.store.backends.sqlite.repair import (
     is_locked,
     left_overs,
@@ -130,6 +131,10 @@ class SqliteUpkeep:
     def snapshot(self) -> contextlib.AbstractContextManager[SqliteSnapshot]:
         """See ``Upkeep.snapshot``."""
         return snapshot(self._directory)
+
+    def reading(self) -> contextlib.AbstractContextManager[MailOnDisk]:
+        """See ``Upkeep.reading``."""
+        return reading(self._directory)
 
     @contextlib.contextmanager
     def restoring(self) -> Iterator[Restorer]:
