@@ -2,7 +2,8 @@
 
 ``run(Load(...))`` sends ``mails`` mails over ``sessions`` connections at a time, ``per_session`` mails on
 each, from child processes of its own, so that its CPU is told apart from the server's.  Latencies are the
-time from the last octet of the data handed to the kernel to the 250.
+time from the last octet of the data handed to the kernel to the 250; with a ``rate`` they begin at the moment
+that was planned for the data, whether a session was free to send it then or not.
 
     python -m bench.load --port 20025 --mails 1000 --sessions 20 --per-session 100 --size 4096
 """
@@ -10,14 +11,17 @@ time from the last octet of the data handed to the kernel to the 250.
 import argparse
 import array
 import base64
+import collections
 import dataclasses
 import json
 import pathlib
+import random
 import select
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 from bench import mails
@@ -25,6 +29,7 @@ from bench import mails
 ROOT: Final = pathlib.Path(__file__).parents[1]
 RECEIVE: Final = 65536
 IDLE_SECONDS: Final = 60.0
+SETTLE_SECONDS: Final = 0.1  # from the first connection to the first planned moment
 
 
 class Refused(RuntimeError):
@@ -38,7 +43,7 @@ class Load:
     port: int
     mails: int
     sessions: int = 20
-    per_session: int = 100
+    per_session: int = 100  # 0: as long as there are mails
     size: int = 4096
     recipients: tuple[str, ...] = ("alice@example.test", "bob@example.test")
     pipelining: bool = True
@@ -47,6 +52,7 @@ class Load:
     corpus: int = 0
     processes: int = 1
     host: str = "127.0.0.1"
+    rate: float = 0.0  # contents a second, at random moments planned beforehand; 0: as fast as answers come
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,6 +102,27 @@ class Source:
         return recipient, octets
 
 
+class Pace:
+    """Planned moments, the gaps of a Poisson process; ``ready`` sessions have their 354 and wait for one."""
+
+    def __init__(self, rate: float, seed: int) -> None:
+        self.ready: collections.deque[Session] = collections.deque()
+        self._rate = rate
+        self._draw = random.Random(seed)
+        self._planned = time.perf_counter() + SETTLE_SECONDS
+
+    def wait(self, poll: select.epoll) -> None:
+        """Until something happens or the next moment has come, finer than the milliseconds of epoll."""
+        if self.ready:
+            select.select([poll.fileno()], [], [], max(0.0, self._planned - time.perf_counter()))
+
+    def due(self) -> "Iterator[tuple[Session, float]]":
+        """Whose moment has come, with that moment; one that found no session ready is still first."""
+        while self.ready and self._planned <= time.perf_counter():
+            yield self.ready.popleft(), self._planned
+            self._planned += self._draw.expovariate(self._rate)
+
+
 class Session:
     """One connection: a greeting, mails, QUIT.  ``want`` counts the final reply lines still to come."""
 
@@ -105,6 +132,7 @@ class Session:
         "_mail",
         "_mails",
         "_out",
+        "_pace",
         "_part",
         "_source",
         "_state",
@@ -113,13 +141,14 @@ class Session:
         "sock",
     )
 
-    def __init__(self, load: Load, source: Source) -> None:
+    def __init__(self, load: Load, source: Source, pace: Pace | None) -> None:
         self.sock = socket.socket()
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.connect((load.host, load.port))
         self.sock.setblocking(False)
         self._load = load
         self._source = source
+        self._pace = pace
         self._state = "greeting"
         self._part = b""
         self._out: memoryview | None = None
@@ -144,7 +173,7 @@ class Session:
             if len(self._out):
                 return False
             self._out = None
-            if self._state == "content":
+            if self._state == "content" and self._pace is None:
                 self._began = time.perf_counter()
         return True
 
@@ -185,14 +214,24 @@ class Session:
         if self._state == "rcpt":
             self._state = "data"
             return True, self.send(b"DATA\r\n")
+        if self._state != "data":
+            raise Refused(f"an answer nobody asked for, in state {self._state}")
         self._state = "content"
-        mail, self._mail = self._mail, b""
-        went = self.send(mail)
+        if self._pace is not None:
+            self._pace.ready.append(self)
+            return True, True
+        went = self.send_content()
         self._began = time.perf_counter()
         return True, went
 
+    def send_content(self, planned: float = 0.0) -> bool:
+        """The data the server waits for; True when all went."""
+        mail, self._mail = self._mail, b""
+        self._began = planned
+        return self.send(mail)
+
     def _next_mail(self) -> bool:
-        if self._mails >= self._load.per_session or self._source.left <= 0:
+        if self._source.left <= 0 or 0 < self._load.per_session <= self._mails:
             self._state, self._want = "quit", 1
             return self.send(b"QUIT\r\n")
         self._to, self._mail = self._source.next_mail()
@@ -203,23 +242,27 @@ class Session:
         return self.send(b"MAIL FROM:<bench@load.test>\r\n")
 
 
-def drive(load: Load, source: Source) -> "array.array[float]":
+def drive(load: Load, source: Source, seed: int) -> "array.array[float]":
     """Send all mails of the source from this process; the latencies."""
     latencies = array.array("d")
     poll = select.epoll()
+    pace = Pace(load.rate / load.processes, seed) if load.rate else None
     open_sessions: dict[int, Session] = {}
 
     def open_one() -> None:
-        session = Session(load, source)
+        session = Session(load, source, pace)
         open_sessions[session.sock.fileno()] = session
         poll.register(session.sock, select.EPOLLIN)
 
-    sessions = min(load.sessions, -(-source.left // load.per_session))
+    sessions = min(load.sessions, -(-source.left // (load.per_session or 1)))
     for _ in range(sessions):
         open_one()
     while open_sessions:
-        events = poll.poll(IDLE_SECONDS)
-        if not events:
+        if pace is not None:
+            pace.wait(poll)
+        held = pace is not None and pace.ready
+        events = poll.poll(0 if held else IDLE_SECONDS)
+        if not events and not held:
             raise Refused(f"nothing happened for {IDLE_SECONDS} s, {source.left} mails to send")
         for fd, event in events:
             session = open_sessions[fd]
@@ -236,6 +279,9 @@ def drive(load: Load, source: Source) -> "array.array[float]":
                     open_one()
             elif not went:
                 poll.modify(fd, select.EPOLLIN | select.EPOLLOUT)
+        for session, planned in pace.due() if pace is not None else ():
+            if not session.send_content(planned):
+                poll.modify(session.sock, select.EPOLLIN | select.EPOLLOUT)
     return latencies
 
 
@@ -284,7 +330,7 @@ def _child(arguments: str, count: int, seed: int) -> None:
     sys.stdout.flush()
     sys.stdin.readline()
     before = time.process_time()
-    latencies = drive(load, source)
+    latencies = drive(load, source, seed)
     cpu = time.process_time() - before
     packed = base64.b64encode(latencies.tobytes()).decode()
     sys.stdout.write(json.dumps({"latencies": packed, "cpu": cpu, "octets": source.octets}))
@@ -304,9 +350,8 @@ def main() -> None:
             parser.add_argument(name, nargs="+", default=field.default)
         else:
             default = None if field.default is dataclasses.MISSING else field.default
-            parser.add_argument(
-                name, type=str if field.name == "host" else int, default=default, required=default is None
-            )
+            kind = {"host": str, "rate": float}.get(field.name, int)
+            parser.add_argument(name, type=kind, default=default, required=default is None)
     chosen: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in vars(parser.parse_args()).items()
     }
