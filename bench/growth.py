@@ -2,8 +2,8 @@
 
 One mailbox grows by LMTP; at each size some deliveries, SELECTs and delta syncs (what changed since a
 MODSEQ, after one flag was set: RFC 7162) are measured.  The first SELECT after so many new messages is told
-apart: the worker reads what it does not know of the mailbox then.  Flat is at most FLAT times the first
-size's cost.
+apart, and so is the first FETCH: then the worker reads what it does not know of a large mailbox.  Flat is at
+most FLAT times the first size's cost.
 """
 
 import re
@@ -46,7 +46,7 @@ def grow(server: Server, by: int, seed: int) -> float:
     return (server.cpu_seconds() - before) / by
 
 
-def timed(server: Server, act: Callable[[], None], repeats: int = REPEATS) -> tuple[float, float]:
+def timed(server: Server, act: Callable[[], object], repeats: int = REPEATS) -> tuple[float, float]:
     """Median wall seconds and mean server CPU seconds of ``act``, repeated."""
     walls: list[float] = []
     before = server.cpu_seconds()
@@ -64,8 +64,10 @@ def connect(server: Server) -> Imap:
     return client
 
 
-def select_costs(server: Server) -> tuple[tuple[float, float], tuple[float, float]]:
-    """SELECT on one connection, the mailbox left each time: the first after it grew, and those after it."""
+def select_costs(server: Server) -> tuple[tuple[float, float], ...]:
+    """SELECT on one connection, the mailbox left each time: the first after it grew, and those after it.
+
+    And the first command that names a message, for which the mailbox's columns are loaded."""
     client = connect(server)
 
     def act() -> None:
@@ -74,8 +76,10 @@ def select_costs(server: Server) -> tuple[tuple[float, float], tuple[float, floa
 
     first = timed(server, act, repeats=1)
     again = timed(server, act)
+    client.select()
+    fetch = timed(server, lambda: client.command(b"FETCH 1 FLAGS"), repeats=1)
     client.close()
-    return first, again
+    return first, again, fetch
 
 
 def delta_cost(server: Server) -> tuple[float, float]:
@@ -88,6 +92,7 @@ def delta_cost(server: Server) -> tuple[float, float]:
         raise ValueError("no HIGHESTMODSEQ")
     modseq = int(last[1])
     turn = 0
+    client.command(b"FETCH 1 FLAGS")  # the columns are loaded, if this is another worker
 
     def act() -> None:
         nonlocal modseq, turn
@@ -113,10 +118,11 @@ def measure(chosen: Options, report: Report) -> None:
             grow(server, size - held - probes, chosen.seed + number)
             figures = {"delivery: CPU a mail, ms": grow(server, probes, chosen.seed + 100 + number) * 1e3}
             held = size
-            first_select, select = select_costs(server)
+            first_select, select, first_fetch = select_costs(server)
             costs = (
                 ("first SELECT of a worker", first_select),
                 ("SELECT", select),
+                ("first FETCH of a worker", first_fetch),
                 ("delta sync", delta_cost(server)),
             )
             for name, cost in costs:

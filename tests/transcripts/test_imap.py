@@ -4,6 +4,7 @@ import pathlib
 
 import pytest
 
+from a3mailer.access import view
 from a3mailer.edge.imap.commands import COMMANDS
 from a3mailer.identity.roles import RULES
 from a3mailer.testing.memory_connection import Stage
@@ -15,6 +16,19 @@ HERE = pathlib.Path(__file__).parent / "imap"
 
 @pytest.mark.parametrize(("path", "mode"), cases(HERE), ids=case_id)
 async def test_transcript(path: pathlib.Path, mode: str, tmp_path: pathlib.Path) -> None:
+    await play(path, mode, tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("*.transcript")), ids=lambda path: path.stem)
+async def test_transcript_as_if_mailboxes_were_large(
+    path: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which only the row is read when they are opened."""
+    monkeypatch.setattr(view, "READ_AT_ONCE", -1)
+    await play(path, next(iter(MODES)), tmp_path)
+
+
+async def play(path: pathlib.Path, mode: str, tmp_path: pathlib.Path) -> None:
     world = ImapWorld(tmp_path, Transcript.load(path).options)
     await world.fill()
     try:

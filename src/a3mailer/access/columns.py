@@ -5,8 +5,61 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from typing import Final
 
-from a3mailer.store.rows import Columns
+from a3mailer.mail.flags import SEEN
+from a3mailer.store.rows import Columns, Message
+
+LOOKED_THROUGH: Final = 4096
+"""Messages looked at together for the first unseen one."""
+_UNSEEN: Final = bytes(0 if bits & SEEN else 1 for bits in range(256))
+
+
+def empty() -> Columns:
+    """No messages."""
+    return Columns(array("Q"), bytearray(), {}, array("Q"), array("Q"), array("Q"))
+
+
+def fill(columns: Columns, new: Columns) -> None:
+    """Make columns that were empty those of ``new``, for all who hold them."""
+    columns.uids.extend(new.uids)
+    columns.flags.extend(new.flags)
+    columns.keywords.update(new.keywords)
+    columns.modseqs.extend(new.modseqs)
+    columns.emails.extend(new.emails)
+    columns.sizes.extend(new.sizes)
+
+
+def put_back(columns: Columns, uid_next: int, lost: Sequence[int], kept: Iterable[Message]) -> Columns:
+    """Columns as they were: up to ``uid_next``, with messages that were ``lost`` since (ascending).
+
+    Those of which no row is ``kept`` come without a content."""
+    count = bisect_left(columns.uids, uid_next)
+    missing = [uid for uid in lost if place_of(columns.uids, uid, count) < 0]
+    uids, flags = columns.uids[:count], columns.flags[:count]
+    modseqs, emails, sizes = columns.modseqs[:count], columns.emails[:count], columns.sizes[:count]
+    keywords = dict(columns.keywords)
+    if missing:
+        rows = {int(row.uid): row for row in kept}
+        table = list(zip(uids, flags, modseqs, emails, sizes, strict=True))
+        for uid in missing:
+            row = rows.get(uid)
+            table.append((uid, row.flags, row.modseq, row.email, row.size) if row else (uid, 0, 0, 0, 0))
+            if row and row.keywords:
+                keywords[uid] = row.keywords
+        table.sort()
+        uids, marks, modseqs, emails, sizes = (array("Q", column) for column in zip(*table, strict=True))
+        flags = bytearray(marks)
+    return Columns(uids, flags, keywords, modseqs, emails, sizes)
+
+
+def first_unseen(flags: bytearray, count: int) -> int:
+    """The index of the first message without \\Seen among the first ``count``; -1 when there is none."""
+    for start in range(0, count, LOOKED_THROUGH):
+        at = flags[start : min(start + LOOKED_THROUGH, count)].translate(_UNSEEN).find(1)
+        if at >= 0:
+            return start + at
+    return -1
 
 
 def place_of(uids: Sequence[int], uid: int, count: int) -> int:

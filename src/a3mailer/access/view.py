@@ -4,6 +4,9 @@ An ``OpenMailbox`` knows a mailbox as of one modseq and reads what changed since
 says so. New messages are appended in place; an expunge makes new columns, and who was not told of it keeps
 the old ones, in which the message still stands (RFC 9051 section 7.5.1: EXPUNGE is not sent at any time).
 A ``View`` is one session's: which columns it was told, how many messages, and up to which modseq.
+
+Of a large mailbox nobody has looked into, only the row is read: the columns are filled when somebody needs
+them (``OpenMailbox.load``), as they were when the mailbox was opened, and from there on they are kept up.
 """
 
 from __future__ import annotations
@@ -11,13 +14,13 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from a3mailer.access.columns import extend, overwrite, place_of, without
+from a3mailer.access.columns import empty, extend, fill, first_unseen, overwrite, place_of, put_back, without
 from a3mailer.mail.errors import NoSuchMailbox
-from a3mailer.mail.ids import AccountId, MailboxId, ModSeq
+from a3mailer.mail.ids import AccountId, MailboxId, ModSeq, Uid
 from a3mailer.store.ports import MailReader
 from a3mailer.store.rows import Changes, Columns, Mailbox
 
@@ -25,6 +28,8 @@ REMEMBERED_CHANGES: Final = 64
 """Rounds of changes kept for views that were not told yet; who is further behind scans the modseqs."""
 OWN_CHANGES: Final = 256
 """Own modseqs a view remembers so as not to be told of what it did itself."""
+READ_AT_ONCE: Final = 1000
+"""Messages of a mailbox whose columns are read when it is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,8 @@ class OpenMailbox:
     """One mailbox as this process knows it. ``heard`` is the highest modseq a hint named."""
 
     __slots__ = ("_reader", "_reading", "_rounds_since", "account", "columns", "gone", "heard", "id",
-                 "keywords", "listeners", "modseq", "rounds", "row", "uid_next", "viewers")  # fmt: skip
+                 "keywords", "listeners", "loaded", "modseq", "rounds", "row", "uid_next",
+                 "viewers")  # fmt: skip
 
     def __init__(self, reader: MailReader, account: AccountId, mailbox: MailboxId) -> None:
         self._reader = reader
@@ -65,7 +71,9 @@ class OpenMailbox:
         self.account = account
         self.id = mailbox
         self.row: Mailbox | None = None
-        self.columns = Columns(array("Q"), bytearray(), {}, array("Q"), array("Q"), array("Q"))
+        self.columns = empty()
+        self.loaded = True
+        """Whether ``columns`` hold the messages; else the row alone is known."""
         self.modseq = -1
         self.heard = 0
         self.uid_next = 1
@@ -92,47 +100,109 @@ class OpenMailbox:
         """Whether the store knows more."""
         return self.heard > self.modseq or self.gone
 
-    async def refresh(self) -> None:
-        """Read what changed, if anything did; one reader at a time. ``gone`` is set when it was deleted."""
+    @property
+    def exists(self) -> int:
+        """How many messages there are."""
+        return len(self.columns.uids) if self.loaded or self.row is None else self.row.messages
+
+    async def refresh(self, *, opening: bool = False) -> None:
+        """Read what changed, if anything did. ``gone`` is set when it was deleted or is beyond following.
+
+        Who is ``opening`` it has no view yet: while nobody has one, the row is enough of a large mailbox."""
         while self.heard > self.modseq and not self.gone:
-            if self._reading is not None:
-                await self._reading.wait()
-                continue
-            reading = self._reading = asyncio.Event()
             heard = self.heard
-            try:
-                if self.modseq < 0:
-                    await self._load()
-                else:
-                    await self._catch_up()
-            except NoSuchMailbox:
-                self.gone = True
-            finally:
-                self._reading = None
-                reading.set()
+            if not await self._turn(self._open if opening and self.viewers == 1 else self._catch_up):
+                continue
             if self.modseq < heard == self.heard:  # the hint named another mailbox's counter
                 self.heard = self.modseq
 
+    async def load(self) -> None:
+        """Fill the columns, if they are not."""
+        while not (self.loaded or self.gone):
+            await self._turn(self._fill)
+
+    async def _turn(self, read: Callable[[], Awaitable[None]]) -> bool:
+        """One reader at a time: False when another one was at it and has finished."""
+        if self._reading is not None:
+            await self._reading.wait()
+            return False
+        reading = self._reading = asyncio.Event()
+        try:
+            await read()
+        except NoSuchMailbox:
+            self.gone = True
+        finally:
+            self._reading = None
+            reading.set()
+        return True
+
+    async def _open(self) -> None:
+        """Nobody depends on what was known: a large mailbox of which little is here begins with its row."""
+        row = await self._reader.mailbox(self.account, self.id)
+        known = max(len(self.columns.uids), READ_AT_ONCE)
+        if self.loaded and self.modseq >= 0 and row.uid_next - self.uid_next <= known:
+            return await self._catch_up()
+        if row.messages <= READ_AT_ONCE:
+            return await self._load()
+        self._begin(row, empty())
+        self.loaded = False
+        return None
+
     async def _load(self) -> None:
-        row, columns = await self._reader.columns(self.account, self.id)
+        self._begin(*await self._reader.columns(self.account, self.id))
+
+    def _begin(self, row: Mailbox, columns: Columns) -> None:
         self.row = row
         self.columns = columns
+        self.loaded = True
         self.keywords = dict.fromkeys(row.keywords)
         self.uid_next = row.uid_next
         self.modseq = row.modseq
         self.rounds.clear()
         self._rounds_since = row.modseq
 
+    async def _fill(self) -> None:
+        """The columns as they were at ``modseq``, under the views that were told so; then what came since."""
+        assert self.row is not None
+        row, columns = await self._reader.columns(self.account, self.id)
+        changes = None
+        if row.modseq != self.modseq:
+            changes = await self.changes(self.modseq)
+            lost = [uid for uid in changes.vanished if uid < self.uid_next]
+            kept = await self._reader.messages(self.account, self.id, [Uid(uid) for uid in lost])
+            columns = put_back(columns, self.uid_next, lost, kept)
+        if len(columns.uids) != self.row.messages or not (changes is None or changes.complete):
+            self.gone = True  # who was told of it has to begin anew
+            return
+        fill(self.columns, columns)
+        self.loaded = True
+        if changes is not None:
+            self.apply(changes)
+
+    async def first_unseen(self) -> int:
+        """The place of the first message without \\Seen; -1 when there is none, or it is not near either end
+        of a mailbox that is not loaded."""
+        if self.loaded:
+            return first_unseen(self.columns.flags, len(self.columns.uids))
+        modseq, place = await self._reader.first_unseen(self.account, self.id)
+        return place if modseq == self.modseq else -1
+
     async def changes(self, since: int) -> Changes:
         """What the store says happened since a modseq. Errors: NoSuchMailbox."""
         return await self._reader.changes(self.account, self.id, ModSeq(since))
 
     async def _catch_up(self) -> None:
+        if self.modseq < 0:
+            return await self._load()
+        if not self.loaded:
+            row = await self._reader.mailbox(self.account, self.id)
+            return None if row.modseq == self.modseq else await self._fill()
         changes = await self.changes(self.modseq)
         if changes.complete:
             self.apply(changes)
         else:
             await self._load()
+        return None
 
     def apply(self, changes: Changes) -> None:
         """Take what the store says happened since ``modseq``."""
@@ -217,7 +287,7 @@ class View:
         self.mailbox = mailbox
         self._close = close
         self.columns = mailbox.columns
-        self.count = len(self.columns.uids)
+        self.count = mailbox.exists
         self.told = mailbox.modseq
         self._own: deque[int] | None = None
         mailbox.viewers += 1
@@ -278,7 +348,7 @@ class View:
         return (
             self.told != mailbox.modseq
             or self.columns is not mailbox.columns
-            or self.count != len(self.columns.uids)
+            or (self.count != len(self.columns.uids) and mailbox.loaded)
         )
 
     def news(self, *, expunges: bool = True) -> News:
@@ -295,7 +365,7 @@ class View:
             self.columns = mailbox.columns
             self.count -= len(vanished)
         changed = self._changed() if self.told != mailbox.modseq else ()
-        exists = len(self.columns.uids)
+        exists = mailbox.exists
         if exists == self.count:
             exists = -1
         else:

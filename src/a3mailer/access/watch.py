@@ -69,7 +69,7 @@ class Views:
         self._left_messages -= self._left.pop(key, 0)
         shared.viewers += 1  # nobody forgets it while it is being read
         try:
-            await shared.refresh()
+            await shared.refresh(opening=True)
             if shared.gone:
                 raise NoSuchMailbox
             return View(shared, self._leave)

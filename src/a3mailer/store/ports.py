@@ -93,6 +93,12 @@ class MailReader(Protocol):
         """A whole mailbox as of one commit."""
         ...
 
+    async def first_unseen(self, account: AccountId, mailbox: MailboxId) -> tuple[ModSeq, int]:
+        """The mailbox's modseq, and how many messages come before the first without \\Seen as of then.
+
+        -1 when there is none, or when it is not found near either end."""
+        ...
+
     async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes: ...
     async def messages(
         self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid]

@@ -7,10 +7,14 @@ import pytest
 
 from a3mailer.config.tree import Settings
 from a3mailer.config.tree import Store as StoreSettings
+from a3mailer.mail.flags import SEEN
+from a3mailer.mail.ids import INBOX
+from a3mailer.store.backends.sqlite import read_mail
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import Store
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.mailstore import MailStoreCompliance
+from a3mailer.testing.store.case import World
 
 SMALL = 1 << 20
 
@@ -22,6 +26,15 @@ class TestAlone(MailStoreCompliance):
         store = await SqliteStore.open(tmp_path, settings, None, clock=clock)
         yield store
         await store.close()
+
+    async def test_the_first_unseen_is_looked_for_at_both_ends(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(read_mail, "LOOKED_THROUGH", 2)
+        await world.fill(world.alice, 7)
+        for seen, place in ((1, 1), (2, -1), (3, -1), (4, -1), (5, 5), (6, 6), (7, -1)):
+            done = await world.flag(world.alice, (seen,), "+", SEEN)
+            assert await world.store.first_unseen(world.alice, INBOX) == (done.modseq, place)
 
 
 class TestPlain(MailStoreCompliance):

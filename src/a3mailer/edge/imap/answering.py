@@ -32,6 +32,10 @@ NOT_PERMITTED: Final = Failed(b"NOPERM", b"not permitted")
 TABLE: Final[dict[bytes, type[Command]]] = {each.name: each for each in COMMANDS}
 RULES: Final = {each.name: action(each.action) for each in COMMANDS}
 """Every command's rule exists, or this module cannot be imported."""
+NUMBERING: Final = frozenset(
+    each for each in COMMANDS if each.states == state.SELECTED and each.action.startswith("message.")
+)
+"""Those that name messages of the selected mailbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ def begin(session: Session, octets: bytes) -> Begun | None:
     if understood is None:
         return None
     tag, command = understood
-    if session.behind:
+    if session.behind or unread(session, command):
         return Begun(tag, command, None)
     session.tag = tag
     try:
@@ -101,6 +105,12 @@ def begin(session: Session, octets: bytes) -> Begun | None:
 def started(session: Session, command: Command) -> Answer:
     """Ask for permission, and begin. Errors: MailError, RemoteProtocolError."""
     return command.run(session) if session.permits(command.action) else NOT_PERMITTED
+
+
+def unread(session: Session, command: Command) -> bool:
+    """Whether the columns of the selected mailbox are to be loaded before this command."""
+    selected = session.selected
+    return selected is not None and not selected.view.mailbox.loaded and type(command) in NUMBERING
 
 
 def understand(session: Session, octets: bytes) -> tuple[bytes, Command] | None:

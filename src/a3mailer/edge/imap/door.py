@@ -9,7 +9,17 @@ from typing import Final, cast
 
 from a3mailer.edge.connection import Connection, ConnectionLost, Draining
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.answering import FAIR_COMMANDS, Begun, Prompt, begin, finish, goodbye, refuse, started
+from a3mailer.edge.imap.answering import (
+    FAIR_COMMANDS,
+    Begun,
+    Prompt,
+    begin,
+    finish,
+    goodbye,
+    refuse,
+    started,
+    unread,
+)
 from a3mailer.edge.imap.commands.append import Append, read_over
 from a3mailer.edge.imap.commands.idle import Idle
 from a3mailer.edge.imap.replies import reply
@@ -137,6 +147,8 @@ async def run(session: Session, begun: Begun) -> None:
         if answer is None:
             if session.behind:
                 await session.catch_up()
+            if unread(session, command):
+                await session.load()
             answer = started(session, command)
         ended = await told(session, answer)
         selected = session.selected

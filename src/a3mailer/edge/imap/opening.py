@@ -9,7 +9,6 @@ from a3mailer.access.view import View
 from a3mailer.edge.imap.response import Completed, Response
 from a3mailer.edge.imap.selected import Selected, flags_line
 from a3mailer.edge.imap.session import Session
-from a3mailer.mail.flags import SEEN
 from a3mailer.store.rows import Mailbox
 from a3mailer.wire.imap.encode import mailbox as mailbox_name
 from a3mailer.wire.imap.errors import BadSyntax
@@ -18,9 +17,6 @@ from a3mailer.wire.imap.search import MAILBOX_LETTER
 from a3mailer.wire.imap.sequence import print_set
 
 SYSTEM_FLAGS: Final = b"\\Answered \\Flagged \\Deleted \\Seen \\Draft"
-_UNSEEN: Final = bytes(0 if bits & SEEN else 1 for bits in range(256))
-LOOKED_THROUGH: Final = 4096
-"""Messages looked at together for the first unseen one."""
 FETCHES_AT_ONCE: Final = 1000
 """Lines of changes between two looks at the socket."""
 
@@ -38,7 +34,8 @@ async def enter(
     view = await session.services.views.open(session.account, row.id)
     session.select(Selected(view, row.name, read_only=read_only))
     session.condstore |= options.condstore
-    yield _opening_lines(session, row, view, read_only=read_only)
+    unseen = -1 if session.rev2 else await view.mailbox.first_unseen()
+    yield _opening_lines(session, row, view, unseen, read_only=read_only)
     if options.resync is not None and options.resync.uid_validity == row.uid_validity:
         async for octets in _changes(session, view, options.resync):
             yield octets
@@ -46,12 +43,11 @@ async def enter(
     yield Completed(code)
 
 
-def _opening_lines(session: Session, row: Mailbox, view: View, *, read_only: bool) -> bytes:
+def _opening_lines(session: Session, row: Mailbox, view: View, unseen: int, *, read_only: bool) -> bytes:
     words = b" ".join((SYSTEM_FLAGS, *(word.encode("ascii") for word in view.mailbox.keywords)))
     lines = [b"* %d EXISTS" % view.count]
     if not session.rev2:
         lines.append(b"* 0 RECENT")
-        unseen = _first_unseen(view.columns.flags, view.count)
         if unseen >= 0:
             lines.append(b"* OK [UNSEEN %d] first unseen" % (unseen + 1))
     permanent = b"" if read_only else words + b" \\*"
@@ -68,18 +64,11 @@ def _opening_lines(session: Session, row: Mailbox, view: View, *, read_only: boo
     return b"\r\n".join(lines) + b"\r\n"
 
 
-def _first_unseen(flags: bytearray, count: int) -> int:
-    for start in range(0, count, LOOKED_THROUGH):
-        at = flags[start : min(start + LOOKED_THROUGH, count)].translate(_UNSEEN).find(1)
-        if at >= 0:
-            return start + at
-    return -1
-
-
 async def _changes(session: Session, view: View, resync: Resync) -> AsyncIterator[bytes]:
     """VANISHED (EARLIER) and the flags of what changed since the client was here."""
     if resync.modseq >= view.told:
         return
+    await session.load()
     gone = await vanished(session, view, resync.modseq)
     if resync.known_uids is not None:
         gone = among(gone, resync.known_uids.bounds(view.mailbox.uid_next))

@@ -226,6 +226,13 @@ class Session:
             if mailbox.gone:
                 raise Ended("the selected mailbox was deleted")
 
+    async def load(self) -> None:
+        """Load the columns of the selected mailbox. Errors: Ended."""
+        mailbox = self.view.mailbox
+        await mailbox.load()
+        if mailbox.gone:
+            raise Ended("the selected mailbox is no longer what it was")
+
     async def tell_news(self, *, expunges: bool) -> None:
         """Write what happened in the selected mailbox. Errors: Ended."""
         if self.behind:

@@ -216,6 +216,20 @@ class FlagRules(StoreCase):
         assert list(columns.modseqs) == [done.modseq, before.modseq, done.modseq]
         assert done.modseq > before.modseq > sent[2].modseq
 
+    async def test_the_first_unseen(self, world: World) -> None:
+        store = world.store
+        assert (await store.first_unseen(world.alice, INBOX))[1] == -1
+        sent = await world.fill(world.alice, 4)
+        assert await store.first_unseen(world.alice, INBOX) == (sent[-1].modseq, 0)
+        done = await world.flag(world.alice, (1, 2, 4), "+", SEEN | DELETED)
+        assert await store.first_unseen(world.alice, INBOX) == (done.modseq, 2)
+        gone = await world.expunge(world.alice, 1)
+        assert await store.first_unseen(world.alice, INBOX) == (gone.modseq, 1)
+        done = await world.flag(world.alice, (3,), "+", SEEN)
+        assert await store.first_unseen(world.alice, INBOX) == (done.modseq, -1)
+        with pytest.raises(NoSuchMailbox):
+            await store.first_unseen(world.alice, NOWHERE)
+
     async def test_uids_that_are_not_there_are_left_out(self, world: World) -> None:
         await world.fill(world.alice, 2)
         await world.expunge(world.alice, 1)

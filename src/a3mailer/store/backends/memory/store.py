@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from a3mailer.mail.changes import Change
 from a3mailer.mail.errors import MailError, NoSuchMessage, NoSuchThing
+from a3mailer.mail.flags import SEEN
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, Uid
 from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store import operations as op
@@ -125,6 +126,12 @@ class MemoryStore:
     async def columns(self, account: AccountId, mailbox: MailboxId) -> tuple[Mailbox, Columns]:
         box = self._state.mailbox(account, mailbox)
         return box, _columns(self._state.messages[account, mailbox].values())
+
+    async def first_unseen(self, account: AccountId, mailbox: MailboxId) -> tuple[ModSeq, int]:
+        box = self._state.mailbox(account, mailbox)
+        messages = self._state.messages[account, mailbox].values()
+        places = (at for at, message in enumerate(messages) if not message.flags & SEEN)
+        return box.modseq, next(places, -1)
 
     async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes:
         box = self._state.mailbox(account, mailbox)

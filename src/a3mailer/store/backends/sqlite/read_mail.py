@@ -17,6 +17,7 @@ from typing import Any, Final
 import apsw
 
 from a3mailer.mail.errors import NoSuchMailbox
+from a3mailer.mail.flags import SEEN
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, ThreadId, Uid
 from a3mailer.mail.mailbox import INBOX_NAME, SEPARATOR
 from a3mailer.store.backends.sqlite.apply_mail import NUMBER_BITS
@@ -36,6 +37,9 @@ _MESSAGE: Final = (
     "SELECT mailbox, uid, email, thread, flags, keywords, modseq, internal_date, saved_date, size, blob"
 )
 _ONE: Final = _MESSAGE + " FROM messages WHERE account = ? AND mailbox = ? AND uid = ?"
+LOOKED_THROUGH: Final = 1000
+"""Messages at either end of a mailbox among which the first unseen one is looked for."""
+_FLAGS: Final = "SELECT flags FROM messages WHERE account = ? AND mailbox = ? ORDER BY uid "
 Row = tuple[Any, ...]
 
 
@@ -167,6 +171,21 @@ class ReadMail:
             async for rows in sliced(cursor):
                 add_rows(columns, rows)
         return to_mailbox(row), columns
+
+    async def first_unseen(self, account: AccountId, mailbox: MailboxId) -> tuple[ModSeq, int]:
+        key = (account, mailbox, LOOKED_THROUGH)
+        with self._readers.lend() as execute:
+            row = _mailbox_row(execute, account, mailbox)
+            messages, unseen = row[6], row[7]
+            if unseen:
+                for place, (flags,) in enumerate(execute(_FLAGS + "LIMIT ?", key)):
+                    if not flags & SEEN:
+                        return ModSeq(row[5]), place
+                for behind, (flags,) in enumerate(execute(_FLAGS + "DESC LIMIT ?", key), 1):
+                    unseen -= not flags & SEEN
+                    if not unseen:
+                        return ModSeq(row[5]), messages - behind
+        return ModSeq(row[5]), -1
 
     async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes:
         """New ones are a suffix by uid (``added`` rises with it), changed ones have an index of their own."""
