@@ -19,6 +19,7 @@ RECEIVE: Final = 256 * 1024
 HIGH_WATER: Final = 256 * 1024
 """Unsent octets above which ``drain`` waits."""
 
+_LAST: Final = socket.MSG_MORE
 _WANT = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
 
 
@@ -125,22 +126,25 @@ class Connection:
                     raise ConnectionLost("closed")
                 if self.draining and self.idle:
                     raise Draining("draining")
-                if self._reader or not self._give(take):
+                if self._ready:  # input was announced while nobody read
+                    self._ready = False
+                    self._give(take)
+                else:
                     await self._readable()
         finally:
             self._take = None
 
-    def _give(self, take: Callable[[bytes], bool]) -> bool:
-        """Read once and hand it over; False when there was nothing."""
+    def _give(self, take: Callable[[bytes], bool]) -> None:
+        """Read once and hand it over."""
         try:
             octets = self._sock.recv(RECEIVE)
         except _WANT:
-            return False
+            return
         except OSError:
             octets = b""
         try:
             if take(octets):
-                return True
+                return
         except BaseException as error:
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_exception(error)  # it ends this connection's task, as if it had been there
@@ -148,7 +152,6 @@ class Connection:
         self._take = None
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-        return True
 
     async def readable(self) -> bool:
         """Wait until ``read`` would have something (input, or the end): True; or ``nudge``: False."""
@@ -210,13 +213,15 @@ class Connection:
 
     # --- writing -----------------------------------------------------------------------------------
 
-    def write(self, octets: bytes | memoryview) -> None:
-        """Send now what the peer takes, keep the rest. Never blocks, never raises: a loss shows in read."""
+    def write(self, octets: bytes | memoryview, *, last: bool = False) -> None:
+        """Send now what the peer takes, keep the rest. Never blocks, never raises: a loss shows in read.
+
+        ``last``: the close follows at once, and leaves in the same packet."""
         if self.closed or not octets:
             return
         if self._unsent is None:
             try:
-                sent = self._sock.send(octets)
+                sent = self._sock.send(octets, _LAST if last and not self.secure else 0)
             except OSError as error:
                 sent = self._unsendable(error, len(octets))
             if sent == len(octets):

@@ -46,8 +46,7 @@ class Envelope(msgspec.Struct, frozen=True):
     """ENVID, xtext-decoded (RFC 3461 section 4.4)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(msgspec.Struct, frozen=True):
     """Who is talking to a door: for trace headers, policy and events."""
 
     ip: str

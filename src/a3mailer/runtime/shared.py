@@ -19,6 +19,8 @@ from hashlib import blake2b
 from typing import Final
 
 COUNT_SLOTS: Final = 1 << 14
+REMEMBERED: Final = 1024
+"""Keys whose places are kept; when full, they are worked out anew."""
 WAYS: Final = 8
 """Pairs that may lie in the place of a key; the least of them makes room."""
 LEAST: Final = 2.0**-30
@@ -32,13 +34,15 @@ class SharedCounts:
     """How many of a key there are over all processes.  Each process counts in a row of its own: that needs no
     lock, and is cleared when the process is replaced.  Two slots a key; the smaller sum counts."""
 
-    __slots__ = ("_at", "_cells", "_map", "_secret", "_slots")
+    __slots__ = ("_at", "_cells", "_known", "_map", "_secret", "_slots")
 
     def __init__(self, rows: int = 1, slots: int = COUNT_SLOTS) -> None:
         self._secret = os.urandom(16)
         self._slots = slots
         self._map = mmap.mmap(-1, rows * slots * 4)
         self._cells = memoryview(self._map).cast("I")
+        self._known: dict[str, frozenset[int]] = {}
+        """Where keys lie that were asked for lately: who comes soon goes, and often comes again."""
         self._at = 0
 
     def take_row(self, row: int) -> None:
@@ -46,9 +50,15 @@ class SharedCounts:
         self._at = row * self._slots
         self._map[self._at * 4 : (self._at + self._slots) * 4] = bytes(self._slots * 4)
 
-    def _spots(self, key: str) -> set[int]:
-        digest = blake2b(key.encode("utf-8", "replace"), key=self._secret, digest_size=8).digest()
-        return {spot % self._slots for spot in _SPOTS.unpack(digest)}
+    def _spots(self, key: str) -> frozenset[int]:
+        spots = self._known.get(key)
+        if spots is None:
+            digest = blake2b(key.encode("utf-8", "replace"), key=self._secret, digest_size=8).digest()
+            spots = frozenset(spot % self._slots for spot in _SPOTS.unpack(digest))
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[key] = spots
+        return spots
 
     def add(self, key: str, by: int) -> None:
         """One more (1) or one less (-1) in this process."""

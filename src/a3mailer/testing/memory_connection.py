@@ -101,7 +101,7 @@ class MemoryConnection(Connection):
         """The deadline has passed."""
         self.close()
 
-    def write(self, octets: bytes | memoryview) -> None:
+    def write(self, octets: bytes | memoryview, *, last: bool = False) -> None:
         if not self.closed:
             self._output += octets
 

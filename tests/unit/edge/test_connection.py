@@ -250,6 +250,11 @@ async def test_attend_gives_what_comes_until_it_is_enough() -> None:
     assert peer.recv(100) == b"+one+two+last"
     peer.send(b"rest")
     assert await connection.read() == b"rest"
+    peer.send(b"last")
+    while not connection._ready:  # it is announced while nobody reads
+        await asyncio.sleep(0)
+    await connection.attend(take)
+    assert taken[3:] == [b"last"]
     peer.close()
     await connection.attend(take)
     assert taken[-1] == b""

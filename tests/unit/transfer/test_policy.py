@@ -1,8 +1,7 @@
 """Who may send what to whom; attack rows 6, 7 and 8 at MAIL and RCPT."""
 
-import dataclasses
-
 import pytest
+from msgspec import structs
 
 from a3mailer.mail.address import NULL_PATH, Address, ReversePath
 from a3mailer.mail.changes import EVERYTHING
@@ -77,7 +76,7 @@ async def test_row_6_with_a_catch_all_odd_addresses_stay_here() -> None:
 
 async def test_lmtp_relays_for_nobody() -> None:
     with pytest.raises(NotAllowed):
-        await routes(World(), address("x@b.test"), dataclasses.replace(MX, protocol="LMTP"))
+        await routes(World(), address("x@b.test"), structs.replace(MX, protocol="LMTP"))
 
 
 async def test_who_logged_in_reaches_everyone_but_private_networks() -> None:
@@ -158,4 +157,4 @@ async def test_a_declared_size_beyond_ours_is_refused_at_mail() -> None:
 async def test_addresses_that_are_no_host_are_refused_at_connect() -> None:
     for ip in ("224.0.0.1", "0.0.0.0", "ff02::1", "::"):
         with pytest.raises(NotAllowed):
-            await World().policy.connect(dataclasses.replace(MX, ip=ip))
+            await World().policy.connect(structs.replace(MX, ip=ip))

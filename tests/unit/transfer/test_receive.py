@@ -1,9 +1,9 @@
 """What is stored and queued when a mail has come in, and what its trace says."""
 
-import dataclasses
 import mmap
 
 import pytest
+from msgspec import structs
 
 from a3mailer.mail.envelope import Client, Recipient
 from a3mailer.mail.errors import MailLoop, NoSuchAccount, NotAllowed, StoreFull, TooMany, Uncertain
@@ -89,7 +89,7 @@ async def test_what_was_not_committed_is_not_ours(error: Exception) -> None:
 
 
 def lmtp() -> Client:
-    return dataclasses.replace(MX, protocol="LMTP")
+    return structs.replace(MX, protocol="LMTP")
 
 
 async def test_an_account_that_went_away_since_rcpt_fails_alone() -> None:

@@ -1,9 +1,8 @@
 """Trace fields: names, protocols, TLS, and nothing that a client's words could add."""
 
-import dataclasses
-
 import msgspec
 import pytest
+from msgspec import structs
 
 from a3mailer.mail.address import NULL_PATH, Address
 from a3mailer.mail.envelope import Envelope, Recipient
@@ -29,7 +28,7 @@ EMPTY = Envelope(NULL_PATH)
     ],
 )
 def test_the_with_clause_names_the_protocol(changes: dict[str, object], utf8: bool, name: str) -> None:
-    client = dataclasses.replace(MX, **changes)  # type: ignore[arg-type]
+    client = structs.replace(MX, **changes)  # type: ignore[arg-type]
     assert with_protocol(client, msgspec.structs.replace(EMPTY, smtputf8=utf8)) == name
 
 
@@ -38,7 +37,7 @@ def test_the_with_clause_names_the_protocol(changes: dict[str, object], utf8: bo
     ["", "a b", "x)\r\nX-Evil: yes", "x\0", "bücher.test", "a" * 256, "(comment", "x;y", "<x>"],
 )
 def test_a_name_that_is_none_is_not_repeated(helo: str) -> None:
-    client = dataclasses.replace(MX, helo=helo, ip="2001:db8::1")
+    client = structs.replace(MX, helo=helo, ip="2001:db8::1")
     octets = Stamp("mail.a.test").header(client, EMPTY, "t", 0.0, final=False)
     assert octets.startswith(b"Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n\tby mail.a.test ")
     assert [name for name, _, _ in headers.fields(octets, 0, len(octets))] == [b"received"]
@@ -46,13 +45,13 @@ def test_a_name_that_is_none_is_not_repeated(helo: str) -> None:
 
 async def test_a_client_on_a_unix_socket_is_this_machine() -> None:
     world = World()
-    await world.send(b"A: b\r\n\r\n", "alice@a.test", client=dataclasses.replace(MX, ip="", protocol="LMTP"))
+    await world.send(b"A: b\r\n\r\n", "alice@a.test", client=structs.replace(MX, ip="", protocol="LMTP"))
     assert b"Received: from mx.b.test (localhost)\r\n" in world.store.inbox(1)[0]
 
 
 def test_tls_is_named_in_the_registered_clause_or_in_a_comment() -> None:
     def stamp(tls: str) -> bytes:
-        return Stamp("h").header(dataclasses.replace(MX, tls=tls), EMPTY, "t", 0.0, final=False)
+        return Stamp("h").header(structs.replace(MX, tls=tls), EMPTY, "t", 0.0, final=False)
 
     assert b" id t\r\n\ttls TLS_AES_256_GCM_SHA384;" in stamp("TLSv1.3 TLS_AES_256_GCM_SHA384")
     assert b" id t\r\n\t(TLSv1.2 ECDHE-RSA-AES256-GCM-SHA384);" in stamp(

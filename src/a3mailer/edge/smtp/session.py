@@ -14,11 +14,12 @@ import errno
 import mmap
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import structs
 
 from a3mailer.config.tree import Settings
 from a3mailer.edge.connection import Connection, ConnectionLost, Draining
@@ -62,16 +63,6 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 _offer: Final = lru_cache(256)(Offer)
 """Offers repeat; they are values."""
-
-
-@lru_cache(256)
-def _hello(offer: Offer, *, extended: bool) -> Reply:
-    return Reply(250, "", offer.hostname, offer.extensions() if extended else ())
-
-
-@lru_cache(16)
-def _greeting(hostname: str, *, lmtp: bool) -> Reply:
-    return Reply(220, "", f"{hostname} {'LMTP' if lmtp else 'ESMTP'}")
 
 
 class SmtpDoor:
@@ -123,7 +114,7 @@ class _Conversation:
     """One connection: the engine, the mail in hand, the offences so far."""
 
     __slots__ = ("_client", "_connection", "_content_deadline", "_door", "_ended", "_engine", "_envelope",
-                 "_error", "_excess", "_exchange", "_fresh", "_idle_commands", "_loop", "_mails",
+                 "_error", "_excess", "_exchange", "_fresh", "_idle_commands", "_left", "_loop", "_mails",
                  "_mails_max", "_offered", "_out", "_owed", "_principal", "_profile", "_recipients",
                  "_refusals", "_routes", "_settings", "_spool", "_trace")  # fmt: skip
 
@@ -155,6 +146,8 @@ class _Conversation:
         """Something was answered since the deadline was set."""
         self._ended = False
         """The client has finished."""
+        self._left = False
+        """The client has said QUIT: nothing follows."""
         self._spool: Spool | None = None
         self._error: MailError | None = None
         self._content_deadline = 0.0
@@ -241,13 +234,13 @@ class _Conversation:
 
     def _flush(self) -> None:
         out, self._out = self._out, b""
-        self._connection.write(out)
+        self._connection.write(out, last=self._left)
 
     def _listen(self) -> None:
         """Set the time by which the next octets have to come."""
         connection, engine = self._connection, self._engine
         connection.idle = not engine.in_mail
-        if engine.in_content:
+        if not connection.idle and engine.in_content:
             if not self._content_deadline:
                 self._content_deadline = self._loop.time() + self._settings.smtp.data_seconds
             connection.deadline = self._content_deadline
@@ -284,7 +277,7 @@ class _Conversation:
         except MailError as error:
             reply = say.reply_to(error)
             return Reply(421 if error.transient else 554, reply.enhanced, reply.text)
-        return _greeting(self._settings.server.hostname, lmtp=self._profile.lmtp)
+        return self._offered.greeting
 
     def _offer(self, mechanisms: tuple[str, ...]) -> Offer:
         smtp, profile, secure = self._settings.smtp, self._profile, self._connection.secure
@@ -326,7 +319,7 @@ class _Conversation:
             of.ip, of.port, event.name, event.extended, of.tls, of.account, of.login, of.protocol
         )
         self._engine.renew(offer)
-        return self._idle(_hello(offer, extended=event.extended))
+        return self._idle(offer.extended_hello if event.extended else offer.hello)
 
     async def _start_tls(self) -> None:
         tls = self._door.tls
@@ -366,7 +359,7 @@ class _Conversation:
             return Reply(334, "", base64.b64encode(result).decode("ascii"))
         self._exchange = None
         self._principal = result
-        self._client = replace(self._client, account=result.account, login=result.login)
+        self._client = structs.replace(self._client, account=result.account, login=result.login)
         return say.LOGGED_IN
 
     def _reset(self, event: ev.Reset) -> Reply:
@@ -383,6 +376,7 @@ class _Conversation:
         return self._idle(say.HELP)
 
     def _quit(self, event: ev.Quit) -> Reply:
+        self._left = True
         return say.BYE
 
     def _refused(self, event: ev.Refused) -> Reply:

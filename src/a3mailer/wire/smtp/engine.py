@@ -8,7 +8,7 @@ CR or LF is content there, and an error in a command. So nobody's content become
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
@@ -118,6 +118,16 @@ class Offer:
     """There is AUTH, but only under TLS."""
     auth_required: bool = False
     """No MAIL before AUTH (RFC 6409 section 4.3)."""
+    greeting: Reply = field(init=False, repr=False, compare=False)
+    hello: Reply = field(init=False, repr=False, compare=False)
+    extended_hello: Reply = field(init=False, repr=False, compare=False)
+    """Made once: offers repeat."""
+
+    def __post_init__(self) -> None:
+        name = "LMTP" if self.lmtp else "ESMTP"
+        object.__setattr__(self, "greeting", Reply(220, "", f"{self.hostname} {name}"))
+        object.__setattr__(self, "hello", Reply(250, "", self.hostname))
+        object.__setattr__(self, "extended_hello", Reply(250, "", self.hostname, self.extensions()))
 
     def extensions(self) -> tuple[str, ...]:
         """The lines of an EHLO reply after the first."""

@@ -115,6 +115,15 @@ async def test_a_reply_does_not_wait_for_more(tmp_path: Path) -> None:
         assert connection.local == ("127.0.0.1", served.port)
 
 
+async def test_the_bye_leaves_with_the_close(tmp_path: Path) -> None:
+    """EOF follows the last reply at once."""
+    async with serving(SmtpWorld(tmp_path)) as served:
+        streams = await served.connect()
+        await streams[0].readline()
+        streams[1].write(b"NOOP\r\nQUIT\r\n")
+        assert await until_closed(streams) == b"250 2.0.0 OK\r\n221 2.0.0 bye\r\n"
+
+
 async def test_a_pipelined_group_has_its_replies_in_one_segment(tmp_path: Path) -> None:
     """The first time its recipient is looked up, then it is known and no task has its turn for it."""
     async with serving(SmtpWorld(tmp_path)) as served:
