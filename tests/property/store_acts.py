@@ -173,6 +173,14 @@ directory_operations = weighted(
     st.builds(
         op.PutCredential, accounts, st.sampled_from(["", "phone"]), st.just("password"), st.just("hash")
     ),
+    st.builds(
+        op.RenewCredential,
+        accounts,
+        st.sampled_from(["", "phone"]),
+        st.just("password"),
+        st.sampled_from(["hash", "renewed"]),
+        st.just("renewed"),
+    ),
     st.builds(op.RemoveCredential, accounts, st.sampled_from(["", "phone"]), st.just("password")),
     st.builds(
         op.PutToken,

@@ -132,7 +132,7 @@ async def compose(
     directory = Directory(store, settings())
     audit = StoreAudit(store, clock)
     key = mock_key(held.directory)
-    authenticator = Authenticator(store, settings(), clock, audit, key, throttle=held.throttle)
+    authenticator = Authenticator(store, settings(), clock, audit, key, throttle=held.throttle, writer=store)
     policy = Policy(store, directory, settings())
     receive = Receive(store, directory, settings(), clock)
     spools = held.directory / "spool"

@@ -25,6 +25,8 @@ from a3mailer.identity.credentials import (
     HashPool,
     VerifiedCache,
     Verifier,
+    hash_password,
+    is_of_our_cost,
     verify_password,
 )
 from a3mailer.identity.directory import fold
@@ -36,7 +38,8 @@ from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import AuthenticationFailed, BadName, MailError
 from a3mailer.mail.ids import AccountId
 from a3mailer.runtime.clock import Clock
-from a3mailer.store.ports import DirectoryReader
+from a3mailer.store.operations import RenewCredential
+from a3mailer.store.ports import DirectoryReader, Transaction, Writer
 from a3mailer.store.rows import Account, Credential
 from a3mailer.telemetry.events import Secret, emit, redact_address
 from a3mailer.telemetry.metrics import count
@@ -63,7 +66,7 @@ class Authenticator:
     """Checks passwords, SCRAM proofs and tokens against one store's directory."""
 
     __slots__ = ("_audit", "_cache", "_clock", "_mock_key", "_pool", "_reader", "_scram", "_settings",
-                 "_sleep", "_throttle")  # fmt: skip
+                 "_sleep", "_throttle", "_writer")  # fmt: skip
 
     def __init__(
         self,
@@ -74,9 +77,11 @@ class Authenticator:
         mock_key: bytes,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         throttle: Throttle | None = None,
+        writer: Writer | None = None,
     ) -> None:
         """``mock_key`` (32 octets, the same in every process and after a restart) makes the salts that
-        SCRAM shows for accounts without a verifier. ``throttle`` is shared with other processes."""
+        SCRAM shows for accounts without a verifier. ``throttle`` is shared with other processes. With
+        ``writer``, hashes made elsewhere are renewed at the account's next login."""
         self._reader = reader
         self._clock = clock
         self._audit = audit
@@ -84,6 +89,7 @@ class Authenticator:
         self._sleep = sleep
         self._pool = HashPool()
         self._throttle = throttle or Throttle()
+        self._writer = writer
         self._scram: bool | None = None
         self._settings = settings
         self._cache = VerifiedCache(settings.auth.cache_seconds)
@@ -120,10 +126,27 @@ class Authenticator:
             hashed = stored.secret if stored else None
             if not await self._pool.run(partial(verify_password, hashed, password)):
                 raise await self._refused(name, ip)
+            if stored is not None and account is not None and account.enabled:
+                await self._renew(stored, password)
             self._cache.remember(digest, self._clock.monotonic())
         if account is None or not account.enabled:
             raise await self._refused(name, ip)
         return self._accepted(account, name, ip)
+
+    async def _renew(self, stored: Credential, password: Secret) -> None:
+        """Hash a password that was right just now as ours are, where it is not; the login goes on anyway.
+
+        An imported hash of another cost would tell the account apart by the time a wrong guess takes."""
+        if self._writer is None or is_of_our_cost(stored.secret):
+            return
+        try:
+            secret = await self._pool.run(partial(hash_password, password))
+            renewed = RenewCredential(stored.account, stored.name, stored.kind, stored.secret, secret)
+            await self._writer.commit(Transaction((renewed,)))
+        except MailError as error:
+            emit("auth.renewal.failed", level="warning", account=stored.account, error=type(error).__name__)
+        else:
+            emit("auth.password.renewed", account=stored.account)
 
     async def _holder(self, account: Account | None, password: Secret) -> Principal | None:
         """Whose token the password is, if one of this account's; what is none costs its hash as ever."""

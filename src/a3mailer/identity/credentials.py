@@ -79,6 +79,14 @@ def accept_hash(text: str) -> str:
     return phc
 
 
+def is_of_our_cost(stored: str) -> bool:
+    """Was a PHC hash made with our parameters? Of another one a wrong password takes another time."""
+    try:
+        return not _HASHER.check_needs_rehash(stored)
+    except InvalidHashError:
+        return False
+
+
 def is_hashed(text: str) -> bool:
     """Does a line of an import give a hash rather than a password?"""
     return text.startswith(("{ARGON2", "$argon2"))

@@ -375,6 +375,16 @@ class PutCredential(Operation, frozen=True):
     now: int = 0
 
 
+class RenewCredential(Operation, frozen=True):
+    """Keep the same credential in another form, hashed anew, where it is still ``was``; the epoch stays."""
+
+    account: AccountId
+    name: str
+    kind: str
+    was: str
+    secret: str
+
+
 class RemoveCredential(Operation, frozen=True):
     account: AccountId
     name: str
@@ -507,6 +517,7 @@ AnyOperation = (
     | PutAlias
     | RemoveAlias
     | PutCredential
+    | RenewCredential
     | RemoveCredential
     | PutToken
     | RemoveToken

@@ -7,18 +7,23 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 
+import argon2
 import pytest
 
 from a3mailer.config.tree import Auth, Limits, Settings
 from a3mailer.identity import authenticator as module
 from a3mailer.identity import throttle, tokens
+from a3mailer.identity.credentials import is_of_our_cost
 from a3mailer.identity.principal import Object
 from a3mailer.identity.roles import allow
 from a3mailer.identity.throttle import Throttle, TooManyFailures, network
 from a3mailer.mail.changes import Change
-from a3mailer.mail.errors import AuthenticationFailed, BadName
+from a3mailer.mail.errors import AuthenticationFailed, BadName, TryLater
 from a3mailer.mail.ids import AccountId, MailboxId, ModSeq
+from a3mailer.store.operations import Done, RenewCredential, Result
+from a3mailer.store.ports import Transaction
 from a3mailer.telemetry import events
 from a3mailer.telemetry.events import Secret
 from tests.unit.identity.world import OTHER, SETTINGS, STORED, World
@@ -99,6 +104,66 @@ async def test_a_verified_password_is_remembered_until_it_changes(
 
 
 @pytest.mark.usefixtures("fast")
+class Renewals:
+    """A writer of renewed credentials into the world's rows; ``broken`` refuses."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.broken = False
+        self.renewed: list[RenewCredential] = []
+
+    async def commit(self, transaction: Transaction) -> tuple[Result, ...]:
+        if self.broken:
+            raise TryLater
+        (operation,) = transaction.operations
+        assert isinstance(operation, RenewCredential)
+        self.renewed.append(operation)
+        rows = self.world.rows
+        (old,) = await rows.credentials(operation.account)
+        assert (old.secret, old.name, old.kind) == (operation.was, operation.name, operation.kind)
+        rows._credentials[operation.account] = (replace(old, secret=operation.secret),)
+        return (Done(),)
+
+
+async def test_an_imported_hash_of_another_cost_is_renewed_at_the_next_login(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.door._writer = writer = Renewals(world)
+    cheap = argon2.PasswordHasher(1, 64, 1).hash("imported")
+    world.rows.set_secret(world.bob.id, cheap)
+    before = await world.rows.account(world.bob.id)
+    checked: list[str] = []
+    real = module.verify_password
+    monkeypatch.setattr(module, "verify_password", lambda s, p: checked.append(str(s)) or real(s, p))
+    await world.fails()
+    writer.broken = True
+    await world.door.password("bob", Secret("imported"), "192.0.2.1")  # goes on without
+    assert checked == [cheap] * 2 and writer.renewed == []
+    writer.broken = False
+    world.clock.time += SETTINGS.auth.cache_seconds + 1
+    principal = await world.door.password("bob", Secret("imported"), "192.0.2.1")
+    assert await world.rows.account(world.bob.id) == before and await world.door.current(principal)
+    (operation,) = writer.renewed
+    assert is_of_our_cost(operation.secret) and not is_of_our_cost(cheap)
+    world.clock.time += SETTINGS.auth.cache_seconds + 1
+    await world.door.password("bob", Secret("imported"), "192.0.2.1")
+    await world.fails()
+    assert checked[-2:] == [operation.secret] * 2 and len(writer.renewed) == 1
+    world.door.close()
+
+
+async def test_hashes_of_ours_and_of_disabled_accounts_are_not_renewed() -> None:
+    world = World()
+    world.door._writer = writer = Renewals(world)
+    await world.door.password("bob", Secret("right"), "192.0.2.1")
+    world.rows.set_secret(world.bob.id, argon2.PasswordHasher(1, 64, 1).hash("imported"))
+    world.rows.change(world.bob.id, enabled=False)
+    await world.fails(password="imported")
+    assert writer.renewed == []
+    world.door.close()
+
+
 async def test_failures_are_delayed_more_and_more_then_refused_unseen(world: World) -> None:
     for _ in range(throttle.FREE):
         await world.fails()

@@ -182,6 +182,7 @@ class AccountRules(StoreCase):
             op.ChangeAccount(world.alice, enabled=True, role="auditor"),
             op.ChangeAccount(world.alice, display_name="x"),
             op.PutToken(world.alice, b"d" * 32, "phone", "mail", 0, world.now),
+            op.RenewCredential(world.alice, "", "password", "hash", "other"),
         )
         for operation in quiet:
             await world.do(operation)
@@ -299,6 +300,23 @@ class CredentialRules(StoreCase):
         await world.fails(NoSuchThing, op.RemoveCredential(world.alice, "phone", "app-password"))
         await world.fails(NoSuchThing, op.RemoveCredential(world.alice, "", "app-password"))
         await world.fails(NoSuchAccount, op.PutCredential(NOBODY, "", "password", "hash"))
+
+    async def test_a_credential_is_renewed_where_nobody_changed_it(self, world: World) -> None:
+        await world.do(op.PutCredential(world.alice, "", "password", "hash", "mail", 99, 5))
+        epoch = (await world.account(world.alice)).epoch
+        assert [c.secret for c in await world.store.credentials(world.alice)] == ["hash"]
+        await world.do(op.RenewCredential(world.alice, "", "password", "hash", "renewed"))
+        renewed = Credential(world.alice, "", "password", "renewed", "mail", 99, 5)
+        assert await world.store.credentials(world.alice) == (renewed,)
+        for late in (
+            op.RenewCredential(world.alice, "", "password", "hash", "too late"),
+            op.RenewCredential(world.alice, "phone", "password", "renewed", "another"),
+            op.RenewCredential(world.alice, "", "scram-sha-256", "renewed", "another kind"),
+        ):
+            await world.do(late)
+        assert await world.store.credentials(world.alice) == (renewed,)
+        assert (await world.account(world.alice)).epoch == epoch
+        await world.fails(NoSuchAccount, op.RenewCredential(NOBODY, "", "password", "hash", "x"))
 
     async def test_tokens(self, world: World) -> None:
         digest = b"d" * 32

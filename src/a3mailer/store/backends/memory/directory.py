@@ -222,6 +222,16 @@ def put_credential(state: State, o: op.PutCredential) -> op.Done:
     return bump_epoch(state, op.BumpEpoch(o.account))
 
 
+def renew_credential(state: State, o: op.RenewCredential) -> op.Done:
+    """``RenewCredential``."""
+    state.account(o.account)
+    key = (o.account, o.kind, o.name)
+    old = state.credentials.get(key)
+    if old is not None and old.secret == o.was:
+        state.put(state.credentials, key, replace(old, secret=o.secret))
+    return _told(state)
+
+
 def remove_credential(state: State, o: op.RemoveCredential) -> op.Done:
     """``RemoveCredential``."""
     key = (o.account, o.kind, o.name)

@@ -64,6 +64,7 @@ APPLY: Final[dict[type[Operation], Callable[[State, Any], Result]]] = {
     op.PutAlias: directory.put_alias,
     op.RemoveAlias: directory.remove_alias,
     op.PutCredential: directory.put_credential,
+    op.RenewCredential: directory.renew_credential,
     op.RemoveCredential: directory.remove_credential,
     op.PutToken: directory.put_token,
     op.RemoveToken: directory.remove_token,

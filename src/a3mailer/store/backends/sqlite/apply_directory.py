@@ -31,6 +31,7 @@ from a3mailer.store.operations import (
     RemoveDomain,
     RemoveToken,
     RenameAccount,
+    RenewCredential,
     ResetAccount,
 )
 
@@ -248,6 +249,16 @@ def put_credential(ledger: Ledger, op: PutCredential, work: Work) -> Done:
         (op.account, op.kind, op.name, op.secret, op.scopes, op.expires, op.now or ledger.now),
     )
     return _bump(ledger, op.account)
+
+
+def renew_credential(ledger: Ledger, op: RenewCredential, work: Work) -> Done:
+    """Nothing happens when another has changed it meanwhile. Errors: NoSuchAccount."""
+    ledger.account(op.account)
+    ledger.execute(
+        "UPDATE credentials SET secret = ? WHERE account = ? AND kind = ? AND name = ? AND secret = ?",
+        (op.secret, op.account, op.kind, op.name, op.was),
+    )
+    return _changed(ledger)
 
 
 def remove_credential(ledger: Ledger, op: RemoveCredential, work: Work) -> Done:
