@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.growth import assert_linear
+from tests.growth import MODERATE, SIZES, assert_linear
 
 
 def quadratic(n: int) -> int:
@@ -23,3 +23,20 @@ def test_work_that_a_limit_bounds_passes() -> None:
 def test_quadratic_work_fails() -> None:
     with pytest.raises(AssertionError, match="time"):
         assert_linear(int, quadratic, 500)
+
+
+def test_quick_work_is_repeated_and_not_grown_beyond_a_moderate_size() -> None:
+    sizes: list[int] = []
+
+    def make(n: int) -> bytes:
+        sizes.append(n)
+        return bytes(n)
+
+    assert_linear(make, lambda octets: octets.count(1), 1000)
+    assert max(sizes) <= 2 * MODERATE * max(SIZES)
+
+
+def test_quick_work_that_is_quadratic_fails() -> None:
+    """Too quick to be measured once at the moderate size: it fails by being done many times over."""
+    with pytest.raises(AssertionError, match="time"):
+        assert_linear(int, lambda n: sum(range(n * n >> 16)), 1000)
