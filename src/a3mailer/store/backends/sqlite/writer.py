@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from a3mailer.config.tree import Settings
+from a3mailer.runtime import timeslice
 from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store.backends.sqlite.checkpoint import Checkpointer
 from a3mailer.store.backends.sqlite.commit import Committer, Session, decode_frame, place_carried
@@ -52,6 +53,8 @@ PF_EXITING: Final = 4
 """The kernel's flag of a process that has begun to end: its connections close before it is a zombie."""
 ROUND_SECONDS: Final = 1.0
 HINT_RETRY_SECONDS: Final = 0.02
+TURN_SECONDS: Final = 0.5e-3
+"""About what a batch computes. All workers wait for the writer, which itself waits for the disk mostly."""
 
 
 class _Peer:
@@ -148,6 +151,7 @@ class WriterLoop:
     def run(self) -> None:
         """Serve. Errors: apsw.Error when the database cannot be written; nothing was answered then."""
         self._checkpointer.start()
+        timeslice.shorten(TURN_SECONDS)  # after that start: the checkpoint has time
         try:
             while not self._stopping:
                 self._round()
