@@ -17,6 +17,7 @@ from a3mailer.mail.flags import SEEN
 from a3mailer.mail.ids import INBOX, AccountId, Uid
 from a3mailer.store import operations as op
 from a3mailer.store.backends.sqlite import link as link_module
+from a3mailer.store.backends.sqlite import unsynced
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import Transaction
 from tests.unit.store.test_crash import SETTINGS, delivery, settle_in, subjects
@@ -59,6 +60,7 @@ async def test_below_the_reserve_nothing_grows_and_the_rest_works(tmp_path: Path
 async def test_a_segment_that_cannot_be_written(
     store: SqliteStore, account: AccountId, monkeypatch: pytest.MonkeyPatch, call: str, code: int
 ) -> None:
+    monkeypatch.setattr(unsynced, "FEW", 0)
     if call != "posix_fallocate":
         await store.commit(delivery(account, "before"))
 
@@ -92,6 +94,7 @@ async def test_a_short_write_is_gone_on_with(
 async def test_a_segment_after_a_failed_sync_is_not_used_again(
     store: SqliteStore, account: AccountId, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr(unsynced, "FEW", 0)
     await store.commit(delivery(account, "before"))
     (old,) = (tmp_path / "segments").glob("*.seg")
 

@@ -404,9 +404,11 @@ async def test_a_store_of_an_older_version(tmp_path: Path) -> None:
     account = await settle_in(store)
     old = await keep(store, account, mail(body="z" * 30_000))
     assert store._solo is not None
+    store._solo[0]._slots.settle()
     writer = store._solo[0]._connection
     writer.execute(
-        "DROP TABLE blob_parts; ALTER TABLE blobs DROP COLUMN own; DELETE FROM migrations WHERE number >= 3"
+        "DROP TABLE unsynced; DROP TABLE blob_parts; ALTER TABLE blobs DROP COLUMN own;"
+        "DELETE FROM migrations WHERE number >= 3"
     )
     await store.close()
     assert await examined(tmp_path) == []

@@ -34,7 +34,8 @@ from a3mailer.store.backends.sqlite.handover import (
     encode,
 )
 from a3mailer.store.backends.sqlite.ledger import Ledger, Stale
-from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter, refusal
+from a3mailer.store.backends.sqlite.segments import Record, refusal
+from a3mailer.store.backends.sqlite.unsynced import Slot, Slots
 from a3mailer.store.operations import AnyResult
 from a3mailer.telemetry.events import emit
 
@@ -94,24 +95,28 @@ def _decode(raw: msgspec.Raw) -> Work | Outcome:
         return _BUG
 
 
-def place_carried(batches: Sequence[Batch], segments: SegmentWriter) -> None:
-    """Write what the works of all frames carry, with one sync; where that fails they fail with it."""
+def place_carried(batches: Sequence[Batch], slots: Slots) -> list[Slot]:
+    """Write what the works of all frames carry; where that fails they fail with it.
+
+    The rows the transaction has to carry for it to be durable. Errors: Unsure."""
     works = [work for batch in batches for work in batch.works if isinstance(work, Work) and work.carried]
     if not works:
-        return
+        return []
     try:
-        places = iter(segments.write([_record(work, carried) for work in works for carried in work.carried]))
+        found, rows = slots.write([_record(work, carried) for work in works for carried in work.carried])
     except OSError as error:
         failed = _failed(refusal(error))
         for batch in batches:
             batch.works[:] = [
                 failed if isinstance(work, Work) and work.carried else work for work in batch.works
             ]
-        return
+        return []
+    places = iter(found)
     for work in works:
         for carried in work.carried:
             piece = work.pieces[carried.piece]
             piece.segment, piece.offset = next(places)
+    return rows
 
 
 def _record(work: Work, carried: Carried) -> Record:
@@ -148,13 +153,15 @@ class Committer:
 
     # --- batches -----------------------------------------------------------------------------------
 
-    def commit(self, frames: Sequence[Batch]) -> list[tuple[Outcome, ...]]:
-        """Execute frames; durable when it returns. The outcomes of each frame.
+    def commit(self, frames: Sequence[Batch], unsynced: Sequence[Slot] = ()) -> list[tuple[Outcome, ...]]:
+        """Execute frames; durable when it returns, ``unsynced`` with them. The outcomes of each frame.
 
         Errors: apsw.Error when the database cannot be written: nothing of the batch is sure then."""
         for execute in (self._transaction, self._transaction_alone, self._transaction_on_full_disk):
+            if execute == self._transaction_on_full_disk:
+                unsynced = ()  # whoever brings contents is refused
             try:
-                return self._commit(frames, execute)
+                return self._commit(frames, execute, unsynced)
             except apsw.FullError:
                 self._rollback()
             except BUGS as error:
@@ -163,7 +170,7 @@ class Committer:
         return [tuple([_refused() for _ in frame.works]) for frame in frames]
 
     def _commit(
-        self, frames: Sequence[Batch], execute: Callable[[Work], Outcome]
+        self, frames: Sequence[Batch], execute: Callable[[Work], Outcome], unsynced: Sequence[Slot]
     ) -> list[tuple[Outcome, ...]]:
         ledger = self.ledger
         self._execute("BEGIN IMMEDIATE")
@@ -174,6 +181,8 @@ class Committer:
             for frame in frames
         ]
         ledger.finish()
+        if unsynced:
+            self._connection.executemany("INSERT OR REPLACE INTO unsynced VALUES (?,?,?,?)", unsynced)
         records = []
         for frame, answer in zip(frames, outcomes, strict=True):
             fingerprints = encode(

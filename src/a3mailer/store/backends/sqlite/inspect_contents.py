@@ -25,6 +25,7 @@ from a3mailer.store.backends.sqlite.segments import (
     prove_record,
     segment_path,
 )
+from a3mailer.store.backends.sqlite.unsynced import is_held
 from a3mailer.store.upkeep import Finding, Progress
 
 NAMED: Final = 100
@@ -118,7 +119,7 @@ class Contents:
             prove_record(octets, tenant, blob, segment, offset)
         except DamagedContent as error:
             self.bad.add((tenant, blob))
-            return str(error)
+            return "" if is_held(self._connection, segment, offset) else str(error)
         return ""
 
     def _is_zero(self, segment: int, record: Row) -> bool:

@@ -23,6 +23,7 @@ from a3mailer.store.backends.sqlite.connection import (
     open_writer,
 )
 from a3mailer.store.backends.sqlite.segments import FREE
+from a3mailer.store.backends.sqlite.unsynced import put_back
 from a3mailer.store.ports import StoreUnusable
 
 LOCK: Final = "run/writer.lock"
@@ -51,6 +52,7 @@ def open_for_writing(directory: Path, clock: Clock) -> Opened:
         migrate(connection, int(clock.now()))
         _make_owners(connection, ring, int(clock.now()))
         _rewrite_log(connection)
+        put_back(connection, directory / SEGMENTS)
     except BaseException:
         os.close(lock)
         raise

@@ -188,10 +188,14 @@ def filler(segment: int, offset: int, gap: int) -> bytes:
     return header + bytes(gap - HEADER)
 
 
+class Unsure(Exception):
+    """What was written without sync, and is promised by now, may be lost: it has to be written again."""
+
+
 class SegmentWriter:
     """The segment one process appends to. All methods run in one thread at a time."""
 
-    __slots__ = ("_clock", "_direct", "_end", "_fd", "_folder", "_segment", "_size", "size")
+    __slots__ = ("_clock", "_direct", "_end", "_fd", "_folder", "_segment", "_size", "_unsynced", "size")
 
     def __init__(self, folder: Path, size: int, clock: Clock) -> None:
         self._folder = folder
@@ -202,25 +206,47 @@ class SegmentWriter:
         self._end = 0
         self._size = 0
         self._direct = DirectWriter()
+        self._unsynced = False
 
     @property
     def segment(self) -> int:
         """The id of the segment in use; 0 before the first write."""
         return self._segment
 
-    def write(self, records: Sequence[Record]) -> list[tuple[int, int]]:
+    def write(self, records: Sequence[Record], *, sync: bool = True) -> list[tuple[int, int]]:
         """Append and sync: when it returns the records are on the disk; (segment, offset) of each.
 
-        Errors: OSError; then nothing of it counts and the segment is not written to again."""
+        Without ``sync`` they can be read, and are on the disk after the next ``sync`` or synced write.
+        Errors: OSError; then nothing of it counts and the segment is not written to again. Unsure."""
         places: list[tuple[int, int]] = []
         try:
             at = 0
             while at < len(records):
                 at = self._write_some(records, at, places)
+            if sync:
+                self._sync()
+            else:
+                self._unsynced = True
         except OSError:
+            self.sync()
             self.abandon()
             raise
         return places
+
+    def sync(self) -> None:
+        """Whatever was written is on the disk when it returns. Errors: Unsure."""
+        if self._unsynced:
+            self._sync()
+
+    def _sync(self) -> None:
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            if not self._unsynced:
+                raise
+            self.abandon()
+            raise Unsure(error_name(error)) from error
+        self._unsynced = False
 
     def _write_some(self, records: Sequence[Record], at: int, places: list[tuple[int, int]]) -> int:
         need = room_for(records[at].length)
@@ -252,7 +278,6 @@ class SegmentWriter:
             self._direct.write(buffers, start)
         else:
             write_all(self._fd, buffers, start)
-        os.fdatasync(self._fd)
         self._end = offset
         return at
 
@@ -271,6 +296,8 @@ class SegmentWriter:
         return True
 
     def _next(self, need: int) -> None:
+        if self._fd >= 0:
+            self._sync()  # what this call or earlier ones wrote there
         self.seal()
         if not self._adopt(need):
             self._create(max(self.size, FIRST + need))
@@ -360,6 +387,14 @@ class SegmentWriter:
             self._fd = -1
 
 
+def record_octets(record: Record, segment: int, offset: int) -> bytes:
+    """A record as it lies at that place."""
+    header = _record_header(
+        segment, offset, record.length, record.covered, record.tenant, record.blob, record.digest
+    )
+    return b"".join((header, *record.payload))
+
+
 def header_block(segment: int, size: int, sealed: bool) -> bytes:
     """What a segment's file begins with; its first record is at FIRST."""
     body = _file_header(_FILE.pack(_FILE_MAGIC, segment, size, bytes(8)))
@@ -372,6 +407,15 @@ def is_header_block(octets: bytes, segment: int) -> bool:
         return False
     _, found, size, _ = _FILE.unpack_from(octets)
     return found == segment and octets[: _FILE.size] == header_block(segment, size, False)[: _FILE.size]
+
+
+def is_record(octets: bytes, segment: int, offset: int) -> bytes:
+    """The record of that place these octets begin with, its header proved; nothing where there is none."""
+    header = octets[:HEADER]
+    if len(header) < HEADER or header[-8:] != _check(segment, offset, header[:-8]):
+        return b""
+    end = HEADER + int(_RECORD.unpack_from(header)[1])
+    return octets[:end] if end <= len(octets) else b""
 
 
 def prove_record(record: Buffer, tenant: int, blob: bytes, segment: int, offset: int) -> None:

@@ -38,6 +38,7 @@ from a3mailer.store.backends.sqlite.repair import (
 )
 from a3mailer.store.backends.sqlite.restore import Prover, Restorer
 from a3mailer.store.backends.sqlite.snapshot import SqliteSnapshot, snapshot
+from a3mailer.store.backends.sqlite.unsynced import put_back
 from a3mailer.store.ports import StoreUnusable
 from a3mailer.store.upkeep import Finding, Progress
 
@@ -107,6 +108,8 @@ class SqliteUpkeep:
         if isinstance(opened, Finding):
             yield from repair_files(self._directory, found)
             return
+        with contextlib.suppress(StoreUnusable), contextlib.closing(open_writer(self._directory)) as writer:
+            put_back(writer, self._directory / SEGMENTS)
         contents = Contents(self._directory, opened)
         found += [finding for finding in contents.inspect(progress) if finding.kind == "segment-header"]
         opened.close()

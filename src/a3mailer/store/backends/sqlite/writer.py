@@ -43,6 +43,7 @@ from a3mailer.store.backends.sqlite.handover import (
 from a3mailer.store.backends.sqlite.hints import HintSender
 from a3mailer.store.backends.sqlite.prepare import open_for_writing
 from a3mailer.store.backends.sqlite.segments import SegmentWriter
+from a3mailer.store.backends.sqlite.unsynced import Slots
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count, observe
 
@@ -118,6 +119,7 @@ class WriterLoop:
         self._connection = opened.connection
         self._committer = Committer(opened.connection, opened.ring, directory / KEY_FILE, clock)
         self._segments = SegmentWriter(directory / SEGMENTS, settings.store.segment_size, clock)
+        self._slots = Slots(opened.connection, self._segments)
         self._checkpointer = Checkpointer(directory)
         self._connection.set_wal_hook(self._grown)
         hints = directory / HINTS
@@ -149,18 +151,22 @@ class WriterLoop:
         os.eventfd_write(self._stop, 1)
 
     def run(self) -> None:
-        """Serve. Errors: apsw.Error when the database cannot be written; nothing was answered then."""
+        """Serve. Errors: apsw.Error or Unsure when the disk cannot be written; nothing was answered then."""
         self._checkpointer.start()
         timeslice.shorten(TURN_SECONDS)  # after that start: the checkpoint has time
         try:
             while not self._stopping:
                 self._round()
+            self._slots.settle()
         finally:
             self._close()
 
     def _round(self) -> None:
         wait = HINT_RETRY_SECONDS if self._hints_wait else ROUND_SECONDS
-        for fd, event in self._poll.poll(wait):
+        events = self._poll.poll(wait)
+        if not events:
+            self._slots.settle()
+        for fd, event in events:
             if fd == self._stop:
                 self._stopping = True
                 continue
@@ -284,8 +290,7 @@ class WriterLoop:
             return
         began = time.perf_counter()
         batches = [decode_frame(peer.session, frame) for peer, frame in frames]
-        place_carried(batches, self._segments)
-        outcomes = self._committer.commit(batches)
+        outcomes = self._committer.commit(batches, place_carried(batches, self._slots))
         observe("a3_store_commit_seconds", time.perf_counter() - began)
         count("a3_store_batches_total")
         count("a3_store_commits_total", by=sum(map(len, outcomes)))
@@ -374,8 +379,8 @@ def run_writer(
 ) -> None:
     """The writer process: serves ``listener`` until SIGTERM or SIGINT; ``ready`` is called when it does.
 
-    Errors: StoreUnusable; apsw.Error when the database cannot be written, after which the process has to
-    end and a new one to be started: workers wait for it and lose nothing."""
+    Errors: StoreUnusable; apsw.Error or Unsure when the disk cannot be written, after which the process has
+    to end and a new one to be started: workers wait for it and lose nothing."""
     loop = WriterLoop(directory, settings, listener)
 
     def stop(*_: object) -> None:
