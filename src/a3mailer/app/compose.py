@@ -132,7 +132,9 @@ async def compose(
     directory = Directory(store, settings())
     audit = StoreAudit(store, clock)
     key = mock_key(held.directory)
-    authenticator = Authenticator(store, settings(), clock, audit, key, throttle=held.throttle, writer=store)
+    authenticator = Authenticator(
+        store, settings(), clock, audit, key, throttle=held.throttle, writer=store, verified=held.verified
+    )
     policy = Policy(store, directory, settings())
     receive = Receive(store, directory, settings(), clock)
     spools = held.directory / "spool"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from a3mailer.config.tree import Settings
+from a3mailer.identity.credentials import VerifiedCache
 from a3mailer.identity.throttle import Throttle
 from a3mailer.runtime.shared import SharedCounts
 
@@ -31,6 +32,8 @@ class Held:
 
     throttle: Throttle = field(default_factory=Throttle)
     """Wrong logins, counted by all workers together."""
+    verified: VerifiedCache = field(default_factory=lambda: VerifiedCache(0.0))
+    """Right logins of the last minutes: none costs its hash in more than one worker."""
     by_ip: SharedCounts = field(default_factory=lambda: SharedCounts(MAX_WORKERS + 1))
     """Connections of each address; worker ``n`` has row ``n``."""
 

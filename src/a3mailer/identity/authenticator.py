@@ -78,10 +78,11 @@ class Authenticator:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         throttle: Throttle | None = None,
         writer: Writer | None = None,
+        verified: VerifiedCache | None = None,
     ) -> None:
         """``mock_key`` (32 octets, the same in every process and after a restart) makes the salts that
-        SCRAM shows for accounts without a verifier. ``throttle`` is shared with other processes. With
-        ``writer``, hashes made elsewhere are renewed at the account's next login."""
+        SCRAM shows for accounts without a verifier. ``throttle`` and ``verified`` are shared with other
+        processes. With ``writer``, hashes made elsewhere are renewed at the account's next login."""
         self._reader = reader
         self._clock = clock
         self._audit = audit
@@ -92,7 +93,8 @@ class Authenticator:
         self._writer = writer
         self._scram: bool | None = None
         self._settings = settings
-        self._cache = VerifiedCache(settings.auth.cache_seconds)
+        self._cache = verified or VerifiedCache(settings.auth.cache_seconds)
+        self._cache.seconds = settings.auth.cache_seconds
 
     def reconfigure(self, settings: Settings) -> None:
         """Take the settings of a new snapshot."""

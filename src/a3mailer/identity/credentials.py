@@ -26,6 +26,7 @@ from blake3 import blake3
 
 from a3mailer.identity.saslprep import Unprepared, saslprep
 from a3mailer.mail.errors import BadName, TryLater
+from a3mailer.runtime.shared import SharedTable
 from a3mailer.telemetry.events import Secret
 
 MEMORY_KIB: Final = 19 * 1024
@@ -38,8 +39,10 @@ MAX_LANES: Final = 8
 """... or more passes or lanes: it would be a flood made of one login."""
 MAX_WAITING: Final = 256
 """Password checks that may wait for a thread of the pool."""
-MAX_CACHED: Final = 10_000
-"""Verified credentials remembered a process."""
+MAX_CACHED: Final = 32_768
+"""Verified credentials remembered, by all workers together."""
+CACHED_HALF_LIFE: Final = 300.0
+"""Seconds; where the cache is full, what was verified long ago goes first."""
 SCRAM_ITERATIONS: Final = 600_000
 SCRAM_SALT: Final = 16
 PASSWORD: Final = "password"  # noqa: S105 (the name of a kind)
@@ -173,33 +176,32 @@ class HashPool:
 class VerifiedCache:
     """Credentials that were right a moment ago, by a keyed hash of name, password and epoch.
 
-    The key dies with the process; a new credential epoch (password change, disable) makes every older
-    entry unreachable; entries end after ``seconds`` in any case."""
+    Made before the workers are forked: what one of them verified, none hashes again. The key dies with the
+    instance; a new credential epoch (password change, disable) makes every older entry unreachable; entries
+    end after ``seconds`` in any case. Of the hash 64 bits are kept: who does not know the key would have to
+    try that many passwords."""
 
-    __slots__ = ("_entries", "_key", "seconds")
+    __slots__ = ("_key", "_table", "seconds")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, most: int = MAX_CACHED) -> None:
         self.seconds = seconds
         self._key = os.urandom(32)
-        self._entries: dict[bytes, float] = {}
+        self._table = SharedTable(most, CACHED_HALF_LIFE)
 
-    def digest(self, login: str, password: Secret, epoch: int) -> bytes:
+    def digest(self, login: str, password: Secret, epoch: int) -> str:
         """The name under which a credential is remembered."""
         secret = password.reveal().encode("utf-8", "surrogatepass")
         name = login.encode()
         text = b"%d %d %b%b" % (epoch, len(name), name, secret)
-        return blake3(text, key=self._key).digest()
+        return blake3(text, key=self._key).hexdigest()
 
-    def knows(self, digest: bytes, now: float) -> bool:
+    def knows(self, digest: str, now: float) -> bool:
         """Was it verified less than ``seconds`` before ``now`` (monotonic)?"""
-        return self._entries.get(digest, 0.0) > now
+        found = self._table.get(digest)
+        return found is not None and found[0] > now
 
-    def remember(self, digest: bytes, now: float) -> None:
+    def remember(self, digest: str, now: float) -> None:
         """It was right at ``now``."""
-        if self.seconds <= 0:
-            return
-        if len(self._entries) >= MAX_CACHED:
-            for old in list(self._entries)[: MAX_CACHED // 2]:
-                del self._entries[old]
-        self._entries.pop(digest, None)
-        self._entries[digest] = now + self.seconds
+        if self.seconds > 0:
+            with self._table.locked():
+                self._table.put(digest, now + self.seconds, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import threading
 
 import pytest
@@ -166,19 +167,31 @@ async def test_the_pool_hashes_on_few_threads_and_turns_a_flood_away(monkeypatch
     pool.close()
 
 
-def test_the_cache_forgets_by_time_by_epoch_and_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credentials, "MAX_CACHED", 10)
-    cache = VerifiedCache(300.0)
+def test_the_cache_forgets_by_time_by_epoch_and_by_size() -> None:
+    cache = VerifiedCache(300.0, most=10)
     digest = cache.digest("a@b", Secret("x"), 1)
     assert not cache.knows(digest, 0.0)
     cache.remember(digest, 100.0)
     assert cache.knows(digest, 399.0) and not cache.knows(digest, 400.0)
     others = [("a@b", "x", 2), ("a@b", "y", 1), ("a@bx", "", 1), ("a@", "bx", 1)]
     assert all(cache.digest(n, Secret(p), e) != digest for n, p, e in others)
-    for number in range(100):
-        cache.remember(cache.digest("n", Secret(str(number)), 1), 100.0)
-    assert len(cache._entries) <= 10
+    many = [cache.digest("n", Secret(str(number)), 1) for number in range(100)]
+    for at, one in enumerate(many):
+        cache.remember(one, 100.0 + at)
+    known = [one for one in many if cache.knows(one, 200.0)]
+    assert len(known) <= 10 and many[-1] in known
     cache.seconds = 0.0
     cache.remember(digest, 500.0)
     assert not cache.knows(digest, 500.0)
-    assert VerifiedCache(1.0).digest("a@b", Secret("x"), 1) != digest  # another process, another key
+    assert VerifiedCache(1.0).digest("a@b", Secret("x"), 1) != digest  # another instance, another key
+
+
+def test_what_one_process_verified_another_knows() -> None:
+    cache = VerifiedCache(300.0)
+    digest = cache.digest("a@b", Secret("x"), 1)
+    if (child := os.fork()) == 0:
+        cache.remember(digest, 100.0)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert cache.knows(digest, 101.0)
+    assert not cache.knows(cache.digest("a@b", Secret("y"), 1), 101.0)
