@@ -335,13 +335,13 @@ class SegmentWriter:
 
     def _create(self, size: int) -> None:
         """A new segment, its file recycled where one is free; its id is durable before its first use."""
-        segment = new_segment_id(self._clock.now())
+        segment, fd = self._name()
         path = segment_path(self._folder, segment)
-        fd = self._recycle(path)
-        if fd < 0:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if (recycled := self._recycle(path)) >= 0:
+                os.close(fd)
+                fd = recycled
+            fcntl.flock(fd, fcntl.LOCK_EX)  # who looks for room holds it for a moment, and finds no header
             os.posix_fallocate(fd, 0, size)
             os.pwrite(fd, header_block(segment, size, sealed=False), 0)
             os.fsync(fd)
@@ -352,7 +352,16 @@ class SegmentWriter:
             raise
         self._fd, self._segment, self._size, self._end = fd, segment, size, FIRST
 
+    def _name(self) -> tuple[int, int]:
+        """An id that nobody else has, and the empty file that says so: another process may draw the same."""
+        while True:
+            segment = new_segment_id(self._clock.now())
+            with contextlib.suppress(FileExistsError):
+                path = segment_path(self._folder, segment)
+                return segment, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
     def _recycle(self, path: Path) -> int:
+        """A free file in the place of the empty one of this name; -1 where there is none."""
         free = self._folder / FREE
         if not free.is_dir():
             return -1
