@@ -62,9 +62,10 @@ _NEXT_FREE: Final = (
     " ORDER BY due LIMIT 1"
 )
 _LEASED: Final = (
-    "SELECT id, max(due, lease_until) FROM queue WHERE lease_until > ?1 AND lease_until <= ?2"
-    " AND due IS NOT NULL"
+    "SELECT id, max(due, lease_until) FROM queue INDEXED BY queue_leased"
+    " WHERE lease_until > 0 AND lease_until > ?1 AND lease_until <= ?2 AND due IS NOT NULL"
 )
+"""``> 0`` is what lets the partial index be used: without it every entry that waits is read."""
 
 
 def claim_queue(ledger: Ledger, op: ClaimQueue, work: Work) -> Claimed:
