@@ -25,12 +25,13 @@ from a3mailer.mail.criteria import (
     Size,
 )
 from a3mailer.mail.flags import FLAGGED, SEEN
-from a3mailer.mail.ids import DEFAULT_TENANT, INBOX
+from a3mailer.mail.ids import INBOX
 from a3mailer.mail.message import index
 from a3mailer.store.backends.memory.store import MemoryStore
-from a3mailer.store.operations import AccountCreated, Append, CreateAccount, PutDomain, PutTenant
+from a3mailer.store.operations import Append
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.testing.clock import FakeClock
+from a3mailer.testing.store.case import settle_in
 
 WORDS = ("apple", "Pear", "grün", "x")
 DAY = 86400
@@ -135,17 +136,7 @@ def test_search_finds_what_asking_everyone_finds(
 ) -> None:
     async def play() -> None:
         store = MemoryStore()
-        made = await store.commit(
-            Transaction(
-                (
-                    PutTenant(DEFAULT_TENANT, "t"),
-                    PutDomain(DEFAULT_TENANT, "example.test"),
-                    CreateAccount(DEFAULT_TENANT, "a@example.test"),
-                )
-            )
-        )
-        assert isinstance(made[-1], AccountCreated)
-        account = made[-1].account
+        account = await settle_in(store)
         sizes = []
         for subject, body, sender, bits, keyword, day in given_messages:
             text = f"From: {sender}@example.test\r\nSubject: {subject}\r\n\r\n{body}\r\n".encode()

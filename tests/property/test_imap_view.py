@@ -10,21 +10,18 @@ from a3mailer.access import view as access_view
 from a3mailer.access.view import News, View
 from a3mailer.access.watch import Views
 from a3mailer.mail.flags import DELETED, SEEN
-from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId, Uid
+from a3mailer.mail.ids import INBOX, AccountId, Uid
 from a3mailer.mail.message import index
 from a3mailer.store.backends.memory.store import MemoryStore
 from a3mailer.store.operations import (
-    AccountCreated,
     Append,
-    CreateAccount,
     Expunge,
     Flagged,
-    PutDomain,
-    PutTenant,
     StoreFlags,
 )
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.store.rows import Columns
+from a3mailer.testing.store.case import settle_in
 
 MAIL = b"Subject: x\r\n\r\nx\r\n"
 CONTENT = Content(MAIL, index(MAIL))
@@ -82,17 +79,7 @@ class Stage:
         self.clients: list[Client] = []
 
     async def begin(self) -> None:
-        made = await self.store.commit(
-            Transaction(
-                (
-                    PutTenant(DEFAULT_TENANT, "t"),
-                    PutDomain(DEFAULT_TENANT, "example.test"),
-                    CreateAccount(DEFAULT_TENANT, "a@example.test"),
-                )
-            )
-        )
-        assert isinstance(made[-1], AccountCreated)
-        self.account = made[-1].account
+        self.account = await settle_in(self.store)
         await self.act("append", 3)
         self.clients = [await self.client() for _ in range(2)]
 

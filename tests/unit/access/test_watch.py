@@ -5,19 +5,16 @@ import pytest
 from a3mailer.access import watch
 from a3mailer.access.watch import Views
 from a3mailer.mail.flags import SEEN
-from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId, MailboxId
+from a3mailer.mail.ids import INBOX, AccountId, MailboxId
 from a3mailer.mail.message import index
 from a3mailer.store.backends.memory.store import MemoryStore
 from a3mailer.store.operations import (
-    AccountCreated,
     Append,
-    CreateAccount,
     CreateMailbox,
     MailboxCreated,
-    PutDomain,
-    PutTenant,
 )
 from a3mailer.store.ports import Content, Transaction
+from a3mailer.testing.store.case import settle_in
 
 MAIL = b"Subject: x\r\n\r\nx\r\n"
 
@@ -25,17 +22,7 @@ MAIL = b"Subject: x\r\n\r\nx\r\n"
 async def make(messages: tuple[int, ...]) -> tuple[MemoryStore, AccountId, list[MailboxId]]:
     """A store with one account and mailboxes of so many messages."""
     store = MemoryStore()
-    made = await store.commit(
-        Transaction(
-            (
-                PutTenant(DEFAULT_TENANT, "t"),
-                PutDomain(DEFAULT_TENANT, "example.test"),
-                CreateAccount(DEFAULT_TENANT, "a@example.test"),
-            )
-        )
-    )
-    assert isinstance(made[-1], AccountCreated)
-    account = made[-1].account
+    account = await settle_in(store)
     boxes = [INBOX]
     for number in range(1, len(messages)):
         (box,) = await store.commit(Transaction((CreateMailbox(account, f"box {number}"),)))

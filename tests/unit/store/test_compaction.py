@@ -18,9 +18,9 @@ from a3mailer.store.backends.sqlite.segments import FREE, Record, segment_path
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.testing.clock import FakeClock
-from a3mailer.testing.store.case import content, mail
+from a3mailer.testing.store.case import content, mail, settle_in
 from tests.unit.store.processes import WriterProcess, die, run_in_child
-from tests.unit.store.test_crash import SETTINGS, settle_in
+from tests.unit.store.test_crash import SETTINGS
 
 SIZE = 60_000
 """Sixteen mails fill a segment."""
@@ -31,11 +31,6 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     store = await SqliteStore.open(tmp_path, SETTINGS, None, clock=FakeClock())
     yield store
     await store.close()
-
-
-@pytest.fixture
-async def account(store: SqliteStore) -> AccountId:
-    return await settle_in(store)
 
 
 async def fill(store: SqliteStore, account: AccountId, count: int, rng: random.Random) -> dict[BlobId, bytes]:

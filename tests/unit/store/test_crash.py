@@ -17,28 +17,18 @@ from a3mailer.config.tree import Settings
 from a3mailer.config.tree import Store as StoreSettings
 from a3mailer.mail.errors import MailError, TryLater, Uncertain
 from a3mailer.mail.flags import SEEN
-from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId, Uid
+from a3mailer.mail.ids import INBOX, AccountId, Uid
 from a3mailer.store import operations as op
 from a3mailer.store.backends.sqlite import link as link_module
 from a3mailer.store.backends.sqlite import store as store_module
 from a3mailer.store.backends.sqlite.link import Link
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import Transaction
-from a3mailer.testing.store.case import content, mail
+from a3mailer.testing.store.case import content, mail, settle_in
 from tests.unit.store.processes import WriterProcess, die, ended, fork, run_in_child
 
 SETTINGS = Settings(store=StoreSettings(segment_size=1 << 20))
 SENDERS = 5
-
-
-async def settle_in(store: SqliteStore) -> AccountId:
-    results = await store.commit(
-        Transaction(
-            (op.PutDomain(DEFAULT_TENANT, "a.test"), op.CreateAccount(DEFAULT_TENANT, "alice@a.test"))
-        )
-    )
-    assert isinstance(results[1], op.AccountCreated)
-    return results[1].account
 
 
 def delivery(account: AccountId, name: str, fingerprint: bytes = b"") -> Transaction:

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import apsw
@@ -20,19 +19,8 @@ from a3mailer.store.backends.sqlite import link as link_module
 from a3mailer.store.backends.sqlite import unsynced
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import Transaction
-from tests.unit.store.test_crash import SETTINGS, delivery, settle_in, subjects
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(tmp_path, SETTINGS, None)
-    yield store
-    await store.close()
-
-
-@pytest.fixture
-async def account(store: SqliteStore) -> AccountId:
-    return await settle_in(store)
+from a3mailer.testing.store.case import settle_in
+from tests.unit.store.test_crash import SETTINGS, delivery, subjects
 
 
 async def test_below_the_reserve_nothing_grows_and_the_rest_works(tmp_path: Path) -> None:

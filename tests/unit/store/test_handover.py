@@ -27,8 +27,9 @@ from a3mailer.store.backends.sqlite.handover import (
 )
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.operations import RenameMailbox
+from a3mailer.testing.store.case import settle_in
 from tests.unit.store.processes import WriterProcess
-from tests.unit.store.test_crash import deliver_all, settle_in, subjects
+from tests.unit.store.test_crash import deliver_all, subjects
 
 SETTINGS = Settings()
 HOSTILE = st.text(

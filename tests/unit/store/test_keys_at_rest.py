@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,23 +15,11 @@ from a3mailer.store import operations as op
 from a3mailer.store.backends.sqlite.connection import KEY_FILE
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import StoreUnusable, Transaction
-from a3mailer.testing.store.case import content
+from a3mailer.testing.store.case import content, settle_in
 from tests.unit.store.processes import WriterProcess, die, run_in_child
-from tests.unit.store.test_crash import SETTINGS, delivery, settle_in, subjects
+from tests.unit.store.test_crash import SETTINGS, delivery, subjects
 
 SECRET = b"Subject: secret\r\n\r\nthe eagle lands at midnight\r\n" * 2000
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(tmp_path, SETTINGS, None)
-    yield store
-    await store.close()
-
-
-@pytest.fixture
-async def account(store: SqliteStore) -> AccountId:
-    return await settle_in(store)
 
 
 async def another(store: SqliteStore, name: str) -> AccountId:

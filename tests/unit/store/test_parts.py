@@ -22,10 +22,10 @@ from a3mailer.store.backends.sqlite.upkeep import SqliteUpkeep
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.store.upkeep import silent
 from a3mailer.testing.clock import FakeClock
-from a3mailer.testing.store.case import mail
+from a3mailer.testing.store.case import mail, settle_in
 from a3mailer.testing.store.parts import BIG, MAILS, OTHER, attachment, with_parts
 from tests.unit.store.processes import WriterProcess, die, run_in_child
-from tests.unit.store.test_crash import SETTINGS, settle_in
+from tests.unit.store.test_crash import SETTINGS
 from tests.unit.store.test_keys_at_rest import another
 
 KINDS = {
@@ -41,11 +41,6 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     store = await SqliteStore.open(tmp_path, KINDS[request.param], None, clock=FakeClock())
     yield store
     await store.close()
-
-
-@pytest.fixture
-async def account(store: SqliteStore) -> AccountId:
-    return await settle_in(store)
 
 
 async def keep(store: SqliteStore, account: AccountId, octets: bytes, unique: bool = True) -> BlobId:

@@ -13,8 +13,7 @@ from a3mailer.store.backends.sqlite import segments
 from a3mailer.store.backends.sqlite.connection import SEGMENTS
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import Content, Transaction
-from a3mailer.testing.store.case import content, mail
-from tests.unit.store.test_crash import settle_in
+from a3mailer.testing.store.case import content, mail, settle_in
 
 SIZES = (3000, 100, 70_000, 5000, 65_536, 1, 40_000)
 

@@ -1,7 +1,6 @@
 """Dictionaries: made of the tenant's own mail, used, replaced after an erasure, dropped when unused."""
 
 import random
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from a3mailer.store.backends.sqlite import training
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.testing.store.case import content, mail
-from tests.unit.store.test_crash import SETTINGS, settle_in
 
 WORDS = b"meeting minutes invoice please find attached regards tomorrow weekly report draft agenda".split()
 
@@ -22,18 +20,6 @@ WORDS = b"meeting minutes invoice please find attached regards tomorrow weekly r
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "SAMPLES", 200)
     monkeypatch.setattr(training, "SIZE", 4096)
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(tmp_path, SETTINGS, None)
-    yield store
-    await store.close()
-
-
-@pytest.fixture
-async def account(store: SqliteStore) -> AccountId:
-    return await settle_in(store)
 
 
 async def fill(store: SqliteStore, account: AccountId, count: int, rng: random.Random) -> None:

@@ -49,6 +49,14 @@ def content(octets: bytes) -> Content:
     return Content(octets, index(octets))
 
 
+async def settle_in(store: Store) -> AccountId:
+    """The domain a.test with alice alone."""
+    domain, account = op.PutDomain(DEFAULT_TENANT, "a.test"), op.CreateAccount(DEFAULT_TENANT, "alice@a.test")
+    _, made = await store.commit(Transaction((domain, account)))
+    assert isinstance(made, op.AccountCreated)
+    return made.account
+
+
 class World:
     """A store and who lives in it."""
 
