@@ -52,6 +52,8 @@ from a3mailer.transfer.receive import Receive
 
 READY_SECONDS: Final = 5.0
 """How long the store may take to prove that it can be written."""
+GATHERED: Final = ("lmtp", "smtp", "submission", "submissions")
+"""Listeners whose sessions are gathered (ADR 0017). Those of IMAP stay for days and must lie evenly."""
 DOOR_REFUSALS: Final[dict[str, bytes]] = {
     "lmtp": b"421 4.3.2 too many connections\r\n",
     "smtp": b"421 4.3.2 too many connections\r\n",
@@ -196,6 +198,7 @@ async def compose(
             context if port.tls == "implicit" else None,
             imap.resume if port.name in {"imap", "imaps"} else None,
             limited=not port.private,
+            gathered=port.name in GATHERED,
         )
         for port in PORTS
         if port.name in held.bound

@@ -15,7 +15,7 @@ from a3mailer.app.compose import Background, Rooms, compose
 from a3mailer.app.control import serve_control
 from a3mailer.app.held import Held
 from a3mailer.config.load import ConfigError, load
-from a3mailer.edge.listener import Acceptor
+from a3mailer.edge.listener import PATIENCE_SECONDS, Acceptor
 from a3mailer.edge.tls import load_certificate, server_context
 from a3mailer.runtime.supervise import contained, describe
 from a3mailer.telemetry.events import LOG, emit
@@ -62,7 +62,14 @@ class _Worker:
 
     async def _serve(self, rooms: Rooms, tasks: asyncio.TaskGroup, ready: Callable[[], None]) -> None:
         self._held.by_ip.take_row(self._number)
-        acceptor = Acceptor(rooms.listeners, lambda: self._settings, tasks, rooms.before, self._held.by_ip)
+        acceptor = Acceptor(
+            rooms.listeners,
+            lambda: self._settings,
+            tasks,
+            rooms.before,
+            self._held.by_ip,
+            patience=0.0 if self._number == 1 else PATIENCE_SECONDS,
+        )
         background = [
             tasks.create_task(self._sweep(acceptor, rooms)),
             tasks.create_task(self._reload(rooms)),

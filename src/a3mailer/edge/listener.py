@@ -22,6 +22,8 @@ from a3mailer.telemetry.events import emit, new_trace
 
 ACCEPT_BURST: Final = 16
 """Connections taken at one wake-up: few, so that the other workers get theirs."""
+PATIENCE_SECONDS: Final = 0.003
+"""How long the other workers leave a new connection to the first one (ADR 0017)."""
 HANDSHAKE_SECONDS: Final = 15.0
 """For implicit TLS and the PROXY header together."""
 EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -53,6 +55,8 @@ class Listener:
     """For doors that park."""
     limited: bool = True
     """False for private listeners (metrics)."""
+    gathered: bool = False
+    """Sessions are short and write: they are gathered at as few workers as can carry them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class Acceptor:
     connections: set[Connection] = field(default_factory=set)
     sessions: set[asyncio.Task[None]] = field(default_factory=set)
     parked: ParkingLot[Waiting] = field(init=False)
+    patience: float = 0.0
+    """Seconds for which gathered connections are left to another worker; 0 for the one who takes them."""
     _accepting: bool = False
     _sweep_parked_at: float = 0.0
     _reserve: int = -1
@@ -101,7 +107,8 @@ class Acceptor:
                 network = sock.family != socket.AF_UNIX
                 if network:  # Linux hands it on to the connections
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                loop.add_reader(sock.fileno(), self._accept, listener, sock, network)
+                wait = listener.gathered and self.patience > 0
+                loop.add_reader(sock.fileno(), self._leave if wait else self._accept, listener, sock, network)
 
     def stop(self) -> None:
         """Accept no more; what is open goes on."""
@@ -124,6 +131,17 @@ class Acceptor:
         if self._reserve >= 0:
             os.close(self._reserve)
             self._reserve = -1
+
+    def _leave(self, listener: Listener, sock: socket.socket, network: bool) -> None:
+        """Somebody is in the line: look again when the other worker had its time."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(sock.fileno())
+        loop.call_later(self.patience, self._accept_left, listener, sock, network)
+
+    def _accept_left(self, listener: Listener, sock: socket.socket, network: bool) -> None:
+        if self._accepting:
+            asyncio.get_running_loop().add_reader(sock.fileno(), self._leave, listener, sock, network)
+            self._accept(listener, sock, network)
 
     def _accept(self, listener: Listener, sock: socket.socket, network: bool) -> None:
         for _ in range(ACCEPT_BURST):

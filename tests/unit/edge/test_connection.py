@@ -287,3 +287,34 @@ async def test_attend_ends_with_its_deadline_and_when_draining() -> None:
         await connection.attend(bool)
     connection.close()
     peer.close()
+
+
+async def test_a_gathered_connection_is_left_to_the_first_worker(listening: socket.socket) -> None:
+    served: list[str] = []
+    with listening.dup() as same:
+        async with asyncio.TaskGroup() as tasks:
+            workers = {}
+            for name, sock, patience in (("second", same, 0.05), ("first", listening, 0.0)):
+
+                async def serve(connection: Connection, trace: str, name: str = name) -> None:
+                    served.append(name)
+                    connection.write(b"x")
+
+                door = Listener("smtp", (sock,), serve, b"", gathered=True)
+                workers[name] = Acceptor((door,), Settings, tasks, patience=patience)
+                workers[name].start()
+            for _ in range(5):
+                await meet(listening)
+            assert served == ["first"] * 5
+            workers["first"].stop()  # as one that is dead, or has too much to do
+            await meet(listening)
+            await meet(listening)
+            assert served[5:] == ["second"] * 2
+            workers["second"].stop()
+
+
+async def meet(listening: socket.socket) -> None:
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        assert await reader.read() == b"x"
+    writer.close()
