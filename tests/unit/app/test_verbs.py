@@ -198,6 +198,7 @@ async def test_unknown_accounts_are_named(desk: Desk, verb: str) -> None:
         "account rename": {"new": "x@example.test"},
         "account passwd": {"password": "x"},
         "account quota": {"octets": 1},
+        "account export": {"format": "maildir", "folder": "/elsewhere"},
     }
     with pytest.raises(NoSuchAccount, match=r"nobody@example\.test"):
         await desk.do(verb, address="nobody@example.test", **more.get(verb, {}))
