@@ -18,8 +18,8 @@ from a3mailer.mail import errors
 from a3mailer.mail.errors import MailError
 from a3mailer.telemetry.events import Secret
 from a3mailer.testing.memory_connection import MemoryConnection
+from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.policy import Policy
-from a3mailer.transfer.receive import Arrival
 from tests.unit.identity.directory_rows import Rows
 from tests.unit.identity.world import Audit, Clock
 

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
 from blake3 import blake3
+from msgspec import structs
 
 from a3mailer.config.tree import Settings
 from a3mailer.identity.directory import Directory
-from a3mailer.mail.envelope import Client, Envelope, Recipient
+from a3mailer.mail.envelope import Recipient
 from a3mailer.mail.errors import MailError, MailLoop, NoSuchAccount, NoSuchMailbox, TooMany
-from a3mailer.mail.ids import AccountId, TenantId
+from a3mailer.mail.ids import INBOX, AccountId, TenantId
 from a3mailer.mail.message import index
 from a3mailer.mail.message.headers import header_end
 from a3mailer.runtime.clock import Clock
@@ -27,8 +27,10 @@ from a3mailer.store.operations import Enqueue, Operation, QueueRecipient
 from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.bounce import Sent, notice, wants
 from a3mailer.transfer.deliver import appends
+from a3mailer.transfer.judge import NOBODY, Judged, Judges, outcomes_of
 from a3mailer.transfer.route import Local, Remote, Route
 from a3mailer.transfer.submission import check_authors, completed
 from a3mailer.transfer.trace import Stamp, count_hops
@@ -38,17 +40,6 @@ MAX_ROUTES: Final = 10_000
 """Mailboxes and addresses one mail may lead to; recipients beyond are refused for now."""
 LARGE: Final = 256 * 1024
 """Octets above which a mail is indexed and hashed outside the event loop (about 1 ms)."""
-
-
-class Arrival(msgspec.Struct, frozen=True):
-    """A mail that came in whole, before anybody is responsible for it."""
-
-    client: Client
-    envelope: Envelope
-    routes: tuple[tuple[Route, ...], ...]
-    """What ``Policy.recipient`` said of each of the envelope's recipients, in their order."""
-    octets: bytes | mmap.mmap
-    trace: str
 
 
 @dataclass(slots=True)
@@ -63,17 +54,26 @@ class _Share:
 class Receive:
     """The end of DATA. One object serves all sessions of a process."""
 
-    __slots__ = ("_clock", "_directory", "_settings", "_stamp", "_store")
+    __slots__ = ("_clock", "_directory", "_judges", "_settings", "_stamp", "_store")
 
-    def __init__(self, store: Store, directory: Directory, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        settings: Settings,
+        clock: Clock,
+        judges: Judges = NOBODY,
+    ) -> None:
         self._store = store
         self._directory = directory
         self._clock = clock
+        self._judges = judges
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
         """Take the settings of a new snapshot."""
         self._settings = settings
+        self._judges.reconfigure(settings)
         self._stamp = Stamp(settings.server.hostname)
 
     async def __call__(self, arrival: Arrival) -> tuple[MailError | None, ...]:
@@ -85,29 +85,58 @@ class Receive:
         self._report(arrival, outcomes)
         return tuple(outcomes)
 
-    async def _receive(self, arrival: Arrival) -> list[MailError | None]:
-        octets = arrival.octets
+    async def _receive(self, came: Arrival) -> list[MailError | None]:
+        octets = came.octets
         end = header_end(octets, 0, len(octets))
         header = octets[:end]
         hops = count_hops(header) + 1
         if hops > self._settings.smtp.hops:
             raise MailLoop(f"more than {self._settings.smtp.hops} Received fields")
         now = self._clock.now()
-        top = b""
+        added = top = b""
         pieces: tuple[bytes | mmap.mmap | memoryview, ...] = (octets,)
-        if arrival.client.account:
-            top, pieces = await self._submitted(arrival, header, end, now)
+        arrival = came
+        if came.client.account:
+            added, pieces = await self._submitted(came, header, end, now)
+        if self._judges.wanted(came):
+            judged = await self._judged(came, (added, *pieces))
+            arrival, added, top, pieces = judged.arrival, b"", judged.top, (judged.arrival.octets,)
         shares, outcomes = _shares(arrival)
         final = any(share.locals for share in shares.values())
-        stamp = self._stamp.header(arrival.client, arrival.envelope, arrival.trace, now, final=final)
-        whole = b"".join((stamp, top, *pieces))
+        stamp = self._stamp.header(arrival.client, arrival.envelope, arrival.trace, now, final=final, top=top)
+        whole = b"".join((stamp, added, *pieces))
         made = index(whole) if len(whole) < LARGE else await asyncio.to_thread(index, whole)
         content = Content(whole, made, unique=True)
         for tenant, share in shares.items():
             await self._commit(arrival, tenant, share, content, int(now), hops, outcomes)
         if any(outcomes) or any("SUCCESS" in r.notify for r in arrival.envelope.recipients):
             await self._notify(arrival, content, int(now), outcomes)
-        return outcomes
+        return outcomes_of(came, arrival, outcomes)
+
+    async def _judged(self, came: Arrival, pieces: tuple[bytes | mmap.mmap | memoryview, ...]) -> Judged:
+        """What the judges make of a mail; whatever they change, it is known by what came (ADR 0010)."""
+        seen = came if len(pieces) == 2 and not pieces[0] else structs.replace(came, octets=b"".join(pieces))
+        judged = await self._judges(seen)
+        arrival = judged.arrival
+        if judged.discarded:
+            arrival = structs.replace(
+                arrival, envelope=structs.replace(arrival.envelope, recipients=()), routes=()
+            )
+        elif judged.junk:
+            arrival = structs.replace(arrival, routes=await self._to_junk(arrival.routes))
+        if arrival is not came:
+            arrival = structs.replace(arrival, mark=fingerprint(came, TenantId(0)))
+        return structs.replace(judged, arrival=arrival)
+
+    async def _to_junk(self, routes: tuple[tuple[Route, ...], ...]) -> tuple[tuple[Route, ...], ...]:
+        """The routes with Junk for INBOX; who has none keeps what leads to the INBOX."""
+        found: dict[Route, Route] = {}
+        for route in {route for each in routes for route in each}:
+            if isinstance(route, Local) and route.mailbox == INBOX:
+                boxes = await self._store.mailboxes(route.account)
+                junk = next((box.id for box in boxes if box.special_use == "\\Junk"), INBOX)
+                found[route] = Local(route.account, route.tenant, junk, route.address)
+        return tuple(tuple(found.get(route, route) for route in each) for each in routes)
 
     async def _submitted(
         self, arrival: Arrival, header: bytes, end: int, now: float
@@ -279,6 +308,8 @@ def _failure(recipient: Recipient, error: MailError) -> RecipientStatus:
 
 def fingerprint(arrival: Arrival, tenant: TenantId) -> bytes:
     """Names this mail for this tenant: its envelope and the octets as received, before any trace field."""
+    if arrival.mark:
+        return blake3(b"%d\n%b" % (tenant, arrival.mark)).digest()
     envelope = arrival.envelope
     words = [_words(recipient) for recipient in envelope.recipients]
     words.sort()

@@ -96,12 +96,16 @@ class Stamp:
             self._second, self._date = second, format_date(second)
         return self._date
 
-    def header(self, client: Client, envelope: Envelope, trace: str, now: float, *, final: bool) -> bytes:
-        """All trace fields of one mail, in order; ``final``: it reaches a mailbox here."""
+    def header(
+        self, client: Client, envelope: Envelope, trace: str, now: float, *, final: bool, top: bytes = b""
+    ) -> bytes:
+        """All trace fields of one mail, in order; ``final``: it reaches a mailbox here; ``top``: whole fields
+        of those who have judged it."""
         text = received(client, envelope, self._hostname, trace, self.date(now))
         if client.account:
             text = authentication_results(client, self._hostname) + text
-        return ((return_path(envelope) if final else "") + text).encode()
+        head = return_path(envelope) if final else ""
+        return head.encode() + top + text.encode() if top else (head + text).encode()
 
 
 def count_hops(header: bytes) -> int:

@@ -10,8 +10,9 @@ from a3mailer.mail.address import NULL_PATH, Address, ReversePath
 from a3mailer.mail.envelope import Client, Envelope, Recipient
 from a3mailer.mail.errors import MailError
 from a3mailer.testing.clock import FakeClock
+from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.policy import Policy
-from a3mailer.transfer.receive import Arrival, Receive
+from a3mailer.transfer.receive import Receive
 from tests.unit.transfer.store import WatchedStore
 
 SETTINGS = Settings(server=Server(hostname="mail.a.test", domain="a.test"))

@@ -37,8 +37,9 @@ from a3mailer.mail.errors import MailError, NotAllowed, StoreFull, TooLarge, Try
 from a3mailer.runtime.spool import Spool, SpoolError
 from a3mailer.telemetry.events import emit, redact_address
 from a3mailer.telemetry.metrics import count, observe
+from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.policy import Policy
-from a3mailer.transfer.receive import Arrival, Receive
+from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.route import Route
 from a3mailer.wire.smtp import events as ev
 from a3mailer.wire.smtp.engine import Engine, Offer, State

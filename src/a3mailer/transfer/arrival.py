@@ -1,0 +1,23 @@
+"""A mail that came in whole (RFC 5321 section 4.1.1.4), before anybody is responsible for it."""
+
+from __future__ import annotations
+
+import mmap
+
+import msgspec
+
+from a3mailer.mail.envelope import Client, Envelope
+from a3mailer.transfer.route import Route
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """What a door hands over at the end of the content."""
+
+    client: Client
+    envelope: Envelope
+    routes: tuple[tuple[Route, ...], ...]
+    """What ``Policy.recipient`` said of each of the envelope's recipients, in their order."""
+    octets: bytes | mmap.mmap
+    trace: str
+    mark: bytes = b""
+    """Names the mail as it came, once a judge has changed it; empty as long as nobody has."""
