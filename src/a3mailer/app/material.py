@@ -25,6 +25,9 @@ RSA_BITS: Final = 2048
 DKIM_FOLDER: Final = Path("keys") / "dkim"
 RSA_SELECTOR: Final = "a3-rsa"
 ED25519_SELECTOR: Final = "a3-ed25519"
+NEXT_KEY: Final = Path("tls") / "next-key.pem"
+"""The key of the certificate after this one, so that its TLSA record is published in time (RFC 7671
+section 8.1): whoever renews the certificate takes it, and makes another."""
 MOCK_KEY: Final = Path("keys") / "scram-mock"
 RECOVERY_PUBLIC: Final = Path("keys") / "recovery.pub"
 MOCK_KEY_SIZE: Final = 32
@@ -40,7 +43,8 @@ def make_folders(directory: Path) -> None:
 
 
 def make_certificate(directory: Path, hostname: str, addresses: Sequence[str]) -> None:
-    """``tls/cert.pem`` and ``tls/key.pem``: self-signed, ECDSA P-256, for the name and the addresses."""
+    """``tls/cert.pem`` and ``tls/key.pem``: self-signed, ECDSA P-256, for the name and the addresses;
+    and the key that follows it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostname[:64])])
     names: list[x509.GeneralName] = [x509.DNSName(n) for n in dict.fromkeys((hostname, "localhost"))]
@@ -61,6 +65,7 @@ def make_certificate(directory: Path, hostname: str, addresses: Sequence[str]) -
     )
     _write(directory / "tls" / "cert.pem", certificate.public_bytes(Encoding.PEM), 0o644)
     _write(directory / "tls" / "key.pem", _pem(key), 0o600)
+    _write(directory / NEXT_KEY, _pem(ec.generate_private_key(ec.SECP256R1())), 0o600)
 
 
 def make_dkim_keys(directory: Path, domain: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from a3mailer.app.cli.domain_dns import VERBS as DNS
 from a3mailer.app.cli.exits import OK
 from a3mailer.app.cli.office import session
 from a3mailer.app.cli.output import Output, plain
@@ -117,6 +118,7 @@ DOMAINS: Final = (
     Verb("domain set", "change a domain's options", "domain.add", set_, (NAME,), OPTIONS),
     Verb("domain list", "list the domains", "domain.list", list_),
     Verb("domain rm", "let a domain go that has no addresses any more", "domain.remove", remove, (NAME,)),
+    *DNS,
 )
 ALIASES: Final = (
     Verb(

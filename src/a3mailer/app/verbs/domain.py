@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from functools import partial
 from typing import Final
@@ -13,6 +14,7 @@ from a3mailer.identity.names import clean_address, clean_domain
 from a3mailer.identity.principal import Object
 from a3mailer.identity.roles import allow, require
 from a3mailer.mail.errors import AddressReserved, AlreadyExists, BadName, NoSuchDomain, NoSuchThing, TooMany
+from a3mailer.ops.domain_records import ISSUER, Facts
 from a3mailer.store.operations import PutAlias, PutDomain, RemoveAlias, RemoveDomain
 from a3mailer.store.rows import AddressEntry, Domain
 
@@ -29,6 +31,12 @@ class PutDomainRequest(Request, frozen=True, kw_only=True):
 
 class NamedDomain(Request, frozen=True, kw_only=True):
     name: str
+
+
+class Dns(Request, frozen=True, kw_only=True):
+    name: str
+    addresses: tuple[str, ...] = ()
+    issuer: str = ""
 
 
 class PutAliasRequest(Request, frozen=True, kw_only=True):
@@ -89,6 +97,23 @@ async def remove(office: Office, request: NamedDomain) -> dict[str, object]:
     domain = await _domain(office, "domain.remove", request.name)
     await office.change("domain.remove", domain.name, RemoveDomain(domain.name))
     return {"domain": domain.name}
+
+
+async def dns(office: Office, request: Dns) -> Facts:
+    """What the DNS has to say of a domain. Errors: NoSuchDomain, BadName."""
+    domain = await _domain(office, "domain.list", request.name)
+    from a3mailer.app.published import facts  # X.509 and RSA only where they are used
+
+    try:
+        addresses = [str(ipaddress.ip_address(each)) for each in request.addresses]
+    except ValueError as error:
+        raise BadName(str(error)) from error
+    issuer = clean_domain(request.issuer) if request.issuer else ISSUER
+    work = partial(facts, office.directory, office.settings, domain.name, addresses, issuer)
+    try:
+        return await office.pool.run(work, bounded=False)
+    except (OSError, ValueError) as error:
+        raise BadName(f"a key or certificate cannot be read: {error}") from error
 
 
 async def list_(office: Office, request: Nothing) -> list[dict[str, object]]:

@@ -43,6 +43,7 @@ TABLE: Final = (
     StoreVerb("domain set", "domain.add", domain.PutDomainRequest, domain.set_),
     StoreVerb("domain rm", "domain.remove", domain.NamedDomain, domain.remove),
     StoreVerb("domain list", "domain.list", Nothing, domain.list_),
+    StoreVerb("domain dns", "domain.list", domain.Dns, domain.dns),
     StoreVerb("alias add", "alias.add", domain.PutAliasRequest, domain.put_alias),
     StoreVerb("alias rm", "alias.remove", domain.NamedAlias, domain.remove_alias),
     StoreVerb("alias list", "alias.list", domain.Kind, domain.list_aliases),

@@ -1,0 +1,83 @@
+"""domain dns: the records of a domain to paste, as a zone file, or sent to its name server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Final
+
+import msgspec
+
+from a3mailer.app.cli.exits import OK, USAGE, Failed
+from a3mailer.app.cli.office import session
+from a3mailer.app.cli.output import Output
+from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
+from a3mailer.ops.domain_records import DomainRecord, Facts, records, zone_file
+
+NAME: Final = Argument("DOMAIN", "the domain's name")
+ADDRESS: Final = Option(
+    "--address", "an address the world reaches this server at; repeatable", metavar="ADDRESS", many=True
+)
+ISSUER: Final = Option(
+    "--ca", "the authority that issues certificates for it (default: letsencrypt.org)", metavar="NAME"
+)
+
+
+def facts_of(args: Arguments) -> Facts:
+    """What the server says of the domain. Errors: Failed."""
+    request = {"name": args.domain, "addresses": args.address, "issuer": args.ca or ""}
+    with session(args.dir) as store:
+        return msgspec.convert(store.perform("domain dns", request), Facts)
+
+
+def dns(args: Arguments, out: Output) -> int:
+    """domain dns."""
+    facts = facts_of(args)
+    if args.bind:
+        if facts.holds_host and not facts.addresses:
+            raise Failed(USAGE, f"which address does {facts.hostname} have? --address ADDRESS")
+        servers = args.name_server or [facts.hostname]
+        text = zone_file(facts, servers, int(time.time()))
+        out.result({"zone": text}, text.rstrip("\n"))
+        return OK
+    found = records(facts)
+    out.result([asdict(each) for each in found], "\n".join(paste(facts, found)))
+    return OK
+
+
+def paste(facts: Facts, found: tuple[DomainRecord, ...]) -> Iterator[str]:
+    """The records with a line above each that says what it is for."""
+    yield f"DNS records of {facts.domain}. Without the first part mail is lost or distrusted."
+    if facts.holds_host and not facts.addresses:
+        yield f"Also an A (and AAAA) record of {facts.hostname}: its public address (--address fills it in)."
+    if not facts.holds_host:
+        yield f"{facts.hostname} is of another zone: its address, CAA and TLSA records belong there."
+    for needed, title in ((True, "Needed"), (False, "Helpful")):
+        yield f"\n{title}:"
+        for record in found:
+            if record.needed is needed:
+                yield f"\n# {record.why}"
+                yield f"{record.name}. {record.ttl} IN {record.kind} {record.data}"
+
+
+VERBS: Final = (
+    Verb(
+        "domain dns",
+        "print the DNS records of a domain",
+        "domain.list",
+        dns,
+        (NAME,),
+        (
+            ADDRESS,
+            ISSUER,
+            Option("--bind", "as a zone file that BIND reads"),
+            Option(
+                "--name-server",
+                "a name server of the zone file; repeatable (default: this host)",
+                metavar="NAME",
+                many=True,
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,77 @@
+"""What of the server's keys and settings is published in the DNS, read from its data directory."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ipaddress
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from a3mailer.app.listeners import PORTS
+from a3mailer.app.material import DKIM_FOLDER, NEXT_KEY
+from a3mailer.config.tree import Settings
+from a3mailer.ops.domain_records import ISSUER, Facts
+
+MAX_SELECTORS: Final = 16
+
+
+def facts(
+    directory: Path, settings: Settings, domain: str, addresses: Sequence[str] = (), issuer: str = ISSUER
+) -> Facts:
+    """Of one domain. Without ``addresses`` those the listeners bind, if the world can reach them.
+
+    Errors: OSError, ValueError (a key or certificate that cannot be read)."""
+    base = settings.server.port_base
+    return Facts(
+        domain=domain,
+        hostname=settings.server.hostname.lower(),
+        addresses=tuple(addresses) or bound_addresses(settings.server.listen),
+        dkim=dkim_texts(directory / DKIM_FOLDER / domain),
+        keys=tls_keys(directory, settings),
+        listeners={port.name: base + port.number for port in PORTS if not port.private},
+        relay=settings.queue.relay,
+        issuer=issuer,
+    )
+
+
+def bound_addresses(listen: Sequence[str]) -> tuple[str, ...]:
+    """Those of the bound addresses that name one host: no wildcard, no loopback."""
+    found = [ipaddress.ip_address(each) for each in listen]
+    return tuple(str(each) for each in found if not each.is_unspecified and not each.is_loopback)
+
+
+def dkim_texts(folder: Path) -> tuple[tuple[str, str], ...]:
+    """Selector and key record (RFC 6376 section 3.6.1, RFC 8463 section 4) of every key of a domain."""
+    found = sorted(folder.glob("*.pem"))[:MAX_SELECTORS]
+    return tuple((path.stem, dkim_text(path.read_bytes())) for path in found)
+
+
+def dkim_text(pem: bytes) -> str:
+    """The key record of a private key. Errors: ValueError."""
+    key = load_pem_private_key(pem, None)
+    match key:
+        case ed25519.Ed25519PrivateKey():
+            kind, public = "ed25519", key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        case rsa.RSAPrivateKey():
+            form = PublicFormat.SubjectPublicKeyInfo
+            kind, public = "rsa", key.public_key().public_bytes(Encoding.DER, form)
+        case _:
+            raise ValueError("a DKIM key is RSA or Ed25519")
+    return f"v=DKIM1; k={kind}; p={base64.b64encode(public).decode()}"
+
+
+def tls_keys(directory: Path, settings: Settings) -> tuple[str, ...]:
+    """SHA-256, hexadecimal, of the certificate's SubjectPublicKeyInfo, then of the next key's, if any."""
+    certificate = x509.load_pem_x509_certificate((directory / settings.tls.certificate).read_bytes())
+    form = PublicFormat.SubjectPublicKeyInfo
+    found = [certificate.public_key().public_bytes(Encoding.DER, form)]
+    if (directory / NEXT_KEY).exists():
+        following = load_pem_private_key((directory / NEXT_KEY).read_bytes(), None)
+        found.append(following.public_key().public_bytes(Encoding.DER, form))
+    return tuple(hashlib.sha256(each).hexdigest() for each in dict.fromkeys(found))

@@ -1,0 +1,193 @@
+"""The DNS records a domain's mail needs, computed from what the server has; pure.
+
+Which ones: MX (RFC 5321), SPF (RFC 7208), DKIM (RFC 6376, 8463), DMARC (RFC 9989), MTA-STS (RFC 8461), TLS
+reports (RFC 8460), TLSA (RFC 7672), CAA (RFC 8659), SRV (RFC 6186, 6764, 8314, 8620), and the names mail
+programs try when they are given nothing but an address.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+TTL: Final = 3600
+"""Seconds resolvers keep a record; an hour, so that a mistake is mended within one."""
+MX_PREFERENCE: Final = 10
+STRING: Final = 255
+"""Octets one character-string of a TXT record holds (RFC 1035 section 3.3)."""
+ISSUER: Final = "letsencrypt.org"
+SERVICES: Final = (
+    ("submissions", "submissions", 0, "RFC 8314"),
+    ("submission", "submission", 10, "RFC 6186"),
+    ("imaps", "imaps", 0, "RFC 6186"),
+    ("imap", "imap", 10, "RFC 6186"),
+    ("pop3s", "pop3s", 20, "RFC 6186"),
+    ("pop3", "pop3", 30, "RFC 6186"),
+    ("jmap", "https", 0, "RFC 8620"),
+    ("caldavs", "https", 0, "RFC 6764"),
+    ("carddavs", "https", 0, "RFC 6764"),
+)
+"""(service, the listener behind it, priority, where it is defined)"""
+WEB: Final = "https"
+"""The listener without which nothing of the web is published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the server knows of itself and of one domain. Names are A-labels without the final dot."""
+
+    domain: str
+    hostname: str
+    addresses: tuple[str, ...] = ()
+    """Under which the world reaches the host; none: nobody said."""
+    dkim: tuple[tuple[str, str], ...] = ()
+    """(selector, text of the key record)"""
+    keys: tuple[str, ...] = ()
+    """SHA-256, hexadecimal, of the certificate's SubjectPublicKeyInfo, and of the next one's."""
+    listeners: Mapping[str, int] = field(default_factory=dict)
+    """Ports by the listener's name."""
+    relay: str = ""
+    """The smart host all mail goes through."""
+    issuer: str = ISSUER
+
+    @property
+    def holds_host(self) -> bool:
+        """Is the host a name of this domain, so that its records belong into the same zone?"""
+        return f".{self.hostname}".endswith(f".{self.domain}")
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRecord:
+    """One record to publish. ``data`` has the presentation form of a master file (RFC 1035 section 5)."""
+
+    subject: str
+    name: str
+    kind: str
+    data: str
+    why: str
+    needed: bool = True
+    """Without it mail is lost or distrusted; the others only help."""
+    ttl: int = TTL
+
+
+def records(facts: Facts) -> tuple[DomainRecord, ...]:
+    """All records of the domain, the most needed first."""
+    return (
+        *_mx(facts),
+        *_host(facts),
+        *_authentication(facts),
+        *_transport(facts),
+        *_tlsa(facts),
+        *_services(facts),
+    )
+
+
+def _mx(facts: Facts) -> Iterator[DomainRecord]:
+    yield DomainRecord(
+        "mx", facts.domain, "MX", f"{MX_PREFERENCE} {facts.hostname}.", "where mail for the domain goes"
+    )
+
+
+def _host(facts: Facts) -> Iterator[DomainRecord]:
+    if not facts.holds_host:
+        return
+    for address in facts.addresses:
+        kind = "AAAA" if ":" in address else "A"
+        yield DomainRecord("address", facts.hostname, kind, address, "where the server is")
+    why = "only this authority may issue certificates for the server"
+    yield DomainRecord("caa", facts.hostname, "CAA", f'0 issue "{facts.issuer}"', why, needed=False)
+
+
+def _authentication(facts: Facts) -> Iterator[DomainRecord]:
+    yield DomainRecord(
+        "spf",
+        facts.domain,
+        "TXT",
+        quoted(spf_text(facts)),
+        "which hosts send mail of this domain; if other services do too, add their include: here",
+    )
+    for selector, text in facts.dkim:
+        name = f"{selector}._domainkey.{facts.domain}"
+        yield DomainRecord("dkim", name, "TXT", quoted(text), "the public key signatures are checked with")
+    report = f"v=DMARC1; p=quarantine; rua=mailto:postmaster@{facts.domain}"
+    why = "what others do with mail that forges this domain, and where they report it"
+    yield DomainRecord("dmarc", f"_dmarc.{facts.domain}", "TXT", quoted(report), why)
+    if facts.hostname != facts.domain and facts.holds_host:
+        why = "notifications have no sender but the server's own name: it sends for itself"
+        yield DomainRecord("spf", facts.hostname, "TXT", quoted("v=spf1 a -all"), why, needed=False)
+
+
+def spf_text(facts: Facts) -> str:
+    """The domain's SPF record (RFC 7208): its MX hosts, the smart host, nobody else."""
+    host = facts.relay.rpartition(":")[0]
+    if not host:
+        return "v=spf1 mx -all"
+    if host.startswith("["):
+        return f"v=spf1 mx ip6:{host[1:-1]} -all"
+    return f"v=spf1 mx {'ip4' if host.replace('.', '').isdigit() else 'a'}:{host} -all"
+
+
+def _transport(facts: Facts) -> Iterator[DomainRecord]:
+    report = f"v=TLSRPTv1; rua=mailto:postmaster@{facts.domain}"
+    why = "where others report mail they could not send encrypted"
+    yield DomainRecord("tls-rpt", f"_smtp._tls.{facts.domain}", "TXT", quoted(report), why, needed=False)
+    if WEB not in facts.listeners:
+        return
+    text = f"v=STSv1; id={sts_id(facts.hostname)}"
+    why = "says that there is a policy: mail to this domain only over verified TLS"
+    yield DomainRecord("mta-sts", f"_mta-sts.{facts.domain}", "TXT", quoted(text), why, needed=False)
+    why = "the host the policy is fetched from"
+    alias = f"{facts.hostname}."
+    yield DomainRecord("mta-sts", f"mta-sts.{facts.domain}", "CNAME", alias, why, needed=False)
+
+
+def sts_id(hostname: str) -> str:
+    """The id of the policy (RFC 8461 section 3.1): another one when the policy changes."""
+    return hashlib.sha256(hostname.encode()).hexdigest()[:16]
+
+
+def _tlsa(facts: Facts) -> Iterator[DomainRecord]:
+    if not facts.holds_host:
+        return
+    whose = ("the certificate's key, for senders that use DANE; counts only in a signed zone", "the next key")
+    for digest, why in zip(facts.keys, whose, strict=False):
+        name, data = f"_25._tcp.{facts.hostname}", f"3 1 1 {digest}"
+        yield DomainRecord("tlsa", name, "TLSA", data, why, needed=False)
+
+
+def _services(facts: Facts) -> Iterator[DomainRecord]:
+    for service, listener, priority, rfc in SERVICES:
+        port = facts.listeners.get(listener)
+        data = f"{priority} 1 {port} {facts.hostname}." if port else "0 0 0 ."
+        why = f"mail programs find {service} ({rfc})" if port else f"{service} is not offered ({rfc})"
+        name = f"_{service}._tcp.{facts.domain}"
+        yield DomainRecord("autoconfig", name, "SRV", data, why, needed=False)
+    if WEB in facts.listeners:
+        for name in ("autoconfig", "autodiscover"):
+            why = "where mail programs ask for their settings"
+            alias = f"{facts.hostname}."
+            yield DomainRecord("autoconfig", f"{name}.{facts.domain}", "CNAME", alias, why, needed=False)
+
+
+def quoted(text: str) -> str:
+    """A TXT record's data: strings of at most 255 octets in quotes. ``text`` is ASCII."""
+    pieces = [text[at : at + STRING] for at in range(0, len(text), STRING)] or [""]
+    return " ".join('"' + piece.replace("\\", "\\\\").replace('"', '\\"') + '"' for piece in pieces)
+
+
+def zone_file(facts: Facts, name_servers: Sequence[str], serial: int) -> str:
+    """A whole zone as a master file (RFC 1035 section 5), which BIND reads; with SOA and NS records.
+
+    ``name_servers``: the zone's, at least one; ``serial``: of the SOA record, e.g. the time."""
+    lines = [
+        f"; mail records of {facts.domain}; into an existing zone without its SOA and NS records",
+        f"$ORIGIN {facts.domain}.",
+        f"$TTL {TTL}",
+        f"@ IN SOA {name_servers[0]}. postmaster.{facts.domain}. {serial} 7200 3600 1209600 3600",
+        *(f"@ IN NS {name}." for name in name_servers),
+    ]
+    for record in records(facts):
+        lines += [f"; {record.why}", f"{record.name}. {record.ttl} IN {record.kind} {record.data}"]
+    return "\n".join(lines) + "\n"
