@@ -1,0 +1,83 @@
+"""The header of a mail as a list of fields, shared by DKIM, ARC and DMARC (RFC 5322 section 2.2).
+
+A field keeps its octets as they came, its name, folding and line end included. What ends a line is what ends
+one for ``mail/message``: a bare LF is read as CRLF here as well, so that no field is signed that a reader of
+the mail sees as two. Linear; any octets give a header.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from a3mailer.mail.message.headers import header_end
+
+Octets = bytes | mmap.mmap
+
+CRLF: Final = b"\r\n"
+_FIELD: Final = re.compile(rb"[^\n]*\n(?:[ \t][^\n]*\n)*")
+
+
+class Field(NamedTuple):
+    """One field. ``raw`` ends with CRLF; ``name`` is lower case, and empty where the line has no colon."""
+
+    name: bytes
+    raw: bytes
+
+    @property
+    def value(self) -> bytes:
+        """What follows the colon, folded as it is, without the final CRLF."""
+        return self.raw.partition(b":")[2][:-2]
+
+
+class Header:
+    """The fields from the top to the bottom, and where the body begins."""
+
+    __slots__ = ("_named", "body", "fields")
+
+    def __init__(self, fields: tuple[Field, ...], body: int) -> None:
+        self.fields = fields
+        self.body = body
+        """Offset of the body in the mail."""
+        self._named: dict[bytes, list[Field]] = {}
+        for field in fields:
+            self._named.setdefault(field.name, []).append(field)
+
+    def all(self, name: bytes) -> list[Field]:
+        """The fields of a name (lower case), the topmost first."""
+        return self._named.get(name, [])
+
+    @property
+    def names(self) -> tuple[bytes, ...]:
+        """The names there are, each once, in the order of their first field."""
+        return tuple(name for name in self._named if name)
+
+
+# fields = *(field-name ":" unstructured CRLF)      ; a folded line begins with WSP
+def read(octets: Octets) -> Header:
+    """The header of a mail."""
+    end = header_end(octets, 0, len(octets))
+    return Header(tuple(_fields(line_ends(octets[:end]))), end)
+
+
+def parse(block: bytes) -> Header:
+    """A header block on its own, with or without its empty line."""
+    return read(block)
+
+
+def line_ends(octets: bytes) -> bytes:
+    """Every LF is part of a CRLF; a bare CR stays what it is."""
+    if octets.count(b"\n") == octets.count(CRLF):
+        return octets
+    return octets.replace(CRLF, b"\n").replace(b"\n", CRLF)
+
+
+def _fields(block: bytes) -> Iterator[Field]:
+    if block and not block.endswith(b"\n"):
+        block += CRLF
+    for raw in _FIELD.findall(block):
+        if raw != CRLF:
+            colon = raw.find(b":", 0, raw.find(b"\n"))
+            yield Field(raw[: max(colon, 0)].rstrip(b" \t").lower(), raw)

@@ -1,0 +1,63 @@
+"""Tag lists: the syntax of DKIM signatures, key records, ARC sets and DMARC (RFC 6376 section 3.2)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Final
+
+MAX_TAGS: Final = 100
+"""Tags of one list; a list with more is none."""
+FWS: Final = b" \t\r\n"
+_NAME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9_]*")
+_VALUE: Final = bytes((*FWS, *range(0x21, 0x3B), *range(0x3C, 0x7F), *range(0x80, 0x100)))
+"""Octets of a value with its folding; beyond ASCII it is UTF-8 (RFC 8616 section 5)."""
+_B_VALUE: Final = re.compile(rb"((?:^|;)[ \t\r\n]*b[ \t\r\n]*=)[^;]*")
+
+
+# tag-list = tag-spec *( ";" tag-spec ) [ ";" ]
+# tag-spec = [FWS] tag-name [FWS] "=" [FWS] tag-value [FWS]
+# tag-name = ALPHA *( ALPHA / DIGIT / "_" )
+# tag-value = [ tval *( 1*(WSP / FWS) tval ) ]     ; tval: VALCHAR except ";"
+def parse(octets: bytes) -> dict[bytes, bytes] | None:
+    """Name -> value as written, without the white space around it; None for what is no tag list.
+
+    A tag that occurs twice makes the whole list invalid."""
+    specs = octets.split(b";", MAX_TAGS + 1)
+    if specs and not specs[-1].strip(FWS):
+        specs.pop()
+    if not specs or len(specs) > MAX_TAGS or octets.replace(b";", b"").translate(None, _VALUE):
+        return None
+    found: dict[bytes, bytes] = {}
+    for spec in specs:
+        name, equals, value = spec.partition(b"=")
+        name = name.strip(FWS)
+        if not equals or name in found or not _NAME.fullmatch(name):
+            return None
+        found[name] = value.strip(FWS)
+    return found
+
+
+def dense(value: bytes) -> bytes:
+    """A value without any folding white space in it."""
+    return value.translate(None, FWS)
+
+
+def names(value: bytes) -> tuple[bytes, ...]:
+    """The words of a colon-separated list in lower case."""
+    return tuple(word.strip(FWS).lower() for word in value.split(b":"))
+
+
+def decode_base64(value: bytes) -> bytes | None:
+    """A base64 value, folded or not; None where it is none."""
+    try:
+        return base64.b64decode(dense(value), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def without_signature(raw: bytes) -> bytes:
+    """A whole field as it is signed: the value of its ``b=`` tag taken out (section 3.5)."""
+    name, colon, value = raw.partition(b":")
+    return name + colon + _B_VALUE.sub(rb"\1", value, count=1)
