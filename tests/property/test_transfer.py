@@ -21,6 +21,7 @@ from a3mailer.transfer.destinations.mx import NoRoute, Ourselves, hosts_of, smar
 from a3mailer.transfer.fields import names_of, with_fields, without
 from a3mailer.transfer.outgoing import NotConvertible, canonical, needs, prepare
 from a3mailer.transfer.schedule import Schedule
+from a3mailer.transfer.srs import DAYS_VALID, BadSrs, Srs
 from a3mailer.transfer.submission import author_fields, completed
 from a3mailer.transfer.trace import count_hops
 from a3mailer.wire.dsn.compose import compose
@@ -232,3 +233,64 @@ def test_a_stranger_never_gets_a_route_out(local_part: str, domain: str) -> None
     recipient = Recipient(Address(local_part, domain + ".out"))
     with pytest.raises(NotAllowed):
         asyncio.run(World().policy.recipient(MX, Envelope(NULL_PATH), recipient))
+
+
+# --- forwarding ----------------------------------------------------------------------------------------
+
+SENDERS = st.builds(
+    Address,
+    st.text(st.sampled_from(string.ascii_letters + "=+-.@ ä\0" + "srSR01"), min_size=1, max_size=40),
+    st.sampled_from(("c.test", "b.test", "xn--bcher-kva.example", "[192.0.2.1]", "[IPv6:2001:db8::1]")),
+) | st.builds(
+    Address,
+    st.builds("{}{}{}".format, st.sampled_from(("SRS0", "srs1", "SRS1")), st.sampled_from("=+-x"), ODD),
+    st.just("b.test"),
+)
+SRS = Srs("a.test", (b"k" * 32,))
+
+
+@given(SENDERS, st.floats(0, 4e9), st.integers(0, DAYS_VALID))
+def test_a_bounce_finds_the_sender_or_the_first_forwarder(sender: Address, now: float, days: int) -> None:
+    made = SRS.forward(sender, now)
+    if made is None:
+        return
+    assert made.domain == "a.test"
+    assert len(str(made).encode()) <= 254
+    back = SRS.reverse(made, now + days * 86400)
+    if made.local_part.startswith("SRS0"):
+        assert back == sender
+    else:
+        assert back.local_part.startswith("SRS0")
+        assert sender.local_part.endswith(back.local_part[4:])
+
+
+@given(SENDERS | st.builds(Address, ODD.map("SRS0={}".format), st.just("a.test")), st.floats(0, 4e9))
+def test_no_stranger_makes_an_address_that_leads_through_us(address: Address, now: float) -> None:
+    """Row 6: whatever is in the form, without the key it is refused, and nothing else is raised."""
+    if not SRS.holds(address):
+        assert address.domain != "a.test" or not address.local_part.upper().startswith(("SRS0=", "SRS1="))
+    with pytest.raises(BadSrs):
+        SRS.reverse(address, now)
+
+
+@given(SENDERS, st.lists(st.integers(0, 3), max_size=8))
+def test_row_9_addresses_do_not_grow_and_lead_back_however_often_a_mail_is_forwarded(
+    sender: Address, ways: list[int]
+) -> None:
+    """A chain of forwarders, circles included: each hands the bounce on until the sender has it."""
+    servers = {name: Srs(name, (name.encode() * 8,)) for name in ("f0.test", "f1.test", "f2.test", "f3.test")}
+    at, first = sender, 0
+    for number, way in enumerate(ways):
+        made = servers[f"f{way}.test"].forward(at, 0.0)
+        if made is None:
+            return
+        if number == 1:
+            first = len(made.local_part)
+        assert number < 2 or len(made.local_part) == first
+        at = made
+    for _ in range(20):
+        if at.domain not in servers:
+            break
+        at = servers[at.domain].reverse(at, 0.0)
+    assert at.domain == sender.domain
+    assert at == sender or sender.local_part.upper().startswith("SRS")

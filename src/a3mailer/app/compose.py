@@ -7,6 +7,7 @@ import os
 import secrets
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,6 +47,7 @@ from a3mailer.store.backends.sqlite.writer import identity_of_this, still_alive
 from a3mailer.store.operations import PurgeVault
 from a3mailer.store.ports import Store, Transaction
 from a3mailer.telemetry.events import emit
+from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.queue import Queue
 from a3mailer.transfer.receive import Receive
@@ -137,8 +139,9 @@ async def compose(
     authenticator = Authenticator(
         store, settings(), clock, audit, key, throttle=held.throttle, writer=store, verified=held.verified
     )
-    policy = Policy(store, directory, settings())
-    receive = Receive(store, directory, settings(), clock)
+    forwarding = Forwarding(directory, settings(), clock, srs_keys(held.directory))
+    policy = Policy(store, directory, settings(), forwarding)
+    receive = Receive(store, directory, settings(), clock, forwarding=forwarding)
     spools = held.directory / "spool"
     end_point = _end_point(held.directory, settings())
     smtp = SmtpDoor(policy, receive, authenticator, settings, context, spools, lambda: end_point)
@@ -163,7 +166,7 @@ async def compose(
     store.watch(authenticator.heard)
 
     def reconfigure(new: Settings) -> None:
-        for room in (directory, authenticator, policy, receive, queue):
+        for room in (directory, authenticator, forwarding, policy, receive, queue):
             room.reconfigure(new)
         resolver.reconfigure(_servers(new), new.dns.timeout)
         imap.services.settings = new
@@ -238,13 +241,28 @@ def _smtp(door: SmtpDoor, profile: Profile) -> Serve:
 
 def mock_key(directory: Path) -> bytes:
     """The key of SCRAM's mock exchange: made once, the same in every process of this data directory."""
-    path = directory / "keys" / "scram-mock"
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(fd, "wb") as file:
-        file.write(secrets.token_bytes(32))
+    return _kept(directory / "keys" / "scram-mock")
+
+
+def srs_keys(directory: Path) -> tuple[bytes, ...]:
+    """The SRS key, and the one before it where ``keys/srs.old`` keeps it for the bounces still to come."""
+    old = directory / "keys" / "srs.old"
+    return (_kept(directory / "keys" / "srs"), *([old.read_bytes()] if old.exists() else []))
+
+
+def _kept(path: Path) -> bytes:
+    """The 32 random octets of a file, made now where a data directory is older than they are.
+
+    Put in place whole by a link, as several workers may be at it."""
+    if not path.exists():
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as file:
+            file.write(secrets.token_bytes(32))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+        draft.unlink()
     return path.read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""What ``init`` makes besides the store: certificate, DKIM keys, recovery key, SCRAM's mock key."""
+"""What ``init`` makes besides the store: certificate, DKIM keys, recovery key, SCRAM's mock key, SRS key."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from a3mailer.keys.recovery import make_recovery
+from a3mailer.transfer.srs import SECRET_SIZE
 
 CERTIFICATE_DAYS: Final = 3650
 """A self-signed certificate is replaced by hand or by ACME, never by its end."""
@@ -29,6 +30,7 @@ NEXT_KEY: Final = Path("tls") / "next-key.pem"
 """The key of the certificate after this one, so that its TLSA record is published in time (RFC 7671
 section 8.1): whoever renews the certificate takes it, and makes another."""
 MOCK_KEY: Final = Path("keys") / "scram-mock"
+SRS_KEY: Final = Path("keys") / "srs"
 RECOVERY_PUBLIC: Final = Path("keys") / "recovery.pub"
 MOCK_KEY_SIZE: Final = 32
 FOLDERS: Final = ("conf.d", "keys", "keys/dkim", "tls", "run", "spool")
@@ -81,6 +83,11 @@ def make_dkim_keys(directory: Path, domain: str) -> None:
 def make_mock_key(directory: Path) -> None:
     """The key that makes the salts SCRAM shows for accounts without a verifier."""
     _write(directory / MOCK_KEY, secrets.token_bytes(MOCK_KEY_SIZE), 0o400)
+
+
+def make_srs_key(directory: Path) -> None:
+    """The key of the addresses that bounces of forwarded mail come back to (``transfer/srs.py``)."""
+    _write(directory / SRS_KEY, secrets.token_bytes(SECRET_SIZE), 0o400)
 
 
 def make_recovery_key(directory: Path) -> str:

@@ -79,6 +79,11 @@ class Queue(Section, frozen=True, kw_only=True):
     concurrency: Annotated[int, _d("Connections out a worker.", ge=1)] = 20
 
 
+class Forward(Section, frozen=True, kw_only=True):
+    srs: Annotated[bool, _d("Mail an alias sends on gets a reverse-path of ours (SRS), for SPF.")] = True
+    srs_domain: Annotated[str, _d("The domain of such reverse-paths; empty = server.domain.")] = ""
+
+
 class Auth(Section, frozen=True, kw_only=True):
     plaintext: Annotated[bool, _d("Allow authentication without TLS on loopback.")] = False
     scram: Annotated[bool, _d("Keep SCRAM verifiers for chosen passwords (ADR 0008).")] = False
@@ -110,6 +115,7 @@ class Settings(Section, frozen=True, kw_only=True):
     imap: Imap = Imap()
     store: Store = Store()
     queue: Queue = Queue()
+    forward: Forward = Forward()
     auth: Auth = Auth()
     limits: Limits = Limits()
     dns: Dns = Dns()

@@ -64,6 +64,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("relayed", "waiting", "failed"),
     ),
     Metric("a3_bounces_total", "counter", "Delivery status notifications made."),
+    Metric(
+        "a3_srs_total",
+        "counter",
+        "Reverse-paths of forwarded mails, and bounces to them.",
+        "act",
+        ("rewritten", "too_long", "returned", "refused"),
+    ),
     Metric("a3_worker_restarts_total", "counter", "Processes replaced after they died."),
     Metric("a3_hints_total", "counter", "Change hints received by workers."),
 )

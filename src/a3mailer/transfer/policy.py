@@ -18,6 +18,7 @@ from a3mailer.mail.errors import NoSuchDomain, NotAllowed, OverQuota, TooLarge
 from a3mailer.mail.ids import DEFAULT_TENANT, AccountId
 from a3mailer.store.ports import DirectoryReader
 from a3mailer.store.rows import Account
+from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.route import Local, Remote, Route, routes_of
 
 REMEMBERED: Final = 10_000
@@ -27,9 +28,16 @@ REMEMBERED: Final = 10_000
 class Policy:
     """The stages CONNECT, MAIL and RCPT; what is judged by content comes at the end of DATA (``receive``)."""
 
-    __slots__ = ("_directory", "_generation", "_reader", "_routes", "_settings")
+    __slots__ = ("_directory", "_forwarding", "_generation", "_reader", "_routes", "_settings")
 
-    def __init__(self, reader: DirectoryReader, directory: Directory, settings: Settings) -> None:
+    def __init__(
+        self,
+        reader: DirectoryReader,
+        directory: Directory,
+        settings: Settings,
+        forwarding: Forwarding | None = None,
+    ) -> None:
+        self._forwarding = forwarding
         self._reader = reader
         self._directory = directory
         self._generation = -1
@@ -66,6 +74,8 @@ class Policy:
         """RCPT: where this forward-path leads.
 
         Errors: NotAllowed (relaying), NoSuchAccount, TooMany, OverQuota (every mailbox is full)."""
+        if not envelope.reverse_path.is_null and self._leads_back(recipient.address):
+            raise NotAllowed("this address takes bounces only")
         try:
             return await self.lead(recipient.address)
         except NoSuchDomain:
@@ -77,6 +87,8 @@ class Policy:
 
     async def lead(self, address: Address) -> tuple[Route, ...]:
         """Where an address of ours leads. Errors: NoSuchDomain (not ours), else those of ``recipient``."""
+        if self._leads_back(address):
+            return await self._lead_back(address)
         routes = self.known(address)
         return await self._look_up(address) if routes is None else routes
 
@@ -86,6 +98,21 @@ class Policy:
             self._routes.clear()
             self._generation = self._directory.generation
         return self._routes.get(address)
+
+    def _leads_back(self, address: Address) -> bool:
+        return self._forwarding is not None and self._forwarding.leads_back(address)
+
+    async def _lead_back(self, address: Address) -> tuple[Route, ...]:
+        """To whom a bounce to an SRS address of ours goes on; each one read makes the address shorter."""
+        assert self._forwarding is not None
+        origin = self._forwarding.origin(address)
+        try:
+            return await self.lead(origin)
+        except NoSuchDomain:
+            if origin.domain.startswith("[") and not _is_public(origin.domain):
+                raise NotAllowed("mail is not relayed into private networks by address") from None
+            domain = await self._directory.domain(address.domain)
+            return (Remote(origin, DEFAULT_TENANT if domain is None else domain.tenant),)
 
     async def _look_up(self, address: Address) -> tuple[Route, ...]:
         generation = self._directory.generation

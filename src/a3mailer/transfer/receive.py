@@ -17,6 +17,7 @@ from msgspec import structs
 
 from a3mailer.config.tree import Settings
 from a3mailer.identity.directory import Directory
+from a3mailer.mail.address import ReversePath
 from a3mailer.mail.envelope import Recipient
 from a3mailer.mail.errors import MailError, MailLoop, NoSuchAccount, NoSuchMailbox, TooMany
 from a3mailer.mail.ids import INBOX, AccountId, TenantId
@@ -30,6 +31,7 @@ from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.bounce import Sent, notice, wants
 from a3mailer.transfer.deliver import appends
+from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.judge import NOBODY, Judged, Judges, outcomes_of
 from a3mailer.transfer.route import Local, Remote, Route
 from a3mailer.transfer.submission import check_authors, completed
@@ -49,12 +51,14 @@ class _Share:
     locals: dict[Local, list[int]] = field(default_factory=dict)
     """Route -> numbers of the recipients it serves."""
     remotes: dict[str, tuple[QueueRecipient, int]] = field(default_factory=dict)
+    reverse_path: str = ""
+    """What is queued goes out with it."""
 
 
 class Receive:
     """The end of DATA. One object serves all sessions of a process."""
 
-    __slots__ = ("_clock", "_directory", "_judges", "_settings", "_stamp", "_store")
+    __slots__ = ("_clock", "_directory", "_forwarding", "_judges", "_settings", "_stamp", "_store")
 
     def __init__(
         self,
@@ -63,7 +67,10 @@ class Receive:
         settings: Settings,
         clock: Clock,
         judges: Judges = NOBODY,
+        forwarding: Forwarding | None = None,
     ) -> None:
+        """Without ``forwarding`` what an alias sends on keeps its reverse-path."""
+        self._forwarding = forwarding
         self._store = store
         self._directory = directory
         self._clock = clock
@@ -108,6 +115,8 @@ class Receive:
         made = index(whole) if len(whole) < LARGE else await asyncio.to_thread(index, whole)
         content = Content(whole, made, unique=True)
         for tenant, share in shares.items():
+            if share.remotes:
+                share.reverse_path = str(await self._onward(arrival))
             await self._commit(arrival, tenant, share, content, int(now), hops, outcomes)
         if any(outcomes) or any("SUCCESS" in r.notify for r in arrival.envelope.recipients):
             await self._notify(arrival, content, int(now), outcomes)
@@ -137,6 +146,13 @@ class Receive:
                 junk = next((box.id for box in boxes if box.special_use == "\\Junk"), INBOX)
                 found[route] = Local(route.account, route.tenant, junk, route.address)
         return tuple(tuple(found.get(route, route) for route in each) for each in routes)
+
+    async def _onward(self, arrival: Arrival) -> ReversePath:
+        """The reverse-path of what is queued: a stranger's mail has come here to be forwarded."""
+        path = arrival.envelope.reverse_path
+        if self._forwarding is None or arrival.client.account:
+            return path
+        return await self._forwarding.reverse_path(path)
 
     async def _submitted(
         self, arrival: Arrival, header: bytes, end: int, now: float
@@ -178,7 +194,7 @@ class Receive:
                     AccountId(arrival.client.account),
                     tenant,
                     0,
-                    str(envelope.reverse_path),
+                    share.reverse_path,
                     tuple(recipient for recipient, _ in share.remotes.values()),
                     arrival.trace,
                     envelope.body.value,

@@ -27,6 +27,7 @@ from a3mailer.runtime.resolver import Mx
 from a3mailer.store.operations import Enqueue, QueueRecipient
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.testing.resolver import FakeResolver
+from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.outgoing import canonical
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.queue import Queue
@@ -59,8 +60,9 @@ class Node:
             self.resolver.put(name, "MX", Mx(10, f"mx.{name}"))
             self.resolver.put(f"mx.{name}", "A", "127.0.0.1")
         directory = Directory(self.store, self.settings)
-        self.policy = Policy(self.store, directory, self.settings)
-        receive = Receive(self.store, directory, self.settings, self.clock)
+        forwarding = Forwarding(directory, self.settings, self.clock, (domain.encode() * 8,))
+        self.policy = Policy(self.store, directory, self.settings, forwarding)
+        receive = Receive(self.store, directory, self.settings, self.clock, forwarding=forwarding)
         authenticator = Authenticator(self.store, self.settings, self.clock, Audit(), b"k" * 32)
         self.door = SmtpDoor(self.policy, receive, authenticator, lambda: self.settings, None, spool)
 
@@ -184,6 +186,7 @@ async def test_row_9_aliases_of_two_servers_that_lead_in_a_circle_stop(tmp_path:
     (notice,) = a.inbox()
     assert b"Status: 5.4.6" in notice
     assert not b.inbox()
+    assert b"To: user@a.test" not in notice  # it came back the way it went: through every forwarder
     passed = [
         o for node in (a, b) for t in node.store.transactions for o in t.operations if isinstance(o, Enqueue)
     ]

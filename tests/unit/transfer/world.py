@@ -11,6 +11,7 @@ from a3mailer.mail.envelope import Client, Envelope, Recipient
 from a3mailer.mail.errors import MailError
 from a3mailer.testing.clock import FakeClock
 from a3mailer.transfer.arrival import Arrival
+from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.receive import Receive
 from tests.unit.transfer.store import WatchedStore
@@ -41,8 +42,9 @@ class World:
         self.store.put_alias("ally@a.test", "alice@a.test")
         self.store.put_alias("away@a.test", "alice@elsewhere.test")
         self.directory = Directory(self.store, settings)
-        self.policy = Policy(self.store, self.directory, settings)
-        self.receive = Receive(self.store, self.directory, settings, self.clock)
+        self.forwarding = Forwarding(self.directory, settings, self.clock, (b"k" * 32,))
+        self.policy = Policy(self.store, self.directory, settings, self.forwarding)
+        self.receive = Receive(self.store, self.directory, settings, self.clock, forwarding=self.forwarding)
 
     def submitter(self, account: int = 1) -> Client:
         return Client("198.51.100.9", 50000, "laptop.home", account=account, protocol="submission")

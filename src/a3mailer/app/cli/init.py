@@ -142,6 +142,7 @@ def make(place: Path, plan: Plan, out: Output) -> Made:
         settings = load(directory, {}, {}).settings
         material.make_certificate(directory, settings.server.hostname, settings.server.listen)
         material.make_mock_key(directory)
+        material.make_srs_key(directory)
         recovery_key = material.make_recovery_key(directory)
         with alone(directory) as store:
             _fill(store, plan, out)
