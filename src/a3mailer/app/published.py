@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from a3mailer.app.listeners import PORTS
 from a3mailer.app.material import DKIM_FOLDER, NEXT_KEY
 from a3mailer.config.tree import Settings
-from a3mailer.ops.domain_records import ISSUER, Facts
+from a3mailer.ops.domain_records import ISSUER, Certificate, Facts
 
 MAX_SELECTORS: Final = 16
 
@@ -37,6 +37,7 @@ def facts(
         listeners={port.name: base + port.number for port in PORTS if not port.private},
         relay=settings.queue.relay,
         issuer=issuer,
+        certificate=certificate_facts(directory, settings),
     )
 
 
@@ -75,3 +76,19 @@ def tls_keys(directory: Path, settings: Settings) -> tuple[str, ...]:
         following = load_pem_private_key((directory / NEXT_KEY).read_bytes(), None)
         found.append(following.public_key().public_bytes(Encoding.DER, form))
     return tuple(hashlib.sha256(each).hexdigest() for each in dict.fromkeys(found))
+
+
+def certificate_facts(directory: Path, settings: Settings) -> Certificate:
+    """Of the certificate the listeners show. Errors: OSError, ValueError."""
+    found = x509.load_pem_x509_certificate((directory / settings.tls.certificate).read_bytes())
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        known = tuple(names.get_values_for_type(x509.DNSName))
+    except x509.ExtensionNotFound:
+        known = ()
+    return Certificate(
+        known,
+        int(found.not_valid_before_utc.timestamp()),
+        int(found.not_valid_after_utc.timestamp()),
+        found.issuer == found.subject,
+    )

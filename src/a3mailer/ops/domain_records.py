@@ -35,6 +35,17 @@ WEB: Final = "https"
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """What is checked of the server's certificate."""
+
+    names: tuple[str, ...]
+    begins: int
+    """Seconds since the epoch, as ``ends``."""
+    ends: int
+    self_signed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the server knows of itself and of one domain. Names are A-labels without the final dot."""
 
@@ -51,6 +62,7 @@ class Facts:
     relay: str = ""
     """The smart host all mail goes through."""
     issuer: str = ISSUER
+    certificate: Certificate | None = None
 
     @property
     def holds_host(self) -> bool:

@@ -24,16 +24,17 @@ ISSUER: Final = Option(
 )
 
 
-def facts_of(args: Arguments) -> Facts:
-    """What the server says of the domain. Errors: Failed."""
+def facts_of(args: Arguments) -> tuple[Facts, tuple[str, ...]]:
+    """What the server says of the domain, and the name servers it asks (none: the system's). Errors: Failed."""
     request = {"name": args.domain, "addresses": args.address, "issuer": args.ca or ""}
     with session(args.dir) as store:
-        return msgspec.convert(store.perform("domain dns", request), Facts)
+        found = store.perform("domain dns", request)
+    return msgspec.convert(found["facts"], Facts), tuple(found["dns"])
 
 
 def dns(args: Arguments, out: Output) -> int:
     """domain dns."""
-    facts = facts_of(args)
+    facts, _ = facts_of(args)
     if args.bind:
         if facts.holds_host and not facts.addresses:
             raise Failed(USAGE, f"which address does {facts.hostname} have? --address ADDRESS")

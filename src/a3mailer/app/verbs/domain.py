@@ -14,7 +14,7 @@ from a3mailer.identity.names import clean_address, clean_domain
 from a3mailer.identity.principal import Object
 from a3mailer.identity.roles import allow, require
 from a3mailer.mail.errors import AddressReserved, AlreadyExists, BadName, NoSuchDomain, NoSuchThing, TooMany
-from a3mailer.ops.domain_records import ISSUER, Facts
+from a3mailer.ops.domain_records import ISSUER
 from a3mailer.store.operations import PutAlias, PutDomain, RemoveAlias, RemoveDomain
 from a3mailer.store.rows import AddressEntry, Domain
 
@@ -99,8 +99,8 @@ async def remove(office: Office, request: NamedDomain) -> dict[str, object]:
     return {"domain": domain.name}
 
 
-async def dns(office: Office, request: Dns) -> Facts:
-    """What the DNS has to say of a domain. Errors: NoSuchDomain, BadName."""
+async def dns(office: Office, request: Dns) -> dict[str, object]:
+    """What the DNS has to say of a domain, and whom this server asks. Errors: NoSuchDomain, BadName."""
     domain = await _domain(office, "domain.list", request.name)
     from a3mailer.app.published import facts  # X.509 and RSA only where they are used
 
@@ -111,9 +111,10 @@ async def dns(office: Office, request: Dns) -> Facts:
     issuer = clean_domain(request.issuer) if request.issuer else ISSUER
     work = partial(facts, office.directory, office.settings, domain.name, addresses, issuer)
     try:
-        return await office.pool.run(work, bounded=False)
+        found = await office.pool.run(work, bounded=False)
     except (OSError, ValueError) as error:
         raise BadName(f"a key or certificate cannot be read: {error}") from error
+    return {"facts": found, "dns": office.settings.dns.servers}
 
 
 async def list_(office: Office, request: Nothing) -> list[dict[str, object]]:

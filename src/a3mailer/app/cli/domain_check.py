@@ -1,0 +1,137 @@
+"""domain check: what the DNS says of a domain against what it has to say; ``--watch`` until it is all there."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Final
+
+from a3mailer.app.cli.domain_dns import ADDRESS, ISSUER, NAME, facts_of
+from a3mailer.app.cli.exits import NO, OK, USAGE, Failed
+from a3mailer.app.cli.output import Output
+from a3mailer.app.cli.verb import Arguments, Option, Verb
+from a3mailer.ops.domain_check import (
+    BLOCKLISTS,
+    PUBLISHED,
+    Examination,
+    RecordState,
+    Section,
+    check,
+    look,
+)
+from a3mailer.ops.domain_records import Facts
+from a3mailer.runtime.clock import SystemClock
+from a3mailer.runtime.resolver import Resolver, StubResolver, parse_server, system_servers
+
+TIMEOUT: Final = 5.0
+EVERY_SECONDS: Final = "15"
+GREEN: Final, RED, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
+
+
+def resolver_of(servers: Sequence[str]) -> StubResolver:
+    """A resolver with nothing in its cache. Errors: Failed (USAGE)."""
+    try:
+        found = tuple(map(parse_server, servers)) or system_servers()
+    except ValueError as error:
+        raise Failed(USAGE, f"not ADDRESS:PORT: {error}") from error
+    return StubResolver(found, TIMEOUT, SystemClock())
+
+
+def check_(args: Arguments, out: Output) -> int:
+    """domain check."""
+    facts, servers = facts_of(args)
+    servers = tuple(args.dns) or servers
+    if args.watch:
+        return watch(facts, servers, args.every, out)
+    states, sections = asyncio.run(examine(facts, resolver_of(servers), args.blocklist or BLOCKLISTS))
+    shown = {
+        "domain": facts.domain,
+        "sections": [asdict(each) for each in sections],
+        "records": [_state(each) for each in states],
+    }
+    out.result(shown, "\n".join(report(facts.domain, sections)))
+    return NO if any(section.errors for section in sections) else OK
+
+
+async def examine(
+    facts: Facts, resolver: Resolver, blocklists: Sequence[str]
+) -> tuple[tuple[RecordState, ...], tuple[Section, ...]]:
+    """The state of the records, then the sections."""
+    states = await look(facts, resolver)
+    return states, await check(Examination(facts, resolver, time.time(), states, blocklists))
+
+
+def _state(each: RecordState) -> dict[str, object]:
+    record = each.record
+    named = {"subject": record.subject, "name": record.name, "kind": record.kind, "data": record.data}
+    return {**named, "needed": record.needed, "state": each.state, "seen": each.seen}
+
+
+def report(domain: str, sections: Sequence[Section]) -> Iterator[str]:
+    """For people: a line a subject, then what is wrong with it and what to do."""
+    yield f"{domain}:"
+    for each in sections:
+        word = "error" if each.errors else "warning" if each.warnings else "ok"
+        if word == "ok" and each.not_checked:
+            word = "not checked"
+        yield f"{each.subject.ljust(12)} {word}"
+        yield from (f"    error: {text}" for text in each.errors)
+        yield from (f"    warning: {text}" for text in each.warnings)
+        yield from (f"    not checked: {text}" for text in each.not_checked)
+        yield from (f"    do: {text}" for text in each.instructions)
+
+
+def watch(facts: Facts, servers: Sequence[str], every: int, out: Output) -> int:
+    """Print each record when its state changes, until all that are needed are published."""
+    before: dict[tuple[str, str, str], str] = {}
+    while True:
+        states = asyncio.run(look(facts, resolver_of(servers)))  # a new cache: changes are seen at once
+        for each in states:
+            record = each.record
+            key = (record.name, record.kind, record.data)
+            if before.get(key) != each.state:
+                before[key] = each.state
+                out.event(_state(each), f"{_mark(each.state, out)} {record.kind.ljust(5)} {record.name}")
+        waiting = [each for each in states if each.record.needed and each.state != PUBLISHED]
+        if not waiting:
+            out.note("Every needed record is published.")
+            return OK
+        time.sleep(max(1, every))
+
+
+def _mark(state: str, out: Output) -> str:
+    return state.ljust(9)
+
+
+VERBS: Final = (
+    Verb(
+        "domain check",
+        "say what is wrong with the DNS of a domain, and what to do",
+        "domain.list",
+        check_,
+        (NAME,),
+        (
+            ADDRESS,
+            ISSUER,
+            Option(
+                "--dns",
+                "a name server to ask; repeatable (default: as the server)",
+                metavar="ADDRESS:PORT",
+                many=True,
+            ),
+            Option(
+                "--blocklist",
+                f"a list of addresses to ask; repeatable (default: {', '.join(BLOCKLISTS)})",
+                metavar="NAME",
+                many=True,
+            ),
+            Option("--watch", "look again and again, until every needed record is published"),
+            Option(
+                "--every", "seconds between looks", metavar="SECONDS", number=True, default=EVERY_SECONDS
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,418 @@
+"""Is what a domain needs in the DNS really there? One section a subject, in sentences a user can follow.
+
+Pure but for the questions it asks through the Resolver door. A check that could not be made says so
+(``Section.not_checked``) and is neither an error nor a pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from a3mailer.ops.domain_records import DomainRecord, Facts, records
+from a3mailer.runtime.resolver import Answer, Resolver, ResolverFailure
+
+SECTION_SECONDS: Final = 30.0
+"""One section's time; over it, the section says that it was not checked."""
+RENEW_SECONDS: Final = 14 * 86400
+"""A certificate that ends sooner is a warning."""
+BLOCKLISTS: Final = ("zen.spamhaus.org", "bl.spamcop.net", "b.barracudacentral.org")
+"""Lists of addresses (RFC 5782) that many servers ask."""
+SHOWN: Final = 200
+"""Characters of a stranger's record that a sentence repeats."""
+VERSIONS: Final = {
+    "spf": "v=spf1", "dkim": "v=dkim1", "dmarc": "v=dmarc1", "mta-sts": "v=stsv1", "tls-rpt": "v=tlsrptv1",
+}  # fmt: skip
+"""What a TXT record of each subject begins with; others at the same name are not looked at."""
+PUBLISHED: Final = "published"
+DIFFERENT: Final = "different"
+MISSING: Final = "missing"
+UNKNOWN: Final = "unknown"
+"""The name server did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordState:
+    """One wanted record and what the DNS says of it."""
+
+    record: DomainRecord
+    state: str
+    seen: tuple[str, ...] = ()
+    """Those of its kind that are there instead."""
+    authentic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What was found about one subject; good when there are neither errors nor warnings."""
+
+    subject: str
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    instructions: tuple[str, ...] = ()
+    not_checked: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Findings:
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    instructions: list[str] = field(default_factory=list)
+    not_checked: list[str] = field(default_factory=list)
+
+    def publish(self, state: RecordState) -> None:
+        """Ask for a record."""
+        each = state.record
+        self.instructions.append(f"Publish: {each.name}. IN {each.kind} {each.data}")
+
+    def section(self, subject: str) -> Section:
+        return Section(
+            subject,
+            tuple(self.errors),
+            tuple(self.warnings),
+            tuple(dict.fromkeys(self.instructions)),
+            tuple(self.not_checked),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What the checks of one domain work with. ``now``: seconds since the epoch."""
+
+    facts: Facts
+    resolver: Resolver
+    now: float
+    states: tuple[RecordState, ...]
+    blocklists: Sequence[str] = BLOCKLISTS
+
+    def of(self, subject: str) -> Iterator[RecordState]:
+        """The records of a subject."""
+        return (s for s in self.states if s.record.subject == subject)
+
+
+async def look(facts: Facts, resolver: Resolver) -> tuple[RecordState, ...]:
+    """The state of every wanted record, all asked at the same time."""
+    wanted = records(facts)
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(_look(record, resolver)) for record in wanted]
+    return tuple(task.result() for task in asked)
+
+
+async def _look(record: DomainRecord, resolver: Resolver) -> RecordState:
+    try:
+        answer = await resolver.lookup(record.name, record.kind)
+    except ResolverFailure:
+        return RecordState(record, UNKNOWN)
+    return judge(record, answer)
+
+
+def judge(record: DomainRecord, answer: Answer) -> RecordState:
+    """Compare a wanted record with what is there."""
+    seen = tuple(_seen(record, answer))
+    wanted = comparable(record)
+    state = MISSING
+    if wanted in seen or (record.subject == "spf" and any(_as_good(wanted, each) for each in seen)):
+        state = PUBLISHED
+    elif seen:
+        state = DIFFERENT
+    return RecordState(record, state, seen, answer.authentic)
+
+
+def comparable(record: DomainRecord) -> str:
+    """The data of a record in the one form that answers are brought into, too."""
+    if record.kind == "TXT":
+        return _tags(record.data.replace('" "', "").strip('"'))
+    return _plain(record.data)
+
+
+def _seen(record: DomainRecord, answer: Answer) -> Iterator[str]:
+    if record.kind == "TXT":
+        for text in answer.texts:
+            found = _tags(text.decode("ascii", "replace"))
+            if found.lower().startswith(VERSIONS[record.subject]):
+                yield found
+    elif record.kind == "MX":
+        yield from (_plain(f"{mx.preference} {mx.exchange}") for mx in answer.exchanges)
+    elif record.kind == "TLSA":
+        for each in answer.associations:
+            yield f"{each.usage} {each.selector} {each.matching} {each.data.hex()}"
+    else:
+        yield from map(_plain, answer.strings)
+
+
+def _tags(text: str) -> str:
+    """White space between words, and around the semicolons of a tag list, says nothing."""
+    return ";".join(" ".join(part.split()) for part in text.split(";")).strip("; ")
+
+
+def _plain(text: str) -> str:
+    return text.rstrip(".").strip().lower()
+
+
+def _as_good(wanted: str, seen: str) -> bool:
+    """Does an SPF record have every mechanism that is wanted, and any ``all`` that is not a pass?"""
+    words = seen.lower().split()
+    return set(wanted.split()[1:-1]) <= set(words) and words[-1] in ("-all", "~all", "?all")
+
+
+# --- sections -----------------------------------------------------------------------------------------
+
+
+async def _mx(exam: Examination, found: _Findings) -> None:
+    domain, hostname = exam.facts.domain, exam.facts.hostname
+    answer = await exam.resolver.lookup(domain, "MX")
+    exchanges = [mx.exchange.lower().rstrip(".") for mx in answer.exchanges]
+    if not exchanges:
+        found.errors.append(f"{domain} has no MX record: mail for it does not reach this server.")
+    elif "" in exchanges:
+        found.errors.append(f"{domain} says that it takes no mail at all (null MX, RFC 7505).")
+    elif hostname not in exchanges:
+        found.errors.append(f"Mail for {domain} goes to {', '.join(exchanges)[:SHOWN]}, not to {hostname}.")
+    if found.errors:
+        for state in exam.of("mx"):
+            found.publish(state)
+    if (await exam.resolver.lookup(hostname, "CNAME")).strings:
+        found.errors.append(f"{hostname} is an alias; the target of an MX must not be (RFC 2181).")
+
+
+async def _address(exam: Examination, found: _Findings) -> None:
+    hostname = exam.facts.hostname
+    addresses = await host_addresses(hostname, exam.resolver)
+    if not addresses:
+        found.errors.append(f"{hostname} has no address: nobody can reach this server.")
+        found.instructions.append(f"Publish an A record of {hostname} (and AAAA, if it has IPv6).")
+    for known in exam.facts.addresses:
+        if addresses and known not in addresses:
+            found.warnings.append(f"This server has the address {known}, but {hostname} does not name it.")
+    for address in addresses:
+        if not ipaddress.ip_address(address).is_global:
+            found.errors.append(f"{address} is no address the world can reach.")
+            continue
+        await _reverse(exam, found, address)
+
+
+async def _reverse(exam: Examination, found: _Findings, address: str) -> None:
+    hostname = exam.facts.hostname
+    names = (await exam.resolver.lookup(ipaddress.ip_address(address).reverse_pointer, "PTR")).strings
+    if not names:
+        found.errors.append(f"{address} has no name (PTR record): many servers refuse its mail.")
+    elif hostname not in (name.lower() for name in names):
+        found.warnings.append(f"The name of {address} is {names[0][:SHOWN]}, not {hostname}.")
+    else:
+        return
+    found.instructions.append(f"Ask whoever gave you {address} to set its PTR record to {hostname}.")
+
+
+async def host_addresses(hostname: str, resolver: Resolver) -> tuple[str, ...]:
+    """IPv4 and IPv6. Errors: ResolverFailure."""
+    v4 = (await resolver.lookup(hostname, "A")).strings
+    return (*v4, *(await resolver.lookup(hostname, "AAAA")).strings)
+
+
+async def _spf(exam: Examination, found: _Findings) -> None:
+    for state in exam.of("spf"):
+        name = state.record.name
+        if state.state == UNKNOWN:
+            found.not_checked.append(f"The name server did not answer for {name}.")
+        elif len(state.seen) > 1:
+            found.errors.append(f"{name} has {len(state.seen)} SPF records; there may be one (RFC 7208).")
+        elif state.state == MISSING:
+            text = f"{name} has no SPF record."
+            (found.errors if state.record.needed else found.warnings).append(text)
+            found.publish(state)
+        elif state.state == DIFFERENT:
+            found.warnings.append(f"The SPF record of {name} is {state.seen[0][:SHOWN]}: is this server in it?")
+            found.publish(state)
+
+
+async def _dkim(exam: Examination, found: _Findings) -> None:
+    for state in exam.of("dkim"):
+        name = state.record.name
+        if state.state == UNKNOWN:
+            found.not_checked.append(f"The name server did not answer for {name}.")
+        elif state.state == MISSING:
+            found.errors.append(f"The key {name} is not published: signatures with it count as broken.")
+            found.publish(state)
+        elif state.state == DIFFERENT:
+            found.errors.append(f"{name} has another key than this server signs with.")
+            found.publish(state)
+
+
+async def _dmarc(exam: Examination, found: _Findings) -> None:
+    for state in exam.of("dmarc"):
+        if state.state == UNKNOWN:
+            found.not_checked.append("The name server did not answer for the DMARC record.")
+        elif len(state.seen) > 1:
+            found.errors.append("There are several DMARC records, so none counts (RFC 9989).")
+        elif state.state == MISSING:
+            found.errors.append("There is no DMARC record: large providers distrust such mail.")
+            found.publish(state)
+        else:
+            tags = {part.partition("=")[0].strip().lower(): part for part in state.seen[0].split(";")}
+            if tags.get("p", "").replace(" ", "").lower() == "p=none":
+                found.warnings.append("DMARC asks for nothing (p=none): forged mail is delivered as yours.")
+            if "rua" not in tags:
+                found.warnings.append("DMARC has no rua: nobody tells you who uses your name.")
+
+
+async def _mta_sts(exam: Examination, found: _Findings) -> None:
+    states = list(exam.of("mta-sts"))
+    if not states:
+        found.not_checked.append("This server serves no MTA-STS policy, so none is looked for.")
+    _helpful(states, found, "Senders do not know that they must use TLS")
+
+
+async def _tls_rpt(exam: Examination, found: _Findings) -> None:
+    _helpful(exam.of("tls-rpt"), found, "Nobody reports failures of encryption to you")
+
+
+def _helpful(states: Iterator[RecordState] | Sequence[RecordState], found: _Findings, lack: str) -> None:
+    """Records that help: missing ones are a warning."""
+    for state in states:
+        name = f"{state.record.kind} record of {state.record.name}"
+        if state.state == UNKNOWN:
+            found.not_checked.append(f"The name server did not answer for the {name}.")
+        elif state.state != PUBLISHED:
+            which = "missing" if state.state == MISSING else f"{state.seen[0][:SHOWN]}, not as expected"
+            found.warnings.append(f"{lack}: the {name} is {which}.")
+            found.publish(state)
+
+
+async def _tlsa(exam: Examination, found: _Findings) -> None:
+    states = list(exam.of("tlsa"))
+    if not states:
+        found.not_checked.append(f"{exam.facts.hostname} is of another domain; its TLSA records are there.")
+        return
+    current, *_ = states
+    if current.state == UNKNOWN:
+        found.not_checked.append("The name server did not answer for the TLSA record.")
+    elif current.state == DIFFERENT:
+        text = "No TLSA record fits the certificate: senders that use DANE cannot deliver."
+        (found.errors if current.authentic else found.warnings).append(text)
+        for state in states:
+            found.publish(state)
+    elif current.state == MISSING and current.authentic:
+        found.warnings.append("The zone is signed but has no TLSA record: DANE is within reach.")
+        for state in states:
+            found.publish(state)
+    elif current.state == PUBLISHED and not current.authentic:
+        found.warnings.append("The TLSA record is not vouched for by DNSSEC, so it does not count.")
+        found.instructions.append("Sign the zone, or use a validating resolver on this machine.")
+
+
+async def _certificate(exam: Examination, found: _Findings) -> None:
+    facts, certificate = exam.facts, exam.facts.certificate
+    if certificate is None:
+        found.not_checked.append("No certificate was given.")
+        return
+    if not any(covers(name, facts.hostname) for name in certificate.names):
+        found.errors.append(f"The certificate is not for {facts.hostname}: mail programs warn of it.")
+    if certificate.ends <= exam.now:
+        found.errors.append("The certificate has ended.")
+    elif certificate.ends <= exam.now + RENEW_SECONDS:
+        found.warnings.append(f"The certificate ends in {int(certificate.ends - exam.now) // 86400} days.")
+    if certificate.begins > exam.now:
+        found.errors.append("The certificate is not valid yet: is the clock right?")
+    if certificate.self_signed:
+        found.warnings.append("The certificate is self-signed: mail programs warn of it.")
+    if found.errors or found.warnings:
+        found.instructions.append("Put a certificate and its key into tls/, then: a3mailer restart")
+
+
+def covers(pattern: str, name: str) -> bool:
+    """Does a name of a certificate stand for this host (RFC 6125 section 6.4)?"""
+    pattern = pattern.lower().rstrip(".")
+    if pattern.startswith("*."):
+        return name.partition(".")[2] == pattern[2:]
+    return pattern == name
+
+
+async def _caa(exam: Examination, found: _Findings) -> None:
+    """The closest set of CAA records upwards decides (RFC 8659 section 3)."""
+    name, issuer = exam.facts.hostname, exam.facts.issuer
+    while name:
+        seen = [text.lower() for text in (await exam.resolver.lookup(name, "CAA")).strings]
+        if seen:
+            issuers = [text.split()[2].strip('";') for text in seen if _property(text) == "issue"]
+            if issuers and issuer not in issuers:
+                allowed = ", ".join(filter(None, issuers))[:SHOWN] or "nobody"
+                found.errors.append(f"CAA of {name} allows {allowed} to issue, not {issuer}.")
+                for state in exam.of("caa"):
+                    found.publish(state)
+            return
+        name = name.partition(".")[2]
+    found.warnings.append("No CAA record: any authority may issue a certificate for this server.")
+    for state in exam.of("caa"):
+        found.publish(state)
+
+
+def _property(text: str) -> str:
+    words = text.split()
+    return words[1] if len(words) > 2 else ""
+
+
+async def _autoconfig(exam: Examination, found: _Findings) -> None:
+    _helpful(exam.of("autoconfig"), found, "Mail programs do not find their settings")
+
+
+async def _blocklists(exam: Examination, found: _Findings) -> None:
+    addresses = await host_addresses(exam.facts.hostname, exam.resolver)
+    for address in addresses or exam.facts.addresses:
+        for blocklist in exam.blocklists:
+            await ask_blocklist(address, blocklist, exam.resolver, found)
+
+
+async def ask_blocklist(address: str, blocklist: str, resolver: Resolver, found: _Findings) -> None:
+    """Is an address on a list (RFC 5782 section 2)?"""
+    name = ipaddress.ip_address(address).reverse_pointer.removesuffix(".in-addr.arpa")
+    name = f"{name.removesuffix('.ip6.arpa')}.{blocklist}"
+    try:
+        codes = (await resolver.lookup(name, "A")).strings
+    except ResolverFailure:
+        found.not_checked.append(f"{blocklist} did not answer for {address}.")
+        return
+    if any(code.startswith("127.255.255.") for code in codes):
+        found.not_checked.append(f"{blocklist} does not answer the resolver this server uses.")
+    elif any(code.startswith("127.") for code in codes):
+        found.errors.append(f"{address} is on the blocklist {blocklist}: its mail is refused by many.")
+        found.instructions.append(f"Look up {address} on the page of {blocklist} and ask to be taken off.")
+
+
+Check = Callable[[Examination, _Findings], Awaitable[None]]
+SECTIONS: Final[tuple[tuple[str, Check], ...]] = (
+    ("mx", _mx),
+    ("address", _address),
+    ("spf", _spf),
+    ("dkim", _dkim),
+    ("dmarc", _dmarc),
+    ("mta-sts", _mta_sts),
+    ("tls-rpt", _tls_rpt),
+    ("tlsa", _tlsa),
+    ("certificate", _certificate),
+    ("caa", _caa),
+    ("autoconfig", _autoconfig),
+    ("blocklists", _blocklists),
+)
+"""One line a subject, in the order of the report."""
+
+
+async def check(exam: Examination) -> tuple[Section, ...]:
+    """All sections, examined at the same time."""
+    async with asyncio.TaskGroup() as tasks:
+        made = [tasks.create_task(_section(exam, subject, run)) for subject, run in SECTIONS]
+    return tuple(task.result() for task in made)
+
+
+async def _section(exam: Examination, subject: str, run: Check) -> Section:
+    found = _Findings()
+    try:
+        async with asyncio.timeout(SECTION_SECONDS):
+            await run(exam, found)
+    except ResolverFailure as error:
+        found.not_checked.append(f"The name server did not answer: {error}.")
+    except TimeoutError:
+        found.not_checked.append(f"No answer within {SECTION_SECONDS:.0f} s.")
+    return found.section(subject)
