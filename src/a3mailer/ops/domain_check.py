@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from a3mailer.ops.domain_records import DomainRecord, Facts, records
-from a3mailer.runtime.resolver import Answer, Resolver, ResolverFailure
+from a3mailer.msgauth import domainkeys, mta_sts, tags
+from a3mailer.ops.domain_records import Facts
+from a3mailer.ops.record_state import DIFFERENT, MISSING, PUBLISHED, UNKNOWN, RecordState
+from a3mailer.runtime.resolver import Resolver, ResolverFailure
 
 SECTION_SECONDS: Final = 30.0
 """One section's time; over it, the section says that it was not checked."""
@@ -23,26 +25,10 @@ BLOCKLISTS: Final = ("zen.spamhaus.org", "bl.spamcop.net", "b.barracudacentral.o
 """Lists of addresses (RFC 5782) that many servers ask."""
 SHOWN: Final = 200
 """Characters of a stranger's record that a sentence repeats."""
-VERSIONS: Final = {
-    "spf": "v=spf1", "dkim": "v=dkim1", "dmarc": "v=dmarc1", "mta-sts": "v=stsv1", "tls-rpt": "v=tlsrptv1",
-}  # fmt: skip
-"""What a TXT record of each subject begins with; others at the same name are not looked at."""
-PUBLISHED: Final = "published"
-DIFFERENT: Final = "different"
-MISSING: Final = "missing"
-UNKNOWN: Final = "unknown"
-"""The name server did not answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordState:
-    """One wanted record and what the DNS says of it."""
-
-    record: DomainRecord
-    state: str
-    seen: tuple[str, ...] = ()
-    """Those of its kind that are there instead."""
-    authentic: bool = False
+class FetchFailed(Exception):
+    """A page could not be had; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,75 +73,12 @@ class Examination:
     now: float
     states: tuple[RecordState, ...]
     blocklists: Sequence[str] = BLOCKLISTS
+    fetch: Callable[[str], Awaitable[bytes]] | None = None
+    """Gets an https address; what it raises is FetchFailed."""
 
     def of(self, subject: str) -> Iterator[RecordState]:
         """The records of a subject."""
         return (s for s in self.states if s.record.subject == subject)
-
-
-async def look(facts: Facts, resolver: Resolver) -> tuple[RecordState, ...]:
-    """The state of every wanted record, all asked at the same time."""
-    wanted = records(facts)
-    async with asyncio.TaskGroup() as tasks:
-        asked = [tasks.create_task(_look(record, resolver)) for record in wanted]
-    return tuple(task.result() for task in asked)
-
-
-async def _look(record: DomainRecord, resolver: Resolver) -> RecordState:
-    try:
-        answer = await resolver.lookup(record.name, record.kind)
-    except ResolverFailure:
-        return RecordState(record, UNKNOWN)
-    return judge(record, answer)
-
-
-def judge(record: DomainRecord, answer: Answer) -> RecordState:
-    """Compare a wanted record with what is there."""
-    seen = tuple(_seen(record, answer))
-    wanted = comparable(record)
-    state = MISSING
-    if wanted in seen or (record.subject == "spf" and any(_as_good(wanted, each) for each in seen)):
-        state = PUBLISHED
-    elif seen:
-        state = DIFFERENT
-    return RecordState(record, state, seen, answer.authentic)
-
-
-def comparable(record: DomainRecord) -> str:
-    """The data of a record in the one form that answers are brought into, too."""
-    if record.kind == "TXT":
-        return _tags(record.data.replace('" "', "").strip('"'))
-    return _plain(record.data)
-
-
-def _seen(record: DomainRecord, answer: Answer) -> Iterator[str]:
-    if record.kind == "TXT":
-        for text in answer.texts:
-            found = _tags(text.decode("ascii", "replace"))
-            if found.lower().startswith(VERSIONS[record.subject]):
-                yield found
-    elif record.kind == "MX":
-        yield from (_plain(f"{mx.preference} {mx.exchange}") for mx in answer.exchanges)
-    elif record.kind == "TLSA":
-        for each in answer.associations:
-            yield f"{each.usage} {each.selector} {each.matching} {each.data.hex()}"
-    else:
-        yield from map(_plain, answer.strings)
-
-
-def _tags(text: str) -> str:
-    """White space between words, and around the semicolons of a tag list, says nothing."""
-    return ";".join(" ".join(part.split()) for part in text.split(";")).strip("; ")
-
-
-def _plain(text: str) -> str:
-    return text.rstrip(".").strip().lower()
-
-
-def _as_good(wanted: str, seen: str) -> bool:
-    """Does an SPF record have every mechanism that is wanted, and any ``all`` that is not a pass?"""
-    words = seen.lower().split()
-    return set(wanted.split()[1:-1]) <= set(words) and words[-1] in ("-all", "~all", "?all")
 
 
 # --- sections -----------------------------------------------------------------------------------------
@@ -224,7 +147,9 @@ async def _spf(exam: Examination, found: _Findings) -> None:
             (found.errors if state.record.needed else found.warnings).append(text)
             found.publish(state)
         elif state.state == DIFFERENT:
-            found.warnings.append(f"The SPF record of {name} is {state.seen[0][:SHOWN]}: is this server in it?")
+            found.warnings.append(
+                f"The SPF record of {name} is {state.seen[0][:SHOWN]}: is this server in it?"
+            )
             found.publish(state)
 
 
@@ -237,7 +162,13 @@ async def _dkim(exam: Examination, found: _Findings) -> None:
             found.errors.append(f"The key {name} is not published: signatures with it count as broken.")
             found.publish(state)
         elif state.state == DIFFERENT:
-            found.errors.append(f"{name} has another key than this server signs with.")
+            key = domainkeys.load(state.seen[0].encode("ascii", "replace"))
+            why = (
+                key.reason
+                if isinstance(key, domainkeys.Fault)
+                else "it is not the one this server signs with"
+            )
+            found.errors.append(f"The key published as {name} cannot be used: {why}.")
             found.publish(state)
 
 
@@ -250,11 +181,14 @@ async def _dmarc(exam: Examination, found: _Findings) -> None:
         elif state.state == MISSING:
             found.errors.append("There is no DMARC record: large providers distrust such mail.")
             found.publish(state)
+        elif (policy := tags.parse(state.seen[0].encode("ascii", "replace"))) is None or b"p" not in policy:
+            found.errors.append("The DMARC record cannot be read, so it does not count.")
+            found.publish(state)
         else:
-            tags = {part.partition("=")[0].strip().lower(): part for part in state.seen[0].split(";")}
-            if tags.get("p", "").replace(" ", "").lower() == "p=none":
+            if policy[b"p"].lower() == b"none":
                 found.warnings.append("DMARC asks for nothing (p=none): forged mail is delivered as yours.")
-            if "rua" not in tags:
+                found.instructions.append("When the reports show your own mail only, ask for p=quarantine.")
+            if b"rua" not in policy:
                 found.warnings.append("DMARC has no rua: nobody tells you who uses your name.")
 
 
@@ -262,7 +196,21 @@ async def _mta_sts(exam: Examination, found: _Findings) -> None:
     states = list(exam.of("mta-sts"))
     if not states:
         found.not_checked.append("This server serves no MTA-STS policy, so none is looked for.")
+        return
     _helpful(states, found, "Senders do not know that they must use TLS")
+    if exam.fetch is None or not any(s.state == PUBLISHED and s.record.kind == "TXT" for s in states):
+        found.not_checked.append("The policy itself was not fetched.")
+        return
+    address = f"https://mta-sts.{exam.facts.domain}{mta_sts.PATH}"
+    try:
+        policy = mta_sts.parse_policy(await exam.fetch(address))
+    except FetchFailed as error:
+        found.errors.append(f"{address} cannot be fetched: {error}.")
+    except mta_sts.BadPolicy as error:
+        found.errors.append(f"{address} is no policy: {error}.")
+    else:
+        if policy.mode != "none" and not policy.names(exam.facts.hostname):
+            found.errors.append(f"The policy does not name {exam.facts.hostname}: mail to it is held back.")
 
 
 async def _tls_rpt(exam: Examination, found: _Findings) -> None:

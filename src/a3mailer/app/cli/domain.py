@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from a3mailer.app.cli.domain_check import VERBS as CHECK
 from a3mailer.app.cli.domain_dns import VERBS as DNS
 from a3mailer.app.cli.exits import OK
 from a3mailer.app.cli.office import session
@@ -119,6 +120,7 @@ DOMAINS: Final = (
     Verb("domain list", "list the domains", "domain.list", list_),
     Verb("domain rm", "let a domain go that has no addresses any more", "domain.remove", remove, (NAME,)),
     *DNS,
+    *CHECK,
 )
 ALIASES: Final = (
     Verb(

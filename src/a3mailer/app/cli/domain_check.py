@@ -1,9 +1,9 @@
-"""domain check: what the DNS says of a domain against what it has to say; ``--watch`` until it is all there."""
+"""domain check: what the DNS says of a domain and what it has to say; ``--watch`` until it is all there."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -11,24 +11,17 @@ from typing import Final
 
 from a3mailer.app.cli.domain_dns import ADDRESS, ISSUER, NAME, facts_of
 from a3mailer.app.cli.exits import NO, OK, USAGE, Failed
-from a3mailer.app.cli.output import Output
+from a3mailer.app.cli.output import GREEN, RED, Output
 from a3mailer.app.cli.verb import Arguments, Option, Verb
-from a3mailer.ops.domain_check import (
-    BLOCKLISTS,
-    PUBLISHED,
-    Examination,
-    RecordState,
-    Section,
-    check,
-    look,
-)
-from a3mailer.ops.domain_records import Facts
+from a3mailer.msgauth.mta_sts import MAX_POLICY
+from a3mailer.ops.domain_check import BLOCKLISTS, Examination, FetchFailed, Section, check
+from a3mailer.ops.domain_records import Facts, records
+from a3mailer.ops.record_state import PUBLISHED, RecordState, look
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.resolver import Resolver, StubResolver, parse_server, system_servers
 
 TIMEOUT: Final = 5.0
 EVERY_SECONDS: Final = "15"
-GREEN: Final, RED, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 
 
 def resolver_of(servers: Sequence[str]) -> StubResolver:
@@ -60,8 +53,24 @@ async def examine(
     facts: Facts, resolver: Resolver, blocklists: Sequence[str]
 ) -> tuple[tuple[RecordState, ...], tuple[Section, ...]]:
     """The state of the records, then the sections."""
-    states = await look(facts, resolver)
-    return states, await check(Examination(facts, resolver, time.time(), states, blocklists))
+    from a3mailer.runtime.http import HttpClient, HttpFailure
+
+    states = await look(records(facts), resolver)
+    client = HttpClient(resolver, SystemClock(), ssl.create_default_context())
+
+    async def fetch(address: str) -> bytes:
+        try:
+            answer = await client.get(address, most=MAX_POLICY)
+        except HttpFailure as error:
+            raise FetchFailed(str(error)) from error
+        if answer.status != 200:
+            raise FetchFailed(f"the answer is {answer.status}")
+        return answer.body
+
+    try:
+        return states, await check(Examination(facts, resolver, time.time(), states, blocklists, fetch))
+    finally:
+        await client.close()
 
 
 def _state(each: RecordState) -> dict[str, object]:
@@ -88,22 +97,21 @@ def watch(facts: Facts, servers: Sequence[str], every: int, out: Output) -> int:
     """Print each record when its state changes, until all that are needed are published."""
     before: dict[tuple[str, str, str], str] = {}
     while True:
-        states = asyncio.run(look(facts, resolver_of(servers)))  # a new cache: changes are seen at once
+        states = asyncio.run(
+            look(records(facts), resolver_of(servers))
+        )  # a new cache: changes are seen at once
         for each in states:
             record = each.record
             key = (record.name, record.kind, record.data)
             if before.get(key) != each.state:
                 before[key] = each.state
-                out.event(_state(each), f"{_mark(each.state, out)} {record.kind.ljust(5)} {record.name}")
+                line = f"{each.state.ljust(9)} {record.kind.ljust(5)} {record.name}"
+                out.event(_state(each), line, GREEN if each.state == PUBLISHED else RED)
         waiting = [each for each in states if each.record.needed and each.state != PUBLISHED]
         if not waiting:
             out.note("Every needed record is published.")
             return OK
         time.sleep(max(1, every))
-
-
-def _mark(state: str, out: Output) -> str:
-    return state.ljust(9)
 
 
 VERBS: Final = (
@@ -129,9 +137,7 @@ VERBS: Final = (
                 many=True,
             ),
             Option("--watch", "look again and again, until every needed record is published"),
-            Option(
-                "--every", "seconds between looks", metavar="SECONDS", number=True, default=EVERY_SECONDS
-            ),
+            Option("--every", "seconds between looks", metavar="SECONDS", number=True, default=EVERY_SECONDS),
         ),
     ),
 )

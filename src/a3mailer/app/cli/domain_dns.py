@@ -25,7 +25,7 @@ ISSUER: Final = Option(
 
 
 def facts_of(args: Arguments) -> tuple[Facts, tuple[str, ...]]:
-    """What the server says of the domain, and the name servers it asks (none: the system's). Errors: Failed."""
+    """What the server says of the domain, and whom it asks (nobody: the system's). Errors: Failed."""
     request = {"name": args.domain, "addresses": args.address, "issuer": args.ca or ""}
     with session(args.dir) as store:
         found = store.perform("domain dns", request)

@@ -14,6 +14,9 @@ from typing import Final, TextIO
 
 Advance = Callable[[int], None]
 Step = Callable[[str, int, int], None]
+GREEN: Final = "\x1b[32m"
+RED: Final = "\x1b[31m"
+PLAIN: Final = "\x1b[0m"
 UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -52,9 +55,12 @@ class Output:
         for line in cells:
             self._write("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
 
-    def event(self, value: object, text: str) -> None:
-        """One of an endless number: as JSON one a line; seen at once."""
-        self.result(value, text)
+    def event(self, value: object, text: str, colour: str = "") -> None:
+        """One of an endless number: as JSON one a line; seen at once. ``colour`` is for terminals."""
+        if colour and not self._json and self._out.isatty():
+            self._write(f"{colour}{visible(text)}{PLAIN}")
+        else:
+            self.result(value, text)
         self._out.flush()
 
     def note(self, text: str) -> None:

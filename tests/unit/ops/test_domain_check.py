@@ -1,0 +1,335 @@
+"""domain check over a resolver that knows what it was told: green when all is there, a sentence when not."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import dns.rdata
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from a3mailer.app.published import dkim_text
+from a3mailer.ops import domain_check
+from a3mailer.ops.domain_check import SECTIONS, Examination, FetchFailed, Section, check, covers
+from a3mailer.ops.domain_records import Certificate, DomainRecord, Facts, records
+from a3mailer.ops.record_state import DIFFERENT, MISSING, PUBLISHED, UNKNOWN, judge, look
+from a3mailer.runtime.resolver import Answer, Mx, Record, Tlsa
+from a3mailer.testing.resolver import FakeResolver
+
+NOW = 1_800_000_000
+DAY = 86400
+ADDRESS = "203.0.113.9"  # of a documentation network, which is not global: tests say what they mean
+PUBLIC = "9.9.9.9"
+HOST = "mail.example.test"
+
+
+def key() -> str:
+    pem = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    return dkim_text(pem)
+
+
+FACTS = Facts(
+    domain="example.test",
+    hostname=HOST,
+    addresses=(PUBLIC,),
+    dkim=(("a3-ed25519", key()),),
+    keys=("ab" * 32, "cd" * 32),
+    listeners={"smtp": 25, "submissions": 465, "submission": 587, "imap": 143, "imaps": 993, "https": 443},
+    certificate=Certificate((HOST,), NOW - DAY, NOW + 90 * DAY, False),
+)
+
+
+def value(record: DomainRecord) -> Record:
+    """What the stub resolver makes of a record."""
+    data = dns.rdata.from_text("IN", record.kind, record.data)
+    if record.kind == "MX":
+        return Mx(data.preference, data.exchange.to_text(True))
+    if record.kind == "TXT":
+        return b"".join(data.strings)
+    if record.kind == "TLSA":
+        return Tlsa(data.usage, data.selector, data.mtype, data.cert)
+    return str(data.to_text().rstrip("."))
+
+
+class Resolver(FakeResolver):
+    """Everything is published, and vouched for where ``signed``."""
+
+    def __init__(self, facts: Facts = FACTS, signed: bool = True) -> None:
+        super().__init__()
+        self.signed = signed
+        for record in records(facts):
+            known = self.zone.setdefault((record.name, record.kind), [])
+            assert isinstance(known, list)
+            known.append(value(record))
+        self.put("9.9.9.9.in-addr.arpa", "PTR", HOST)
+
+    async def lookup(self, name: str, kind: str) -> Answer:
+        return replace(await super().lookup(name, kind), authentic=self.signed)
+
+    def text(self, name: str, *texts: str) -> None:
+        self.put(name, "TXT", *(text.encode() for text in texts))
+
+
+async def policy(_: str) -> bytes:
+    return f"version: STSv1\r\nmode: enforce\r\nmx: {HOST}\r\nmax_age: 86400\r\n".encode()
+
+
+async def sections(
+    resolver: FakeResolver, facts: Facts = FACTS, fetch: object = policy
+) -> dict[str, Section]:
+    states = await look(records(facts), resolver)
+    exam = Examination(facts, resolver, NOW, states, ("list.test",), fetch)  # type: ignore[arg-type]
+    found = await check(exam)
+    assert [each.subject for each in found] == [subject for subject, _ in SECTIONS]
+    return {each.subject: each for each in found}
+
+
+def said(section: Section) -> str:
+    return " | ".join((*section.errors, *section.warnings, *section.not_checked))
+
+
+async def test_what_is_all_published_is_all_good() -> None:
+    found = await sections(Resolver())
+    assert {name: said(each) for name, each in found.items() if said(each)} == {}
+    assert not [each.instructions for each in found.values() if each.instructions]
+    states = await look(records(FACTS), Resolver())
+    assert {state.state for state in states} == {PUBLISHED}
+
+
+async def test_what_is_not_published_at_all_is_asked_for() -> None:
+    found = await sections(FakeResolver())
+    wrong = {name for name, each in found.items() if each.errors}
+    assert wrong == {"mx", "address", "spf", "dkim", "dmarc"}
+    assert {name for name, each in found.items() if each.warnings} >= {
+        "tls-rpt",
+        "mta-sts",
+        "caa",
+        "autoconfig",
+    }
+    assert found["mx"].instructions == (f"Publish: example.test. IN MX 10 {HOST}.",)
+    assert {s.state for s in await look(records(FACTS), FakeResolver())} == {MISSING}
+
+
+async def test_a_name_server_that_fails_is_neither_good_nor_bad() -> None:
+    resolver = Resolver()
+    for name, kind in list(resolver.zone):
+        resolver.fail(name, kind)
+    found = await sections(resolver)
+    assert not [each for each in found.values() if each.errors]
+    silent = {name for name, each in found.items() if each.not_checked}
+    assert silent == {name for name, _ in SECTIONS} - {"certificate"}
+    assert {s.state for s in await look(records(FACTS), resolver)} == {UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("exchanges", "words"),
+    [
+        ([Mx(10, "mx.elsewhere.test")], "goes to mx.elsewhere.test, not to"),
+        ([Mx(0, ".")], "null MX"),
+        ([], "no MX record"),
+    ],
+)
+async def test_mail_that_goes_elsewhere(exchanges: list[Mx], words: str) -> None:
+    resolver = Resolver()
+    resolver.put("example.test", "MX", *exchanges)
+    found = (await sections(resolver))["mx"]
+    assert words in said(found) and found.errors and found.instructions
+
+
+async def test_several_mx_and_another_preference_are_good() -> None:
+    resolver = Resolver()
+    resolver.put("example.test", "MX", Mx(5, "backup.test"), Mx(20, HOST.upper()))
+    assert not said((await sections(resolver))["mx"])
+    resolver.put(HOST, "CNAME", "else.test")
+    assert "alias" in said((await sections(resolver))["mx"])
+
+
+@pytest.mark.parametrize(
+    ("pointer", "words", "is_error"),
+    [((), "no name (PTR record)", True), (("host-9.isp.test",), "not mail.example.test", False)],
+)
+async def test_the_name_of_an_address(pointer: tuple[str, ...], words: str, is_error: bool) -> None:
+    resolver = Resolver()
+    resolver.put("9.9.9.9.in-addr.arpa", "PTR", *pointer)
+    found = (await sections(resolver))["address"]
+    assert words in said(found) and bool(found.errors) is is_error and "PTR" in found.instructions[0]
+
+
+async def test_an_address_nobody_can_reach() -> None:
+    resolver = Resolver()
+    resolver.put(HOST, "A", "192.168.1.2")
+    found = (await sections(resolver))["address"]
+    assert "no address the world can reach" in said(found) and f"has the address {PUBLIC}" in said(found)
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (("v=spf1 mx -all", "v=spf1 a -all"), "2 SPF records"),
+        (("v=spf1 include:other.test -all",), "is this server in it?"),
+        (("v=spf1 mx +all",), "is this server in it?"),
+        (("site-verification=1",), "no SPF record"),
+    ],
+)
+async def test_spf_that_does_not_name_us(texts: tuple[str, ...], words: str) -> None:
+    resolver = Resolver()
+    resolver.text("example.test", *texts)
+    assert words in said((await sections(resolver))["spf"])
+
+
+async def test_spf_may_say_more_and_stand_among_other_texts() -> None:
+    resolver = Resolver()
+    resolver.text("example.test", "site-verification=1", "V=SPF1 include:x.test MX ~all")
+    assert not said((await sections(resolver))["spf"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("v=DKIM1; k=ed25519; p=", "revoked"),
+        (key(), "not the one"),
+        ("v=DKIM1; p=!", "malformed"),
+        ("x", "not published"),
+    ],
+)
+async def test_a_dkim_key_that_cannot_be_used(text: str, words: str) -> None:
+    resolver = Resolver()
+    resolver.text("a3-ed25519._domainkey.example.test", text)
+    found = (await sections(resolver))["dkim"]
+    assert words in said(found) and found.errors and FACTS.dkim[0][1] in found.instructions[0]
+
+
+async def test_a_dkim_key_written_otherwise_is_the_same_key() -> None:
+    resolver = Resolver()
+    resolver.text("a3-ed25519._domainkey.example.test", FACTS.dkim[0][1].replace("; ", " ;\t") + "; t=s")
+    assert not said((await sections(resolver))["dkim"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "words", "is_error"),
+    [
+        (("v=DMARC1; p=none; rua=mailto:x@y.test",), "p=none", False),
+        (("v=DMARC1;p=reject",), "no rua", False),
+        (("v=DMARC1; p=reject", "v=DMARC1; p=none"), "several", True),
+        (("v=DMARC1; x",), "cannot be read", True),
+        ((), "no DMARC record", True),
+    ],
+)
+async def test_dmarc(texts: tuple[str, ...], words: str, is_error: bool) -> None:
+    resolver = Resolver()
+    resolver.text("_dmarc.example.test", *texts)
+    found = (await sections(resolver))["dmarc"]
+    assert words in said(found) and bool(found.errors) is is_error
+
+
+async def test_the_policy_is_fetched_and_read() -> None:
+    async def down(_: str) -> bytes:
+        raise FetchFailed("nobody listens")
+
+    async def other(_: str) -> bytes:
+        return (await policy(_)).replace(HOST.encode(), b"mx.elsewhere.test")
+
+    async def nonsense(_: str) -> bytes:
+        return b"<html>"
+
+    for fetch, words in ((down, "nobody listens"), (other, "does not name"), (nonsense, "is no policy")):
+        found = (await sections(Resolver(), fetch=fetch))["mta-sts"]
+        assert words in said(found) and found.errors
+    assert "not fetched" in said((await sections(Resolver(), fetch=None))["mta-sts"])
+
+
+async def test_tlsa_counts_only_where_it_is_signed() -> None:
+    other = Tlsa(3, 1, 1, b"\x01" * 32)
+    name = f"_25._tcp.{HOST}"
+    for signed, records_there, words, is_error in (
+        (True, (other,), "cannot deliver", True),
+        (False, (other,), "cannot deliver", False),
+        (True, (), "within reach", False),
+        (False, (Tlsa(3, 1, 1, bytes.fromhex("ab" * 32)),), "not vouched for", False),
+    ):
+        resolver = Resolver(signed=signed)
+        resolver.put(name, "TLSA", *records_there)
+        found = (await sections(resolver))["tlsa"]
+        assert words in said(found) and bool(found.errors) is is_error and found.instructions
+    resolver = Resolver(signed=False)
+    resolver.put(name, "TLSA")
+    assert not said((await sections(resolver))["tlsa"])
+
+
+@pytest.mark.parametrize(
+    ("certificate", "words"),
+    [
+        (Certificate(("other.test",), NOW - 1, NOW + 90 * DAY, False), "not for mail.example.test"),
+        (Certificate((HOST,), NOW - 9, NOW - 1, False), "has ended"),
+        (Certificate((HOST,), NOW - 9, NOW + 3 * DAY, False), "ends in 3 days"),
+        (Certificate((HOST,), NOW + 9, NOW + 90 * DAY, False), "is the clock right"),
+        (Certificate((HOST,), NOW - 9, NOW + 90 * DAY, True), "self-signed"),
+        (None, "No certificate"),
+    ],
+)
+async def test_the_certificate(certificate: Certificate | None, words: str) -> None:
+    found = (await sections(Resolver(), replace(FACTS, certificate=certificate)))["certificate"]
+    assert words in said(found)
+
+
+def test_a_wildcard_stands_for_one_label() -> None:
+    assert covers("*.example.test", HOST) and covers("MAIL.example.test.", HOST)
+    assert not covers("*.test", HOST) and not covers("example.test", HOST) and not covers("*", HOST)
+
+
+async def test_caa_of_the_closest_name_decides() -> None:
+    resolver = Resolver()
+    resolver.put(HOST, "CAA")
+    resolver.put("example.test", "CAA", '0 issue "other.test; x=1"', '0 iodef "mailto:a@b"')
+    assert "allows other.test to issue" in said((await sections(resolver))["caa"])
+    resolver.put("example.test", "CAA", '0 issue ";"')
+    assert "allows nobody" in said((await sections(resolver))["caa"])
+    resolver.put("example.test", "CAA", '0 issue "letsencrypt.org"')
+    assert not said((await sections(resolver))["caa"])
+
+
+async def test_blocklists() -> None:
+    resolver = Resolver()
+    resolver.put("9.9.9.9.list.test", "A", "127.0.0.2")
+    found = (await sections(resolver))["blocklists"]
+    assert f"{PUBLIC} is on the blocklist list.test" in said(found) and found.errors
+    resolver.put("9.9.9.9.list.test", "A", "127.255.255.254")
+    found = (await sections(resolver))["blocklists"]
+    assert not found.errors and "does not answer the resolver" in said(found)
+    resolver.fail("9.9.9.9.list.test", "A")
+    assert "did not answer" in said((await sections(resolver))["blocklists"])
+    resolver = Resolver()
+    resolver.put(HOST, "A")
+    resolver.put(HOST, "AAAA", "2620:fe::fe")
+    found = (await sections(resolver))["blocklists"]
+    assert ("e.f.0.0" + ".0" * 20 + ".e.f.0.0.0.2.6.2.list.test", "A") in resolver.asked
+
+
+async def test_a_section_that_takes_too_long_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Resolver):
+        slow = False
+
+        async def lookup(self, name: str, kind: str) -> Answer:
+            if self.slow:
+                await asyncio.sleep(60)
+            return await super().lookup(name, kind)
+
+    monkeypatch.setattr(domain_check, "SECTION_SECONDS", 0.0)
+    resolver = Slow()
+    states = await look(records(FACTS), resolver)
+    resolver.slow = True
+    exam = Examination(FACTS, resolver, NOW, states, ("list.test",), None)
+    found = {each.subject: each for each in await check(exam)}
+    assert "No answer within" in said(found["mx"])
+
+
+@pytest.mark.parametrize(
+    "octets", [b"\xff\x00", b"v=spf1", b"v=DMARC1", b"v=DKIM1", b"v=STSv1;", b"v=TLSRPTv1", b""]
+)
+def test_any_text_is_judged(octets: bytes) -> None:
+    for record in (r for r in records(FACTS) if r.kind == "TXT"):
+        assert judge(record, Answer(record.name, "TXT", (octets,))).state in (MISSING, DIFFERENT)
