@@ -39,8 +39,8 @@ from a3mailer.mail.errors import MailError
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
 from a3mailer.ops.audit import StoreAudit
 from a3mailer.ops.housekeeping import Housekeeping
+from a3mailer.runtime import dnssec
 from a3mailer.runtime.clock import SystemClock
-from a3mailer.runtime.resolver import Server, StubResolver, parse_server, system_servers
 from a3mailer.runtime.spool import Spool
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.backends.sqlite.writer import identity_of_this, still_alive
@@ -149,7 +149,7 @@ async def compose(
     imap = ImapDoor(
         Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context, end_point)
     )
-    resolver = StubResolver(_servers(settings()), settings().dns.timeout, clock)
+    resolver = dnssec.resolver_of(settings().dns, clock)
     queue = Queue(
         store,
         policy,
@@ -168,7 +168,7 @@ async def compose(
     def reconfigure(new: Settings) -> None:
         for room in (directory, authenticator, forwarding, policy, receive, queue):
             room.reconfigure(new)
-        resolver.reconfigure(_servers(new), new.dns.timeout)
+        dnssec.reconfigure(resolver, new.dns)
         imap.services.settings = new
 
     parked = ParkedWatch(views, imap)
@@ -181,6 +181,7 @@ async def compose(
         views.close()
         authenticator.close()
         pool.close()
+        resolver.close()
         await store.close()
 
     doors: dict[str, Serve] = {
@@ -221,11 +222,6 @@ async def compose(
         office,
         close,
     )
-
-
-def _servers(settings: Settings) -> tuple[Server, ...]:
-    """The name servers to ask; the system's own list is read again each time."""
-    return tuple(map(parse_server, settings.dns.servers)) or system_servers()
 
 
 def _is_dead(owner: str) -> bool:

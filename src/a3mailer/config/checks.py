@@ -91,6 +91,8 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "log.level": _one_of("debug", "info", "warning", "error"),
     "queue.relay": _optional(host_port),
     "dns.servers": _server_address,
+    "dns.dnssec": _one_of("auto", "libunbound", "resolver", "off"),
+    "dns.unsigned": domain_name,
     "smtp.subaddress_separator": _separator,
 }
 """By name; a list is checked item by item."""

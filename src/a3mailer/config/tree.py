@@ -100,6 +100,12 @@ class Limits(Section, frozen=True, kw_only=True):
 class Dns(Section, frozen=True, kw_only=True):
     servers: Annotated[tuple[str, ...], _d("ADDRESS:PORT; empty = the system's resolvers.")] = ()
     timeout: Annotated[float, _d("Seconds for one question.")] = 5.0
+    dnssec: Annotated[
+        str,
+        _d("auto, libunbound (or do not start), resolver (the AD bit of one on this machine), or off."),
+    ] = "auto"
+    trust_anchor: Annotated[str, _d("File of DNSKEY or DS records; empty = the root zone's.")] = ""
+    unsigned: Annotated[tuple[str, ...], _d("Zones taken without signatures, such as private ones.")] = ()
 
 
 class Log(Section, frozen=True, kw_only=True):

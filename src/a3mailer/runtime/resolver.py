@@ -3,7 +3,8 @@
 Asks recursive servers over UDP, over TCP when an answer is truncated; answers are cached with their time
 to live, negative ones too, both bounded. An answer is believed only when it comes from the server's
 address and port to a random port of ours, repeats our random id and our question; of what it holds only
-the records of the name asked for, and of its aliases in order, are taken (bailiwick, attack row 15).
+the records of the name asked for, and of its aliases in order, are taken (bailiwick, attack row 15). With a
+validator (``runtime/unbound.py``) it asks instead, and what contradicts its signatures is no answer.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from dns.rdtypes.ANY.TLSA import TLSA as TlsaData
 from dns.rdtypes.ANY.TXT import TXT as TxtData
 
 from a3mailer.runtime.clock import Clock
+from a3mailer.runtime.unbound import Bogus, Failed, Unbound
 
 MAX_CACHED: Final = 20_000
 """Answers kept a process; the one used longest ago goes first."""
@@ -89,8 +91,11 @@ class Answer:
     exists: bool = True
     """False on NXDOMAIN."""
     authentic: bool = False
-    """A validating resolver on this machine vouches for it (the AD bit, RFC 6840 section 5.8)."""
+    """Validated from the trust anchor down, aliases included: by our validator, or by a resolver on this
+    machine (the AD bit, RFC 6840 section 5.8)."""
     ttl: float = 0.0
+    canonical: str = ""
+    """Where aliases lead to, in lower case; empty when the name is no alias."""
 
     @property
     def strings(self) -> tuple[str, ...]:
@@ -189,11 +194,17 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 def _parse(data: bytes, query: dns.message.Message) -> dns.message.Message | None:
     """The message, if it answers the query: same id, same question (RFC 5452 section 9.1)."""
+    message = _message(data)
+    if message is None or not query.is_response(message) or message.question != query.question:
+        return None
+    return message
+
+
+def _message(data: bytes) -> dns.message.Message | None:
     try:
-        message = dns.message.from_wire(data, ignore_trailing=True)
+        return dns.message.from_wire(data, ignore_trailing=True)
     except (dns.exception.DNSException, ValueError, IndexError):
         return None
-    return message if query.is_response(message) and message.question == query.question else None
 
 
 _Cache = OrderedDict[tuple[str, str], tuple[float, Answer | None]]
@@ -203,24 +214,68 @@ _Cache = OrderedDict[tuple[str, str], tuple[float, Answer | None]]
 class StubResolver:
     """Asks ``servers`` in order, skipping those that were just silent. ``timeout``: seconds a question."""
 
-    __slots__ = ("_asking", "_cache", "_clock", "_gate", "_servers", "_silent", "_timeout")
+    __slots__ = ("_asking", "_believes", "_cache", "_clock", "_gate", "_servers", "_silent", "_timeout",
+                 "_validator")  # fmt: skip
 
-    def __init__(self, servers: Sequence[Server], timeout: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        timeout: float,
+        clock: Clock,
+        validator: Unbound | None = None,
+        *,
+        believes: bool = True,
+    ) -> None:
+        """``believes``: without a validator, the AD bit of a resolver on this machine."""
         self._servers = tuple(servers)
         self._timeout = timeout
+        self._validator = validator
+        self._believes = believes
         self._clock = clock
         self._cache: _Cache = OrderedDict()
         self._asking: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._silent: dict[Server, float] = {}
         self._gate = asyncio.Semaphore(MAX_IN_FLIGHT)
 
-    def reconfigure(self, servers: Sequence[Server], timeout: float) -> None:
+    def reconfigure(
+        self,
+        servers: Sequence[Server],
+        timeout: float,
+        validator: Unbound | None = None,
+        *,
+        believes: bool = True,
+    ) -> None:
         """Ask these from now on. What other servers have said, and what they are still asked, is not kept."""
-        if tuple(servers) != self._servers:
+        if (tuple(servers), believes) != (self._servers, self._believes) or validator is not self._validator:
             self._servers = tuple(servers)
             self._cache = OrderedDict()
             self._silent.clear()
+        if validator is not self._validator:
+            self.close()
+        self._validator = validator
+        self._believes = believes
         self._timeout = timeout
+
+    @property
+    def validator(self) -> Unbound | None:
+        """What validates, if anything does."""
+        return self._validator
+
+    @property
+    def believes(self) -> bool:
+        """Is the AD bit of a resolver on this machine believed?"""
+        return self._believes
+
+    @property
+    def asks_here(self) -> bool:
+        """Are all the servers on this machine?"""
+        return all(server.local for server in self._servers)
+
+    def close(self) -> None:
+        """End the validator, if there is one."""
+        if self._validator is not None:
+            self._validator.close()
+            self._validator = None
 
     async def lookup(self, name: str, kind: str) -> Answer:
         """See ``Resolver``. Equal questions at the same time are asked once."""
@@ -280,15 +335,28 @@ class StubResolver:
         """Ask for the name, and for the target of an alias that the server did not follow itself."""
         kind = dns.rdatatype.from_text(key[1])
         ttl, authentic = MAX_TTL, True
+        first = name
         for _ in range(MAX_ALIASES):
-            message, server = await self._exchange(name, kind)
+            message, proven = await self._question(name, kind)
             found = _read(message, name, kind)
-            authentic = authentic and server.local and bool(message.flags & dns.flags.AD)
+            authentic = authentic and proven
             ttl = min(ttl, found.ttl)
             if found.alias is None:
-                return Answer(*key, found.records, found.exists, authentic, ttl)
+                canonical = "" if found.name == first else _text(found.name).lower()
+                return Answer(*key, found.records, found.exists, authentic, ttl, canonical)
             name = found.alias
         raise ResolverFailure(f"more than {MAX_ALIASES} aliases")
+
+    async def _question(
+        self, name: dns.name.Name, kind: dns.rdatatype.RdataType
+    ) -> tuple[dns.message.Message, bool]:
+        """An answer, and whether it is proven."""
+        validator = self._validator
+        if validator is not None and await validator.usable():
+            async with self._gate:
+                return await _validated(validator, name, kind)
+        message, server = await self._exchange(name, kind)
+        return message, self._believes and server.local and bool(message.flags & dns.flags.AD)
 
     async def _exchange(
         self, name: dns.name.Name, kind: dns.rdatatype.RdataType
@@ -330,6 +398,22 @@ class StubResolver:
         return await _over_tcp(server, query) if message.flags & dns.flags.TC else message
 
 
+async def _validated(
+    validator: Unbound, name: dns.name.Name, kind: dns.rdatatype.RdataType
+) -> tuple[dns.message.Message, bool]:
+    """What the validator says, as a message. Errors: ResolverFailure."""
+    try:
+        packet, proven = await validator.ask(name.to_text(), kind)
+    except (Bogus, Failed) as error:
+        raise ResolverFailure(f"validation: {error}") from error
+    message = _message(packet)
+    if message is None:
+        raise ResolverFailure("the validator's answer cannot be read")
+    if message.rcode() not in (NOERROR, NXDOMAIN):
+        raise ResolverFailure(f"the servers answer {to_text(message.rcode())}")
+    return message, proven
+
+
 async def _over_tcp(server: Server, query: dns.message.Message) -> dns.message.Message:
     """RFC 7766: two octets of length before each message."""
     reader, writer = await asyncio.open_connection(server.address, server.port)
@@ -352,6 +436,8 @@ class _Found:
     records: tuple[Record, ...]
     exists: bool
     ttl: float
+    name: dns.name.Name
+    """Where the aliases of this answer end."""
     alias: dns.name.Name | None = None
     """Where the chain of aliases leads out of this answer."""
 
@@ -366,7 +452,7 @@ def _read(message: dns.message.Message, name: dns.name.Name, kind: dns.rdatatype
         if rrset is not None:
             if len(rrset) > MAX_RECORDS:
                 raise ResolverFailure(f"more than {MAX_RECORDS} records")
-            return _Found(tuple(_value(rdata) for rdata in rrset), True, min(ttl, float(rrset.ttl)))
+            return _Found(tuple(_value(rdata) for rdata in rrset), True, min(ttl, float(rrset.ttl)), name)
         alias = _rrset(message, name, dns.rdatatype.CNAME)
         if alias is None:
             break
@@ -377,8 +463,8 @@ def _read(message: dns.message.Message, name: dns.name.Name, kind: dns.rdatatype
     else:
         raise ResolverFailure(f"more than {MAX_ALIASES} aliases")
     if len(seen) > 1 and message.rcode() != NXDOMAIN and not _says_no(message, name):
-        return _Found((), True, ttl, name)
-    return _Found((), message.rcode() != NXDOMAIN, min(ttl, _negative_ttl(message, name)))
+        return _Found((), True, ttl, name, name)
+    return _Found((), message.rcode() != NXDOMAIN, min(ttl, _negative_ttl(message, name)), name)
 
 
 def _rrset(
@@ -405,10 +491,15 @@ def _negative_ttl(message: dns.message.Message, name: dns.name.Name) -> float:
     return 0.0 if soa is None else min(float(soa.ttl), float(soa[0].minimum), MAX_NEGATIVE_TTL)
 
 
+def _text(name: dns.name.Name) -> str:
+    """Without the final dot, but for the root."""
+    return name.to_text(omit_final_dot=True) or "."
+
+
 def _value(rdata: dns.rdata.Rdata) -> Record:
     """The plain value of one record."""
     if isinstance(rdata, MxData):
-        return Mx(rdata.preference, rdata.exchange.to_text(omit_final_dot=True) or ".")
+        return Mx(rdata.preference, _text(rdata.exchange))
     if isinstance(rdata, TxtData):
         return b"".join(rdata.strings)
     if isinstance(rdata, TlsaData):
