@@ -29,7 +29,7 @@ from a3mailer.edge.lmtp.profile import LMTP
 from a3mailer.edge.proxy import ProxyProtocol
 from a3mailer.edge.smtp.profiles import MX, SUBMISSION, SUBMISSIONS, Profile
 from a3mailer.edge.smtp.session import SmtpDoor
-from a3mailer.edge.tls import opportunistic_context
+from a3mailer.edge.tls import opportunistic_context, verifying_context
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.credentials import HashPool
 from a3mailer.identity.directory import Directory
@@ -41,6 +41,8 @@ from a3mailer.ops.audit import StoreAudit
 from a3mailer.ops.housekeeping import Housekeeping
 from a3mailer.runtime import dnssec
 from a3mailer.runtime.clock import SystemClock
+from a3mailer.runtime.http import HttpClient
+from a3mailer.runtime.resolver import Resolver
 from a3mailer.runtime.spool import Spool
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.backends.sqlite.writer import identity_of_this, still_alive
@@ -51,7 +53,10 @@ from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.queue import Queue
 from a3mailer.transfer.receive import Receive
+from a3mailer.transfer.sts import StsPolicies
 
+STS_FOLDER: Final = "cache/mta-sts"
+"""Where the policies of other domains are kept, in the data directory."""
 READY_SECONDS: Final = 5.0
 """How long the store may take to prove that it can be written."""
 GATHERED: Final = ("lmtp", "smtp", "submission", "submissions")
@@ -150,17 +155,7 @@ async def compose(
         Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context, end_point)
     )
     resolver = dnssec.resolver_of(settings().dns, clock)
-    queue = Queue(
-        store,
-        policy,
-        resolver,
-        dial,
-        opportunistic_context(),
-        settings(),
-        clock,
-        identity_of_this(),
-        _is_dead,
-    )
+    queue, http = _way_out(held, store, policy, resolver, settings(), clock)
     health = HealthDoor(partial(_not_ready, store), partial(_gauge, store, clock))
     store.watch(directory.heard)
     store.watch(authenticator.heard)
@@ -179,6 +174,7 @@ async def compose(
 
     async def close() -> None:
         views.close()
+        await http.close()
         authenticator.close()
         pool.close()
         resolver.close()
@@ -222,6 +218,29 @@ async def compose(
         office,
         close,
     )
+
+
+def _way_out(
+    held: Held, store: Store, policy: Policy, resolver: Resolver, settings: Settings, clock: SystemClock
+) -> tuple[Queue, HttpClient]:
+    """The queue, and the client by which everything out there but mail is asked."""
+    verifying = verifying_context(held.directory, settings)
+    http = HttpClient(resolver, clock, verifying, inside=settings.web.inside)
+    policies = StsPolicies(resolver, http, clock, held.directory / STS_FOLDER, settings.web.port)
+    queue = Queue(
+        store,
+        policy,
+        resolver,
+        dial,
+        opportunistic_context(),
+        settings,
+        clock,
+        identity_of_this(),
+        _is_dead,
+        verifying,
+        policies,
+    )
+    return queue, http
 
 
 def _is_dead(owner: str) -> bool:

@@ -73,6 +73,18 @@ def _separator(value: str) -> None:
         raise BadValue("one special character such as + or -, or nothing")
 
 
+TLS_LEVELS: Final = ("may", "must", "sts", "never")
+"""Words of ``queue.tls_policy``."""
+
+
+def _tls_rule(value: str) -> None:
+    name, equals, level = value.partition("=")
+    if not equals or level not in TLS_LEVELS:
+        raise BadValue(f"{value!r} is not DOMAIN=LEVEL with a level of: {', '.join(TLS_LEVELS)}")
+    if name != "*":
+        domain_name(name.removeprefix("."))
+
+
 def _optional(check: Callable[[str], object]) -> Callable[[str], None]:
     def checked(value: str) -> None:
         if value:
@@ -89,6 +101,7 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "server.proxy_from": _network,
     "limits.profile": _one_of("standard", "off"),
     "log.level": _one_of("debug", "info", "warning", "error"),
+    "queue.tls_policy": _tls_rule,
     "queue.relay": _optional(host_port),
     "dns.servers": _server_address,
     "dns.dnssec": _one_of("auto", "libunbound", "resolver", "off"),
@@ -124,6 +137,8 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             "limits.profile",
             f"off is for loopback listeners only, and server.listen has {open_to_others[0]}",
         )
+    if settings.web.inside and open_to_others:
+        yield "web.inside", f"on is for loopback listeners only, and server.listen has {open_to_others[0]}"
     if not settings.queue.retry:
         yield "queue.retry", "at least one pause is needed"
     elif min(settings.queue.retry) < 1:

@@ -29,7 +29,7 @@ BOOT: Final = ("server.", "tls.", "store.", "log.")
 RESTART: Final = frozenset(
     (
         "server.listen", "server.port_base", "server.workers", "server.proxy_from", "store.segment_size",
-        "store.encryption", "store.compression",
+        "store.encryption", "store.compression", "web.inside", "web.authorities", "web.port",
     )
 )  # fmt: skip
 """Settings whose change needs ``restart``; a reload takes all others."""

@@ -76,6 +76,10 @@ class Queue(Section, frozen=True, kw_only=True):
     delay_notice_seconds: Annotated[int, _d("Age of the first delay notice.")] = 4 * 3600
     relay: Annotated[str, _d("Smart host HOST:PORT; empty = the recipients' MX.")] = ""
     smtp_port: Annotated[int, _d("Port of other servers' MX.", ge=1, le=65535)] = 25
+    tls_policy: Annotated[
+        tuple[str, ...],
+        _d("DOMAIN=LEVEL (may, must, sts, never): TLS out; .DOMAIN for what is below it, * for all."),
+    ] = ()
     concurrency: Annotated[int, _d("Connections out a worker.", ge=1)] = 20
 
 
@@ -108,6 +112,14 @@ class Dns(Section, frozen=True, kw_only=True):
     unsigned: Annotated[tuple[str, ...], _d("Zones taken without signatures, such as private ones.")] = ()
 
 
+class Web(Section, frozen=True, kw_only=True):
+    inside: Annotated[bool, _d("Outbound HTTPS may reach private addresses (loopback listeners only).")] = (
+        False
+    )
+    authorities: Annotated[str, _d("PEM file of further authorities to trust, in the data directory.")] = ""
+    port: Annotated[int, _d("Port of other domains' MTA-STS policy servers.", ge=1, le=65535)] = 443
+
+
 class Log(Section, frozen=True, kw_only=True):
     level: Annotated[str, _d("debug, info, warning or error.")] = "info"
 
@@ -125,4 +137,5 @@ class Settings(Section, frozen=True, kw_only=True):
     auth: Auth = Auth()
     limits: Limits = Limits()
     dns: Dns = Dns()
+    web: Web = Web()
     log: Log = Log()

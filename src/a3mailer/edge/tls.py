@@ -30,6 +30,17 @@ def load_certificate(context: ssl.SSLContext, directory: Path, settings: Setting
     context.load_cert_chain(certificate, key)
 
 
+def verifying_context(directory: Path, settings: Settings) -> ssl.SSLContext:
+    """A client-side context that verifies chain and name against the system's authorities and the setting's.
+
+    Errors: OSError (ssl.SSLError is one) when the file of authorities cannot be used."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.web.authorities:
+        context.load_verify_locations(directory / settings.web.authorities)
+    return context
+
+
 def opportunistic_context() -> ssl.SSLContext:
     """A client-side context that encrypts to whoever answers (RFC 7435): better than clear, not proof."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -152,11 +152,6 @@ class HttpClient:
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
         self._session: aiohttp.ClientSession | None = None
 
-    def reconfigure(self, context: ssl.SSLContext, *, inside: bool) -> None:
-        """For what is asked from now on."""
-        self._context = context
-        self._checked.inside = inside
-
     async def get(self, url: str, *, most: int = MAX_OCTETS, seconds: float = SECONDS) -> HttpAnswer:
         """Errors: HttpFailure."""
         return await self._guarded("GET", url, b"", {}, most, seconds)

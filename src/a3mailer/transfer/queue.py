@@ -38,6 +38,7 @@ from a3mailer.transfer.relay import Relay
 from a3mailer.transfer.schedule import SLACK_SECONDS, URGENT, Schedule, is_astray
 from a3mailer.transfer.session import Dialer, Manners, TlsContext
 from a3mailer.transfer.settle import notices
+from a3mailer.transfer.tls_policy import Policies
 from a3mailer.wire.dsn.report import Action, RecipientStatus
 
 CHECK_SECONDS: Final = 60.0
@@ -60,7 +61,8 @@ class Queue:
     """One worker's share of the queue."""
 
     __slots__ = ("_clock", "_context", "_desk", "_dial", "_is_dead", "_large", "_look_again", "_offset",
-                 "_owner", "_policy", "_resolver", "_running", "_store", "_wake")  # fmt: skip
+                 "_owner", "_policies", "_policy", "_resolver", "_running", "_store", "_verifying",
+                 "_wake")  # fmt: skip
 
     def __init__(
         self,
@@ -73,6 +75,8 @@ class Queue:
         clock: Clock,
         owner: str,
         is_dead: Callable[[str], bool] = lambda owner: False,
+        verifying: TlsContext = None,
+        policies: Policies | None = None,
     ) -> None:
         """``owner`` is unique to this process for ever; ``is_dead`` knows of another owner that it has ended.
 
@@ -82,6 +86,8 @@ class Queue:
         self._resolver = resolver
         self._dial = dial
         self._context = context
+        self._verifying = verifying
+        self._policies = policies
         self._clock = clock
         self._owner = owner
         self._is_dead = is_dead
@@ -94,8 +100,8 @@ class Queue:
 
     def _make_desk(self, settings: Settings) -> Desk:
         chance, hostname = random.SystemRandom(), settings.server.hostname
-        manners = Manners(hostname, self._context)
-        relay = Relay(self._resolver, self._dial, manners, settings, self._clock, chance)
+        manners = Manners(hostname, self._context, verifying=self._verifying)
+        relay = Relay(self._resolver, self._dial, manners, settings, self._clock, chance, self._policies)
         schedule = Schedule.of(settings.queue)
         return Desk(
             self._store,

@@ -20,6 +20,7 @@ import msgspec
 
 from a3mailer.config.tree import Settings
 from a3mailer.mail.envelope import Envelope
+from a3mailer.mail.tls import TlsPlan
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver
 from a3mailer.telemetry.events import emit
@@ -32,7 +33,8 @@ from a3mailer.transfer.destinations.mx import (
     smart_host,
 )
 from a3mailer.transfer.session import CONNECT_SECONDS, Dialer, Manners, Session, SessionFailed
-from a3mailer.wire.smtp.client import Outcome, Status, TlsUse
+from a3mailer.transfer.tls_policy import Demand, DomainDemand, Policies, TlsPolicy, parse_rules
+from a3mailer.wire.smtp.client import Outcome, Status
 from a3mailer.wire.smtp.remote import RemoteReply, ours
 
 SESSIONS_A_DESTINATION: Final = 5
@@ -107,7 +109,7 @@ class Relay:
     """One object a process; its sessions and its knowledge of destinations serve all mails."""
 
     __slots__ = ("_chance", "_clock", "_dial", "_idle", "_manners", "_ourselves", "_places", "_resolver",
-                 "_retired", "_sessions", "_settings", "_smart_host")  # fmt: skip
+                 "_retired", "_sessions", "_settings", "_smart_host", "_tls")  # fmt: skip
 
     def __init__(
         self,
@@ -117,14 +119,18 @@ class Relay:
         settings: Settings,
         clock: Clock,
         chance: random.Random,
+        policies: Policies | None = None,
     ) -> None:
-        """Errors: ValueError when ``queue.relay`` is no host."""
+        """Without ``policies`` no domain has an MTA-STS policy.
+
+        Errors: ValueError when ``queue.relay`` is no host."""
         self._resolver = resolver
         self._dial = dial
         self._manners = manners
         self._settings = settings
         self._clock = clock
         self._chance = chance
+        self._tls = TlsPolicy(parse_rules(settings.queue.tls_policy), policies)
         self._ourselves = ourselves(settings)
         queue = settings.queue
         self._smart_host = smart_host(queue.relay, queue.smtp_port) if queue.relay else None
@@ -179,8 +185,9 @@ class Relay:
     async def _deliver(self, place: _Place, domain: str, attempt: _Attempt) -> None:
         try:
             hosts = await self._hosts(domain)
+            demand = await self._demand(domain)
             for host in hosts:
-                if not await self._try_host(host, attempt):
+                if not await self._try_host(host, attempt, demand.of(host.name)):
                     continue
                 place.failures, place.closed_until = 0, 0.0
                 return
@@ -196,6 +203,12 @@ class Relay:
             return (self._smart_host,)
         port = self._settings.queue.smtp_port
         return await hosts_of(domain, self._resolver, self._ourselves, port, self._chance)
+
+    async def _demand(self, domain: str) -> DomainDemand:
+        """What is asked of the TLS of a destination's hosts."""
+        if self._smart_host is not None:
+            return await self._tls.demand(self._smart_host.name, smart_host=True)
+        return await self._tls.demand(domain)
 
     def _unreachable(self, place: _Place, attempt: _Attempt) -> None:
         """No host could be used: 5yz from every one is an answer, anything else a reason to wait."""
@@ -220,15 +233,18 @@ class Relay:
         for number in attempt.left:
             attempt.results[number] = Result(state, reply, wait=wait)
 
-    async def _try_host(self, host: Host, attempt: _Attempt) -> bool:
+    async def _try_host(self, host: Host, attempt: _Attempt, demand: Demand) -> bool:
         """True when this host has answered for the recipients; False: try the next one. Errors: NoRoute."""
-        session = self._take(host)
+        if demand.refusal is not None:
+            attempt.refusals.append(demand.refusal)
+            return False
+        session = self._take(host, demand)
         if session is not None and await self._send(session, host, attempt, kept=True):
             return True
-        session = await self._open(host, attempt)
+        session = await self._open(host, attempt, demand)
         return session is not None and await self._send(session, host, attempt, kept=False)
 
-    async def _open(self, host: Host, attempt: _Attempt) -> Session | None:
+    async def _open(self, host: Host, attempt: _Attempt, demand: Demand) -> Session | None:
         """A fresh session with one of the host's addresses; why not goes to the refusals. Errors: NoRoute."""
         try:
             addresses = await addresses_of(host, self._resolver)
@@ -238,12 +254,15 @@ class Relay:
         for address in addresses:
             if self._ourselves.is_ours(address, host.port):
                 raise NoRoute("5.4.6", f"{host.name} is this server: the mail loops", permanent=True)
-            session = await self._open_address(host, address, attempt, TlsUse.MAY)
+            session = await self._open_address(host, address, attempt, demand.plans)
             if session is not None:
                 return session
         return None
 
-    async def _open_address(self, host: Host, address: str, attempt: _Attempt, tls: TlsUse) -> Session | None:
+    async def _open_address(
+        self, host: Host, address: str, attempt: _Attempt, plans: Sequence[TlsPlan]
+    ) -> Session | None:
+        """A session under the first of the plans that TLS does not fail under."""
         try:
             wire = await self._dial(address, host.port, CONNECT_SECONDS)
         except ConnectionError as error:
@@ -253,11 +272,12 @@ class Relay:
             wire.close()
             raise NoRoute("5.4.6", f"{host.name} is this server: the mail loops", permanent=True)
         try:
-            return await Session.open(wire, host.name, self._manners, tls, self._clock)
+            return await Session.open(wire, host.name, self._manners, plans[0], self._clock)
         except SessionFailed as error:
-            if error.in_tls and tls is TlsUse.MAY:  # opportunistic: better in clear than not at all
+            if error.in_tls:
                 emit("relay.tls_failed", level="warning", host=host.name, reason=str(error))
-                return await self._open_address(host, address, attempt, TlsUse.NEVER)
+                if plans[1:]:  # opportunistic: better in clear than not at all
+                    return await self._open_address(host, address, attempt, plans[1:])
             attempt.refusals.append(error.reply)
             return None
 
@@ -300,11 +320,11 @@ class Relay:
 
     # --- sessions kept -----------------------------------------------------------------------------
 
-    def _take(self, host: Host) -> Session | None:
-        """An idle session with this host that is still fresh."""
+    def _take(self, host: Host, demand: Demand) -> Session | None:
+        """An idle session with this host that is still fresh, and as secure as is demanded now."""
         self.sweep()
         for at in range(len(self._idle) - 1, -1, -1):
-            if self._idle[at][0] == host:
+            if self._idle[at][0] == host and self._idle[at][1].plan in demand.plans:
                 return self._idle.pop(at)[1]
         return None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from a3mailer.mail.envelope import Body, Envelope
+from a3mailer.mail.tls import TlsLevel, TlsPlan
 from a3mailer.runtime.clock import Clock
 from a3mailer.transfer.outgoing import NotConvertible, prepare
 from a3mailer.transfer.trace import without_return_path
@@ -44,6 +45,17 @@ LARGE: Final = 256 * 1024
 """Octets above which a mail is prepared outside the event loop."""
 
 
+USES: Final = {
+    TlsLevel.NEVER: TlsUse.NEVER,
+    TlsLevel.MAY: TlsUse.MAY,
+    TlsLevel.MUST: TlsUse.MUST,
+    TlsLevel.STS: TlsUse.MUST,
+    TlsLevel.DANE: TlsUse.MUST,
+}
+"""What a demand means for STARTTLS."""
+VERDICTS: Final = {10: "certificate-expired", 62: "certificate-host-mismatch"}
+"""OpenSSL's X509_V_ERR_*, in words of RFC 8460 section 4.3; any other one: certificate-not-trusted."""
+
 TlsContext: TypeAlias = Any
 """An ``ssl.SSLContext``: made in ``edge``, handed through here unseen."""
 
@@ -75,17 +87,22 @@ class Manners:
 
     hostname: str
     context: TlsContext
+    """Encrypts to whoever answers."""
     lmtp: bool = False
+    verifying: TlsContext = None
+    """Verifies chain and name."""
 
 
 class SessionFailed(Exception):
     """No mail was or will be sent in this session. ``reply`` is theirs, or ours about them."""
 
-    def __init__(self, reply: RemoteReply, *, in_tls: bool = False) -> None:
+    def __init__(self, reply: RemoteReply, *, in_tls: bool = False, verdict: str = "") -> None:
         super().__init__(str(reply))
         self.reply = reply
         self.in_tls = in_tls
         """It failed in STARTTLS: without, it may go better."""
+        self.verdict = verdict
+        """What was wrong with TLS, as a result type of RFC 8460 section 4.3."""
 
 
 class Session:
@@ -101,13 +118,16 @@ class Session:
         "closed",
         "idle_since",
         "mails",
+        "plan",
     )
 
-    def __init__(self, wire: Wire, engine: ClientEngine, name: str, clock: Clock) -> None:
+    def __init__(self, wire: Wire, engine: ClientEngine, name: str, clock: Clock, plan: TlsPlan) -> None:
         self._wire = wire
         self._engine = engine
         self._name = name
         self._clock = clock
+        self.plan = plan
+        """What was demanded of its TLS, and given."""
         self._last: tuple[Outcome, ...] = ()
         self._content_sent = False
         self.closed = False
@@ -115,12 +135,12 @@ class Session:
         self.idle_since = 0.0
 
     @classmethod
-    async def open(cls, wire: Wire, host: str, manners: Manners, tls: TlsUse, clock: Clock) -> Session:
-        """Greeting, EHLO, STARTTLS where it is offered and wanted. Errors: SessionFailed."""
-        engine = ClientEngine(manners.hostname, tls=tls, lmtp=manners.lmtp)
-        session = cls(wire, engine, host, clock)
+    async def open(cls, wire: Wire, host: str, manners: Manners, plan: TlsPlan, clock: Clock) -> Session:
+        """Greeting, EHLO, and STARTTLS as ``plan`` demands. Errors: SessionFailed."""
+        engine = ClientEngine(manners.hostname, tls=USES[plan.level], lmtp=manners.lmtp)
+        session = cls(wire, engine, host, clock, plan)
         try:
-            await session._greet(manners.context)
+            await session._greet(manners.verifying if plan.level is TlsLevel.STS else manners.context)
         except BaseException:
             session.close()
             raise
@@ -130,7 +150,9 @@ class Session:
         in_tls = False
         while not isinstance(event := await self._next(GREETING_SECONDS), Ready):
             if isinstance(event, Ended):
-                raise SessionFailed(event.reply, in_tls=in_tls)
+                refused = self._engine.tls_refused
+                verdict = "starttls-not-supported" if refused else ""
+                raise SessionFailed(event.reply, in_tls=in_tls or refused, verdict=verdict)
             in_tls = True
             await self._handshake(context)
 
@@ -139,7 +161,10 @@ class Session:
             async with asyncio.timeout(GREETING_SECONDS):
                 await self._wire.start_tls_client(context, self._name)
         except (OSError, TimeoutError) as error:
-            raise SessionFailed(ours("4.7.5", f"TLS: {error or 'too slow'}"), in_tls=True) from error
+            reply = ours("4.7.5", f"{error or 'TLS: too slow'}")
+            code = getattr(error.__cause__, "verify_code", 0)
+            verdict = VERDICTS.get(code, "certificate-not-trusted" if code else "validation-failure")
+            raise SessionFailed(reply, in_tls=True, verdict=verdict) from error
         self._engine.secured()
 
     @property

@@ -35,7 +35,7 @@ class World:
         self.authority = authority
 
     def guard(self) -> None:
-        self.client.reconfigure(self.authority.client(), inside=False)
+        self.client = HttpClient(self.resolver, self.clock, self.authority.client())
 
     async def failure(self, url: str, **limits: Any) -> str:
         with pytest.raises(HttpFailure) as caught:
@@ -46,7 +46,9 @@ class World:
 @pytest.fixture
 async def world(authority: Authority) -> AsyncIterator[World]:
     made = World(authority)
+    first = made.client
     yield made
+    await first.close()
     await made.client.close()
 
 

@@ -140,7 +140,7 @@ class ClientEngine:
     """One session, any number of mails. See the module for how to drive it."""
 
     __slots__ = ("_accepted", "_awaited", "_events", "_login", "_mail", "_name", "_out", "_outcomes",
-                 "_reader", "_state", "_tls", "features", "lmtp", "secure")  # fmt: skip
+                 "_reader", "_state", "_tls", "features", "lmtp", "secure", "tls_refused")  # fmt: skip
 
     def __init__(
         self,
@@ -154,6 +154,8 @@ class ClientEngine:
         """``name`` is ours, for EHLO; ``secure``: the connection began with TLS."""
         self.lmtp = lmtp
         self.secure = secure
+        self.tls_refused = False
+        """The session ended because the server offers no TLS, or none now."""
         self.features = Features()
         self._name = name.encode("ascii")
         self._tls = tls
@@ -303,6 +305,7 @@ class ClientEngine:
                 self._state = _State.STARTTLS
                 return
             if self._tls is TlsUse.MUST:
+                self.tls_refused = True
                 self._end(ours("4.7.4", "the server offers no STARTTLS and policy asks for TLS"))
                 return
         self._log_in()
@@ -315,7 +318,8 @@ class ClientEngine:
             self._state = _State.HANDSHAKE
             self._events.append(StartHandshake())
         elif self._tls is TlsUse.MUST:
-            self._end(reply)
+            self.tls_refused = True
+            self._end(ours("4.7.4", f"policy asks for TLS and STARTTLS was refused: {reply}"))
         else:
             self._log_in()
 
