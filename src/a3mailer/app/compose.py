@@ -49,10 +49,12 @@ from a3mailer.store.backends.sqlite.writer import identity_of_this, still_alive
 from a3mailer.store.operations import PurgeVault
 from a3mailer.store.ports import Store, Transaction
 from a3mailer.telemetry.events import emit
+from a3mailer.transfer.checks.load import all_checks
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.queue import Queue
 from a3mailer.transfer.receive import Receive
+from a3mailer.transfer.stages import Stages
 from a3mailer.transfer.sts import StsPolicies
 
 STS_FOLDER: Final = "cache/mta-sts"
@@ -144,9 +146,8 @@ async def compose(
     authenticator = Authenticator(
         store, settings(), clock, audit, key, throttle=held.throttle, writer=store, verified=held.verified
     )
-    forwarding = Forwarding(directory, settings(), clock, srs_keys(held.directory))
-    policy = Policy(store, directory, settings(), forwarding)
-    receive = Receive(store, directory, settings(), clock, forwarding=forwarding)
+    resolver = dnssec.resolver_of(settings().dns, clock)
+    forwarding, policy, receive = _way_in(held, store, directory, resolver, settings(), clock)
     spools = held.directory / "spool"
     end_point = _end_point(held.directory, settings())
     smtp = SmtpDoor(policy, receive, authenticator, settings, context, spools, lambda: end_point)
@@ -154,7 +155,6 @@ async def compose(
     imap = ImapDoor(
         Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context, end_point)
     )
-    resolver = dnssec.resolver_of(settings().dns, clock)
     queue, http = _way_out(held, store, policy, resolver, settings(), clock)
     health = HealthDoor(partial(_not_ready, store), partial(_gauge, store, clock))
     store.watch(directory.heard)
@@ -241,6 +241,16 @@ def _way_out(
         policies,
     )
     return queue, http
+
+
+def _way_in(
+    held: Held, store: Store, directory: Directory, resolver: Resolver, settings: Settings, clock: SystemClock
+) -> tuple[Forwarding, Policy, Receive]:
+    """Who may send what to whom, and who takes responsibility for it."""
+    forwarding = Forwarding(directory, settings, clock, srs_keys(held.directory))
+    stages = Stages(all_checks(), resolver, clock, held.rates, held.greylist, settings)
+    policy = Policy(store, directory, settings, forwarding, stages)
+    return forwarding, policy, Receive(store, directory, settings, clock, forwarding=forwarding)
 
 
 def _is_dead(owner: str) -> bool:

@@ -11,7 +11,8 @@ from typing import Final
 from a3mailer.config.tree import Settings
 from a3mailer.identity.credentials import VerifiedCache
 from a3mailer.identity.throttle import Throttle
-from a3mailer.runtime.shared import SharedCounts
+from a3mailer.runtime.shared import SharedCounts, SharedTable
+from a3mailer.transfer.checks import greylist, rate
 
 MAX_WORKERS: Final = 48
 
@@ -34,8 +35,16 @@ class Held:
     """Wrong logins, counted by all workers together."""
     verified: VerifiedCache = field(default_factory=lambda: VerifiedCache(0.0))
     """Right logins of the last minutes: none costs its hash in more than one worker."""
+    rates: SharedTable = field(default_factory=lambda: SharedTable(rate.KEYS, rate.HALF_LIFE))
+    """Mails by sender, domain, network and recipient, counted by all workers."""
     by_ip: SharedCounts = field(default_factory=lambda: SharedCounts(MAX_WORKERS + 1))
     """Connections of each address; worker ``n`` has row ``n``."""
+
+    greylist: SharedTable = field(init=False)
+    """Triplets seen by all workers, and before the last restart."""
+
+    def __post_init__(self) -> None:
+        self.greylist = SharedTable(greylist.KEYS, greylist.HALF_LIFE, self.run_directory / "greylist")
 
     @property
     def run_directory(self) -> Path:

@@ -106,6 +106,8 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "dns.servers": _server_address,
     "dns.dnssec": _one_of("auto", "libunbound", "resolver", "off"),
     "dns.unsigned": domain_name,
+    "policy.dnsbl": domain_name,
+    "policy.domain_lists": domain_name,
     "smtp.subaddress_separator": _separator,
 }
 """By name; a list is checked item by item."""

@@ -120,6 +120,24 @@ class Web(Section, frozen=True, kw_only=True):
     port: Annotated[int, _d("Port of other domains' MTA-STS policy servers.", ge=1, le=65535)] = 443
 
 
+class Policy(Section, frozen=True, kw_only=True):
+    dnsbl: Annotated[tuple[str, ...], _d("DNS lists of addresses that clients are looked up in.")] = ()
+    domain_lists: Annotated[tuple[str, ...], _d("DNS lists of domains for those of senders.")] = ()
+    helo: Annotated[bool, _d("Look at the name a client greets with.")] = True
+    sender_domain: Annotated[bool, _d("Look whether the sender's domain takes mail (RFC 7505).")] = True
+    refuse: Annotated[
+        tuple[str, ...], _d("Checks whose findings refuse (dnsbl, domain_list, helo, sender_domain).")
+    ] = ()
+    seconds: Annotated[float, _d("Longest time the checks of one stage may take.", ge=0)] = 5.0
+    greylist: Annotated[bool, _d("Ask unknown senders to come back (RFC 6647).")] = False
+    greylist_seconds: Annotated[float, _d("... after this time.", ge=1)] = 300.0
+    sender_rate: Annotated[int, _d("Mails an hour from one sender address; 0 = no limit.", ge=0)] = 0
+    domain_rate: Annotated[int, _d("... from one sender domain.", ge=0)] = 0
+    network_rate: Annotated[int, _d("... from one network of strangers.", ge=0)] = 0
+    account_rate: Annotated[int, _d("... submitted by one account.", ge=0)] = 0
+    recipient_rate: Annotated[int, _d("... to one recipient from strangers.", ge=0)] = 0
+
+
 class Log(Section, frozen=True, kw_only=True):
     level: Annotated[str, _d("debug, info, warning or error.")] = "info"
 
@@ -138,4 +156,5 @@ class Settings(Section, frozen=True, kw_only=True):
     limits: Limits = Limits()
     dns: Dns = Dns()
     web: Web = Web()
+    policy: Policy = Policy()
     log: Log = Log()

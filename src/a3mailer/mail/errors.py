@@ -45,6 +45,16 @@ class NotAllowed(MailError):
     """``identity.roles.allow`` said no."""
 
 
+class Refused(MailError):
+    """A check, a milter or an operator's rule does not want this mail; the text is for the sender."""
+
+    def __init__(self, text: str, status: str = "5.7.1") -> None:
+        super().__init__(text)
+        self.status = status
+        """Enhanced status code (RFC 3463)."""
+        self.transient = status.startswith("4")
+
+
 class OverQuota(MailError):
     """The account is full."""
 

@@ -16,6 +16,7 @@ import struct
 from collections.abc import Generator
 from contextlib import contextmanager
 from hashlib import blake2b
+from pathlib import Path
 from typing import Final
 
 COUNT_SLOTS: Final = 1 << 14
@@ -26,6 +27,10 @@ WAYS: Final = 8
 LEAST: Final = 2.0**-30
 LOCK_TRIES: Final = 200
 """Then it is done without the lock: one count may get lost, nobody waits for a process that is stopped."""
+MAGIC: Final = b"a3table\1"
+SECRET: Final = 16
+HEADER: Final = len(MAGIC) + SECRET
+"""Octets before the cells: what the file is, and the secret its keys are hashed with."""
 _CELL: Final = struct.Struct("<Qdd")
 _SPOTS: Final = struct.Struct("<II")
 
@@ -72,18 +77,30 @@ class SharedCounts:
 
 class SharedTable:
     """Key -> (amount, time): amounts fall to half in ``half_life`` seconds.  Bounded: where it is full, the
-    least by now goes first, so that a flood of new keys pushes out its own."""
+    least by now goes first, so that a flood of new keys pushes out its own.
+
+    With a ``path`` it is that file's memory: it outlives the processes, and what a power cut loses of it is
+    merely forgotten.  A file of another size or kind is begun anew."""
 
     __slots__ = ("_buckets", "_fd", "_half_life", "_map", "_secret")
 
-    def __init__(self, slots: int, half_life: float) -> None:
+    def __init__(self, slots: int, half_life: float, path: Path | None = None) -> None:
         self._half_life = half_life
-        self._secret = os.urandom(16)
         self._buckets = max(1, slots // WAYS)
-        size = self._buckets * WAYS * _CELL.size
-        self._fd = os.memfd_create("a3mailer-shared", os.MFD_CLOEXEC)
-        os.ftruncate(self._fd, size)
+        size = HEADER + self._buckets * WAYS * _CELL.size
+        if path is None:
+            self._fd = os.memfd_create("a3mailer-shared", os.MFD_CLOEXEC)
+        else:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        kept = os.fstat(self._fd).st_size == size
+        if not kept:
+            os.ftruncate(self._fd, 0)
+            os.ftruncate(self._fd, size)
         self._map = mmap.mmap(self._fd, size)
+        if not kept or self._map[: len(MAGIC)] != MAGIC:
+            self._map[:] = bytes(size)
+            self._map[:HEADER] = MAGIC + os.urandom(SECRET)
+        self._secret = self._map[len(MAGIC) : HEADER]
 
     def __del__(self) -> None:
         os.close(self._fd)
@@ -109,7 +126,7 @@ class SharedTable:
         """(tag, offset of its bucket)."""
         digest = blake2b(key.encode("utf-8", "replace"), key=self._secret, digest_size=12).digest()
         bucket = int.from_bytes(digest[8:], "little") % self._buckets
-        return int.from_bytes(digest[:8], "little") or 1, bucket * WAYS * _CELL.size
+        return int.from_bytes(digest[:8], "little") or 1, HEADER + bucket * WAYS * _CELL.size
 
     def _cells(self, at: int) -> list[tuple[int, float, float]]:
         return list(_CELL.iter_unpack(self._map[at : at + WAYS * _CELL.size]))

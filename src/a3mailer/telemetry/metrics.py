@@ -45,6 +45,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         "answer",
         ("accepted", "transient", "refused"),
     ),
+    Metric(
+        "a3_policy_refusals_total",
+        "counter",
+        "Refusals of checks by stage.",
+        "stage",
+        ("connect", "ehlo", "auth", "mail", "rcpt", "data"),
+    ),
     Metric("a3_smtp_octets_total", "counter", "Content octets accepted."),
     Metric("a3_smtp_end_of_data_seconds", "histogram", "From the end of the content to the reply."),
     Metric("a3_deliveries_total", "counter", "Messages put into mailboxes."),

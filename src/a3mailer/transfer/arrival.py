@@ -19,5 +19,7 @@ class Arrival(msgspec.Struct, frozen=True):
     """What ``Policy.recipient`` said of each of the envelope's recipients, in their order."""
     octets: bytes | mmap.mmap
     trace: str
+    notes: tuple[str, ...] = ()
+    """What the checks of the stages found and let pass (``stages.Course.notes``)."""
     mark: bytes = b""
     """Names the mail as it came, once a judge has changed it; empty as long as nobody has."""

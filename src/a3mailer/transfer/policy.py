@@ -20,15 +20,18 @@ from a3mailer.store.ports import DirectoryReader
 from a3mailer.store.rows import Account
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.route import Local, Remote, Route, routes_of
+from a3mailer.transfer.stages import UNCHECKED, Course, Stages
 
 REMEMBERED: Final = 10_000
 """Forward-paths whose routes are kept; when full, they are learnt anew."""
 
 
 class Policy:
-    """The stages CONNECT, MAIL and RCPT; what is judged by content comes at the end of DATA (``receive``)."""
+    """The rules of CONNECT, MAIL and RCPT, and the checks of all stages (``course``).
 
-    __slots__ = ("_directory", "_forwarding", "_generation", "_reader", "_routes", "_settings")
+    What looks at a whole mail comes at its end (``judge``)."""
+
+    __slots__ = ("_directory", "_forwarding", "_generation", "_reader", "_routes", "_settings", "_stages")
 
     def __init__(
         self,
@@ -36,8 +39,10 @@ class Policy:
         directory: Directory,
         settings: Settings,
         forwarding: Forwarding | None = None,
+        stages: Stages | None = None,
     ) -> None:
         self._forwarding = forwarding
+        self._stages = stages
         self._reader = reader
         self._directory = directory
         self._generation = -1
@@ -48,6 +53,12 @@ class Policy:
     def reconfigure(self, settings: Settings) -> None:
         """Take the settings of a new snapshot."""
         self._settings = settings
+        if self._stages is not None:
+            self._stages.reconfigure(settings)
+
+    def course(self, client: Client, trace: str) -> Course:
+        """The checks of a client's connection."""
+        return UNCHECKED if self._stages is None else self._stages.course(client, trace)
 
     async def connect(self, client: Client) -> None:
         """A client has connected. Errors: NotAllowed when no answer could ever reach its address."""

@@ -34,6 +34,7 @@ from a3mailer.transfer.deliver import appends
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.judge import NOBODY, Judged, Judges, outcomes_of
 from a3mailer.transfer.route import Local, Remote, Route
+from a3mailer.transfer.stages import field_of
 from a3mailer.transfer.submission import check_authors, completed
 from a3mailer.transfer.trace import Stamp, count_hops
 from a3mailer.wire.dsn.report import Action, RecipientStatus
@@ -108,6 +109,8 @@ class Receive:
         if self._judges.wanted(came):
             judged = await self._judged(came, (added, *pieces))
             arrival, added, top, pieces = judged.arrival, b"", judged.top, (judged.arrival.octets,)
+        if came.notes:
+            top += field_of(came.notes)
         shares, outcomes = _shares(arrival)
         final = any(share.locals for share in shares.values())
         stamp = self._stamp.header(arrival.client, arrival.envelope, arrival.trace, now, final=final, top=top)

@@ -16,6 +16,7 @@ REPLIES: Final[dict[type[err.MailError], Reply]] = {
     err.BadName: Reply(553, "5.1.3", "bad address"),
     err.AddressReserved: Reply(550, "5.1.6", "this mailbox has gone"),
     err.NotAllowed: Reply(550, "5.7.1", "not allowed"),
+    err.Refused: Reply(550, "5.7.1", "refused by policy"),
     err.OverQuota: Reply(452, "4.2.2", "mailbox full"),
     err.TooMany: Reply(452, "4.5.3", "too many recipients"),
     err.TooLarge: TOO_LARGE,
@@ -32,7 +33,7 @@ REPLIES: Final[dict[type[err.MailError], Reply]] = {
 }
 AUTH_LATER: Final = Reply(454, "4.7.0", "temporary authentication failure")
 """RFC 4954 section 4: what TryLater is during AUTH."""
-TELLING: Final = (err.NotAllowed, err.TooMany)
+TELLING: Final = (err.NotAllowed, err.TooMany, err.Refused)
 """Errors whose own words are for the client."""
 
 OK: Final = Reply(250, "2.0.0", "OK")
@@ -55,6 +56,8 @@ LOGIN_AGAIN: Final = Reply(421, "4.7.0", "this login no longer stands")
 
 def reply_to(error: err.MailError) -> Reply:
     """The reply of the nearest type in the table; with the error's own words where those may be told."""
+    if isinstance(error, err.Refused):
+        return Reply(451 if error.transient else 550, error.status, str(error))
     for kind in type(error).__mro__:
         reply = REPLIES.get(kind)
         if reply is not None:
@@ -70,3 +73,21 @@ def reply_to(error: err.MailError) -> Reply:
 def auth_reply_to(error: err.MailError) -> Reply:
     """The same during AUTH."""
     return AUTH_LATER if isinstance(error, err.TryLater) else reply_to(error)
+
+
+def replies_to(
+    outcomes: tuple[err.MailError | None, ...], trace: str, *, a_recipient: bool
+) -> tuple[Reply, ...]:
+    """The end of the content: one reply for all, or one a recipient (LMTP)."""
+    accepted = Reply(250, "2.0.0", f"accepted as {trace}")
+    if None in outcomes and not a_recipient:
+        return (accepted,)
+    replies = tuple(accepted if error is None else reply_to(error) for error in outcomes)
+    return replies if a_recipient else (next((reply for reply in replies if reply.transient), replies[0]),)
+
+
+def word_of(reply: Reply) -> str:
+    """What the metrics call an answer."""
+    if reply.positive:
+        return "accepted"
+    return "transient" if reply.transient else "refused"

@@ -41,6 +41,7 @@ from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.route import Route
+from a3mailer.transfer.stages import Facts, Stage
 from a3mailer.wire.smtp import events as ev
 from a3mailer.wire.smtp.engine import Engine, Offer, State
 from a3mailer.wire.smtp.replies import Reply
@@ -114,9 +115,9 @@ async def _goodbye(connection: Connection, reply: Reply) -> None:
 class _Conversation:
     """One connection: the engine, the mail in hand, the offences so far."""
 
-    __slots__ = ("_client", "_connection", "_content_deadline", "_door", "_ended", "_engine", "_envelope",
-                 "_error", "_excess", "_exchange", "_fresh", "_idle_commands", "_left", "_loop", "_mails",
-                 "_mails_max", "_offered", "_out", "_owed", "_principal", "_profile", "_recipients",
+    __slots__ = ("_client", "_connection", "_content_deadline", "_course", "_door", "_ended", "_engine",
+                 "_envelope", "_error", "_excess", "_exchange", "_fresh", "_idle_commands", "_left", "_loop",
+                 "_mails", "_mails_max", "_offered", "_out", "_owed", "_principal", "_profile", "_recipients",
                  "_refusals", "_routes", "_settings", "_spool", "_trace")  # fmt: skip
 
     def __init__(self, door: SmtpDoor, connection: Connection, profile: Profile, trace: str) -> None:
@@ -128,6 +129,8 @@ class _Conversation:
         self._loop = asyncio.get_running_loop()
         ip, port = connection.peer[:2]
         self._client = Client(ip, port, tls=connection.tls, protocol=profile.protocol)
+        self._course = door.policy.course(self._client, trace)
+        """The checks of this connection."""
         limited = profile.limited and self._settings.limits.profile != "off"
         self._mails_max = self._settings.smtp.mails if limited else 0
         """Mails of this session; 0 for no limit."""
@@ -275,6 +278,7 @@ class _Conversation:
     async def _greet(self) -> Reply:
         try:
             await self._door.policy.connect(self._client)
+            await self._course.run(Stage.CONNECT, Facts(self._client, self._envelope))
         except MailError as error:
             reply = say.reply_to(error)
             return Reply(421 if error.transient else 554, reply.enhanced, reply.text)
@@ -306,19 +310,29 @@ class _Conversation:
         return Context(self._door.authenticator, self._client.ip, self._confidential(), bound)
 
     def _hello(self, event: ev.Hello) -> Reply | None:
-        if self._profile.auth and self._confidential():
+        if (self._profile.auth and self._confidential()) or self._course.has(Stage.EHLO):
             return None
         return self._welcome(event, self._offered)
 
-    async def _hello_before_login(self, event: ev.Hello) -> tuple[Reply, ...]:
-        return (self._welcome(event, self._offer(await offered(self._context()))),)
+    async def _hello_asked(self, event: ev.Hello) -> tuple[Reply, ...]:
+        self._greeted(event)
+        try:
+            await self._course.run(Stage.EHLO, Facts(self._client, self._envelope))
+        except MailError as error:
+            return (say.reply_to(error),)
+        before_login = self._profile.auth and self._confidential()
+        offer = self._offer(await offered(self._context())) if before_login else self._offered
+        return (self._welcome(event, offer),)
 
-    def _welcome(self, event: ev.Hello, offer: Offer) -> Reply:
-        self.forget()
+    def _greeted(self, event: ev.Hello) -> None:
         of = self._client
         self._client = Client(
             of.ip, of.port, event.name, event.extended, of.tls, of.account, of.login, of.protocol
         )
+
+    def _welcome(self, event: ev.Hello, offer: Offer) -> Reply:
+        self.forget()
+        self._greeted(event)
         self._engine.renew(offer)
         return self._idle(offer.extended_hello if event.extended else offer.hello)
 
@@ -361,6 +375,10 @@ class _Conversation:
         self._exchange = None
         self._principal = result
         self._client = structs.replace(self._client, account=result.account, login=result.login)
+        try:
+            await self._course.run(Stage.AUTH, Facts(self._client, self._envelope))
+        except MailError as error:
+            return say.reply_to(error)
         return say.LOGGED_IN
 
     def _reset(self, event: ev.Reset) -> Reply:
@@ -396,7 +414,7 @@ class _Conversation:
     def _mail(self, event: ev.MailFrom) -> Reply | None:
         if 0 < self._mails_max <= self._mails:
             return say.TOO_MANY_MAILS
-        if self._profile.auth:
+        if self._profile.auth or self._course.has(Stage.MAIL):
             return None
         try:
             self._permit()
@@ -411,6 +429,8 @@ class _Conversation:
         try:
             self._permit()
             await self._door.policy.sender(self._client, event.envelope)
+            self._course.forget()
+            await self._course.run(Stage.MAIL, Facts(self._client, event.envelope))
         except MailError as error:
             return (say.reply_to(error),)
         return (self._begin(event.envelope),)
@@ -432,12 +452,15 @@ class _Conversation:
         if len(self._recipients) >= self._settings.smtp.recipients:
             self._excess += 1
             return say.TOO_MANY_ERRORS if self._excess > EXCESS_RECIPIENTS else say.TOO_MANY_RECIPIENTS
+        if self._course.has(Stage.RCPT):
+            return None
         routes = self._door.policy.known(event.recipient.address)
         return None if routes is None else self._take_recipient(event, routes)
 
     async def _rcpt_asked(self, event: ev.RcptTo) -> tuple[Reply, ...]:
         try:
             routes = await self._door.policy.recipient(self._client, self._envelope, event.recipient)
+            await self._course.run(Stage.RCPT, Facts(self._client, self._envelope, event.recipient))
         except MailError as error:
             return (self._refuse_recipient(event.recipient, error),)
         return (self._take_recipient(event, routes),)
@@ -458,8 +481,15 @@ class _Conversation:
         )
         return reply
 
-    def _data(self, event: ev.Data) -> Reply:
-        return say.GO_ON
+    def _data(self, event: ev.Data) -> Reply | None:
+        return None if self._course.has(Stage.DATA) else say.GO_ON
+
+    async def _data_asked(self, event: ev.Data) -> tuple[Reply, ...]:
+        try:
+            await self._course.run(Stage.DATA, Facts(self._client, self._envelope))
+        except MailError as error:
+            return (say.reply_to(error),)
+        return (say.GO_ON,)
 
     def _chunk(self, event: ev.Chunk) -> Reply:
         self._keep(event.octets)
@@ -499,10 +529,10 @@ class _Conversation:
                 outcomes = await self._door.receive(self._arrival(octets, trace))
             except MailError as error:
                 outcomes = (error,) * len(self._recipients)
-        replies = self._replies(outcomes, trace)
+        replies = say.replies_to(outcomes, trace, a_recipient=self._profile.lmtp)
         observe("a3_smtp_end_of_data_seconds", self._loop.time() - began)
         for reply in replies:
-            count("a3_smtp_mails_total", _answer_word(reply))
+            count("a3_smtp_mails_total", say.word_of(reply))
         if None in outcomes:
             self._refusals = 0
             count("a3_smtp_octets_total", "", len(octets))
@@ -530,26 +560,11 @@ class _Conversation:
             of.return_content,
             of.envelope_id,
         )
-        return Arrival(self._client, envelope, tuple(self._routes), octets, trace)
+        return Arrival(self._client, envelope, tuple(self._routes), octets, trace, self._course.notes)
 
     def _mail_trace(self) -> str:
         """The connection's trace id for its first mail; then with a number, so that each has its own."""
         return self._trace if self._mails == 1 else f"{self._trace}-{self._mails}"
-
-    def _replies(self, outcomes: tuple[MailError | None, ...], trace: str) -> tuple[Reply, ...]:
-        accepted = Reply(250, "2.0.0", f"accepted as {trace}")
-        if None in outcomes and not self._profile.lmtp:
-            return (accepted,)
-        replies = [accepted if error is None else say.reply_to(error) for error in outcomes]
-        if self._profile.lmtp:
-            return tuple(replies)
-        return (next((reply for reply in replies if reply.transient), replies[0]),)
-
-
-def _answer_word(reply: Reply) -> str:
-    if reply.positive:
-        return "accepted"
-    return "transient" if reply.transient else "refused"
 
 
 AT_ONCE: Final[dict[type, Callable[[_Conversation, Any], Reply | None]]] = {
@@ -571,7 +586,8 @@ WAITING: Final[dict[type, Callable[[_Conversation, Any], Awaitable[tuple[Reply, 
     ev.Content: _Conversation._finish,
     ev.MailFrom: _Conversation._mail_of_ours,
     ev.RcptTo: _Conversation._rcpt_asked,
-    ev.Hello: _Conversation._hello_before_login,
+    ev.Hello: _Conversation._hello_asked,
+    ev.Data: _Conversation._data_asked,
     ev.Auth: _Conversation._auth,
     ev.AuthResponse: _Conversation._auth_response,
     ev.Refused: _Conversation._refused_late,

@@ -1,0 +1,22 @@
+"""The checks, in the order in which their refusals are told: one file a check, one line here.
+
+A package of somebody else adds its own by the entry-point group ``a3mailer.checks`` (``load.py``).
+"""
+
+from a3mailer.transfer.checks.dnsbl import Dnsbl
+from a3mailer.transfer.checks.domain_list import DomainList
+from a3mailer.transfer.checks.greylist import Greylist
+from a3mailer.transfer.checks.helo import Helo
+from a3mailer.transfer.checks.rate import RecipientRate, SenderRate
+from a3mailer.transfer.checks.sender_domain import SenderDomain
+from a3mailer.transfer.stages import Check
+
+CHECKS: tuple[Check, ...] = (
+    Dnsbl(),
+    Helo(),
+    SenderDomain(),
+    DomainList(),
+    SenderRate(),
+    RecipientRate(),
+    Greylist(),
+)
