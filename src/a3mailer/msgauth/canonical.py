@@ -7,10 +7,11 @@ white space and empty lines at the end of a piece wait for the next one. Linear 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from a3mailer.msgauth.fields import CRLF, Octets, line_ends
+from a3mailer.msgauth.fields import CRLF, Field, Header, Octets, line_ends
+from a3mailer.msgauth.tags import without_signature
 
 PIECE: Final = 256 * 1024
 """Octets of a body worked on at a time; a smaller body is one piece."""
@@ -40,6 +41,22 @@ def relaxed_field(raw: bytes) -> bytes:
 def canonical_field(raw: bytes, *, relaxed: bool) -> bytes:
     """Section 3.4.1 or 3.4.2."""
     return relaxed_field(raw) if relaxed else raw
+
+
+def signed_octets(header: Header, names: Iterable[bytes], own: Field, *, relaxed: bool) -> bytes:
+    """What the hash of a header is made of: the fields named, of those that repeat the lowest first, then the
+    signature field itself without its value and final CRLF (sections 3.7 and 5.4.2).
+
+    A name that has no field left adds nothing. ``own`` is never taken for a field named."""
+    left: dict[bytes, list[Field]] = {}
+    out = []
+    for name in names:
+        if name not in left:
+            left[name] = [field for field in header.all(name) if field is not own]
+        if left[name]:
+            out.append(canonical_field(left[name].pop().raw, relaxed=relaxed))
+    out.append(canonical_field(without_signature(own.raw), relaxed=relaxed).removesuffix(CRLF))
+    return b"".join(out)
 
 
 def body(octets: Octets, start: int, *, relaxed: bool) -> Iterator[bytes]:

@@ -18,11 +18,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from a3mailer.mail.authresults import PERMERROR, TEMPERROR
 from a3mailer.msgauth.tags import decode_base64, names, parse
 from a3mailer.runtime.resolver import Resolver, ResolverFailure
 
-PERMERROR: Final = "permerror"
-TEMPERROR: Final = "temperror"
 KEPT: Final = 1024
 """Loaded keys that are remembered."""
 MIN_RSA_BITS: Final = 1024
