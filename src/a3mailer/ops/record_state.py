@@ -54,7 +54,7 @@ def judge(record: DomainRecord, answer: Answer) -> RecordState:
     """Compare a wanted record with what is there."""
     seen = tuple(_seen(record, answer))
     state = DIFFERENT if seen else MISSING
-    if any(_serves(record, each) for each in seen):
+    if any(serves(record, each) for each in seen):
         state = PUBLISHED
     return RecordState(record, state, seen, answer.authentic)
 
@@ -82,7 +82,7 @@ def plain(text: str) -> str:
     return text.rstrip(".").strip().lower()
 
 
-def _serves(record: DomainRecord, seen: str) -> bool:
+def serves(record: DomainRecord, seen: str) -> bool:
     """Is this the record, or one that does as well?"""
     if record.kind == "MX":
         return seen.partition(" ")[2] == plain(record.data).partition(" ")[2]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from a3mailer.app.cli.exits import OK, USAGE, Failed
+from a3mailer.app.cli.exits import OK, REFUSED, USAGE, Failed
 from a3mailer.app.cli.office import session
 from a3mailer.app.cli.output import Output
 from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
+from a3mailer.config.checks import host_port
+from a3mailer.config.fields import BadValue
+from a3mailer.ops.dns_provider import DnsProvider, ProviderFailure, ZoneChange, plan
+from a3mailer.ops.dns_providers.rfc2136 import Rfc2136, read_key
 from a3mailer.ops.domain_records import DomainRecord, Facts, records, zone_file
 
+DNS_PORT: Final = 53
 NAME: Final = Argument("DOMAIN", "the domain's name")
 ADDRESS: Final = Option(
     "--address", "an address the world reaches this server at; repeatable", metavar="ADDRESS", many=True
@@ -35,6 +42,8 @@ def facts_of(args: Arguments) -> tuple[Facts, tuple[str, ...]]:
 def dns(args: Arguments, out: Output) -> int:
     """domain dns."""
     facts, _ = facts_of(args)
+    if args.update:
+        return update(facts, args, out)
     if args.bind:
         if facts.holds_host and not facts.addresses:
             raise Failed(USAGE, f"which address does {facts.hostname} have? --address ADDRESS")
@@ -45,6 +54,40 @@ def dns(args: Arguments, out: Output) -> int:
     found = records(facts)
     out.result([asdict(each) for each in found], "\n".join(paste(facts, found)))
     return OK
+
+
+def update(facts: Facts, args: Arguments, out: Output) -> int:
+    """domain dns --update: what is missing is put in, what contradicts it taken out, all or nothing."""
+    if not args.server or not args.tsig:
+        raise Failed(USAGE, "--update wants --server HOST and --tsig FILE (made by: tsig-keygen)")
+    host, port = _server(args.server)
+    try:
+        zone, change = asyncio.run(_apply(facts, Rfc2136(host, port, read_key(Path(args.tsig)))))
+    except ProviderFailure as error:
+        raise Failed(REFUSED, str(error)) from error
+    shown = {"zone": zone, **asdict(change)}
+    lines = [f"- {r.name}. IN {r.kind} {r.data}" for r in change.remove]
+    lines += [f"+ {r.name}. IN {r.kind} {r.data}" for r in change.add]
+    lines += [f"left as it is: {reason}" for reason in change.left]
+    out.result(shown, "\n".join((f"{zone}:", *lines) if lines else (f"{zone}: nothing to change",)))
+    return OK
+
+
+async def _apply(facts: Facts, provider: DnsProvider) -> tuple[str, ZoneChange]:
+    zone = await provider.zone_of(facts.domain)
+    change = await plan(records(facts), zone, provider)
+    if change.remove or change.add:
+        await provider.change(zone, change.remove, change.add)
+    return zone, change
+
+
+# server = host [":" port] / "[" IPv6-address "]" [":" port]
+def _server(text: str) -> tuple[str, int]:
+    whole = text if text.rpartition(":")[2].isdigit() and not text.endswith("]") else f"{text}:{DNS_PORT}"
+    try:
+        return host_port(whole)
+    except BadValue as error:
+        raise Failed(USAGE, str(error)) from error
 
 
 def paste(facts: Facts, found: tuple[DomainRecord, ...]) -> Iterator[str]:
@@ -72,6 +115,9 @@ VERBS: Final = (
         (
             ADDRESS,
             ISSUER,
+            Option("--update", "put them into the zone by dynamic updates (RFC 2136)"),
+            Option("--server", "the zone's primary name server, for --update", metavar="HOST"),
+            Option("--tsig", "the key it knows, as tsig-keygen prints it, for --update", metavar="FILE"),
             Option("--bind", "as a zone file that BIND reads"),
             Option(
                 "--name-server",
