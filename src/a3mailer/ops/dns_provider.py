@@ -13,6 +13,7 @@ import dns.exception
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
+from dns.rdtypes.ANY.TXT import TXT
 
 from a3mailer.ops.domain_records import DomainRecord
 from a3mailer.ops.record_state import VERSIONS, serves
@@ -123,7 +124,7 @@ def _difference(group: Sequence[DomainRecord], present: Sequence[str]) -> tuple[
 def text(data: str) -> str:
     """The text of TXT data in canonical form."""
     found = dns.rdata.from_text(IN, dns.rdatatype.TXT, data)
-    return b"".join(found.strings).decode("ascii", "replace")
+    return b"".join(found.strings).decode("ascii", "replace") if isinstance(found, TXT) else ""
 
 
 def is_about(record: DomainRecord, seen: str) -> bool:
