@@ -22,6 +22,7 @@ from a3mailer.config.tree import Settings
 from a3mailer.edge.connection import Connection
 from a3mailer.edge.dial import dial
 from a3mailer.edge.http.health import HealthDoor
+from a3mailer.edge.http.wellknown import WellKnownDoor
 from a3mailer.edge.imap.door import ImapDoor
 from a3mailer.edge.imap.services import Services
 from a3mailer.edge.listener import Acceptor, Listener, Serve
@@ -187,6 +188,7 @@ async def compose(
         "submissions": _smtp(smtp, SUBMISSIONS),
         "imap": imap.serve,
         "imaps": imap.serve,
+        "https": WellKnownDoor(settings, policy.is_ours).serve,
         "metrics": health.serve,
     }
     listeners = tuple(

@@ -31,6 +31,7 @@ PORTS: Final[tuple[Port, ...]] = (
     Port("submission", 587, "start"),
     Port("imap", 143, "start"),
     Port("imaps", 993, "implicit"),
+    Port("https", 443, "implicit"),
     Port("metrics", 9090, "none", private=True),
 )
 

@@ -35,6 +35,7 @@ def facts(
         dkim=dkim_texts(directory / DKIM_FOLDER / domain),
         keys=tls_keys(directory, settings),
         listeners={port.name: base + port.number for port in PORTS if not port.private},
+        sts_mode=settings.web.mta_sts,
         relay=settings.queue.relay,
         issuer=issuer,
         certificate=certificate_facts(directory, settings),

@@ -101,6 +101,7 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "server.proxy_from": _network,
     "limits.profile": _one_of("standard", "off"),
     "log.level": _one_of("debug", "info", "warning", "error"),
+    "web.mta_sts": _one_of("none", "testing", "enforce"),
     "queue.tls_policy": _tls_rule,
     "queue.relay": _optional(host_port),
     "dns.servers": _server_address,

@@ -117,6 +117,9 @@ class Web(Section, frozen=True, kw_only=True):
         False
     )
     authorities: Annotated[str, _d("PEM file of further authorities to trust, in the data directory.")] = ""
+    mta_sts: Annotated[
+        str, _d("Mode of our own MTA-STS policy, for the domains of ours: none, testing or enforce.")
+    ] = "testing"
     port: Annotated[int, _d("Port of other domains' MTA-STS policy servers.", ge=1, le=65535)] = 443
 
 

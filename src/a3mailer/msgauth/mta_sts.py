@@ -7,6 +7,7 @@ small text at ``https://mta-sts.DOMAIN/.well-known/mta-sts.txt``. Fetching and k
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Final
 
@@ -22,6 +23,8 @@ MAX_RECORD: Final = 4096
 MAX_AGE: Final = 31_557_600
 """Seconds a policy is kept at most: a year (RFC 8461 section 3.2)."""
 MODES: Final = ("enforce", "testing", "none")
+OWN_MAX_AGE: Final = {"enforce": 604_800, "testing": 86_400, "none": 86_400}
+"""Seconds others may keep a policy of ours, by its mode: a week is advised, a trial should end soon."""
 MEDIA: Final = "text/plain"
 """The type of a policy file."""
 PATH: Final = "/.well-known/mta-sts.txt"
@@ -123,6 +126,16 @@ def _pattern(value: str) -> str:
     if not good or not bare.isascii() or len(bare) > 253:
         raise BadPolicy("an mx that is no host name")
     return name
+
+
+def own_policy(hostname: str, mode: str) -> StsPolicy:
+    """Of the domains whose mail this server takes."""
+    return StsPolicy(mode, (hostname.lower(),), OWN_MAX_AGE[mode])
+
+
+def own_id(hostname: str, mode: str) -> str:
+    """The id of the TXT record (section 3.1): another one whenever the policy is another one."""
+    return hashlib.sha256(encode_policy(own_policy(hostname, mode))).hexdigest()[:16]
 
 
 def encode_policy(policy: StsPolicy) -> bytes:

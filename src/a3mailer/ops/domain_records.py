@@ -7,10 +7,11 @@ programs try when they are given nothing but an address.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+from a3mailer.msgauth.mta_sts import own_id
 
 TTL: Final = 3600
 """Seconds resolvers keep a record; an hour, so that a mistake is mended within one."""
@@ -25,13 +26,15 @@ SERVICES: Final = (
     ("imap", "imap", 10, "RFC 6186"),
     ("pop3s", "pop3s", 20, "RFC 6186"),
     ("pop3", "pop3", 30, "RFC 6186"),
-    ("jmap", "https", 0, "RFC 8620"),
-    ("caldavs", "https", 0, "RFC 6764"),
-    ("carddavs", "https", 0, "RFC 6764"),
+    ("jmap", "jmap", 0, "RFC 8620"),
+    ("caldavs", "dav", 0, "RFC 6764"),
+    ("carddavs", "dav", 0, "RFC 6764"),
 )
 """(service, the listener behind it, priority, where it is defined)"""
 WEB: Final = "https"
-"""The listener without which nothing of the web is published."""
+"""The listener that serves the MTA-STS policy."""
+SETTINGS: Final = "autoconfig"
+"""The one that serves mail programs their settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Facts:
     """SHA-256, hexadecimal, of the certificate's SubjectPublicKeyInfo, and of the next one's."""
     listeners: Mapping[str, int] = field(default_factory=dict)
     """Ports by the listener's name."""
+    sts_mode: str = "testing"
+    """Of our MTA-STS policy."""
     relay: str = ""
     """The smart host all mail goes through."""
     issuer: str = ISSUER
@@ -145,19 +150,14 @@ def _transport(facts: Facts) -> Iterator[DomainRecord]:
     report = f"v=TLSRPTv1; rua=mailto:postmaster@{facts.domain}"
     why = "where others report mail they could not send encrypted"
     yield DomainRecord("tls-rpt", f"_smtp._tls.{facts.domain}", "TXT", quoted(report), why, needed=False)
-    if WEB not in facts.listeners:
+    if WEB not in facts.listeners or facts.sts_mode == "none":
         return
-    text = f"v=STSv1; id={sts_id(facts.hostname)}"
+    text = f"v=STSv1; id={own_id(facts.hostname, facts.sts_mode)}"
     why = "says that there is a policy: mail to this domain only over verified TLS"
     yield DomainRecord("mta-sts", f"_mta-sts.{facts.domain}", "TXT", quoted(text), why, needed=False)
     why = "the host the policy is fetched from"
     alias = f"{facts.hostname}."
     yield DomainRecord("mta-sts", f"mta-sts.{facts.domain}", "CNAME", alias, why, needed=False)
-
-
-def sts_id(hostname: str) -> str:
-    """The id of the policy (RFC 8461 section 3.1): another one when the policy changes."""
-    return hashlib.sha256(hostname.encode()).hexdigest()[:16]
 
 
 def _tlsa(facts: Facts) -> Iterator[DomainRecord]:
@@ -176,7 +176,7 @@ def _services(facts: Facts) -> Iterator[DomainRecord]:
         why = f"mail programs find {service} ({rfc})" if port else f"{service} is not offered ({rfc})"
         name = f"_{service}._tcp.{facts.domain}"
         yield DomainRecord("autoconfig", name, "SRV", data, why, needed=False)
-    if WEB in facts.listeners:
+    if SETTINGS in facts.listeners:
         for name in ("autoconfig", "autodiscover"):
             why = "where mail programs ask for their settings"
             alias = f"{facts.hostname}."

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from a3mailer.edge.http.health import IDLE_SECONDS, MAX_REQUEST, HealthDoor
+from a3mailer.edge.http.health import HealthDoor
+from a3mailer.edge.http.requests import IDLE_SECONDS, MAX_REQUEST
 from a3mailer.telemetry import metrics
 from a3mailer.testing.memory_connection import Stage
 

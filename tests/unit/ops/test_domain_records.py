@@ -12,7 +12,8 @@ import dns.rdata
 import dns.zone
 import pytest
 
-from a3mailer.ops.domain_records import DomainRecord, Facts, quoted, records, spf_text, sts_id, zone_file
+from a3mailer.msgauth.mta_sts import own_id
+from a3mailer.ops.domain_records import DomainRecord, Facts, quoted, records, spf_text, zone_file
 
 FACTS = Facts(
     domain="example.test",
@@ -60,7 +61,7 @@ def test_a_service_that_is_not_offered_says_so() -> None:
     assert data(FACTS, "SRV", "_imaps._tcp.example.test") == ["0 1 993 mail.example.test."]
     assert data(FACTS, "SRV", "_pop3._tcp.example.test") == ["0 0 0 ."]
     assert data(FACTS, "SRV", "_jmap._tcp.example.test") == ["0 0 0 ."]
-    with_web = replace(FACTS, listeners={"https": 8443})
+    with_web = replace(FACTS, listeners={"jmap": 8443})
     assert data(with_web, "SRV", "_jmap._tcp.example.test") == ["0 1 8443 mail.example.test."]
 
 
@@ -72,8 +73,8 @@ def test_a_policy_is_announced_only_where_it_can_be_fetched() -> None:
         ("_mta-sts.example.test", "TXT"),
         ("mta-sts.example.test", "CNAME"),
     ]
-    assert text(found[0]) == f"v=STSv1; id={sts_id('mail.example.test')}"
-    assert sts_id("other.test") != sts_id("mail.example.test") and sts_id("x").isalnum()
+    assert text(found[0]) == f"v=STSv1; id={own_id('mail.example.test', 'testing')}"
+    assert not [r for r in records(replace(with_web, sts_mode="none")) if r.subject == "mta-sts"]
 
 
 def test_a_host_of_another_zone_gets_no_records_here() -> None:
