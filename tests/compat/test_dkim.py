@@ -7,8 +7,8 @@ import sys
 from types import ModuleType
 
 import pytest
-from a3mailer.mail.authresults import PASS
 
+from a3mailer.mail.authresults import PASS
 from a3mailer.msgauth.sign import Form
 from bench.mails import crlf
 from tests.unit.msgauth.signed import DOMAIN, key, mails, pem, record, signed, verified, zone

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from a3mailer.mail.authresults import PASS
-
 from a3mailer.msgauth import domainkeys, fields
 from a3mailer.msgauth.canonical import Bodies
 from a3mailer.msgauth.sign import sign

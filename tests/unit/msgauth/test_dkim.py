@@ -5,11 +5,11 @@ import hashlib
 import re
 
 import pytest
-from a3mailer.mail.authresults import FAIL, NEUTRAL, PASS, PERMERROR, POLICY, TEMPERROR
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from a3mailer.mail.authresults import FAIL, NEUTRAL, PASS, PERMERROR, POLICY, TEMPERROR
 from a3mailer.msgauth import domainkeys, fields
 from a3mailer.msgauth.canonical import signed_octets
 from a3mailer.msgauth.dkim import MAX_SIGNATURES, DkimResult, Unusable, parse

@@ -4,12 +4,12 @@ import base64
 import hashlib
 
 import pytest
-from a3mailer.mail.authresults import PERMERROR, TEMPERROR
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from a3mailer.mail.authresults import PERMERROR, TEMPERROR
 from a3mailer.msgauth.domainkeys import DomainKey, Fault, fetch, is_name, load
 from a3mailer.testing.resolver import FakeResolver
 

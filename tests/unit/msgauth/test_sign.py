@@ -3,8 +3,8 @@
 import random
 
 import pytest
-from a3mailer.mail.authresults import FAIL, PASS
 
+from a3mailer.mail.authresults import FAIL, PASS
 from a3mailer.msgauth import canonical, fields
 from a3mailer.msgauth.dkim import parse
 from a3mailer.msgauth.sign import LINE, MAX_NAMES, OVERSIGNED, Form, load_key, names_to_sign
