@@ -19,6 +19,10 @@ class FakeResolver:
     def __init__(self, zone: Mapping[tuple[str, str], object] | None = None) -> None:
         self.zone: dict[tuple[str, str], object] = dict(zone or {})
         self.asked: list[tuple[str, str]] = []
+        self.signed: set[str] = set()
+        """Zones whose answers are authentic."""
+        self.aliases: dict[str, str] = {}
+        """Names that stand for others, for every type but CNAME."""
 
     def put(self, name: str, kind: str, *records: Record) -> None:
         """Set the records of a name and type; none of them: the name exists without this type."""
@@ -41,9 +45,18 @@ class FakeResolver:
     async def lookup(self, name: str, kind: str) -> Answer:
         name = name.lower().rstrip(".")
         self.asked.append((name, kind))
-        records = self.zone.get((name, kind))
-        if records is FAILS:
+        canonical = "" if kind == "CNAME" else self.aliases.get(name, "")
+        asked, authentic = canonical or name, self._signed(name) and self._signed(canonical or name)
+        records = self.zone.get((asked, kind))
+        if records is FAILS or self.zone.get((name, kind)) is FAILS:
             raise ResolverFailure(f"{kind} of {name} fails")
+        if kind == "CNAME" and name in self.aliases:
+            records = [self.aliases[name]]
         if isinstance(records, list):
-            return Answer(name, kind, tuple(records), ttl=300.0)
-        return Answer(name, kind, exists=any(known == name for known, _ in self.zone))
+            found = tuple(records)
+            return Answer(name, kind, found, authentic=authentic, ttl=300.0, canonical=canonical)
+        exists = any(known == asked for known, _ in self.zone)
+        return Answer(name, kind, exists=exists, authentic=authentic, canonical=canonical)
+
+    def _signed(self, name: str) -> bool:
+        return any(name == zone or name.endswith("." + zone) for zone in self.signed)

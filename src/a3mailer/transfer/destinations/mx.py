@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from a3mailer.runtime.resolver import Answer, Mx, Resolver, ResolverFailure
@@ -26,6 +26,8 @@ class Host:
 
     name: str
     port: int
+    authentic: bool = field(default=False, compare=False)
+    """Validated answers, or the operator, say that the mail goes there: DANE can apply."""
 
 
 class NoRoute(Exception):
@@ -67,22 +69,22 @@ async def hosts_of(
         raise NoRoute("5.1.2", f"the domain {domain} does not exist", permanent=True)
     exchanges = answer.exchanges
     if not exchanges:
-        return _without_us((Mx(0, domain),), ourselves, port, domain)
+        return _without_us((Mx(0, domain),), ourselves, port, answer)
     if all(mx.exchange == "." for mx in exchanges):
         raise NoRoute("5.1.10", f"the domain {domain} accepts no mail", permanent=True)
     named = [mx for mx in exchanges if mx.exchange != "."]
     chance.shuffle(named)
     named.sort(key=lambda mx: mx.preference)
-    return _without_us(named, ourselves, port, domain)
+    return _without_us(named, ourselves, port, answer)
 
 
-def _without_us(exchanges: Sequence[Mx], ourselves: Ourselves, port: int, domain: str) -> tuple[Host, ...]:
+def _without_us(exchanges: Sequence[Mx], ourselves: Ourselves, port: int, answer: Answer) -> tuple[Host, ...]:
     """Drop ourselves and all hosts that are not better than we are (RFC 5321 section 5.1)."""
-    hosts = [(mx.preference, Host(mx.exchange.lower(), port)) for mx in exchanges]
+    hosts = [(mx.preference, Host(mx.exchange.lower(), port, answer.authentic)) for mx in exchanges]
     ours = [preference for preference, host in hosts if ourselves.is_us(host)]
     left = tuple(host for preference, host in hosts if not ours or preference < min(ours))
     if not left:
-        raise NoRoute("5.4.6", f"mail for {domain} loops back to this server", permanent=True)
+        raise NoRoute("5.4.6", f"mail for {answer.name} loops back to this server", permanent=True)
     return left[:MAX_HOSTS]
 
 
@@ -90,7 +92,7 @@ async def addresses_of(host: Host, resolver: Resolver) -> tuple[str, ...]:
     """Addresses of one host, the families taking turns, IPv6 first (RFC 8305 section 4). Errors: NoRoute.
 
     A family whose question fails is left out as long as the other one has an answer."""
-    if _is_address(host.name):
+    if is_address(host.name):
         return (host.name,)
     found: list[tuple[str, ...]] = []
     failure: NoRoute | None = None
@@ -118,7 +120,8 @@ async def _lookup(resolver: Resolver, name: str, kind: str) -> Answer:
         raise NoRoute("4.4.3", f"the DNS has no answer for {name}", permanent=False) from error
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """IPv4 or IPv6, without brackets."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -130,7 +133,7 @@ def _is_address(text: str) -> bool:
 def literal_address(domain: str) -> str:
     """``[192.0.2.1]`` as ``192.0.2.1``. Errors: NoRoute."""
     address = domain[1:-1].removeprefix("IPv6:")
-    if not _is_address(address):
+    if not is_address(address):
         raise NoRoute("5.1.2", f"{domain} is no address", permanent=True)
     return address
 
@@ -145,4 +148,4 @@ def smart_host(text: str, port: int) -> Host:
         name, _, given = text.partition(":") if text.count(":") == 1 else (text, "", "")
     if not name:
         raise ValueError(f"no host in {text!r}")
-    return Host(name.lower(), int(given) if given else port)
+    return Host(name.lower(), int(given) if given else port, authentic=True)

@@ -1,0 +1,224 @@
+"""DANE for SMTP (RFC 6698, 7671, 7672): which TLSA records count, and do a server's certificates fit them.
+
+Pure: records, certificates and the time are handed in. The records must come from validated answers only.
+Certificates are a stranger's octets: whatever they are, the result is a verdict, never an exception.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Final, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.x509 import verification
+
+from a3mailer.mail.tls import Association, TlsLevel, TlsPlan
+from a3mailer.runtime.resolver import Tlsa
+
+DANE_TA: Final = 2
+DANE_EE: Final = 3
+"""Usages; the other two (PKIX-TA, PKIX-EE) are unusable in SMTP (RFC 7672 section 3.1.3)."""
+CERTIFICATE, KEY = 0, 1
+"""Selectors."""
+FULL: Final = 0
+DIGESTS: Final = {1: hashlib.sha256, 2: hashlib.sha512}
+"""Matching types; of digests the higher is the stronger."""
+MAX_CHAIN: Final = 10
+"""Certificates of a server that are looked at."""
+MAX_CERTIFICATE: Final = 65_536
+"""Octets of one."""
+MAX_ASSOCIATIONS: Final = 64
+"""Usable records that are looked at."""
+MAX_DEPTH: Final = 8
+"""Certificates between the server's and the trust anchor."""
+
+FIELDS_BEFORE_KEY: Final = 5
+VERSION: Final = b"\xa0"
+"""The tag of the optional first field of a certificate."""
+
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    CryptographyDeprecationWarning,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+
+_T = TypeVar("_T")
+
+
+class Verdict(Enum):
+    """What the comparison says; the failures are result types of RFC 8460 section 4.3."""
+
+    MATCH = "match"
+    NO_CERTIFICATE = "validation-failure"
+    NO_MATCH = "certificate-not-trusted"
+    """No certificate of the server's is the one that a record speaks of."""
+    NOT_VALID = "certificate-host-mismatch"
+    """The trust anchor is there, but does not vouch for this name now."""
+
+
+def usable(records: Iterable[Tlsa]) -> tuple[Association, ...]:
+    """The records that count: known values and whole data, and of digests the strongest of each usage and
+    selector (digest agility, RFC 7671 section 9)."""
+    good = [r for r in records if _is_usable(r)]
+    strongest: dict[tuple[int, int], int] = {}
+    for record in good:
+        kind = record.usage, record.selector
+        strongest[kind] = max(record.matching, strongest.get(kind, 0))
+    return tuple(
+        Association(r.usage, r.selector, r.matching, r.data)
+        for r in good
+        if r.matching in (FULL, strongest[r.usage, r.selector])
+    )[:MAX_ASSOCIATIONS]
+
+
+def _is_usable(record: Tlsa) -> bool:
+    if record.usage not in (DANE_TA, DANE_EE) or record.selector not in (CERTIFICATE, KEY):
+        return False
+    if record.matching == FULL:
+        whole = 0 < len(record.data) <= MAX_CERTIFICATE
+        if whole and record.usage == DANE_TA and record.selector == CERTIFICATE:
+            return _certificate(record.data) is not None
+        return whole
+    digest = DIGESTS.get(record.matching)
+    return digest is not None and len(record.data) == digest().digest_size
+
+
+def plan_of(records: Sequence[Tlsa], base: str, names: Sequence[str]) -> TlsPlan:
+    """What a validated, non-empty set of records demands (RFC 7672 section 2.2): a certificate that fits, or,
+    when none of the records is usable, TLS with whoever answers.
+
+    ``base`` is the TLSA base domain, ``names`` what a certificate under a DANE-TA record may be for."""
+    associations = usable(records)
+    told = tuple(str(Association(r.usage, r.selector, r.matching, r.data)) for r in records)
+    return TlsPlan(
+        TlsLevel.DANE if associations else TlsLevel.MUST,
+        names=tuple(dict.fromkeys(names)) if associations else (),
+        associations=associations,
+        server_name=base,
+        reason=f"the TLSA records of {base}" + ("" if associations else ", none of them usable"),
+        policy_type="tlsa",
+        policy_strings=told[:MAX_ASSOCIATIONS],
+    )
+
+
+def verify(plan: TlsPlan, chain: Sequence[bytes], now: datetime) -> Verdict:
+    """Do the certificates (DER, the server's own first) fit one of the plan's associations?
+
+    DANE-EE: the certificate or its key alone counts, not its names nor its dates (RFC 7671 section 5.1).
+    DANE-TA: it must lead to the trust anchor, be valid ``now``, and be for one of the names (section 5.2)."""
+    chain = [octets for octets in chain[:MAX_CHAIN] if len(octets) <= MAX_CERTIFICATE]
+    if not chain:
+        return Verdict.NO_CERTIFICATE
+    if any(a.usage == DANE_EE and _fits(a, chain[0]) for a in plan.associations):
+        return Verdict.MATCH
+    anchors = _anchors(plan.associations, chain[1:])
+    if not anchors:
+        return Verdict.NO_MATCH
+    return Verdict.MATCH if _leads(plan.names, chain, anchors, now) else Verdict.NOT_VALID
+
+
+def _fits(association: Association, certificate: bytes) -> bool:
+    selected = certificate if association.selector == CERTIFICATE else key_info(certificate)
+    if association.matching == FULL:
+        return selected == association.data
+    return bool(selected) and DIGESTS[association.matching](selected).digest() == association.data
+
+
+def _anchors(associations: Sequence[Association], chain: Sequence[bytes]) -> list[x509.Certificate]:
+    """Certificates that DANE-TA records speak of: of the server's chain, or whole in the record itself."""
+    records = [a for a in associations if a.usage == DANE_TA]
+    octets = [c for c in chain if any(_fits(a, c) for a in records)]
+    octets += [a.data for a in records if (a.selector, a.matching) == (CERTIFICATE, FULL)]
+    return _known(_certificate(each) for each in dict.fromkeys(octets))
+
+
+def _leads(
+    names: Sequence[str], chain: Sequence[bytes], anchors: list[x509.Certificate], now: datetime
+) -> bool:
+    """A chain from the server's certificate to an anchor, for one of the names, by the rules of the web's
+    PKI but with these anchors only."""
+    leaf = _certificate(chain[0])
+    if leaf is None:
+        return False
+    between = _known(_certificate(each) for each in chain[1:])
+    try:
+        policy = (
+            verification.PolicyBuilder()
+            .store(verification.Store(anchors))
+            .time(now)
+            .max_chain_depth(MAX_DEPTH)
+        )
+    except _UNREADABLE:
+        return False
+    return any(_is_for(name, policy, leaf, between) for name in names)
+
+
+def _is_for(
+    name: str,
+    policy: verification.PolicyBuilder,
+    leaf: x509.Certificate,
+    between: list[x509.Certificate],
+) -> bool:
+    try:
+        policy.build_server_verifier(x509.DNSName(name)).verify(leaf, between)
+    except (verification.VerificationError, *_UNREADABLE):
+        return False
+    return True
+
+
+def _certificate(octets: bytes) -> x509.Certificate | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CryptographyDeprecationWarning)  # about what is broken, too
+        try:
+            return x509.load_der_x509_certificate(octets)
+        except _UNREADABLE:
+            return None
+
+
+def _known(found: Iterable[_T | None]) -> list[_T]:
+    return [each for each in found if each is not None]
+
+
+# Certificate    ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }
+# TBSCertificate ::= SEQUENCE { version [0] EXPLICIT OPTIONAL, serialNumber, signature, issuer, validity,
+#                               subject, subjectPublicKeyInfo, ... }
+def key_info(certificate: bytes) -> bytes:
+    """The octets of the SubjectPublicKeyInfo as they stand in a certificate (RFC 5280 section 4.1); empty
+    when they cannot be found."""
+    outer = _element(certificate, 0)
+    inner = outer and _element(certificate, outer[1])
+    if not inner:
+        return b""
+    at, end = inner[1], inner[2]
+    left = FIELDS_BEFORE_KEY + (certificate[at : at + 1] == VERSION)
+    while element := _element(certificate, at) if at < end else None:
+        if not left:
+            return certificate[at : element[2]] if element[2] <= end else b""
+        left -= 1
+        at = element[2]
+    return b""
+
+
+def _element(octets: bytes, at: int) -> tuple[int, int, int] | None:
+    """(tag, start, end) of the contents of the DER element that begins ``at``."""
+    if at + 2 > len(octets):
+        return None
+    tag, size, start = octets[at], octets[at + 1], at + 2
+    if size & 0x80:
+        count = size & 0x7F
+        if not 0 < count <= 4 or start + count > len(octets):
+            return None
+        size = int.from_bytes(octets[start : start + count], "big")
+        start += count
+    end = start + size
+    return (tag, start, end) if end <= len(octets) else None
