@@ -55,6 +55,7 @@ from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.queue import Queue
 from a3mailer.transfer.receive import Receive
+from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.stages import Stages
 from a3mailer.transfer.sts import StsPolicies
 
@@ -241,6 +242,7 @@ def _way_out(
         _is_dead,
         verifying,
         policies,
+        Signing(held.directory / "keys" / "dkim", settings, clock),
     )
     return queue, http
 

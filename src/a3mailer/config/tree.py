@@ -88,6 +88,10 @@ class Forward(Section, frozen=True, kw_only=True):
     srs_domain: Annotated[str, _d("The domain of such reverse-paths; empty = server.domain.")] = ""
 
 
+class Dkim(Section, frozen=True, kw_only=True):
+    sign: Annotated[bool, _d("Sign submitted mail and notices with the keys of their domain.")] = True
+
+
 class Auth(Section, frozen=True, kw_only=True):
     plaintext: Annotated[bool, _d("Allow authentication without TLS on loopback.")] = False
     scram: Annotated[bool, _d("Keep SCRAM verifiers for chosen passwords (ADR 0008).")] = False
@@ -155,6 +159,7 @@ class Settings(Section, frozen=True, kw_only=True):
     store: Store = Store()
     queue: Queue = Queue()
     forward: Forward = Forward()
+    dkim: Dkim = Dkim()
     auth: Auth = Auth()
     limits: Limits = Limits()
     dns: Dns = Dns()

@@ -71,6 +71,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("relayed", "waiting", "failed"),
     ),
     Metric("a3_bounces_total", "counter", "Delivery status notifications made."),
+    Metric("a3_dkim_signed_total", "counter", "Mails that left with a DKIM signature of ours."),
     Metric(
         "a3_srs_total",
         "counter",

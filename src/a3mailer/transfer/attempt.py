@@ -33,6 +33,7 @@ from a3mailer.transfer.relay import Crowded, Relay, Result
 from a3mailer.transfer.route import Local, Remote
 from a3mailer.transfer.schedule import URGENT, Schedule
 from a3mailer.transfer.settle import judge, notices
+from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.trace import return_path, without_return_path
 from a3mailer.wire.smtp.remote import ours
 
@@ -67,6 +68,7 @@ class Desk:
     hostname: str
     large: asyncio.Semaphore
     """Held while a large mail is in memory."""
+    signing: Signing | None = None
 
 
 @dataclass(slots=True)
@@ -187,7 +189,9 @@ class Attempt:
             entry.envelope_id,
         )
         urgent = any(r.next_attempt == URGENT for r in group)
-        await self._settle(group, await self.desk.relay(domain, envelope, self._content, urgent=urgent))
+        sign = None if self.desk.signing is None else self.desk.signing.of(entry)
+        results = await self.desk.relay(domain, envelope, self._content, urgent=urgent, sign=sign)
+        await self._settle(group, results)
 
     # --- here --------------------------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ from a3mailer.transfer.relay import Relay
 from a3mailer.transfer.schedule import SLACK_SECONDS, URGENT, Schedule, is_astray
 from a3mailer.transfer.session import Dialer, Manners, TlsContext
 from a3mailer.transfer.settle import notices
+from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.tls_policy import Policies
 from a3mailer.wire.dsn.report import Action, RecipientStatus
 
@@ -61,8 +62,8 @@ class Queue:
     """One worker's share of the queue."""
 
     __slots__ = ("_clock", "_context", "_desk", "_dial", "_is_dead", "_large", "_look_again", "_offset",
-                 "_owner", "_policies", "_policy", "_resolver", "_running", "_store", "_verifying",
-                 "_wake")  # fmt: skip
+                 "_owner", "_policies", "_policy", "_resolver", "_running", "_signing", "_store",
+                 "_verifying", "_wake")  # fmt: skip
 
     def __init__(
         self,
@@ -77,6 +78,7 @@ class Queue:
         is_dead: Callable[[str], bool] = lambda owner: False,
         verifying: TlsContext = None,
         policies: Policies | None = None,
+        signing: Signing | None = None,
     ) -> None:
         """``owner`` is unique to this process for ever; ``is_dead`` knows of another owner that it has ended.
 
@@ -88,6 +90,7 @@ class Queue:
         self._context = context
         self._verifying = verifying
         self._policies = policies
+        self._signing = signing
         self._clock = clock
         self._owner = owner
         self._is_dead = is_dead
@@ -113,6 +116,7 @@ class Queue:
             self._owner,
             hostname,
             self._large,
+            self._signing,
         )
 
     def reconfigure(self, settings: Settings) -> None:
@@ -120,6 +124,8 @@ class Queue:
 
         Errors: ValueError when ``queue.relay`` is no host; then nothing has changed."""
         former, self._desk = self._desk, self._make_desk(settings)
+        if self._signing is not None:
+            self._signing.reconfigure(settings)
         former.relay.retire()
         self._wake.set()
 

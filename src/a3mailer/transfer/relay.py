@@ -33,6 +33,7 @@ from a3mailer.transfer.destinations.mx import (
     smart_host,
 )
 from a3mailer.transfer.session import CONNECT_SECONDS, Dialer, Manners, Session, SessionFailed
+from a3mailer.transfer.signing import Sign
 from a3mailer.transfer.tls_policy import Demand, DomainDemand, Policies, TlsPolicy, parse_rules
 from a3mailer.wire.smtp.client import Outcome, Status
 from a3mailer.wire.smtp.remote import RemoteReply, ours
@@ -95,6 +96,7 @@ class _Attempt:
 
     envelope: Envelope
     octets: bytes
+    sign: Sign | None = None
     results: dict[int, Result] = field(default_factory=dict)
     refusals: list[RemoteReply] = field(default_factory=list)
     """Why hosts could not be used, in order."""
@@ -140,7 +142,13 @@ class Relay:
         self._retired = False
 
     async def __call__(
-        self, domain: str, envelope: Envelope, content: Load, *, urgent: bool = False
+        self,
+        domain: str,
+        envelope: Envelope,
+        content: Load,
+        *,
+        urgent: bool = False,
+        sign: Sign | None = None,
     ) -> tuple[Result, ...]:
         """One result a recipient of ``envelope``; all in ``domain``, unless a smart host takes all.
 
@@ -152,7 +160,7 @@ class Relay:
         place.users += 1
         try:
             async with place.gate:
-                attempt = _Attempt(envelope, b"")
+                attempt = _Attempt(envelope, b"", sign)
                 wait = place.closed_until - self._clock.monotonic()
                 if wait > 0 and not urgent:
                     self._rest(attempt, place.reply, "waiting", wait)
@@ -289,7 +297,7 @@ class Relay:
             batch = left[: session.recipients_max]
             people = tuple(attempt.envelope.recipients[n] for n in batch)
             outcomes, sent = await session.send(
-                msgspec.structs.replace(attempt.envelope, recipients=people), attempt.octets
+                msgspec.structs.replace(attempt.envelope, recipients=people), attempt.octets, attempt.sign
             )
             if session.closed and not sent and _unanswered(outcomes):
                 if not kept:

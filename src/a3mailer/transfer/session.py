@@ -14,6 +14,7 @@ from a3mailer.mail.envelope import Body, Envelope
 from a3mailer.mail.tls import TlsLevel, TlsPlan
 from a3mailer.runtime.clock import Clock
 from a3mailer.transfer.outgoing import NotConvertible, prepare
+from a3mailer.transfer.signing import Sign
 from a3mailer.transfer.trace import without_return_path
 from a3mailer.wire.errors import RemoteProtocolError
 from a3mailer.wire.smtp.client import (
@@ -188,7 +189,9 @@ class Session:
         """Protocol and cipher, empty without."""
         return self._wire.tls
 
-    async def send(self, envelope: Envelope, octets: bytes) -> tuple[tuple[Outcome, ...], bool]:
+    async def send(
+        self, envelope: Envelope, octets: bytes, sign: Sign | None = None
+    ) -> tuple[tuple[Outcome, ...], bool]:
         """One transaction: (an outcome a recipient, whether content was sent). Errors are outcomes."""
         self.mails += 1
         nobody = Outcome(Status.TRANSIENT, ours("4.4.2", "the session ended before the mail"))
@@ -196,7 +199,7 @@ class Session:
         self._content_sent = False
         try:
             async with asyncio.timeout(MAIL_SECONDS):
-                content, mail = await self._outgoing(envelope, octets)
+                content, mail = await self._outgoing(envelope, octets, sign)
                 self._engine.send(mail)
                 await self._converse(content)
         except NotConvertible as error:
@@ -224,7 +227,7 @@ class Session:
             elif isinstance(event, Ready):
                 return
 
-    async def _outgoing(self, envelope: Envelope, octets: bytes) -> tuple[bytes, Outgoing]:
+    async def _outgoing(self, envelope: Envelope, octets: bytes, sign: Sign | None) -> tuple[bytes, Outgoing]:
         """The content in the form this server takes, and what to say of it. Errors: NotConvertible."""
         features = self._engine.features
         if envelope.body is Body.BINARY and "BINARYMIME" in features and "CHUNKING" in features:
@@ -235,6 +238,8 @@ class Session:
             content = prepare(octets, eight_bit_ok=eight_bit_ok)
         else:
             content = await asyncio.to_thread(prepare, octets, eight_bit_ok=eight_bit_ok)
+        if sign is not None:
+            content = await sign(content)
         eight_bit = eight_bit_ok and not content.isascii()
         return content, Outgoing(envelope, len(content), eight_bit, envelope.smtputf8)
 

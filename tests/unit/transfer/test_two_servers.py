@@ -32,6 +32,7 @@ from a3mailer.transfer.outgoing import canonical
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.queue import Queue
 from a3mailer.transfer.receive import Receive
+from a3mailer.transfer.signing import Signing
 from tests.unit.edge.test_connection import server_tls as server_tls
 from tests.unit.identity.world import Audit
 from tests.unit.transfer.store import WatchedStore
@@ -64,12 +65,21 @@ class Node:
         self.policy = Policy(self.store, directory, self.settings, forwarding)
         receive = Receive(self.store, directory, self.settings, self.clock, forwarding=forwarding)
         authenticator = Authenticator(self.store, self.settings, self.clock, Audit(), b"k" * 32)
+        self.signing: Signing | None = None
         self.door = SmtpDoor(self.policy, receive, authenticator, lambda: self.settings, None, spool)
 
     async def queue(self, stop: asyncio.Event) -> None:
         context = opportunistic_context()
         await Queue(
-            self.store, self.policy, self.resolver, dial, context, self.settings, self.clock, self.domain
+            self.store,
+            self.policy,
+            self.resolver,
+            dial,
+            context,
+            self.settings,
+            self.clock,
+            self.domain,
+            signing=self.signing,
         ).run(stop)
 
     async def enqueue(self, to: str, content: bytes) -> None:
@@ -81,11 +91,13 @@ class Node:
 
 
 @asynccontextmanager
-async def two(spool: Path) -> AsyncIterator[tuple[Node, Node]]:
-    """Both, listening and working."""
+async def two(spool: Path, keys: Path | None = None) -> AsyncIterator[tuple[Node, Node]]:
+    """Both, listening and working; with ``keys`` they sign."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     ports = [s.getsockname()[1] for s in sockets]
     a, b = Node("a.test", sockets[0], ports[1], spool), Node("b.test", sockets[1], ports[0], spool)
+    if keys is not None:
+        a.signing, b.signing = (Signing(keys, node.settings, node.clock) for node in (a, b))
     stop = asyncio.Event()
     try:
         async with asyncio.TaskGroup() as tasks:

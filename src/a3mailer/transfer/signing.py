@@ -1,0 +1,121 @@
+"""Sign what leaves here in our name (RFC 6376 section 5): submitted mails and our own notices.
+
+The signature is made of the octets that go out, after all conversion for the next server, so that nothing
+between the store and the wire can break it; ``d=`` is the author's domain, or the nearest one above it that
+has keys here. A mail that others sent and an alias hands on is never signed: its author is not known to us.
+Keys are files of ``keys/dkim/DOMAIN/SELECTOR.pem``; they are read again when a folder changes. A key that
+cannot be read is logged, and the mail goes out without its signature (ADR 0024).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from a3mailer.config.tree import Settings
+from a3mailer.mail.ids import SYSTEM_ACCOUNT
+from a3mailer.mail.message import addresses, headers
+from a3mailer.msgauth import fields
+from a3mailer.msgauth.canonical import Bodies
+from a3mailer.msgauth.domainkeys import is_name
+from a3mailer.msgauth.sign import SigningKey, load_key, sign
+from a3mailer.runtime.clock import Clock
+from a3mailer.store.rows import QueueEntry
+from a3mailer.telemetry.events import emit
+from a3mailer.telemetry.metrics import count
+
+Sign = Callable[[bytes], Awaitable[bytes]]
+"""The octets that are to leave -> the same with signatures on top."""
+
+SUFFIX: Final = ".pem"
+DOMAINS: Final = 10_000
+"""Domains whose keys are kept in memory."""
+
+
+class _Kept(NamedTuple):
+    """The keys of one folder, and when it had changed last."""
+
+    changed: int
+    keys: tuple[SigningKey, ...]
+
+
+class Signing:
+    """The keys of this server. One object a process; its files are read in threads."""
+
+    __slots__ = ("_clock", "_folder", "_kept", "_on")
+
+    def __init__(self, folder: Path, settings: Settings, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._kept: dict[str, _Kept] = {}
+        self.reconfigure(settings)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take the settings of a new snapshot."""
+        self._on = settings.dkim.sign and settings.server.profile != "plain"
+
+    def of(self, entry: QueueEntry) -> Sign | None:
+        """How to sign this mail; None where it is not ours to sign.
+
+        A notice of ours is what nobody submitted and no server brought: it has no hop yet."""
+        if self._on and (entry.account != SYSTEM_ACCOUNT or not (entry.reverse_path or entry.hops)):
+            return self._signed
+        return None
+
+    async def _signed(self, octets: bytes) -> bytes:
+        return await asyncio.to_thread(self.sign, octets)
+
+    def sign(self, octets: bytes) -> bytes:
+        """The mail with one signature a key on top; some milliseconds of CPU."""
+        header = fields.read(octets)
+        keys = self.keys(author_domain(header))
+        made = sign(header, Bodies(octets, header.body), keys, int(self._clock.now())) if keys else b""
+        if made:
+            count("a3_dkim_signed_total")
+        return made + octets
+
+    def keys(self, domain: str) -> tuple[SigningKey, ...]:
+        """Those of the domain, else of the nearest domain above it that has any."""
+        while "." in domain:
+            found = self._keys(domain)
+            if found:
+                return found
+            domain = domain.partition(".")[2]
+        return ()
+
+    def _keys(self, domain: str) -> tuple[SigningKey, ...]:
+        folder = self._folder / domain
+        try:
+            changed = folder.stat().st_mtime_ns
+        except OSError:
+            return ()
+        kept = self._kept.get(domain)
+        if kept is None or kept.changed != changed:
+            if len(self._kept) >= DOMAINS:
+                self._kept.clear()
+            kept = self._kept[domain] = _Kept(changed, _load(folder, domain))
+        return kept.keys
+
+
+def _load(folder: Path, domain: str) -> tuple[SigningKey, ...]:
+    keys = []
+    for path in sorted(folder.glob(f"*{SUFFIX}"), reverse=True):
+        try:
+            keys.append(load_key(domain, path.stem, path.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            emit("dkim.key.unreadable", level="error", domain=domain, selector=path.stem, error=str(error))
+    return tuple(keys)
+
+
+def author_domain(header: fields.Header) -> str:
+    """Of the one address of the one From field, in lower case; empty where there is none or more, or where
+    it is no plain host name."""
+    found = header.all(b"from")
+    if len(found) != 1:
+        return ""
+    authors = list(addresses.mailboxes(addresses.parse(headers.unfold(found[0].value))))
+    domains = {author.domain.lower() for author in authors}
+    domain = domains.pop() if len(domains) == 1 else b""
+    return domain.decode("ascii") if is_name(domain) else ""
