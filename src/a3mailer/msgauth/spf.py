@@ -278,18 +278,14 @@ class _Check:
         return record
 
     async def _matches(self, directive: Directive, domain: str) -> tuple[str, ...] | None:
-        """The terms that matched, from outside in; None without a match."""
-        if directive.version:
-            shift = directive.shift4
-            hit = directive.version == self._address.version and self._number >> shift == directive.network
-        elif directive.name == "all":
-            hit = True
-        else:
-            self._count()
-            if directive.name == "include":
-                inside = await self._include(directive, domain)
-                return None if inside is None else (directive.term, *inside)
-            hit = await self._matchers[directive.name](directive, domain)
+        """The terms that matched, from outside in; None without a match. Not for ip4 and ip6."""
+        if directive.name == "all":
+            return (directive.term,)
+        self._count()
+        if directive.name == "include":
+            inside = await self._include(directive, domain)
+            return None if inside is None else (directive.term, *inside)
+        hit = await self._matchers[directive.name](directive, domain)
         return (directive.term,) if hit else None
 
     async def policy(self, domain: str) -> _Match:
@@ -297,8 +293,13 @@ class _Check:
         record = await self._record(domain)
         if record is None:
             return _Match(NONE)
+        number, version = self._number, self._address.version
         for directive in record.directives:
-            matched = await self._matches(directive, domain)
+            matched: tuple[str, ...] | None = None
+            if not directive.version:
+                matched = await self._matches(directive, domain)
+            elif directive.version == version and number >> directive.shift4 == directive.network:
+                matched = (directive.term,)
             if matched is not None:
                 return _Match(directive.result, domain, matched, record.explanation)
         if not record.redirect:

@@ -132,8 +132,9 @@ def as_name(text: str) -> str:
     return text
 
 
+_NAME: Final = re.compile(rf"[^.]{{1,{MAX_LABEL}}}(?:\.[^.]{{1,{MAX_LABEL}}})*")
+
+
 def is_name(text: str) -> bool:
     """Whether the DNS can be asked for it: ASCII labels of 1 to 63 octets, at most 253 in all."""
-    return (
-        text.isascii() and 0 < len(text) <= MAX_NAME and all(0 < len(x) <= MAX_LABEL for x in text.split("."))
-    )
+    return len(text) <= MAX_NAME and text.isascii() and _NAME.fullmatch(text) is not None

@@ -14,7 +14,7 @@ import ipaddress
 import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -304,9 +304,12 @@ class StubResolver:
             del self._cache[key]
             return None
         self._cache.move_to_end(key)
-        if kept[1] is None:
+        known = kept[1]
+        if known is None:
             raise ResolverFailure(f"{key[1]} of {key[0]} failed a moment ago")
-        return replace(kept[1], ttl=left)
+        return Answer(  # dataclasses.replace() takes twice as long
+            known.name, known.kind, known.records, known.exists, known.authentic, left, known.canonical
+        )
 
     def _keep(self, cache: _Cache, key: tuple[str, str], answer: Answer | None) -> None:
         """In the cache that was there when it was asked for."""

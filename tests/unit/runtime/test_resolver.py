@@ -83,6 +83,18 @@ async def test_answers_are_kept_for_their_time_and_not_longer() -> None:
         assert len(server.asked) == 4
 
 
+async def test_what_is_kept_is_the_whole_answer() -> None:
+    async with NameServer() as server:
+        server.put("a.test. 300 IN CNAME b.test.", "b.test. 300 IN A 192.0.2.1")
+        resolver = stub(server)
+        for name, kind in (("a.test", "A"), ("b.test", "A"), ("b.test", "MX"), ("no.test", "A")):
+            first, again = [await resolver.lookup(name, kind) for _ in range(2)]
+            assert dataclasses.replace(again, ttl=first.ttl) == first
+            assert again.ttl <= first.ttl
+        assert (await resolver.lookup("a.test", "A")).canonical == "b.test"
+        assert len(server.asked) == 4
+
+
 async def test_negative_answers_are_kept_as_long_as_the_zone_says() -> None:
     clock = FakeClock()
     async with NameServer() as server:
