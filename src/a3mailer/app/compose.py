@@ -50,8 +50,10 @@ from a3mailer.store.backends.sqlite.writer import identity_of_this, still_alive
 from a3mailer.store.operations import PurgeVault
 from a3mailer.store.ports import Store, Transaction
 from a3mailer.telemetry.events import emit
+from a3mailer.transfer.authenticate import Authenticate
 from a3mailer.transfer.checks.load import all_checks
 from a3mailer.transfer.forward import Forwarding
+from a3mailer.transfer.judge import Judges
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.queue import Queue
 from a3mailer.transfer.receive import Receive
@@ -254,7 +256,8 @@ def _way_in(
     forwarding = Forwarding(directory, settings, clock, srs_keys(held.directory))
     stages = Stages(all_checks(), resolver, clock, held.rates, held.greylist, settings)
     policy = Policy(store, directory, settings, forwarding, stages)
-    return forwarding, policy, Receive(store, directory, settings, clock, forwarding=forwarding)
+    judges = Judges({"authenticate": Authenticate(resolver, settings, clock)})
+    return forwarding, policy, Receive(store, directory, settings, clock, judges, forwarding)
 
 
 def _is_dead(owner: str) -> bool:

@@ -103,6 +103,8 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "log.level": _one_of("debug", "info", "warning", "error"),
     "web.mta_sts": _one_of("none", "testing", "enforce"),
     "queue.tls_policy": _tls_rule,
+    "msgauth.arc_trusted": domain_name,
+    "msgauth.dmarc": _one_of("tag", "junk", "enforce"),
     "queue.relay": _optional(host_port),
     "dns.servers": _server_address,
     "dns.dnssec": _one_of("auto", "libunbound", "resolver", "off"),

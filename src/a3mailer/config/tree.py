@@ -145,6 +145,21 @@ class Policy(Section, frozen=True, kw_only=True):
     recipient_rate: Annotated[int, _d("... to one recipient from strangers.", ge=0)] = 0
 
 
+class Msgauth(Section, frozen=True, kw_only=True):
+    enabled: Annotated[bool, _d("Check SPF, DKIM, DMARC and iprev of mail from other servers.")] = True
+    seconds: Annotated[float, _d("Longest time the checks of one mail may take.", ge=0.1)] = 20.0
+    dmarc: Annotated[
+        str,
+        _d(
+            "When DMARC fails: tag (say so in the header), junk (file what its domain wants quarantined or "
+            "rejected to Junk), enforce (refuse what it wants rejected)."
+        ),
+    ] = "tag"
+    arc_trusted: Annotated[
+        tuple[str, ...], _d("Domains whose ARC seals excuse a failed DMARC (lists and forwarders you know).")
+    ] = ()
+
+
 class Log(Section, frozen=True, kw_only=True):
     level: Annotated[str, _d("debug, info, warning or error.")] = "info"
 
@@ -165,4 +180,5 @@ class Settings(Section, frozen=True, kw_only=True):
     dns: Dns = Dns()
     web: Web = Web()
     policy: Policy = Policy()
+    msgauth: Msgauth = Msgauth()
     log: Log = Log()

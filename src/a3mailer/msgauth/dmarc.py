@@ -57,6 +57,23 @@ class DmarcResult:
     found_at: str = ""
     """The domain whose record it is."""
 
+    def sentence(self) -> str:
+        """The verdict for people."""
+        if self.result == PASS and self.aligned is not None:
+            return (
+                f"The mail is from {self.domain}: {self.aligned.method} of {self.aligned.domain} proves it."
+            )
+        if self.result == FAIL and not self.domain:
+            return f"The mail is from nobody in particular: {self.reason}."
+        if self.result == FAIL:
+            asked = {record.NONE: "nothing to be done", record.QUARANTINE: "caution"}.get(
+                self.policy, "refusal"
+            )
+            return f"Nothing proves that the mail is from {self.domain}, which asks for {asked}."
+        if self.result == NONE:
+            return f"{self.domain} has no DMARC record."
+        return f"DMARC of {self.domain} could not be found out: {self.reason}."
+
 
 @dataclass(frozen=True, slots=True)
 class Walk:
@@ -106,19 +123,27 @@ async def walk(domain: str, resolver: Resolver) -> Walk:
     return Walk(domain, tuple(found))
 
 
-async def evaluate(author: Author, identifiers: Sequence[Identifier], resolver: Resolver) -> DmarcResult:
-    """DMARC of one mail, from its author and from what SPF and DKIM have found."""
+async def evaluate(
+    author: Author, identifiers: Sequence[Identifier], resolver: Resolver, tree: Walk | None = None
+) -> DmarcResult:
+    """DMARC of one mail, from its author and from what SPF and DKIM have found.
+
+    ``tree``: what the walk up from the author domain has found, where that is known already."""
     if not author.domain:
-        return DmarcResult(FAIL, policy=record.REJECT, reason=author.problem)
+        return nobody(author)
     try:
-        return await _evaluate(author.domain, identifiers, resolver)
+        return await _evaluate(tree or await walk(author.domain, resolver), identifiers, resolver)
     except ResolverFailure as error:
         return DmarcResult(TEMPERROR, author.domain, reason=str(error))
 
 
-async def _evaluate(domain: str, identifiers: Sequence[Identifier], resolver: Resolver) -> DmarcResult:
-    tree = await walk(domain, resolver)
-    in_force = tree.in_force
+def nobody(author: Author) -> DmarcResult:
+    """A mail that is from nobody in particular."""
+    return DmarcResult(FAIL, policy=record.REJECT, reason=author.problem)
+
+
+async def _evaluate(tree: Walk, identifiers: Sequence[Identifier], resolver: Resolver) -> DmarcResult:
+    domain, in_force = tree.start, tree.in_force
     if in_force is None:
         return DmarcResult(NONE, domain)
     found_at, published = in_force

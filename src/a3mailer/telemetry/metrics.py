@@ -55,6 +55,13 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("a3_smtp_octets_total", "counter", "Content octets accepted."),
     Metric("a3_smtp_end_of_data_seconds", "histogram", "From the end of the content to the reply."),
     Metric("a3_deliveries_total", "counter", "Messages put into mailboxes."),
+    Metric(
+        "a3_dmarc_total",
+        "counter",
+        "Mails from other servers by what DMARC says of them.",
+        "result",
+        ("pass", "fail", "none", "permerror", "temperror"),
+    ),
     Metric("a3_logins_total", "counter", "Authentications.", "result", ("ok", "failed")),
     Metric("a3_imap_commands_total", "counter", "IMAP commands by outcome.", "result", ("ok", "no", "bad")),
     Metric("a3_imap_idle", "gauge", "Connections parked in IDLE."),

@@ -48,6 +48,7 @@ ERRORS: Final = {
     "TooMany": USAGE,
     "TooLarge": USAGE,
     "NotAllowed": REFUSED,
+    "Refused": REFUSED,
     "AuthenticationFailed": REFUSED,
     "OverQuota": LATER,
     "TryLater": LATER,

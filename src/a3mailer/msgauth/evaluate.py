@@ -1,0 +1,202 @@
+"""All that is known of who sent a mail: SPF, DKIM, ARC, iprev and DMARC under one deadline (RFC 8601).
+
+The methods ask the DNS at the same time; what has no answer when the deadline comes is ``temperror``. Pure
+over the Resolver door: no sockets, no store, the time is handed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Coroutine
+from dataclasses import dataclass, replace
+from typing import Final
+
+from a3mailer.mail.authresults import FAIL, NONE, PASS, TEMPERROR, AuthResults, MethodResult
+from a3mailer.msgauth import arc, dmarc
+from a3mailer.msgauth.arc import Chain
+from a3mailer.msgauth.author import author, domain_name
+from a3mailer.msgauth.canonical import Bodies
+from a3mailer.msgauth.dkim import DkimResult, verify
+from a3mailer.msgauth.dmarc import DmarcResult, Identifier, Walk
+from a3mailer.msgauth.dmarc_record import NONE as NOTHING
+from a3mailer.msgauth.fields import Octets, read
+from a3mailer.msgauth.iprev import IprevResult, check_iprev
+from a3mailer.msgauth.spf import SpfResult, check_mail_from
+from a3mailer.runtime.resolver import Answer, Resolver, ResolverFailure
+
+LATE: Final = "no answer in time"
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A mail and how it came."""
+
+    ip: str
+    helo: str
+    mail_from: str
+    """The reverse-path in its SMTP form, empty for the null one."""
+    octets: Octets
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was found: for the header field, and for whoever decides."""
+
+    results: AuthResults
+    dmarc: DmarcResult
+    chain: Chain
+    """What ARC says; a seal of ours would carry it on."""
+    forgiven: str = ""
+    """The sealer for whose word a failed DMARC asks for nothing (RFC 8617 section 7.2.1); empty: none."""
+
+
+class Evaluator:
+    """One object serves all mails of a process. ``hostname`` is our authserv-id, ``trusted`` the domains
+    whose ARC seals are believed."""
+
+    __slots__ = ("_hostname", "_resolver", "_trusted")
+
+    def __init__(self, resolver: Resolver, hostname: str, trusted: Collection[str] = ()) -> None:
+        self._resolver = resolver
+        self._hostname = hostname
+        self._trusted = frozenset(domain.lower() for domain in trusted)
+
+    async def __call__(self, mail: Incoming, now: float, seconds: float) -> Evaluation:
+        """Look at one mail at ``now`` (seconds since the epoch), for no longer than ``seconds``."""
+        until = asyncio.get_running_loop().time() + seconds
+        work = _Work(mail, self._resolver, self._hostname, now, until)
+        late = False
+        try:
+            async with asyncio.timeout_at(until), asyncio.TaskGroup() as tasks:
+                for method in work.methods:
+                    tasks.create_task(method())
+        except TimeoutError:
+            late = True
+        return self._evaluation(work, await work.dmarc(late=late))
+
+    def _evaluation(self, work: _Work, judged: DmarcResult) -> Evaluation:
+        forgiven = ""
+        if judged.result == FAIL and judged.domain:
+            said = arc.trusted(work.chain, self._trusted)
+            if said is not None and any(_vouches(r, judged.domain) for r in said.of("dmarc")):
+                forgiven = work.chain.sets[-1].sealer
+                judged = replace(judged, policy=NOTHING)
+        results = (*work.results(), method_result(judged, forgiven))
+        return Evaluation(AuthResults(self._hostname, results), judged, work.chain, forgiven)
+
+
+class _Silence:
+    """The resolver after the deadline."""
+
+    async def lookup(self, name: str, kind: str) -> Answer:
+        raise ResolverFailure(LATE)
+
+
+class _Work:
+    """One evaluation on its way. Each method leaves what it finds; of one that is cut off ``LATE`` stays."""
+
+    __slots__ = (
+        "_author",
+        "_bodies",
+        "_dkim",
+        "_header",
+        "_hostname",
+        "_iprev",
+        "_mail",
+        "_now",
+        "_resolver",
+        "_spf",
+        "_tree",
+        "_until",
+        "chain",
+    )
+
+    def __init__(self, mail: Incoming, resolver: Resolver, hostname: str, now: float, until: float) -> None:
+        self._mail = mail
+        self._resolver = resolver
+        self._hostname = hostname
+        self._now = now
+        self._until = until
+        self._header = read(mail.octets)
+        self._bodies = Bodies(mail.octets, self._header.body)
+        self._author = author(mail.octets[: self._header.body])
+        self._tree: Walk | None = None
+        self._spf = SpfResult(TEMPERROR, mail.ip, "", sender=mail.mail_from, reason=LATE)
+        self._iprev = IprevResult(TEMPERROR, mail.ip, reason=LATE)
+        self._dkim: tuple[DkimResult, ...] = (DkimResult(TEMPERROR, LATE),)
+        self.chain = Chain(TEMPERROR, LATE)
+
+    @property
+    def methods(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
+        """What is looked at at the same time."""
+        return self._look_at_iprev, self._look_at_spf, self._look_at_dkim, self._look_at_arc, self._walk
+
+    async def _look_at_iprev(self) -> None:
+        self._iprev = await check_iprev(self._mail.ip, self._resolver, self._until)
+
+    async def _look_at_spf(self) -> None:
+        mail = self._mail
+        self._spf = await check_mail_from(
+            mail.ip,
+            mail.helo,
+            mail.mail_from,
+            self._resolver,
+            receiver=self._hostname,
+            now=self._now,
+            deadline=self._until,
+        )
+
+    async def _look_at_dkim(self) -> None:
+        author_domain = self._author.domain
+        self._dkim = await verify(self._header, self._bodies, self._resolver, self._now, author_domain)
+
+    async def _look_at_arc(self) -> None:
+        self.chain = await arc.validate(self._header, self._bodies, self._resolver)
+
+    async def _walk(self) -> None:
+        if self._author.domain:
+            with contextlib.suppress(ResolverFailure):  # DMARC asks again, and is told at once
+                self._tree = await dmarc.walk(self._author.domain, self._resolver)
+
+    async def dmarc(self, *, late: bool) -> DmarcResult:
+        """DMARC of what is known. ``late``: something is not known that might have made it pass."""
+        resolver: Resolver = _Silence() if late else self._resolver
+        try:
+            async with asyncio.timeout_at(None if late else self._until):
+                found = await dmarc.evaluate(self._author, self._identifiers(), resolver, self._tree)
+        except TimeoutError:
+            return DmarcResult(TEMPERROR, self._author.domain, reason=LATE)
+        if late and found.result == FAIL and found.domain:
+            return DmarcResult(TEMPERROR, found.domain, reason=LATE)
+        return found
+
+    def _identifiers(self) -> list[Identifier]:
+        """The domains that SPF and DKIM speak of."""
+        return [
+            Identifier("spf", self._spf.domain, self._spf.result),
+            *(Identifier("dkim", each.domain, each.result) for each in self._dkim),
+        ]
+
+    def results(self) -> tuple[MethodResult, ...]:
+        """What is told of all methods but DMARC."""
+        signatures = tuple(each.method_result() for each in self._dkim) or (MethodResult("dkim", NONE),)
+        chain = () if self.chain.result == NONE else (self.chain.method_result(self._mail.ip),)
+        return (self._iprev.method_result(), self._spf.method_result(), *signatures, *chain)
+
+
+def _vouches(result: MethodResult, domain: str) -> bool:
+    """Does a result of a sealer we trust say that DMARC of this domain passed there?"""
+    said = result.value("header", "from") or ""
+    return result.result == PASS and domain_name(said.encode("utf-8", "replace")) == domain
+
+
+def method_result(found: DmarcResult, forgiven: str = "") -> MethodResult:
+    """DMARC as Authentication-Results says it (RFC 7489 section 11.1, RFC 9989)."""
+    reason = f"sealed by {forgiven}, whom we trust" if forgiven else found.reason
+    properties: tuple[tuple[str, str, str], ...] = ()
+    if found.domain:
+        properties += (("header", "from", found.domain),)
+    if found.result == FAIL:
+        properties += (("policy", "dmarc", found.policy),)
+    return MethodResult("dmarc", found.result, reason, properties)

@@ -1,0 +1,111 @@
+"""The judge that asks who a mail is from (RFC 8601; RFC 9989), before it is stored.
+
+For mail of strangers at the MX door: fields that carry our own authserv-id are taken away, for nobody but us
+writes them (section 5, attack row 19); then SPF, DKIM, DMARC and iprev are looked at and written down on
+top. What a failed DMARC does beyond that is the operator's choice. A DNS that does not answer is no reason to
+refuse a mail: it is taken and the header says ``temperror``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import mmap
+from typing import Final
+
+from msgspec import structs
+
+from a3mailer.config.tree import Settings
+from a3mailer.mail.authresults import FAIL, encode, strip_own
+from a3mailer.mail.errors import Refused
+from a3mailer.mail.message.headers import header_end
+from a3mailer.msgauth.dmarc_record import QUARANTINE, REJECT
+from a3mailer.msgauth.evaluate import Evaluation, Evaluator, Incoming
+from a3mailer.runtime.clock import Clock
+from a3mailer.runtime.resolver import Resolver
+from a3mailer.telemetry.events import emit
+from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.arrival import Arrival
+from a3mailer.transfer.judge import Judged
+from a3mailer.wire.smtp.paths import encode_mailbox
+
+JUNK: Final = "junk"
+ENFORCE: Final = "enforce"
+MULTIPLE_FAILED: Final = "5.7.26"
+"""RFC 7372 section 3.4."""
+
+
+class Authenticate:
+    """See ``transfer/judge.py``."""
+
+    __slots__ = ("_clock", "_evaluate", "_resolver", "_settings", "_wanted")
+
+    def __init__(self, resolver: Resolver, settings: Settings, clock: Clock) -> None:
+        self._resolver = resolver
+        self._clock = clock
+        self.reconfigure(settings)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take the settings of a new snapshot."""
+        self._settings = settings
+        self._wanted = settings.msgauth.enabled and settings.server.profile != "plain"
+        self._evaluate = Evaluator(self._resolver, settings.server.hostname, settings.msgauth.arc_trusted)
+
+    def wants(self, arrival: Arrival) -> bool:
+        """Mail that a stranger brings to the MX door."""
+        return self._wanted and arrival.client.protocol == "SMTP" and not arrival.client.account
+
+    async def judge(self, mail: Judged, seconds: float) -> Judged:
+        """Errors: Refused where ``msgauth.dmarc`` is enforce and the author's domain asks for it."""
+        kept = _without_own(mail.arrival.octets, self._settings.server.hostname)
+        if kept is not None:
+            mail = mail.with_octets(kept)
+        client = mail.arrival.client
+        if not client.ip or (not self._settings.dns.servers and _is_loopback(client.ip)):
+            return mail
+        sender = mail.arrival.envelope.reverse_path.address
+        incoming = Incoming(
+            client.ip,
+            client.helo,
+            "" if sender is None else encode_mailbox(sender).decode(),
+            mail.arrival.octets,
+        )
+        limit = min(seconds, self._settings.msgauth.seconds)
+        found = await self._evaluate(incoming, self._clock.now(), limit)
+        return self._decided(mail.with_top(encode(found.results)), found)
+
+    def _decided(self, mail: Judged, found: Evaluation) -> Judged:
+        """What becomes of it."""
+        dmarc = found.dmarc
+        count("a3_dmarc_total", dmarc.result)
+        if dmarc.result != FAIL:
+            return mail
+        choice = self._settings.msgauth.dmarc
+        refused = choice == ENFORCE and dmarc.policy == REJECT
+        junk = not refused and choice in (JUNK, ENFORCE) and dmarc.policy in (QUARANTINE, REJECT)
+        emit(
+            "mail.dmarc.failed",
+            trace=mail.arrival.trace,
+            client=mail.arrival.client.ip,
+            domain=dmarc.domain,
+            policy=dmarc.policy,
+            reason=dmarc.reason,
+            disposition="refused" if refused else "junk" if junk else "delivered",
+        )
+        if refused:
+            whom = dmarc.domain or dmarc.reason
+            raise Refused(
+                f"not authentic, and its author's domain asks to refuse it ({whom})", MULTIPLE_FAILED
+            )
+        return structs.replace(mail, junk=True) if junk else mail
+
+
+def _is_loopback(ip: str) -> bool:
+    return ipaddress.ip_address(ip.partition("%")[0]).is_loopback
+
+
+def _without_own(octets: bytes | mmap.mmap, hostname: str) -> bytes | None:
+    """The mail without the fields that only we write; None where it has none of them."""
+    end = header_end(octets, 0, len(octets))
+    header = octets[:end]
+    kept = strip_own(header, hostname)
+    return None if kept is header else kept + octets[end:]
