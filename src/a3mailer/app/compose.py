@@ -20,7 +20,7 @@ from a3mailer.app.verbs.office import Office
 from a3mailer.app.verbs.server import gauge
 from a3mailer.config.tree import Settings
 from a3mailer.edge.connection import Connection
-from a3mailer.edge.dial import dial
+from a3mailer.edge.dial import dial, dial_filter
 from a3mailer.edge.http.health import HealthDoor
 from a3mailer.edge.http.wellknown import WellKnownDoor
 from a3mailer.edge.imap.door import ImapDoor
@@ -54,6 +54,7 @@ from a3mailer.transfer.authenticate import Authenticate
 from a3mailer.transfer.checks.load import all_checks
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.judge import Judges
+from a3mailer.transfer.milter import Milters
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.queue import Queue
 from a3mailer.transfer.receive import Receive
@@ -256,7 +257,12 @@ def _way_in(
     forwarding = Forwarding(directory, settings, clock, srs_keys(held.directory))
     stages = Stages(all_checks(), resolver, clock, held.rates, held.greylist, settings)
     policy = Policy(store, directory, settings, forwarding, stages)
-    judges = Judges({"authenticate": Authenticate(resolver, settings, clock)})
+    judges = Judges(
+        {
+            "authenticate": Authenticate(resolver, settings, clock),
+            "milters": Milters(dial_filter, policy.lead, settings),
+        }
+    )
     return forwarding, policy, Receive(store, directory, settings, clock, judges, forwarding)
 
 

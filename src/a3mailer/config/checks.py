@@ -58,6 +58,14 @@ def _server_address(value: str) -> None:
     _address(host_port(value)[0])
 
 
+def _milter(value: str) -> None:
+    if value.startswith("unix:"):
+        if not value[5:].startswith("/"):
+            raise BadValue(f"{value!r} is not unix:/PATH")
+    else:
+        _server_address(value)
+
+
 def _one_of(*words: str) -> Callable[[str], None]:
     def check(value: str) -> None:
         if value not in words:
@@ -109,6 +117,9 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "dns.servers": _server_address,
     "dns.dnssec": _one_of("auto", "libunbound", "resolver", "off"),
     "dns.unsigned": domain_name,
+    "milter.servers": _milter,
+    "milter.doors": _one_of("smtp", "submission", "lmtp"),
+    "milter.failure": _one_of("tempfail", "accept"),
     "policy.dnsbl": domain_name,
     "policy.domain_lists": domain_name,
     "smtp.subaddress_separator": _separator,

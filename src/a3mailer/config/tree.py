@@ -160,6 +160,15 @@ class Msgauth(Section, frozen=True, kw_only=True):
     ] = ()
 
 
+class Milter(Section, frozen=True, kw_only=True):
+    servers: Annotated[tuple[str, ...], _d("Filters to ask in turn: HOST:PORT, unix:PATH.")] = ()
+    doors: Annotated[tuple[str, ...], _d("Whose mail they see: smtp, submission, lmtp.")] = (
+        "smtp", "submission",
+    )  # fmt: skip
+    failure: Annotated[str, _d("When one fails: tempfail, or accept without it.")] = "tempfail"
+    seconds: Annotated[float, _d("Longest wait for one of its answers.", ge=0.1)] = 20.0
+
+
 class Log(Section, frozen=True, kw_only=True):
     level: Annotated[str, _d("debug, info, warning or error.")] = "info"
 
@@ -181,4 +190,5 @@ class Settings(Section, frozen=True, kw_only=True):
     web: Web = Web()
     policy: Policy = Policy()
     msgauth: Msgauth = Msgauth()
+    milter: Milter = Milter()
     log: Log = Log()

@@ -8,6 +8,23 @@ import socket
 from a3mailer.edge.connection import Connection, ConnectionLost
 
 
+async def dial_filter(where: str, seconds: float) -> Connection:
+    """Connect to ``unix:PATH`` or ``ADDRESS:PORT`` of this operator's own. Errors: ConnectionLost."""
+    if not where.startswith("unix:"):
+        host, _, port = where.rpartition(":")
+        return await dial(host.strip("[]"), int(port), seconds)
+    path = where.removeprefix("unix:")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    try:
+        async with asyncio.timeout(seconds):
+            await asyncio.get_running_loop().sock_connect(sock, path)
+    except (OSError, TimeoutError) as error:
+        sock.close()
+        raise ConnectionLost(f"{where}: {error or 'no answer'}") from error
+    return Connection(sock, (path, 0), ("", 0))
+
+
 async def dial(address: str, port: int, seconds: float, source: str = "") -> Connection:
     """Connect to one IP address (never a name: who resolves decides) within ``seconds``.
 

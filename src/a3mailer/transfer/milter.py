@@ -1,0 +1,208 @@
+"""Milters look at a mail before it is stored: each in turn, with what it changes applied before the next.
+
+A filter that is not there, too slow or breaks the protocol is passed over or makes the sender try again, as
+``milter.failure`` says. A recipient whom a filter refuses refuses the mail: when the mail is whole nobody
+else can be told any more, and a notification to a stranger would be backscatter (RFC 5321 section 6.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+from msgspec import structs
+
+from a3mailer.config.tree import Settings
+from a3mailer.mail.address import NULL_PATH, Address, ReversePath
+from a3mailer.mail.envelope import Envelope, Recipient
+from a3mailer.mail.errors import MailError, NoSuchDomain, Refused, TryLater
+from a3mailer.mail.ids import DEFAULT_TENANT
+from a3mailer.telemetry.events import emit
+from a3mailer.transfer.arrival import Arrival
+from a3mailer.transfer.judge import Judged
+from a3mailer.transfer.rewrite import changed, split, told
+from a3mailer.transfer.route import Remote, Route
+from a3mailer.transfer.session import Wire
+from a3mailer.wire.errors import RemoteProtocolError
+from a3mailer.wire.milter.codes import Command
+from a3mailer.wire.milter.engine import Mail, MilterEngine, Result, Verdict
+from a3mailer.wire.milter.packets import (
+    AddRecipient,
+    Change,
+    ChangeSender,
+    DeleteRecipient,
+    Quarantine,
+)
+from a3mailer.wire.smtp.paths import BadPath, encode_mailbox, parse_mailbox
+
+Dial = Callable[[str, float], Awaitable[Wire]]
+"""(``unix:PATH`` or ``HOST:PORT``, seconds) -> a connection. Errors: ConnectionError."""
+Lead = Callable[[Address], Awaitable[tuple[Route, ...]]]
+"""Where an address of ours leads (``Policy.lead``)."""
+MAX_RECIPIENTS: Final = 1000
+"""Recipients a mail may have once filters have added theirs."""
+_FAILURES: Final = (OSError, TimeoutError, RemoteProtocolError)
+
+
+class Milters:
+    """The judge that asks the filters of ``milter.servers``."""
+
+    __slots__ = ("_dial", "_lead", "_settings")
+
+    def __init__(self, dial: Dial, lead: Lead, settings: Settings) -> None:
+        self._dial = dial
+        self._lead = lead
+        self.reconfigure(settings)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take the settings of a new snapshot."""
+        self._settings = settings
+
+    def wants(self, arrival: Arrival) -> bool:
+        """Filters are set, and look at what comes by this door."""
+        settings = self._settings
+        return (
+            bool(settings.milter.servers)
+            and settings.server.profile != "plain"
+            and arrival.client.protocol.lower() in settings.milter.doors
+        )
+
+    async def judge(self, mail: Judged, seconds: float) -> Judged:
+        """Ask each filter. Errors: Refused, TryLater."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        for where in self._settings.milter.servers:
+            if mail.discarded or not mail.arrival.routes:
+                break
+            try:
+                async with asyncio.timeout_at(until):
+                    mail = await self._ask(where, mail)
+            except _FAILURES as error:
+                emit(
+                    "milter.failed", level="warning", trace=mail.arrival.trace, milter=where, error=str(error)
+                )
+                if self._settings.milter.failure != "accept":
+                    raise TryLater from error
+        return mail
+
+    async def _ask(self, where: str, mail: Judged) -> Judged:
+        octets = bytes(mail.arrival.octets[:])
+        engine = MilterEngine(_mail(mail.arrival, octets, self._settings))
+        wire = await self._dial(where, self._settings.milter.seconds)
+        try:
+            result = await self._converse(wire, engine)
+        finally:
+            wire.close()
+        emit("milter.answered", trace=mail.arrival.trace, milter=where, verdict=result.verdict.value,
+             changes=len(result.changes))  # fmt: skip
+        return await self._obey(mail, octets, result, engine)
+
+    async def _converse(self, wire: Wire, engine: MilterEngine) -> Result:
+        """The session; each answer has ``milter.seconds``, and a filter may ask for more (progress)."""
+        while (result := engine.result) is None:
+            async with asyncio.timeout(self._settings.milter.seconds):
+                if out := engine.octets_to_send():
+                    wire.write(out)
+                    await wire.drain()
+                octets = await wire.read()
+            if not octets:
+                raise ConnectionError("it closed the connection")
+            engine.receive(octets)
+        wire.write(engine.octets_to_send())
+        return result
+
+    async def _obey(self, mail: Judged, octets: bytes, result: Result, engine: MilterEngine) -> Judged:
+        if result.verdict is Verdict.REJECT:
+            raise Refused(result.text or "refused by a filter", result.status or "5.7.1")
+        if result.verdict is Verdict.TEMPFAIL:
+            raise Refused("a filter asks to try again", "4.7.1")
+        if result.verdict is Verdict.DISCARD:
+            return structs.replace(mail, discarded=True)
+        new = changed(octets, result.changes, leading_space=engine.leading_space)
+        if new != octets:
+            mail = mail.with_octets(new)
+        return self._apart(await self._readdressed(mail, result.changes), result.changes)
+
+    def _apart(self, mail: Judged, changes: Iterable[Change]) -> Judged:
+        """Quarantine: Junk here; what would leave is not sent."""
+        if not any(isinstance(change, Quarantine) for change in changes):
+            return mail
+        if any(isinstance(route, Remote) for routes in mail.arrival.routes for route in routes):
+            raise Refused("a filter wants this mail to be kept apart")
+        return structs.replace(mail, junk=True)
+
+    async def _readdressed(self, mail: Judged, changes: tuple[Change, ...]) -> Judged:
+        """Recipients added and taken out, and the reverse-path."""
+        people = list(zip(mail.arrival.envelope.recipients, mail.arrival.routes, strict=True))
+        before = list(people)
+        for change in changes:
+            match change:
+                case DeleteRecipient(path):
+                    gone = _address(path)
+                    people = [pair for pair in people if pair[0].address != gone]
+                case AddRecipient(path):
+                    added = _address(path)
+                    if all(pair[0].address != added for pair in people):
+                        people.append((Recipient(added), await self._routes(added)))
+                    if len(people) > MAX_RECIPIENTS:
+                        raise RemoteProtocolError("too many recipients")
+                case ChangeSender(path):
+                    sender = NULL_PATH if path.strip() in (b"", b"<>") else ReversePath(_address(path))
+                    envelope: Envelope = structs.replace(mail.arrival.envelope, reverse_path=sender)
+                    mail = structs.replace(mail, arrival=structs.replace(mail.arrival, envelope=envelope))
+        return mail if people == before else mail.with_recipients(tuple(people))
+
+    async def _routes(self, address: Address) -> tuple[Route, ...]:
+        """Where a recipient leads that a filter has added: it is the operator's word, so also out."""
+        try:
+            return await self._lead(address)
+        except NoSuchDomain:
+            return (Remote(address, DEFAULT_TENANT),)
+        except MailError as error:
+            raise RemoteProtocolError(f"a recipient that is none: {type(error).__name__}") from error
+
+
+def _address(path: bytes) -> Address:
+    """``<mailbox>`` or ``mailbox``. Errors: RemoteProtocolError."""
+    text = path.strip()
+    if text.startswith(b"<") and text.endswith(b">"):
+        text = text[1:-1]
+    try:
+        return parse_mailbox(text)
+    except BadPath as error:
+        raise RemoteProtocolError("an address that is none") from error
+
+
+def _path(address: Address | None) -> bytes:
+    return b"<>" if address is None else b"<%b>" % encode_mailbox(address)
+
+
+def _mail(arrival: Arrival, octets: bytes, settings: Settings) -> Mail:
+    """The transaction as filters hear of it; macros as sendmail and Postfix name them."""
+    client, envelope = arrival.client, arrival.envelope
+    fields, _, body = split(octets)
+    sender = _path(envelope.reverse_path.address)
+    protocol, _, cipher = client.tls.partition(" ")
+    login = {"auth_type": "PLAIN", "auth_authen": client.login} if client.account else {}
+    tls = {"tls_version": protocol, "cipher": cipher} if client.tls else {}
+    macros = {
+        Command.CONNECT: {"j": settings.server.hostname, "daemon_name": client.protocol, "v": "A3Mailer"},
+        Command.HELO: tls,
+        Command.MAIL: {"i": arrival.trace, "mail_addr": sender[1:-1].decode(), **login},
+        Command.DATA: {"i": arrival.trace},
+        Command.END_OF_HEADER: {"i": arrival.trace},
+        Command.END_OF_BODY: {"i": arrival.trace},
+    }
+    return Mail(
+        f"[{client.ip}]",
+        client.ip,
+        client.port,
+        client.helo.encode("utf-8", "replace"),
+        (sender, b"SIZE=%d" % len(octets), b"BODY=%b" % envelope.body.value.encode()),
+        tuple((_path(recipient.address),) for recipient in envelope.recipients),
+        told(fields),
+        body,
+        macros,
+        settings.smtp.size,
+    )

@@ -1,0 +1,119 @@
+"""A whole server with opendkim (Debian) as its filter: what it signs by us, it verifies by us."""
+
+from __future__ import annotations
+
+import base64
+import pathlib
+import shutil
+import smtplib
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tests.rig import Rig
+
+WITHIN = 20.0
+BODY = "".join(f"line {n} with trailing blanks   \r\n" for n in range(200)) + "\r\n\r\n"
+MAIL = f"From: <alice@example.test>\r\nTo: bob@example.test\r\nSubject: signed\r\n by a filter\r\n\r\n.{BODY}"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+@contextmanager
+def opendkim(folder: pathlib.Path, mode: str, where: str) -> Iterator[None]:
+    """opendkim in one mode at ``where`` (its own notation), with a key for example.test."""
+    program = shutil.which("opendkim") or shutil.which("/usr/sbin/opendkim")
+    if program is None:
+        pytest.skip("absent: opendkim")
+    key, public = folder / "key.pem", folder / "public"
+    if not key.exists():
+        made = rsa.generate_private_key(65537, 2048)
+        pem, pkcs8, none = (
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        key.write_bytes(made.private_bytes(pem, pkcs8, none))
+        der = made.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        public.write_text(f"s1._domainkey.example.test v=DKIM1; k=rsa; p={base64.b64encode(der).decode()}\n")
+        key.chmod(0o600)
+    conf = folder / f"{mode}.conf"
+    conf.write_text(
+        f"Mode {mode}\nSocket {where}\nDomain example.test\nSelector s1\nKeyFile {key}\n"
+        f"TestPublicKeys {public}\n"
+        "Canonicalization simple/simple\nRequireSafeKeys no\nSyslog no\nAlwaysAddARHeader yes\n"
+        f"AuthservID verifier.test\nInternalHosts {'192.0.2.99' if mode == 'v' else '127.0.0.1'}\n"
+    )
+    with subprocess.Popen([program, "-f", "-x", str(conf)], stderr=subprocess.PIPE) as process:
+        try:
+            _wait(where)
+            yield
+        finally:
+            process.terminate()
+
+
+def _wait(where: str) -> None:
+    deadline = time.monotonic() + WITHIN
+    while True:
+        try:
+            if where.startswith("local:"):
+                with socket.socket(socket.AF_UNIX) as sock:
+                    sock.connect(where[6:])
+            else:
+                port = int(where.removeprefix("inet:").partition("@")[0])
+                socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert time.monotonic() < deadline, "opendkim does not start"
+            time.sleep(0.05)
+        else:
+            return
+
+
+def stored(rig: Rig, folder: pathlib.Path, address: str) -> list[bytes]:
+    rig.verb("export", str(folder), address)
+    return [f.read_bytes() for f in folder.rglob("*") if f.is_file() and f.parent.name in {"cur", "new"}]
+
+
+def test_what_opendkim_signs_by_us_it_verifies_by_us(tmp_path: pathlib.Path) -> None:
+    port, path = free_port(), tmp_path / "verifier.sock"
+    with ExitStack() as stack:
+        stack.enter_context(opendkim(tmp_path, "s", f"inet:{port}@127.0.0.1"))
+        stack.enter_context(opendkim(tmp_path, "v", f"local:{path}"))
+        (tmp_path / "one").mkdir()
+        (tmp_path / "two").mkdir()
+        signer = stack.enter_context(
+            Rig(tmp_path / "one", settings=(f"milter.servers=127.0.0.1:{port}", "milter.doors=submission"))
+        )
+        with smtplib.SMTP("127.0.0.1", signer.port("submission")) as client:
+            client.login("alice@example.test", "secret-a")
+            client.sendmail("alice@example.test", ["bob@example.test"], MAIL)
+        (signed,) = stored(signer, tmp_path / "signed", "bob@example.test")
+        assert signed.count(b"DKIM-Signature: ") == 1 and b"d=example.test; s=s1" in signed
+        assert signed.index(b"Received: ") < signed.index(b"DKIM-Signature: ")
+
+        verifier = stack.enter_context(
+            Rig(tmp_path / "two", settings=(f"milter.servers=unix:{path}", "milter.doors=smtp"))
+        )
+        outside = signed[signed.index(b"Received: ") :]
+        for mail in (outside, outside.replace(b"line 7 ", b"line 8 ")):
+            with smtplib.SMTP("127.0.0.1", verifier.port("smtp")) as client:
+                client.sendmail("alice@example.test", ["bob@example.test"], mail)
+        results = stored(verifier, tmp_path / "verified", "bob@example.test")
+        words = sorted(
+            word
+            for mail in results
+            for word in (b"dkim=pass", b"dkim=fail")
+            if b"verifier.test;" in mail and word in mail
+        )
+        assert words == [b"dkim=fail", b"dkim=pass"]
