@@ -85,6 +85,7 @@ class Queue(Section, frozen=True, kw_only=True):
 
 class Forward(Section, frozen=True, kw_only=True):
     srs: Annotated[bool, _d("Mail an alias sends on gets a reverse-path of ours (SRS), for SPF.")] = True
+    arc: Annotated[bool, _d("Mail an alias sends on gets an ARC set of ours, where it was judged.")] = True
     srs_domain: Annotated[str, _d("The domain of such reverse-paths; empty = server.domain.")] = ""
 
 

@@ -79,6 +79,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     ),
     Metric("a3_bounces_total", "counter", "Delivery status notifications made."),
     Metric("a3_dkim_signed_total", "counter", "Mails that left with a DKIM signature of ours."),
+    Metric("a3_arc_total", "counter", "Forwarded mails by ARC set.", "act", ("sealed", "not_sealed")),
     Metric(
         "a3_srs_total",
         "counter",

@@ -3,8 +3,9 @@
 The signature is made of the octets that go out, after all conversion for the next server, so that nothing
 between the store and the wire can break it; ``d=`` is the author's domain, or the nearest one above it that
 has keys here. A mail that others sent and an alias hands on is never signed: its author is not known to us.
-Keys are files of ``keys/dkim/DOMAIN/SELECTOR.pem``; they are read again when a folder changes. A key that
-cannot be read is logged, and the mail goes out without its signature (ADR 0024).
+It gets an ARC set instead (``sealing.py``). Keys are files of ``keys/dkim/DOMAIN/SELECTOR.pem``; they are
+read again when a folder changes. A key that cannot be read is logged, and the mail goes out without its
+signature (ADR 0024).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from a3mailer.runtime.clock import Clock
 from a3mailer.store.rows import QueueEntry
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.sealing import sealed
 
 Sign = Callable[[bytes], Awaitable[bytes]]
 """The octets that are to leave -> the same with signatures on top."""
@@ -44,7 +46,7 @@ class _Kept(NamedTuple):
 class Signing:
     """The keys of this server. One object a process; its files are read in threads."""
 
-    __slots__ = ("_clock", "_folder", "_kept", "_on")
+    __slots__ = ("_clock", "_folder", "_hostname", "_kept", "_on", "_sealer", "_seals")
 
     def __init__(self, folder: Path, settings: Settings, clock: Clock) -> None:
         self._folder = folder
@@ -54,15 +56,26 @@ class Signing:
 
     def reconfigure(self, settings: Settings) -> None:
         """Take the settings of a new snapshot."""
-        self._on = settings.dkim.sign and settings.server.profile != "plain"
+        judged = settings.server.profile != "plain"
+        self._on = settings.dkim.sign and judged
+        self._seals = settings.forward.arc and judged
+        self._sealer = (settings.forward.srs_domain or settings.server.domain).lower()
+        self._hostname = settings.server.hostname
 
     def of(self, entry: QueueEntry) -> Sign | None:
-        """How to sign this mail; None where it is not ours to sign.
+        """How to sign this mail; a stranger's is sealed, None where nothing is to be added.
 
         A notice of ours is what nobody submitted and no server brought: it has no hop yet."""
-        if self._on and (entry.account != SYSTEM_ACCOUNT or not (entry.reverse_path or entry.hops)):
-            return self._signed
-        return None
+        if entry.account != SYSTEM_ACCOUNT or not (entry.reverse_path or entry.hops):
+            return self._signed if self._on else None
+        return self._sealed if self._seals else None
+
+    async def _sealed(self, octets: bytes) -> bytes:
+        return await asyncio.to_thread(self.seal, octets)
+
+    def seal(self, octets: bytes) -> bytes:
+        """A stranger's mail with an ARC set of ours on top, where it was judged when it came."""
+        return sealed(octets, self._hostname, self.keys(self._sealer), int(self._clock.now()))
 
     async def _signed(self, octets: bytes) -> bytes:
         return await asyncio.to_thread(self.sign, octets)

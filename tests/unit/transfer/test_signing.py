@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from a3mailer.config.tree import Dkim, Server, Settings
+from a3mailer.config.tree import Dkim, Forward, Server, Settings
 from a3mailer.mail.authresults import PASS
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId
 from a3mailer.msgauth import fields
@@ -46,7 +46,7 @@ def signing(folder: Path, *, sign: bool = True, profile: str = "standard") -> Si
 
 
 def is_signed(given: Signing, entry: Entry) -> bool:
-    return given.of(entry) is not None  # type: ignore[arg-type]
+    return given.of(entry) == given._signed  # type: ignore[arg-type]
 
 
 def test_only_what_was_submitted_and_our_own_notices_are_signed(tmp_path: Path) -> None:
@@ -58,6 +58,11 @@ def test_only_what_was_submitted_and_our_own_notices_are_signed(tmp_path: Path) 
         assert not is_signed(off, SUBMITTED) and not is_signed(off, NOTICE)
     ours.reconfigure(Settings(dkim=Dkim(sign=False)))
     assert not is_signed(ours, SUBMITTED)
+    for strangers in (Entry(SYSTEM_ACCOUNT, "stranger@b.test", 1), Entry(SYSTEM_ACCOUNT, "", 1)):
+        assert ours.of(strangers) == ours._sealed  # type: ignore[arg-type]
+        assert signing(tmp_path, profile="plain").of(strangers) is None  # type: ignore[arg-type]
+        off = Signing(tmp_path, Settings(forward=Forward(arc=False)), FakeClock())
+        assert off.of(strangers) is None  # type: ignore[arg-type]
     assert set(QueueEntry.__annotations__) >= set(Entry.__annotations__)
 
 
