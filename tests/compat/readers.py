@@ -40,7 +40,8 @@ Create Near
 SyncState *
 """
 
-# QUIRK: mbsync writes an X-TUID field into what it pulls; neomutt drops and adds Content-Length and Lines.
+# QUIRK: mbsync writes an X-TUID field into what it pulls; neomutt drops and adds Content-Length and Lines,
+# and writes an empty line before a line of the header that is no field.
 MBSYNC_ALLOWANCE: Final = without(b"X-TUID")
 NEOMUTT_ALLOWANCE: Final = without(b"Content-Length", b"Lines", b"Status", b"X-Status")
 NEOMUTT: Final = """
