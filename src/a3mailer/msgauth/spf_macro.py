@@ -127,9 +127,7 @@ def expand(macros: MacroString, values: Mapping[str, str]) -> str:
 def as_name(text: str) -> str:
     """What an expanded domain-spec asks for: no final dot; labels on the left go until it is short enough."""
     text = text.removesuffix(".")
-    while len(text) > MAX_NAME:
-        text = text.partition(".")[2]
-    return text
+    return text if len(text) <= MAX_NAME else text[-MAX_NAME - 1 :].partition(".")[2]
 
 
 _NAME: Final = re.compile(rf"[^.]{{1,{MAX_LABEL}}}(?:\.[^.]{{1,{MAX_LABEL}}})*")

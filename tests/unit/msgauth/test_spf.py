@@ -55,7 +55,7 @@ class Bomb(FakeResolver):
         ("v=spf1 redirect=x#.example.test", 11),
         ("v=spf1 include:%{d} -all", 11),
         ("v=spf1 redirect=%{d}", 11),
-        ("v=spf1 " + "a " * 400 + "-all", 11),
+        ("v=spf1 " + "a " * 240 + "-all", 11),
         ("v=spf1 " + "ptr:x.test " * 20, 22),
     ],
 )
@@ -118,7 +118,7 @@ async def test_names_of_the_client_are_confirmed_once_and_ten_at_most() -> None:
 
 
 async def test_a_huge_record_is_no_policy() -> None:
-    for text in ("v=spf1 " + "a " * 6000, "v=spf1 " + "x=y " * 501, "v=spf1 exists:" + "%{i}" * 65):
+    for text in ("v=spf1 " + "a " * 6000, "v=spf1 " + "x=y " * 251, "v=spf1 exists:" + "%{i}" * 65):
         resolver = zone(a=text)
         found = await check(resolver)
         assert found.result == "permerror"
