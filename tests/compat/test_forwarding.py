@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import functools
 import re
 import smtplib
@@ -16,15 +17,16 @@ from collections.abc import Iterator
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from a3mailer.mail.authresults import PASS
+from a3mailer.mail.authresults import PASS, parse
 from a3mailer.msgauth import dkim
 from a3mailer.msgauth.canonical import Bodies
 from a3mailer.msgauth.fields import read
 from a3mailer.msgauth.sign import SigningKey, sign
 from a3mailer.msgauth.spf import check_mail_from
 from a3mailer.testing.resolver import FakeResolver
+from tests.compat.test_arc import ask
 from tests.compat.test_relay import Names, inbox, until, with_subject
 from tests.rig import Rig
 
@@ -69,9 +71,31 @@ def carols_key() -> SigningKey:
     return SigningKey("origin.test", "s1", rsa.generate_private_key(65537, 1024))
 
 
-def carols_record() -> bytes:
-    octets = carols_key().private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+HERES_KEY = SigningKey("here.test", "a3-rsa", rsa.generate_private_key(65537, 2048))
+
+
+def record_of(key: SigningKey) -> bytes:
+    octets = key.private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return b"v=DKIM1; p=" + base64.b64encode(octets)
+
+
+def carols_record() -> bytes:
+    return record_of(carols_key())
+
+
+def text(record: bytes) -> str:
+    """As strings of a master file."""
+    return " ".join(f'"{record[at : at + 200].decode()}"' for at in range(0, len(record), 200))
+
+
+def put_key(rig: Rig) -> None:
+    """The key of ``here.test`` whose record is published."""
+    folder = rig.directory / "keys" / "dkim" / "here.test"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    pem = HERES_KEY.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "a3-rsa.pem").write_bytes(pem)
 
 
 def carols_mail(subject: str) -> bytes:
@@ -86,25 +110,36 @@ def carols_mail(subject: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, Rig, Origin]]:
-    there = Rig(
-        tmp_path_factory.mktemp("there"), hostname="mx.there.test", domain="there.test", workers=1,
-        accounts=(("bob@there.test", "secret-b"),),
-    )  # fmt: skip
     records = (
         "there.test. 60 IN MX 10 mx.there.test.",
         "mx.there.test. 60 IN A 127.0.0.1",
         "origin.test. 60 IN MX 10 mx.origin.test.",
         f"mx.origin.test. 60 IN A {ORIGIN}",
+        f"s1._domainkey.origin.test. 60 IN TXT {text(carols_record())}",
+        '_dmarc.origin.test. 60 IN TXT "v=DMARC1; p=reject"',
+        'origin.test. 60 IN TXT "v=spf1 ip4:127.0.0.2 -all"',
+        'here.test. 60 IN TXT "v=spf1 ip4:127.0.0.1 -all"',
+        f"a3-rsa._domainkey.here.test. 60 IN TXT {text(record_of(HERES_KEY))}",
     )
-    with Names(*records) as names, there, Origin(there.port("smtp")) as origin:
+    with contextlib.ExitStack() as stack:
+        names = stack.enter_context(Names(*records))
+        dns = ("--dns", f"127.0.0.1:{names.port}")
+        there = Rig(
+            tmp_path_factory.mktemp("there"), hostname="mx.there.test", domain="there.test", workers=1,
+            accounts=(("bob@there.test", "secret-b"),), extra=dns, settings=("limits.profile=off",),
+        )  # fmt: skip
+        stack.enter_context(there)
+        origin = stack.enter_context(Origin(there.port("smtp")))
         thread = threading.Thread(target=origin.serve_forever)
         thread.start()
         here = Rig(
             tmp_path_factory.mktemp("here"), hostname="mx.here.test", domain="here.test", workers=2,
             accounts=(("alice@here.test", "secret-a"),),
             settings=("limits.profile=off", "queue.retry=1", f"queue.smtp_port={there.port('smtp')}"),
-            extra=("--dns", f"127.0.0.1:{names.port}"),
+            extra=dns,
         )  # fmt: skip
+        here.init()
+        put_key(here)
         try:
             with here:
                 here.verb("alias", "add", "away@here.test", "bob@there.test")
@@ -129,12 +164,30 @@ def arrived(here: Rig, there: Rig, subject: str) -> tuple[bytes, str]:
     return mail, path[1].decode()
 
 
+def check_what_there_found(mail: bytes) -> None:
+    """The third server's own words, and dkimpy's on the chain."""
+    found = parse(read(mail).all(b"authentication-results")[0].value)
+    assert found is not None
+    assert found.authserv_id == "mx.there.test"
+    words = {result.method: result for result in found.results}
+    assert {name: words[name].result for name in ("spf", "dkim", "dmarc", "arc")} == dict.fromkeys(
+        ("spf", "dkim", "dmarc", "arc"), PASS
+    )
+    assert words["arc"].value("header", "d") == "here.test"
+    records = {
+        "a3-rsa._domainkey.here.test": record_of(HERES_KEY),
+        "s1._domainkey.origin.test": carols_record(),
+    }
+    assert ask([mail], records=records) == [PASS]
+
+
 def test_dkim_stays_good_and_spf_passes_for_the_forwarder(road: tuple[Rig, Rig, Origin]) -> None:
     here, there, _ = road
     sent = carols_mail("forwarded")
     send(here, "away@here.test", sent)
     mail, path = arrived(here, there, "forwarded")
     assert mail.endswith(sent)
+    check_what_there_found(mail)
     assert path.startswith("SRS0=")
     assert path.endswith("=origin.test=carol@here.test")
     resolver = FakeResolver()
