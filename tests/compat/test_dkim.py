@@ -1,9 +1,6 @@
 """What we sign, dkimpy verifies, and the other way round: mails of every shape."""
 
-import importlib.util
-import pathlib
 import random
-import sys
 from types import ModuleType
 
 import pytest
@@ -11,9 +8,10 @@ import pytest
 from a3mailer.mail.authresults import PASS
 from a3mailer.msgauth.sign import Form
 from bench.mails import crlf
+from bench.peers.dkimpy import dkimpy
+from bench.peers.packages import Absent
 from tests.unit.msgauth.signed import DOMAIN, key, mails, pem, record, signed, verified, zone
 
-DEBIAN = pathlib.Path("/usr/lib/python3/dist-packages/dkim")
 FORMS = [Form(header_relaxed=a, body_relaxed=b) for a in (False, True) for b in (False, True)]
 WORDS = {False: "simple", True: "relaxed"}
 COUNT = pytest.mark.parametrize(
@@ -22,18 +20,12 @@ COUNT = pytest.mark.parametrize(
 """Mails a form, of which there are four."""
 
 
-def dkimpy() -> ModuleType:
-    """Debian's python3-dkim, with nothing else of where it lies."""
-    if "dkim" not in sys.modules:
-        if not DEBIAN.exists():
-            pytest.skip("absent: python3-dkim")
-        spec = importlib.util.spec_from_file_location(
-            "dkim", DEBIAN / "__init__.py", submodule_search_locations=[str(DEBIAN)]
-        )
-        assert spec is not None and spec.loader is not None
-        sys.modules["dkim"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["dkim"])
-    return sys.modules["dkim"]
+def peer() -> ModuleType:
+    """dkimpy."""
+    try:
+        return dkimpy()
+    except Absent as reason:
+        pytest.skip(f"absent: {reason}")
 
 
 def seeded(count: int) -> list[bytes]:
@@ -48,7 +40,7 @@ def seeded(count: int) -> list[bytes]:
 @pytest.mark.parametrize("form", FORMS)
 @COUNT
 def test_dkimpy_verifies_what_we_sign(form: Form, count: int) -> None:
-    dkim, signing = dkimpy(), key("rsa1024")
+    dkim, signing = peer(), key("rsa1024")
     text = record(signing)
     for mail in seeded(count):
         made = signed(mail, signing, form=form)
@@ -59,7 +51,7 @@ def test_dkimpy_verifies_what_we_sign(form: Form, count: int) -> None:
 @pytest.mark.parametrize("form", FORMS)
 @COUNT
 def test_we_verify_what_dkimpy_signs(form: Form, count: int) -> None:
-    dkim, signing = dkimpy(), key("rsa1024")
+    dkim, signing = peer(), key("rsa1024")
     resolver = zone(signing)
     methods = (WORDS[form.header_relaxed].encode(), WORDS[form.body_relaxed].encode())
     for mail in seeded(count):

@@ -13,8 +13,9 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from a3mailer.mail.authresults import FAIL, NEUTRAL, PASS, PERMERROR, POLICY, MethodResult
 from a3mailer.msgauth import tags
@@ -53,8 +54,7 @@ class Unusable(Exception):
         self.result = result
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """One DKIM-Signature field whose syntax is right."""
 
     field: Field
@@ -83,8 +83,7 @@ class Signature:
         return self.identity.rpartition(b"@")[2].lower()
 
 
-@dataclass(frozen=True, slots=True)
-class DkimResult:
+class DkimResult(msgspec.Struct, frozen=True):
     """What became of one signature; of a field that is none, the names are empty."""
 
     result: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from a3mailer.mail.message.headers import header_end
@@ -17,7 +16,8 @@ from a3mailer.mail.message.headers import header_end
 Octets = bytes | mmap.mmap
 
 CRLF: Final = b"\r\n"
-_FIELD: Final = re.compile(rb"[^\n]*\n(?:[ \t][^\n]*\n)*")
+_FIELD: Final = re.compile(rb"((?:([^\n:]*+):)?[^\n]*\n(?:[ \t][^\n]*\n)*)")
+"""(the whole field, what stands before the first colon of its first line)."""
 
 
 class Field(NamedTuple):
@@ -59,7 +59,11 @@ class Header:
 def read(octets: Octets) -> Header:
     """The header of a mail."""
     end = header_end(octets, 0, len(octets))
-    return Header(tuple(_fields(line_ends(octets[:end]))), end)
+    block = line_ends(octets[:end])
+    if block and not block.endswith(b"\n"):
+        block += CRLF
+    found = _FIELD.findall(block)
+    return Header(tuple([Field(name.rstrip(b" \t").lower(), raw) for raw, name in found if raw != CRLF]), end)
 
 
 def parse(block: bytes) -> Header:
@@ -72,12 +76,3 @@ def line_ends(octets: bytes) -> bytes:
     if octets.count(b"\n") == octets.count(CRLF):
         return octets
     return octets.replace(CRLF, b"\n").replace(b"\n", CRLF)
-
-
-def _fields(block: bytes) -> Iterator[Field]:
-    if block and not block.endswith(b"\n"):
-        block += CRLF
-    for raw in _FIELD.findall(block):
-        if raw != CRLF:
-            colon = raw.find(b":", 0, raw.find(b"\n"))
-            yield Field(raw[: max(colon, 0)].rstrip(b" \t").lower(), raw)
