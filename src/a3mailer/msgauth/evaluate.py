@@ -14,9 +14,10 @@ from typing import Final
 
 from a3mailer.mail.authresults import FAIL, NONE, PASS, TEMPERROR, AuthResults, MethodResult
 from a3mailer.msgauth import arc, dmarc
-from a3mailer.msgauth.arc import Chain
+from a3mailer.msgauth.arc import RESULTS, SEAL, SIGNATURE, Chain
 from a3mailer.msgauth.author import author, domain_name
 from a3mailer.msgauth.canonical import Bodies
+from a3mailer.msgauth.dkim import NAME as DKIM_SIGNATURE
 from a3mailer.msgauth.dkim import DkimResult, verify
 from a3mailer.msgauth.dmarc import DmarcResult, Identifier, Walk
 from a3mailer.msgauth.dmarc_record import NONE as NOTHING
@@ -124,16 +125,21 @@ class _Work:
         self._tree: Walk | None = None
         self._spf = SpfResult(TEMPERROR, mail.ip, "", sender=mail.mail_from, reason=LATE)
         self._iprev = IprevResult(TEMPERROR, mail.ip, reason=LATE)
-        self._dkim: tuple[DkimResult, ...] = (DkimResult(TEMPERROR, LATE),)
-        self.chain = Chain(TEMPERROR, LATE)
+        signed = bool(self._header.all(DKIM_SIGNATURE))
+        self._dkim: tuple[DkimResult, ...] = (DkimResult(TEMPERROR, LATE),) if signed else ()
+        chained = any(self._header.all(name) for name in (RESULTS, SIGNATURE, SEAL))
+        self.chain = Chain(TEMPERROR, LATE) if chained else Chain(NONE)
 
     @property
     def methods(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
-        """What is looked at at the same time."""
-        return self._look_at_iprev, self._look_at_spf, self._look_at_dkim, self._look_at_arc, self._walk
+        """What is looked at at the same time. (A task costs more than to see that there is nothing to do.)"""
+        always = (self._look_at_iprev, self._look_at_spf, self._walk)
+        chained = (self._look_at_arc,) if self.chain.result != NONE else ()
+        signed = (self._look_at_dkim,) if self._dkim else ()
+        return (*always, *signed, *chained)
 
     async def _look_at_iprev(self) -> None:
-        self._iprev = await check_iprev(self._mail.ip, self._resolver, self._until)
+        self._iprev = await check_iprev(self._mail.ip, self._resolver)
 
     async def _look_at_spf(self) -> None:
         mail = self._mail

@@ -94,7 +94,10 @@ class Judges:
 
     def wanted(self, arrival: Arrival) -> bool:
         """Does anybody look at this mail?"""
-        return bool(self._judges) and any(judge.wants(arrival) for _, judge in self._judges)
+        for _, judge in self._judges:  # noqa: SIM110 - no object is made for a mail that nobody looks at
+            if judge.wants(arrival):
+                return True
+        return False
 
     async def __call__(self, arrival: Arrival) -> Judged:
         """Let all look that want to. Errors: MailError."""
