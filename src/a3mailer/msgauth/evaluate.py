@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from a3mailer.mail.authresults import FAIL, NONE, PASS, TEMPERROR, AuthResults, MethodResult
+from a3mailer.mail.message.headers import header_end
 from a3mailer.msgauth import arc, dmarc
 from a3mailer.msgauth.arc import RESULTS, SEAL, SIGNATURE, Chain
-from a3mailer.msgauth.author import author, domain_name
+from a3mailer.msgauth.author import Author, author, domain_name
 from a3mailer.msgauth.canonical import Bodies
 from a3mailer.msgauth.dkim import NAME as DKIM_SIGNATURE
 from a3mailer.msgauth.dkim import DkimResult, verify
@@ -27,6 +28,9 @@ from a3mailer.msgauth.spf import SpfResult, check_mail_from
 from a3mailer.runtime.resolver import Answer, Resolver, ResolverFailure
 
 LATE: Final = "no answer in time"
+MAX_HEADER: Final = 256 * 1024
+"""Octets of a header that is looked at; what a larger one says of its author is not believed."""
+TOO_LARGE: Final = f"a header of more than {MAX_HEADER} octets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,9 @@ class Evaluator:
 
     async def __call__(self, mail: Incoming, now: float, seconds: float) -> Evaluation:
         """Look at one mail at ``now`` (seconds since the epoch), for no longer than ``seconds``."""
+        if header_end(mail.octets, 0, len(mail.octets)) > MAX_HEADER:
+            judged = dmarc.nobody(Author("", TOO_LARGE))
+            return Evaluation(AuthResults(self._hostname, (method_result(judged),)), judged, Chain(NONE))
         until = asyncio.get_running_loop().time() + seconds
         work = _Work(mail, self._resolver, self._hostname, now, until)
         late = False

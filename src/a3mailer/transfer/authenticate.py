@@ -8,6 +8,7 @@ refuse a mail: it is taken and the header says ``temperror``.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import mmap
 from typing import Final
@@ -30,6 +31,8 @@ from a3mailer.wire.smtp.paths import encode_mailbox
 
 JUNK: Final = "junk"
 ENFORCE: Final = "enforce"
+LARGE: Final = 256 * 1024
+"""Octets of a header above which it is searched outside the event loop."""
 MULTIPLE_FAILED: Final = "5.7.26"
 """RFC 7372 section 3.4."""
 
@@ -56,7 +59,7 @@ class Authenticate:
 
     async def judge(self, mail: Judged, seconds: float) -> Judged:
         """Errors: Refused where ``msgauth.dmarc`` is enforce and the author's domain asks for it."""
-        kept = _without_own(mail.arrival.octets, self._settings.server.hostname)
+        kept = await _without_own(mail.arrival.octets, self._settings.server.hostname)
         if kept is not None:
             mail = mail.with_octets(kept)
         client = mail.arrival.client
@@ -103,9 +106,12 @@ def _is_loopback(ip: str) -> bool:
     return ipaddress.ip_address(ip.partition("%")[0]).is_loopback
 
 
-def _without_own(octets: bytes | mmap.mmap, hostname: str) -> bytes | None:
+async def _without_own(octets: bytes | mmap.mmap, hostname: str) -> bytes | None:
     """The mail without the fields that only we write; None where it has none of them."""
     end = header_end(octets, 0, len(octets))
     header = octets[:end]
-    kept = strip_own(header, hostname)
+    if end < LARGE:
+        kept = strip_own(header, hostname)
+    else:
+        kept = await asyncio.to_thread(strip_own, header, hostname)
     return None if kept is header else kept + octets[end:]

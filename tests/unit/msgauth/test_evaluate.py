@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from a3mailer.mail.authresults import encode, parse
-from a3mailer.msgauth.evaluate import LATE, Evaluation, Evaluator, Incoming
+from a3mailer.msgauth.evaluate import LATE, MAX_HEADER, Evaluation, Evaluator, Incoming
 from a3mailer.runtime.resolver import Answer
 from a3mailer.testing.resolver import FakeResolver
 from tests.fuzz import mutate
@@ -106,6 +106,13 @@ async def test_a_domain_without_a_record() -> None:
     resolver = zone()
     del resolver.zone["_dmarc.example.org", "TXT"]
     assert words(await look(MAIL, resolver))["dmarc"] == "none"
+
+
+async def test_a_header_that_is_too_large_names_nobody() -> None:
+    resolver = zone()
+    found = await look(b"X: y\r\n" * (MAX_HEADER // 6 + 1) + MAIL, resolver)
+    assert (words(found), found.dmarc.policy) == ({"dmarc": "fail"}, "reject")
+    assert not resolver.asked
 
 
 class Broken(FakeResolver):

@@ -13,7 +13,7 @@ from a3mailer.mail.envelope import Client
 from a3mailer.mail.errors import Refused
 from a3mailer.telemetry.metrics import SHARED
 from a3mailer.testing.resolver import FakeResolver
-from a3mailer.transfer.authenticate import Authenticate
+from a3mailer.transfer.authenticate import LARGE, Authenticate
 from a3mailer.transfer.judge import Judges
 from a3mailer.transfer.receive import Receive
 from tests.unit.transfer.world import MAIL, MX, SETTINGS, World
@@ -84,6 +84,13 @@ async def test_fields_in_our_name_are_taken_away_and_foreign_ones_stay(wrap: Any
     )
     assert office.stored().endswith(b"+0000\r\n" + FOREIGN + MAIL)
     assert results_of(office.stored()).of("dmarc")[0].result == "pass"
+
+
+async def test_fields_in_our_name_are_found_in_a_large_header_too() -> None:
+    office = Office()
+    filler = b"X-Filler: y\r\n" * (LARGE // 13 + 1)
+    await office.send(filler + FORGED + MAIL, "alice@a.test")
+    assert office.stored().endswith(filler + MAIL)
 
 
 def _mapped(octets: bytes) -> mmap.mmap:
