@@ -1,4 +1,4 @@
-"""A whole server with opendkim (Debian) as its filter: what it signs by us, it verifies by us."""
+"""A whole server with Debian's opendkim and rspamd as its filters."""
 
 from __future__ import annotations
 
@@ -117,3 +117,80 @@ def test_what_opendkim_signs_by_us_it_verifies_by_us(tmp_path: pathlib.Path) -> 
             if b"verifier.test;" in mail and word in mail
         )
         assert words == [b"dkim=fail", b"dkim=pass"]
+
+
+RSPAMD: dict[str, str] = {
+    "override.d/worker-proxy.inc": """bind_socket = "127.0.0.1:{port}"; milter = yes; count = 1;
+        upstream "local" {{ default = yes; self_scan = yes; }}""",
+    "override.d/worker-normal.inc": "enabled = false;",
+    "override.d/worker-controller.inc": "enabled = false;",
+    "override.d/worker-fuzzy.inc": "enabled = false;",
+    "override.d/logging.inc": """type = "console"; level = "error";""",
+    "override.d/options.inc": """dns {{ timeout = 0.1s; retransmits = 1; nameserver = ["127.0.0.1:9"]; }}
+        local_addrs = ["192.0.2.99/32"]; control_socket = "{folder}/control.sock";""",
+    "local.d/milter_headers.conf": "skip_local = false; extended_spam_headers = true;",
+}
+"""Its Debian configuration, alone on one port and without questions to the network."""
+ASKS_THE_NETWORK = (
+    "rbl",
+    "surbl",
+    "phishing",
+    "fuzzy_check",
+    "neural",
+    "mx_check",
+    "asn",
+    "greylist",
+    "ratelimit",
+)
+GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+
+
+@contextmanager
+def rspamd(folder: pathlib.Path, port: int) -> Iterator[None]:
+    program, debian = shutil.which("rspamd"), pathlib.Path("/etc/rspamd")
+    if program is None or not debian.exists():
+        pytest.skip("absent: rspamd")
+    conf = folder / "conf"
+    shutil.copytree(debian, conf)
+    for name, text in RSPAMD.items():
+        (conf / name).parent.mkdir(exist_ok=True)
+        (conf / name).write_text(text.format(port=port, folder=folder))
+    for module in ASKS_THE_NETWORK:
+        (conf / "override.d" / f"{module}.conf").write_text("enabled = false;")
+    command = [program, "-f", "-i", "-c", str(conf / "rspamd.conf")]
+    for name, value in (
+        ("CONFDIR", conf),
+        ("LOCAL_CONFDIR", conf),
+        ("DBDIR", folder),
+        ("RUNDIR", folder),
+        ("LOGDIR", folder),
+    ):
+        command += ["--var", f"{name}={value}"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            _wait(f"inet:{port}")
+            yield
+        finally:
+            process.terminate()
+
+
+def test_rspamd_refuses_marks_and_is_missed_when_it_is_gone(tmp_path: pathlib.Path) -> None:
+    port = free_port()
+    (tmp_path / "rspamd").mkdir()
+    head = "From: <carol@b.test>\r\nTo: alice@example.test\r\nSubject: x\r\nMessage-ID: <1@b.test>\r\n\r\n"
+    with Rig(tmp_path, settings=(f"milter.servers=127.0.0.1:{port}",)) as rig:
+
+        def send(body: str) -> None:
+            with smtplib.SMTP("127.0.0.1", rig.port("smtp"), local_hostname="mx.b.test") as client:
+                client.sendmail("carol@b.test", ["alice@example.test"], head + body + "\r\n")
+
+        with rspamd(tmp_path / "rspamd", port):
+            send("hello")
+            with pytest.raises(smtplib.SMTPDataError) as refused:
+                send(GTUBE)
+            assert refused.value.smtp_code == 550 and b"5.7.1 Gtube pattern" in refused.value.smtp_error  # type: ignore[operator]
+        with pytest.raises(smtplib.SMTPDataError) as later:
+            send("nobody looks")
+        assert later.value.smtp_code == 451
+        (mail,) = stored(rig, tmp_path / "out", "alice@example.test")
+        assert b"\r\nX-Spamd-Result: default: False [" in mail and mail.endswith(b"\r\n\r\nhello\r\n")
