@@ -161,14 +161,10 @@ def collect(header: Header) -> tuple[ArcSet, ...]:
         raise Broken("the sets are not complete and in order")
     sets = []
     for instance in range(1, count + 1):
-        results, signature, seal = (each[instance] for each in found)
-        made = ArcSet(
-            instance,
-            (results, signature, seal),
-            _tags_of(signature, _SIGNATURE_TAGS, f"message signature {instance}"),
-            _tags_of(seal, _SEAL_TAGS, f"seal {instance}"),
-        )
-        sets.append(made)
+        (results, _), (signature, signed), (seal, sealed) = (each[instance] for each in found)
+        _check_tags(signed, _SIGNATURE_TAGS, f"message signature {instance}")
+        _check_tags(sealed, _SEAL_TAGS, f"seal {instance}")
+        sets.append(ArcSet(instance, (results, signature, seal), signed, sealed))
     if sets[-1].seal[b"cv"].lower() == b"fail":  # section 5.2 step 1: nothing more is to be looked at
         raise Broken(f"seal {count} says that the chain has failed")
     for each in sets:
@@ -176,31 +172,34 @@ def collect(header: Header) -> tuple[ArcSet, ...]:
     return tuple(sets)
 
 
-def _by_instance(header: Header, name: bytes) -> dict[int, Field]:
-    """The fields of a name by their instance. Errors: Broken."""
-    found: dict[int, Field] = {}
+def _by_instance(header: Header, name: bytes) -> dict[int, tuple[Field, dict[bytes, bytes]]]:
+    """The fields of a name by their instance, with their tags. Errors: Broken."""
+    found: dict[int, tuple[Field, dict[bytes, bytes]]] = {}
     fields = header.all(name)
     if len(fields) > MAX_SETS:
         raise Broken(f"more than {MAX_SETS} sets")
     for field in fields:
-        instance = _instance(field) if len(field.raw) <= MAX_FIELD else None
+        if len(field.raw) > MAX_FIELD:
+            raise Broken(f"an {name.decode()} of more than {MAX_FIELD} octets")
+        said = {} if name == RESULTS else tags.parse(field.value) or {}
+        instance = _instance(field, said)
         if instance is None or instance in found:
-            raise Broken(f"an {name.decode()} that is in no set, too large or one of two")
-        found[instance] = field
+            raise Broken(f"an {name.decode()} that is in no set, or one of two")
+        found[instance] = field, said
     return found
 
 
-def _instance(field: Field) -> int | None:
+def _instance(field: Field, said: dict[bytes, bytes]) -> int | None:
     if field.name == RESULTS:
         prefix = _PREFIX.match(field.value)
         text = prefix[1] if prefix else b""
     else:
-        text = (tags.parse(field.value) or {}).get(b"i", b"")
+        text = said.get(b"i", b"")
     return int(text) if _INSTANCE.fullmatch(text) and int(text) <= MAX_SETS else None
 
 
-def _tags_of(field: Field, needed: tuple[bytes, ...], what: str) -> dict[bytes, bytes]:
-    found = tags.parse(field.value) or {}
+def _check_tags(found: dict[bytes, bytes], needed: tuple[bytes, ...], what: str) -> None:
+    """Errors: Broken."""
     missing = [tag.decode() for tag in needed if not found.get(tag) and (tag != b"h" or tag not in found)]
     if missing:
         raise Broken(f"{what} has no {missing[0]}=")
@@ -210,7 +209,6 @@ def _tags_of(field: Field, needed: tuple[bytes, ...], what: str) -> dict[bytes, 
         raise Broken(f"{what} has a t= that is no time")
     if not is_name(found[b"s"] + b"._domainkey." + found[b"d"]):
         raise Broken(f"{what} names a selector or domain that is no name")
-    return found
 
 
 def _check_seal(each: ArcSet) -> None:
@@ -248,13 +246,11 @@ class _Check:
 
     async def _keys(self, sets: tuple[ArcSet, ...]) -> _Keys:
         """The keys that the sets name, each asked for once, all at once."""
-        asked: dict[tuple[bytes, bytes], asyncio.Task[DomainKey | Fault]] = {}
+        names = {(said[b"s"].lower(), said[b"d"].lower()) for s in sets for said in (s.seal, s.signature)}
+        if len(names) < 2:  # as nearly always: no task is needed
+            return {name: await fetch(self.resolver, *name) for name in names}
         async with asyncio.TaskGroup() as tasks:
-            for each in sets:
-                for said in (each.seal, each.signature):
-                    name = (said[b"s"].lower(), said[b"d"].lower())
-                    if name not in asked:
-                        asked[name] = tasks.create_task(fetch(self.resolver, *name))
+            asked = {name: tasks.create_task(fetch(self.resolver, *name)) for name in names}
         return {name: task.result() for name, task in asked.items()}
 
     def _check_signature(self, each: ArcSet, keys: _Keys) -> None:
