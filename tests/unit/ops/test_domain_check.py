@@ -56,11 +56,11 @@ def value(record: DomainRecord) -> Record:
 
 
 class Resolver(FakeResolver):
-    """Everything is published, and vouched for where ``signed``."""
+    """Everything is published, and vouched for where ``vouched``."""
 
     def __init__(self, facts: Facts = FACTS, signed: bool = True) -> None:
         super().__init__()
-        self.signed = signed
+        self.vouched = signed
         for record in records(facts):
             known = self.zone.setdefault((record.name, record.kind), [])
             assert isinstance(known, list)
@@ -68,7 +68,7 @@ class Resolver(FakeResolver):
         self.put("9.9.9.9.in-addr.arpa", "PTR", HOST)
 
     async def lookup(self, name: str, kind: str) -> Answer:
-        return replace(await super().lookup(name, kind), authentic=self.signed)
+        return replace(await super().lookup(name, kind), authentic=self.vouched)
 
     def text(self, name: str, *texts: str) -> None:
         self.put(name, "TXT", *(text.encode() for text in texts))
