@@ -68,12 +68,6 @@ def test_what_waits_is_in_the_metrics_and_goes_when_told(tmp_path: pathlib.Path)
         there.close()
 
 
-def await_question(sock: socket.socket, name: bytes) -> None:
-    """Read questions until one is for the name; a validator asks for the root's keys first."""
-    while name not in sock.recv(512):
-        pass
-
-
 def test_other_name_servers_are_asked_after_a_reload(tmp_path: pathlib.Path) -> None:
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent,
@@ -84,12 +78,15 @@ def test_other_name_servers_are_asked_after_a_reload(tmp_path: pathlib.Path) -> 
             sock.settimeout(WITHIN)
         dns = f"127.0.0.1:{silent.getsockname()[1]}"
         with Rig(
-            tmp_path, workers=1, extra=("--dns", dns), settings=("profile=plain", "dns.timeout=1")
+            tmp_path,
+            workers=1,
+            extra=("--dns", dns),
+            settings=("profile=plain", "dns.timeout=1", "dns.dnssec=off"),
         ) as rig:
             submit(rig, 1, "nowhere.test")
-            await_question(silent, b"\x07nowhere\x04test\x00")
+            assert b"\x07nowhere\x04test\x00" in silent.recv(512)
             rig.verb("config", "set", "dns.servers", f"127.0.0.1:{fresh.getsockname()[1]}")
             rig.verb("reload")
             rig.verb("queue", "retry", "--all")
             submit(rig, 1, "elsewhere.test")
-            await_question(fresh, b"where\x04test\x00")
+            assert b"where\x04test\x00" in fresh.recv(512)

@@ -48,7 +48,7 @@ class NotAllowed(MailError):
 class Refused(MailError):
     """A check, a milter or an operator's rule does not want this mail; the text is for the sender."""
 
-    def __init__(self, text: str, status: str = "5.7.1") -> None:
+    def __init__(self, text: str = "refused by policy", status: str = "5.7.1") -> None:
         super().__init__(text)
         self.status = status
         """Enhanced status code (RFC 3463)."""
