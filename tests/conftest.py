@@ -10,7 +10,7 @@ import ipaddress
 import os
 import random
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import hypothesis
@@ -23,6 +23,8 @@ hypothesis.settings.load_profile("house")
 pytest.register_assert_rewrite("a3mailer.testing")  # compliance suites explain their failures as tests do
 
 KINDS = ("absent", "forbidden")
+UMASK = os.umask(0o022)
+os.umask(UMASK)
 _skips: dict[str, list[tuple[str, str]]] = collections.defaultdict(list)
 
 
@@ -46,6 +48,13 @@ def _is_local(host: str) -> bool:
     except ValueError:
         return host in ("", "localhost")
     return address.is_loopback or address.is_unspecified
+
+
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    """A verb run in this process narrows the umask: servers started later could not read their files."""
+    yield
+    os.umask(UMASK)
 
 
 def pytest_configure(config: pytest.Config) -> None:
