@@ -143,7 +143,7 @@ def test_without_descriptors_a_child_is_replaced_later(running: Running) -> None
 def _gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # between open and read, too
         return True
 
 
