@@ -81,7 +81,7 @@ def _separator(value: str) -> None:
         raise BadValue("one special character such as + or -, or nothing")
 
 
-TLS_LEVELS: Final = ("may", "must", "sts", "never")
+TLS_LEVELS: Final = ("may", "must", "sts", "dane", "never")
 """Words of ``queue.tls_policy``."""
 
 

@@ -78,7 +78,7 @@ class Queue(Section, frozen=True, kw_only=True):
     smtp_port: Annotated[int, _d("Port of other servers' MX.", ge=1, le=65535)] = 25
     tls_policy: Annotated[
         tuple[str, ...],
-        _d("DOMAIN=LEVEL (may, must, sts, never): TLS out; .DOMAIN for what is below it, * for all."),
+        _d("DOMAIN=LEVEL (may, must, sts, dane, never): TLS out; .DOMAIN for all below it, * for all."),
     ] = ()
     concurrency: Annotated[int, _d("Connections out a worker.", ge=1)] = 20
 

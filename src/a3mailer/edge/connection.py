@@ -19,6 +19,9 @@ RECEIVE: Final = 256 * 1024
 HIGH_WATER: Final = 256 * 1024
 """Unsent octets above which ``drain`` waits."""
 
+DER: Final = 2
+"""``_ssl.ENCODING_DER``."""
+
 _LAST: Final = socket.MSG_MORE
 _WANT = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
 
@@ -343,6 +346,13 @@ class Connection:
             return ""
         cipher = self._sock.cipher()
         return f"{self._sock.version()} {cipher[0]}" if cipher else ""
+
+    @property
+    def certificates(self) -> tuple[bytes, ...]:
+        """What the other side has shown (DER, its own first), verified or not; empty without TLS."""
+        layer = getattr(self._sock, "_sslobj", None)  # Python 3.13 has a method of the socket's for it
+        shown = layer.get_unverified_chain() if layer is not None else None
+        return tuple(each.public_bytes(DER) for each in shown or ())
 
     @property
     def tls_socket(self) -> ssl.SSLSocket | None:

@@ -39,6 +39,7 @@ class PeerWire:
         self._saying: deque[bytes] = deque()
         self._heard = bytearray()
         self.local = ("192.0.2.250", 40000)
+        self.certificates: tuple[bytes, ...] = ()
         self.secure = False
         self.closed = False
 

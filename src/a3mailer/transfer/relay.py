@@ -132,7 +132,7 @@ class Relay:
         self._settings = settings
         self._clock = clock
         self._chance = chance
-        self._tls = TlsPolicy(parse_rules(settings.queue.tls_policy), policies)
+        self._tls = TlsPolicy(parse_rules(settings.queue.tls_policy), policies, resolver)
         self._ourselves = ourselves(settings)
         queue = settings.queue
         self._smart_host = smart_host(queue.relay, queue.smtp_port) if queue.relay else None
@@ -195,7 +195,7 @@ class Relay:
             hosts = await self._hosts(domain)
             demand = await self._demand(domain)
             for host in hosts:
-                if not await self._try_host(host, attempt, demand.of(host.name)):
+                if not await self._try_host(host, attempt, await self._tls.of(demand, host)):
                     continue
                 place.failures, place.closed_until = 0, 0.0
                 return

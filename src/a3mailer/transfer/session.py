@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TypeAlias
 
 from a3mailer.mail.envelope import Body, Envelope
 from a3mailer.mail.tls import TlsLevel, TlsPlan
+from a3mailer.msgauth.dane import Verdict, verify
 from a3mailer.runtime.clock import Clock
 from a3mailer.transfer.outgoing import NotConvertible, prepare
 from a3mailer.transfer.signing import Sign
@@ -57,6 +59,13 @@ USES: Final = {
 VERDICTS: Final = {10: "certificate-expired", 62: "certificate-host-mismatch"}
 """OpenSSL's X509_V_ERR_*, in words of RFC 8460 section 4.3; any other one: certificate-not-trusted."""
 
+WRONG: Final = {
+    Verdict.NO_CERTIFICATE: "TLS: the server shows no certificate, against",
+    Verdict.NO_MATCH: "TLS: the server's certificate fits none of",
+    Verdict.NOT_VALID: "TLS: the server's certificate is not valid for its name now, by the authority of",
+}
+"""In words, before where the demand comes from."""
+
 TlsContext: TypeAlias = Any
 """An ``ssl.SSLContext``: made in ``edge``, handed through here unseen."""
 
@@ -68,6 +77,8 @@ class Wire(Protocol):
     def tls(self) -> str: ...
     @property
     def local(self) -> tuple[str, int]: ...
+    @property
+    def certificates(self) -> tuple[bytes, ...]: ...
     async def read(self) -> bytes: ...
     def write(self, octets: bytes | memoryview) -> None: ...
     async def drain(self) -> None: ...
@@ -160,13 +171,23 @@ class Session:
     async def _handshake(self, context: TlsContext) -> None:
         try:
             async with asyncio.timeout(GREETING_SECONDS):
-                await self._wire.start_tls_client(context, self._name)
+                await self._wire.start_tls_client(context, self.plan.server_name or self._name)
         except (OSError, TimeoutError) as error:
             reply = ours("4.7.5", f"{error or 'TLS: too slow'}")
             code = getattr(error.__cause__, "verify_code", 0)
             verdict = VERDICTS.get(code, "certificate-not-trusted" if code else "validation-failure")
             raise SessionFailed(reply, in_tls=True, verdict=verdict) from error
+        if self.plan.level is TlsLevel.DANE:
+            await self._compare()
         self._engine.secured()
+
+    async def _compare(self) -> None:
+        """The certificates with the TLSA records; nothing was said under them yet. Errors: SessionFailed."""
+        now = datetime.fromtimestamp(self._clock.now(), UTC)
+        verdict = await asyncio.to_thread(verify, self.plan, self._wire.certificates, now)
+        if verdict is not Verdict.MATCH:
+            reply = ours("4.7.5", f"{WRONG[verdict]} {self.plan.reason}")
+            raise SessionFailed(reply, in_tls=True, verdict=verdict.value)
 
     @property
     def confirms(self) -> bool:

@@ -1,9 +1,11 @@
-"""What is demanded of the TLS of a destination's hosts: the operator's rule, or MTA-STS, or what can be had.
+"""What is demanded of a host's TLS: the operator's rule, or DANE, or MTA-STS, or what can be had.
 
-The operator's rule for a domain decides alone (``queue.tls_policy``). Without one, a domain whose MTA-STS
-policy is ``enforce`` gets its mail only by a host the policy names, with a certificate that public
-authorities vouch for (RFC 8461 section 5); ``testing`` tries the same and goes on as if there were no policy.
-All others get what they offer, encrypted or in clear (RFC 7435).
+The operator's rule for a domain decides alone (``queue.tls_policy``). Without one, a host with usable TLSA
+records at the end of a validated way gets mail only with a certificate that one of them speaks of (RFC 7672),
+whatever MTA-STS says (RFC 8461 section 2). Else a domain whose MTA-STS policy is ``enforce`` gets its mail
+only by a host the policy names, with a certificate that public authorities vouch for (section 5); ``testing``
+tries the same and goes on as if there were no policy. All others get what they offer, encrypted or in clear
+(RFC 7435); but never in clear where there are TLSA records, be they unusable (RFC 7672 section 2.2).
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ from typing import Final, Protocol
 
 from a3mailer.mail.tls import TlsLevel, TlsPlan
 from a3mailer.msgauth.mta_sts import StsPolicy, encode_policy
+from a3mailer.runtime.resolver import Resolver
+from a3mailer.transfer.destinations.dane import dane_plan
+from a3mailer.transfer.destinations.mx import Host, NoRoute
 from a3mailer.transfer.sts import Found
 from a3mailer.wire.smtp.remote import RemoteReply, ours
 
@@ -35,6 +40,8 @@ class Demand:
     plans: tuple[TlsPlan, ...]
     refusal: RemoteReply | None = None
     """No mail for this host; why."""
+    failure: str = ""
+    """... as a result type of RFC 8460 section 4.3, where it has a word for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +53,26 @@ class DomainDemand:
     """The operator's word; empty for none."""
     found: Found = Found()  # noqa: RUF009 - a frozen value
 
-    def of(self, host: str) -> Demand:
-        """... of this one."""
+    def of(self, host: str, dane: TlsPlan | None = None) -> Demand:
+        """... of this one. ``dane``: what its TLSA records demand."""
         if self.level == "never":
             return Demand((replace(NEVER, reason="queue.tls_policy says never"),))
         if self.level == "must":
             return Demand((TlsPlan(TlsLevel.MUST, reason="queue.tls_policy says must"),))
-        policy = self.found.policy
+        if dane is not None and dane.level is TlsLevel.DANE:
+            return Demand((dane,))
+        if self.level == "dane":
+            why = f"{host} has no usable TLSA records in signed zones"
+            return Demand((), ours("4.7.5", f"queue.tls_policy says dane, and {why}"), "dane-required")
+        policy, rest = self.found.policy, (dane,) if dane is not None else OPPORTUNISTIC
         if self.level == "may" or (policy is None and self.level != "sts"):
-            return Demand(OPPORTUNISTIC)
+            return Demand(rest)
         if policy is None:
             why = self.found.reason or f"{self.domain} has no MTA-STS policy"
             return Demand((), ours("4.7.5", f"queue.tls_policy says sts, and {why}"))
-        return self._by_policy(policy, host)
+        return self._by_policy(policy, host, rest)
 
-    def _by_policy(self, policy: StsPolicy, host: str) -> Demand:
+    def _by_policy(self, policy: StsPolicy, host: str, rest: tuple[TlsPlan, ...]) -> Demand:
         strict = policy.mode == "enforce" or self.level == "sts"
         named = policy.names(host)
         if strict and not named:
@@ -76,24 +88,35 @@ class DomainDemand:
         )
         if strict:
             return Demand((plan,))
-        return Demand((plan, *OPPORTUNISTIC) if named else OPPORTUNISTIC)
+        return Demand((plan, *rest) if named else rest)
 
 
 class TlsPolicy:
     """One object a process; ``rules`` as ``parse_rules`` gives them."""
 
-    __slots__ = ("_policies", "_rules")
+    __slots__ = ("_policies", "_resolver", "_rules")
 
-    def __init__(self, rules: Mapping[str, str], policies: Policies | None) -> None:
+    def __init__(self, rules: Mapping[str, str], policies: Policies | None, resolver: Resolver) -> None:
         self._rules = rules
         self._policies = policies
+        self._resolver = resolver
 
     async def demand(self, domain: str, *, smart_host: bool = False) -> DomainDemand:
         """For a domain, or for the smart host of that name, of whom no policy of its own is asked."""
         level = rule_of(self._rules, domain)
-        if smart_host or domain.startswith("[") or level in ("may", "must", "never") or not self._policies:
+        if smart_host or domain.startswith("[") or level not in ("", "sts") or not self._policies:
             return DomainDemand(domain, level)
         return DomainDemand(domain, level, await self._policies.find(domain))
+
+    async def of(self, demand: DomainDemand, host: Host) -> Demand:
+        """... of one of its hosts; a question about its TLSA records that has no answer is a refusal."""
+        if demand.level not in ("", "dane"):
+            return demand.of(host.name)
+        try:
+            dane = await dane_plan(host, demand.domain, self._resolver)
+        except NoRoute as error:
+            return Demand((), ours(error.enhanced, error.text), "dnssec-invalid")
+        return demand.of(host.name, dane)
 
 
 def parse_rules(texts: Iterable[str]) -> dict[str, str]:

@@ -137,6 +137,8 @@ async def test_tls_on_both_sides_carries_octets(server_tls: ssl.SSLContext) -> N
         got += await server.read()
     assert bytes(got) == payload
     assert server.secure and server.tls.startswith("TLSv1.")
+    assert [x509.load_der_x509_certificate(shown).version.value for shown in client.certificates] == [2]
+    assert server.certificates == ()
     server.close()
     client.close()
 

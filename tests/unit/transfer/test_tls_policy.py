@@ -200,7 +200,7 @@ def test_what_is_demanded_of_a_host(
 
 
 async def test_a_smart_host_and_an_address_have_rules_but_no_policy(world: World) -> None:
-    policy = TlsPolicy(parse_rules(("relay.test=must",)), world.policies)
+    policy = TlsPolicy(parse_rules(("relay.test=must",)), world.policies, world.resolver)
     world.resolver.put("_mta-sts.relay.test", "TXT", b"v=STSv1; id=1")
     assert (await policy.demand("relay.test", smart_host=True)).level == "must"
     assert await policy.demand("b.test", smart_host=True) == DomainDemand("b.test")

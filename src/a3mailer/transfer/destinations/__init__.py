@@ -1,1 +1,1 @@
-"""How a domain's hosts are found: by its MX records today; DANE and MTA-STS stand here when they come."""
+"""How a domain's hosts are found by its MX records, and what its TLSA records demand of them (DANE)."""

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from a3mailer.mail.tls import TlsPlan
 from a3mailer.msgauth.dane import plan_of
-from a3mailer.runtime.resolver import Answer, Resolver, ResolverFailure
-from a3mailer.transfer.destinations.mx import Host, NoRoute, is_address
+from a3mailer.runtime.resolver import Resolver
+from a3mailer.transfer.destinations.mx import Host, NoRoute, ask, is_address
 
 
 async def dane_plan(host: Host, domain: str, resolver: Resolver) -> TlsPlan | None:
@@ -22,7 +22,7 @@ async def dane_plan(host: Host, domain: str, resolver: Resolver) -> TlsPlan | No
     if not host.authentic or is_address(host.name):
         return None
     for base in await _bases(host, resolver):
-        answer = await _ask(resolver, f"_{host.port}._tcp.{base}", "TLSA")
+        answer = await ask(resolver, f"_{host.port}._tcp.{base}", "TLSA")
         if answer.authentic and answer.associations:
             plan = plan_of(answer.associations, base, (base, host.name, domain))
             return replace(plan, policy_domain=domain)
@@ -34,7 +34,7 @@ async def _bases(host: Host, resolver: Resolver) -> tuple[str, ...]:
     found, failure = [], None
     for kind in ("AAAA", "A"):
         try:
-            answer = await _ask(resolver, host.name, kind)
+            answer = await ask(resolver, host.name, kind)
         except NoRoute as error:
             failure = error
             continue
@@ -47,14 +47,7 @@ async def _bases(host: Host, resolver: Resolver) -> tuple[str, ...]:
     if not found and failure is not None:
         raise failure
     if any(answer.canonical for answer in found):
-        alias = await _ask(resolver, host.name, "CNAME")
+        alias = await ask(resolver, host.name, "CNAME")
         if alias.authentic and alias.records:
             return (host.name,)
     return ()
-
-
-async def _ask(resolver: Resolver, name: str, kind: str) -> Answer:
-    try:
-        return await resolver.lookup(name, kind)
-    except ResolverFailure as error:
-        raise NoRoute("4.4.3", f"the DNS has no answer for {kind} of {name}", permanent=False) from error

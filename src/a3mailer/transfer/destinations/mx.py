@@ -64,7 +64,7 @@ async def hosts_of(
     """The hosts of a domain in the order to try them; equal preferences shuffled. Errors: NoRoute."""
     if domain.startswith("["):
         return (Host(literal_address(domain), port),)
-    answer = await _lookup(resolver, domain, "MX")
+    answer = await ask(resolver, domain, "MX")
     if not answer.exists:
         raise NoRoute("5.1.2", f"the domain {domain} does not exist", permanent=True)
     exchanges = answer.exchanges
@@ -98,7 +98,7 @@ async def addresses_of(host: Host, resolver: Resolver) -> tuple[str, ...]:
     failure: NoRoute | None = None
     for kind in ("AAAA", "A"):
         try:
-            answer = await _lookup(resolver, host.name, kind)
+            answer = await ask(resolver, host.name, kind)
             found.append(answer.strings)
         except NoRoute as error:
             failure = error
@@ -113,11 +113,12 @@ def _turns(families: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
     return [tuple(f[i] for f in families if i < len(f)) for i in range(longest)]
 
 
-async def _lookup(resolver: Resolver, name: str, kind: str) -> Answer:
+async def ask(resolver: Resolver, name: str, kind: str) -> Answer:
+    """The answer. Errors: NoRoute, not permanent, where there is none."""
     try:
         return await resolver.lookup(name, kind)
     except ResolverFailure as error:
-        raise NoRoute("4.4.3", f"the DNS has no answer for {name}", permanent=False) from error
+        raise NoRoute("4.4.3", f"the DNS has no answer for {kind} of {name}", permanent=False) from error
 
 
 def is_address(text: str) -> bool:
