@@ -21,8 +21,10 @@ from a3mailer.app.verbs.server import gauge
 from a3mailer.config.tree import Settings
 from a3mailer.edge.connection import Connection
 from a3mailer.edge.dial import dial, dial_filter
-from a3mailer.edge.http.health import HealthDoor
-from a3mailer.edge.http.wellknown import WellKnownDoor
+from a3mailer.edge.http.door import HttpDoor
+from a3mailer.edge.http.health import Health
+from a3mailer.edge.http.routes import Routes
+from a3mailer.edge.http.wellknown import WellKnown
 from a3mailer.edge.imap.door import ImapDoor
 from a3mailer.edge.imap.services import Services
 from a3mailer.edge.listener import Acceptor, Listener, Serve
@@ -161,7 +163,8 @@ async def compose(
         Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context, end_point)
     )
     queue, http = _way_out(held, store, policy, resolver, settings(), clock)
-    health = HealthDoor(partial(_not_ready, store), partial(_gauge, store, clock))
+    private = Routes(Health(partial(_not_ready, store), partial(_gauge, store, clock)).routes())
+    public = Routes((*WellKnown(settings, policy.is_ours).routes(),))
     store.watch(directory.heard)
     store.watch(authenticator.heard)
 
@@ -192,8 +195,8 @@ async def compose(
         "submissions": _smtp(smtp, SUBMISSIONS),
         "imap": imap.serve,
         "imaps": imap.serve,
-        "https": WellKnownDoor(settings, policy.is_ours).serve,
-        "metrics": health.serve,
+        "https": HttpDoor(public).serve,
+        "metrics": HttpDoor(private).serve,
     }
     listeners = tuple(
         Listener(

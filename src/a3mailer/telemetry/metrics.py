@@ -63,6 +63,9 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("pass", "fail", "none", "permerror", "temperror"),
     ),
     Metric("a3_logins_total", "counter", "Authentications.", "result", ("ok", "failed")),
+    Metric(
+        "a3_http_requests_total", "counter", "HTTP requests by answer.", "class", ("2xx", "3xx", "4xx", "5xx")
+    ),
     Metric("a3_imap_commands_total", "counter", "IMAP commands by outcome.", "result", ("ok", "no", "bad")),
     Metric("a3_imap_idle", "gauge", "Connections parked in IDLE."),
     Metric("a3_store_commits_total", "counter", "Transactions committed."),

@@ -1,1 +1,1 @@
-"""The HTTP doors: metrics and health today; JMAP, DAV and the API will live here."""
+"""The HTTP door: a table of routes over one connection; metrics, health, well-known paths and the API."""

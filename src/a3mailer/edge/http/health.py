@@ -1,4 +1,4 @@
-"""Metrics and health over HTTP/1.1 (RFC 9112): three paths, GET and HEAD only, on httptools.
+"""Metrics and health, on the private listener.
 
 ``/healthz/live`` answers while this process's loop turns; ``/healthz/ready`` only while the store can be
 read and written; ``/metrics`` is the sum over all processes.
@@ -10,32 +10,36 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from a3mailer.edge.connection import Connection
-from a3mailer.edge.http.requests import NO_SUCH_PAGE, Page, serve_requests
+from a3mailer.edge.http.exchange import Request, Response
+from a3mailer.edge.http.routes import Route
 from a3mailer.telemetry import metrics
 
-EXPOSITION: Final = b"text/plain; version=0.0.4; charset=utf-8"
+EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class HealthDoor:
-    """Serves the private listener. ``ready`` returns "" or the reason why mail cannot be served now."""
+class Health:
+    """``ready`` returns "" or the reason why mail cannot be served now."""
 
     ready: Callable[[], Awaitable[str]]
     gauge: Callable[[], Awaitable[None]]
     """Sets the gauges that are looked up when they are asked for."""
 
-    async def serve(self, connection: Connection, _trace: str) -> None:
-        """One connection."""
-        await serve_requests(connection, self._answer)
+    def routes(self) -> tuple[Route, ...]:
+        """The lines of the table."""
+        return (
+            Route(("GET",), "/metrics", self._metrics),
+            Route(("GET",), "/healthz/live", self._live),
+            Route(("GET",), "/healthz/ready", self._ready),
+        )
 
-    async def _answer(self, _host: bytes, path: bytes) -> Page:
-        if path == b"/metrics":
-            await self.gauge()
-            return Page(200, metrics.SHARED.exposition().encode(), EXPOSITION)
-        if path == b"/healthz/live":
-            return Page(200, b"live\n")
-        if path == b"/healthz/ready":
-            reason = await self.ready()
-            return Page(503, reason.encode() + b"\n") if reason else Page(200, b"ready\n")
-        return NO_SUCH_PAGE
+    async def _metrics(self, _request: Request) -> Response:
+        await self.gauge()
+        return Response(200, metrics.SHARED.exposition().encode(), EXPOSITION)
+
+    async def _live(self, _request: Request) -> Response:
+        return Response(200, b"live\n")
+
+    async def _ready(self, _request: Request) -> Response:
+        reason = await self.ready()
+        return Response(503, reason.encode() + b"\n") if reason else Response(200, b"ready\n")

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from a3mailer.config.tree import Settings
-from a3mailer.edge.connection import Connection
-from a3mailer.edge.http.requests import NO_SUCH_PAGE, Page, serve_requests
+from a3mailer.edge.http.exchange import Request, Response, problem
+from a3mailer.edge.http.routes import Route
 from a3mailer.msgauth.mta_sts import MEDIA, PATH, encode_policy, own_policy
 
-_PREFIX = b"mta-sts."
+STS_HOST: Final = "mta-sts."
+"""What the policy host of a domain begins with (RFC 8461 section 3.3)."""
 
 
 @dataclass(frozen=True, slots=True)
-class WellKnownDoor:
-    """Serves the https listener. ``is_ours`` knows the domains whose mail ends here."""
+class WellKnown:
+    """``is_ours`` knows the domains whose mail ends here."""
 
     settings: Callable[[], Settings]
     is_ours: Callable[[str], Awaitable[bool]]
 
-    async def serve(self, connection: Connection, _trace: str) -> None:
-        """One connection."""
-        await serve_requests(connection, self._answer)
+    def routes(self) -> tuple[Route, ...]:
+        """The lines of the table."""
+        return (Route(("GET",), PATH, self._sts_policy, host=STS_HOST),)
 
-    async def _answer(self, host: bytes, path: bytes) -> Page:
-        if path != PATH.encode() or not host.startswith(_PREFIX) or not host.isascii():
-            return NO_SUCH_PAGE
-        domain = host.removeprefix(_PREFIX).decode("ascii")
+    async def _sts_policy(self, request: Request) -> Response:
+        domain = request.head.host.removeprefix(STS_HOST)
         settings = self.settings()
         if settings.web.mta_sts == "none" or not domain or not await self.is_ours(domain):
-            return NO_SUCH_PAGE
+            return problem(404)
         policy = own_policy(settings.server.hostname, settings.web.mta_sts)
-        return Page(200, encode_policy(policy), MEDIA.encode())
+        return Response(200, encode_policy(policy), MEDIA)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from a3mailer.edge.http.health import HealthDoor
-from a3mailer.edge.http.requests import IDLE_SECONDS, MAX_REQUEST
+from a3mailer.edge.http.door import HEAD_SECONDS, HttpDoor
+from a3mailer.edge.http.health import Health
+from a3mailer.edge.http.routes import Routes
 from a3mailer.telemetry import metrics
 from a3mailer.testing.memory_connection import Stage
+from a3mailer.wire.http.engine import MAX_HEAD
 
 
 async def ask(request: bytes, reason: str = "") -> bytes:
@@ -17,7 +19,9 @@ async def ask(request: bytes, reason: str = "") -> bytes:
     async def gauge() -> None:
         metrics.state("a3_queue_entries", "held", 7)
 
-    async with Stage(lambda connection: HealthDoor(ready, gauge).serve(connection, "")) as stage:
+    async with Stage(
+        lambda connection: HttpDoor(Routes(Health(ready, gauge).routes())).serve(connection, "")
+    ) as stage:
         session = stage.open(1)
         await session.greeting()
         return await session.feed(request)
@@ -50,7 +54,7 @@ async def test_a_gauge_of_all_is_set_when_it_is_asked_for_whoever_is_asked() -> 
 
 async def test_bad_requests_are_refused() -> None:
     assert (await ask(b"\x16\x03\x01\x02\x00\x01\r\n\r\n")).startswith(b"HTTP/1.1 400")
-    assert (await ask(b"GET /" + b"x" * (MAX_REQUEST + 1))).startswith(b"HTTP/1.1 400")
+    assert (await ask(b"GET /" + b"x" * (MAX_HEAD + 1) + b" HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 431")
     assert (await ask(b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")).startswith(
         b"HTTP/1.1 405"
     )
@@ -66,11 +70,13 @@ async def test_a_request_that_drips_in_has_one_deadline() -> None:
     async def gauge() -> None:
         return None
 
-    async with Stage(lambda connection: HealthDoor(ready, gauge).serve(connection, "")) as stage:
+    async with Stage(
+        lambda connection: HttpDoor(Routes(Health(ready, gauge).routes())).serve(connection, "")
+    ) as stage:
         session = stage.open(1)
         await session.greeting()
         begun = session.connection.deadline
-        assert 0 < begun <= asyncio.get_running_loop().time() + IDLE_SECONDS
+        assert 0 < begun <= asyncio.get_running_loop().time() + HEAD_SECONDS
         for octet in b"GET /healthz/live HTTP/1.1\r\nHost: x\r\n\r":
             assert not await session.feed(bytes([octet]))
             assert session.connection.deadline == begun
