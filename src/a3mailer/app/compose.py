@@ -41,6 +41,7 @@ from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import MailError
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
 from a3mailer.ops.audit import StoreAudit
+from a3mailer.ops.domain_watch import DomainWatch
 from a3mailer.ops.housekeeping import Housekeeping
 from a3mailer.runtime import dnssec
 from a3mailer.runtime.clock import SystemClock
@@ -215,6 +216,7 @@ async def compose(
     background = {"queue": queue.run, "recheck": parked.recheck}
     if number == 1:
         background["housekeeping"] = Housekeeping(store, settings, clock, store, store).run
+        background["domains"] = DomainWatch(store, held.directory, resolver, clock).run
     sweeps = (imap.services.contents.sweep,)
     return Rooms(
         store,

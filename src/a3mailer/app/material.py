@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from a3mailer.keys import selectors
 from a3mailer.keys.recovery import make_recovery
 from a3mailer.transfer.srs import SECRET_SIZE
 
@@ -23,7 +24,7 @@ CERTIFICATE_DAYS: Final = 3650
 """A self-signed certificate is replaced by hand or by ACME, never by its end."""
 RSA_BITS: Final = 2048
 """RFC 8301 section 3.2 asks for at least 1024 and advises 2048."""
-DKIM_FOLDER: Final = Path("keys") / "dkim"
+DKIM_FOLDER: Final = selectors.FOLDER
 RSA_SELECTOR: Final = "a3-rsa"
 ED25519_SELECTOR: Final = "a3-ed25519"
 NEXT_KEY: Final = Path("tls") / "next-key.pem"
@@ -74,10 +75,18 @@ def make_dkim_keys(directory: Path, domain: str) -> None:
     """One RSA and one Ed25519 key (RFC 8463) for a domain, unless it has them."""
     folder = directory / DKIM_FOLDER / domain
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not (folder / f"{RSA_SELECTOR}.pem").exists():
-        _write(folder / f"{RSA_SELECTOR}.pem", _pem(rsa.generate_private_key(65537, RSA_BITS)), 0o400)
-    if not (folder / f"{ED25519_SELECTOR}.pem").exists():
-        _write(folder / f"{ED25519_SELECTOR}.pem", _pem(ed25519.Ed25519PrivateKey.generate()), 0o400)
+    if any(folder.glob(f"*{selectors.SUFFIX}")):
+        return
+    make_dkim_key(folder / f"{RSA_SELECTOR}{selectors.SUFFIX}", "rsa")
+    make_dkim_key(folder / f"{ED25519_SELECTOR}{selectors.SUFFIX}", "ed25519")
+
+
+def make_dkim_key(path: Path, kind: str) -> None:
+    """A new private key. Errors: FileExistsError, ValueError (no such kind)."""
+    if kind not in ("rsa", "ed25519"):
+        raise ValueError(f"no such kind of key: {kind}")
+    key = rsa.generate_private_key(65537, RSA_BITS) if kind == "rsa" else ed25519.Ed25519PrivateKey.generate()
+    _write(path, _pem(key), 0o400)
 
 
 def make_mock_key(directory: Path) -> None:

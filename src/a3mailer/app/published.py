@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from a3mailer.app.listeners import PORTS
 from a3mailer.app.material import DKIM_FOLDER, NEXT_KEY
 from a3mailer.config.tree import Settings
+from a3mailer.keys import selectors
+from a3mailer.ops.dkim_rotation import keys
 from a3mailer.ops.domain_records import ISSUER, Certificate, Facts
-
-MAX_SELECTORS: Final = 16
 
 
 def facts(
@@ -28,11 +25,13 @@ def facts(
 
     Errors: OSError, ValueError (a key or certificate that cannot be read)."""
     base = settings.server.port_base
+    dkim = dkim_keys(directory / DKIM_FOLDER / domain)
     return Facts(
         domain=domain,
         hostname=settings.server.hostname.lower(),
         addresses=tuple(addresses) or bound_addresses(settings.server.listen),
-        dkim=dkim_texts(directory / DKIM_FOLDER / domain),
+        dkim=tuple((key.name, text) for key, text in dkim),
+        resting=tuple(key.name for key, _ in dkim if key.state != selectors.SIGNING),
         keys=tls_keys(directory, settings),
         listeners={port.name: base + port.number for port in PORTS if not port.private},
         sts_mode=settings.web.mta_sts,
@@ -48,24 +47,9 @@ def bound_addresses(listen: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(each) for each in found if not each.is_unspecified and not each.is_loopback)
 
 
-def dkim_texts(folder: Path) -> tuple[tuple[str, str], ...]:
-    """Selector and key record (RFC 6376 section 3.6.1, RFC 8463 section 4) of every key of a domain."""
-    found = sorted(folder.glob("*.pem"))[:MAX_SELECTORS]
-    return tuple((path.stem, dkim_text(path.read_bytes())) for path in found)
-
-
-def dkim_text(pem: bytes) -> str:
-    """The key record of a private key. Errors: ValueError."""
-    key = load_pem_private_key(pem, None)
-    match key:
-        case ed25519.Ed25519PrivateKey():
-            kind, public = "ed25519", key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        case rsa.RSAPrivateKey():
-            form = PublicFormat.SubjectPublicKeyInfo
-            kind, public = "rsa", key.public_key().public_bytes(Encoding.DER, form)
-        case _:
-            raise ValueError("a DKIM key is RSA or Ed25519")
-    return f"v=DKIM1; k={kind}; p={base64.b64encode(public).decode()}"
+def dkim_keys(folder: Path) -> tuple[tuple[selectors.Selector, str], ...]:
+    """Every key of a domain that has a place in the DNS, and the text of its record."""
+    return tuple((key, text) for key, text in keys(folder) if key.state != selectors.REMOVED)
 
 
 def tls_keys(directory: Path, settings: Settings) -> tuple[str, ...]:

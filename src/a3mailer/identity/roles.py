@@ -75,6 +75,7 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     "domain.list":       (_ALL, _TEN, _DOM, _TEN, _NO, _NO, _NO),
     "domain.add":        (_ALL, _TEN, _NO, _NO, _NO, _NO, _NO),
     "domain.remove":     (_ALL, _TEN, _NO, _NO, _NO, _NO, _NO),
+    "domain.keys":       (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
     "alias.list":        (_ALL, _TEN, _DOM, _TEN, _NO, _NO, _NO),
     "alias.add":         (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
     "alias.remove":      (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),

@@ -58,6 +58,8 @@ class Facts:
     """Under which the world reaches the host; none: nobody said."""
     dkim: tuple[tuple[str, str], ...] = ()
     """(selector, text of the key record)"""
+    resting: tuple[str, ...] = ()
+    """Those of the selectors whose keys do not sign now: not yet, or no more."""
     keys: tuple[str, ...] = ()
     """SHA-256, hexadecimal, of the certificate's SubjectPublicKeyInfo, and of the next one's."""
     listeners: Mapping[str, int] = field(default_factory=dict)
@@ -127,7 +129,10 @@ def _authentication(facts: Facts) -> Iterator[DomainRecord]:
     )
     for selector, text in facts.dkim:
         name = f"{selector}._domainkey.{facts.domain}"
-        yield DomainRecord("dkim", name, "TXT", quoted(text), "the public key signatures are checked with")
+        why = "the public key signatures are checked with"
+        if rests := selector in facts.resting:
+            why = "a key that signs as soon as this is published, or that signed until lately"
+        yield DomainRecord("dkim", name, "TXT", quoted(text), why, needed=not rests)
     report = f"v=DMARC1; p=quarantine; rua=mailto:postmaster@{facts.domain}"
     why = "what others do with mail that forges this domain, and where they report it"
     yield DomainRecord("dmarc", f"_dmarc.{facts.domain}", "TXT", quoted(report), why)

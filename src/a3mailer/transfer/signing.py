@@ -3,9 +3,9 @@
 The signature is made of the octets that go out, after all conversion for the next server, so that nothing
 between the store and the wire can break it; ``d=`` is the author's domain, or the nearest one above it that
 has keys here. A mail that others sent and an alias hands on is never signed: its author is not known to us.
-It gets an ARC set instead (``sealing.py``). Keys are files of ``keys/dkim/DOMAIN/SELECTOR.pem``; they are
-read again when a folder changes. A key that cannot be read is logged, and the mail goes out without its
-signature (ADR 0024).
+It gets an ARC set instead (``sealing.py``). Keys are files of ``keys/dkim/DOMAIN`` (``keys/selectors.py``
+says which of them sign); they are read again when the folder changes. A key that cannot be read is logged,
+and the mail goes out without its signature (ADR 0024).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from a3mailer.config.tree import Settings
+from a3mailer.keys import selectors
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
 from a3mailer.mail.message import addresses, headers
 from a3mailer.msgauth import fields
@@ -31,7 +32,6 @@ from a3mailer.transfer.sealing import sealed
 Sign = Callable[[bytes], Awaitable[bytes]]
 """The octets that are to leave -> the same with signatures on top."""
 
-SUFFIX: Final = ".pem"
 DOMAINS: Final = 10_000
 """Domains whose keys are kept in memory."""
 
@@ -113,8 +113,13 @@ class Signing:
 
 
 def _load(folder: Path, domain: str) -> tuple[SigningKey, ...]:
-    keys = []
-    for path in sorted(folder.glob(f"*{SUFFIX}"), reverse=True):
+    keys: list[SigningKey] = []
+    try:
+        found = selectors.signing(folder)
+    except (OSError, selectors.BadStates) as error:
+        emit("dkim.states.unreadable", level="error", domain=domain, error=str(error))
+        return ()
+    for path in found:
         try:
             keys.append(load_key(domain, path.stem, path.read_bytes()))
         except (OSError, ValueError, TypeError) as error:

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from a3mailer.app.published import dkim_text
+from a3mailer.keys.selectors import key_text
 from a3mailer.ops import domain_check
 from a3mailer.ops.domain_check import SECTIONS, Examination, FetchFailed, Section, check, covers
 from a3mailer.ops.domain_records import Certificate, DomainRecord, Facts, records
@@ -29,7 +29,7 @@ def key() -> str:
     pem = ed25519.Ed25519PrivateKey.generate().private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     )
-    return dkim_text(pem)
+    return key_text(pem)
 
 
 FACTS = Facts(

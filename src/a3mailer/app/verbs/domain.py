@@ -69,7 +69,7 @@ async def add(office: Office, request: PutDomainRequest) -> dict[str, object]:
 
 async def set_(office: Office, request: PutDomainRequest) -> dict[str, object]:
     """Change a domain's options. Errors: NoSuchDomain."""
-    return await _put(office, "domain.add", await _domain(office, "domain.add", request.name), request)
+    return await _put(office, "domain.add", await found_domain(office, "domain.add", request.name), request)
 
 
 async def _put(office: Office, action: str, domain: Domain, request: PutDomainRequest) -> dict[str, object]:
@@ -84,7 +84,8 @@ async def _put(office: Office, action: str, domain: Domain, request: PutDomainRe
     return {"domain": domain.name, "catch_all": catch_all, "settings": settings}
 
 
-async def _domain(office: Office, action: str, name: str) -> Domain:
+async def found_domain(office: Office, action: str, name: str) -> Domain:
+    """A domain of ours, if ``action`` is allowed on it. Errors: NoSuchDomain, BadName."""
     domain = await office.store.domain(clean_domain(name))
     if domain is None:
         raise NoSuchDomain(f"no domain {clean_domain(name)}")
@@ -94,14 +95,14 @@ async def _domain(office: Office, action: str, name: str) -> Domain:
 
 async def remove(office: Office, request: NamedDomain) -> dict[str, object]:
     """Let a domain go. Errors: NoSuchDomain, Conflict (it still has addresses)."""
-    domain = await _domain(office, "domain.remove", request.name)
+    domain = await found_domain(office, "domain.remove", request.name)
     await office.change("domain.remove", domain.name, RemoveDomain(domain.name))
     return {"domain": domain.name}
 
 
 async def dns(office: Office, request: Dns) -> dict[str, object]:
     """What the DNS has to say of a domain, and whom this server asks. Errors: NoSuchDomain, BadName."""
-    domain = await _domain(office, "domain.list", request.name)
+    domain = await found_domain(office, "domain.list", request.name)
     from a3mailer.app.published import facts  # X.509 and RSA only where they are used
 
     try:
@@ -134,7 +135,7 @@ async def put_alias(office: Office, request: PutAliasRequest) -> dict[str, objec
     if request.kind not in KINDS:
         raise BadName(f"no such kind: {request.kind}")
     address = clean_address(request.address)
-    domain = await _domain(office, "alias.add", address.rpartition("@")[2])
+    domain = await found_domain(office, "alias.add", address.rpartition("@")[2])
     targets = tuple(dict.fromkeys(map(clean_address, request.targets)))
     if not targets:
         raise BadName("at least one target is needed")

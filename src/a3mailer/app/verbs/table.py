@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from a3mailer.app.verbs import account, domain, queue, records, server
+from a3mailer.app.verbs import account, dkim, domain, queue, records, server
 from a3mailer.app.verbs.office import Nothing, Office, Request
 from a3mailer.identity.roles import action
 from a3mailer.mail.errors import BadName
@@ -44,6 +44,9 @@ TABLE: Final = (
     StoreVerb("domain rm", "domain.remove", domain.NamedDomain, domain.remove),
     StoreVerb("domain list", "domain.list", Nothing, domain.list_),
     StoreVerb("domain dns", "domain.list", domain.Dns, domain.dns),
+    StoreVerb("dkim list", "domain.list", dkim.NamedDomain, dkim.list_),
+    StoreVerb("dkim rotate", "domain.keys", dkim.Rotate, dkim.rotate),
+    StoreVerb("dkim seen", "domain.keys", dkim.Seen, dkim.seen),
     StoreVerb("alias add", "alias.add", domain.PutAliasRequest, domain.put_alias),
     StoreVerb("alias rm", "alias.remove", domain.NamedAlias, domain.remove_alias),
     StoreVerb("alias list", "alias.list", domain.Kind, domain.list_aliases),
