@@ -11,9 +11,10 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -22,6 +23,7 @@ PROGRAMS = ("named", "dnssec-keygen", "dnssec-signzone", "dnssec-dsfromkey")
 SIGNED = ("good.test", "nsec3.test", "forged.test", "stale.test", "stripped.test")
 ADDRESS, FORGED = "127.0.0.1", "127.0.0.66"
 START_SECONDS = 20.0
+ANSWER_SECONDS = 5.0
 
 HEAD = "$TTL 300\n@ IN SOA ns.test. root.test. 1 3600 600 86400 60\n@ IN NS ns.test.\n"
 CONF = """options {{ directory "{folder}"; pid-file none; listen-on port {port} {{ 127.0.0.1; }};
@@ -30,6 +32,12 @@ CONF = """options {{ directory "{folder}"; pid-file none; listen-on port {port} 
 controls {{ }};
 zone "." {{ type hint; file "nothing"; }};
 {zones}
+"""
+VALIDATING = """options {{ directory "{folder}"; pid-file none; listen-on port {port} {{ 127.0.0.1; }};
+ listen-on-v6 {{ none; }}; recursion yes; dnssec-validation yes; forward only; session-keyfile none;
+ forwarders port {of} {{ 127.0.0.1; }}; max-cache-size 8M; empty-zones-enable no; minimal-responses yes; }};
+controls {{ }};
+trust-anchors {{ test. static-ds {anchor}; }};
 """
 ZONE = 'zone "{name}" {{ type primary; file "{name}.zone"; }};'
 
@@ -64,12 +72,61 @@ def signed_server(folder: pathlib.Path, records: dict[str, str]) -> Iterator[Sig
     zones = "\n".join(ZONE.format(name=name) for name in ("test", "plain.test", *SIGNED))
     (folder / "nothing").write_text(". 3600 IN NS ns.test.\nns.test. 3600 IN A 127.0.0.1\n")
     (folder / "named.conf").write_text(CONF.format(folder=folder, port=port, zones=zones))
-    with (folder / "log").open("wb") as log:
-        command = [tools["named"] or "", "-g", "-n", "1", "-c", str(folder / "named.conf")]
+    with _running(folder, tools["named"] or "", "named", port):
+        yield SignedServer(port, anchor)
+
+
+@contextmanager
+def validating(folder: pathlib.Path, of: SignedServer) -> Iterator[str]:
+    """The address of a resolver in front of it, on port 53, that sets the AD bit: for peers that want both.
+
+    Skips as ``forbidden`` where port 53 is. The address is one of 127.0.0.0/8 that nobody else here has;
+    BIND listens only on an interface's own, so datagrams are passed on to it."""
+    port = _free_port()
+    named = shutil.which("named") or shutil.which("named", path="/usr/sbin") or ""
+    key, algorithm, kind, digest = of.anchor.read_text().split("DS", 1)[1].split(None, 3)
+    anchor = f'{key} {algorithm} {kind} "{"".join(digest.split())}"'
+    config = VALIDATING.format(folder=folder, port=port, of=of.port, anchor=anchor)
+    (folder / "validating.conf").write_text(config)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as front,
+        _running(folder, named, "validating", port),
+    ):
+        address = f"127.53.{port >> 8}.{port & 255}"
+        try:
+            front.bind((address, 53))
+        except PermissionError as error:
+            pytest.skip(f"forbidden: port 53 of {address} ({error})")
+        thread = threading.Thread(target=_pass_on, args=(front, port))
+        thread.start()
+        try:
+            yield address
+        finally:
+            front.sendto(b"", (address, 53))
+            thread.join()
+
+
+def _pass_on(front: socket.socket, port: int) -> None:
+    """Questions to the port, and what comes of them back, one after the other; an empty one is the end."""
+    while (found := front.recvfrom(65_535))[0]:
+        question, client = found
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as back:
+            back.settimeout(ANSWER_SECONDS)
+            back.connect(("127.0.0.1", port))
+            back.send(question)
+            with suppress(OSError):
+                front.sendto(back.recv(65_535), client)
+
+
+@contextmanager
+def _running(folder: pathlib.Path, named: str, name: str, port: int) -> Iterator[None]:
+    path = folder / f"{name}.log"
+    with path.open("wb") as log:
+        command = [named, "-g", "-n", "1", "-c", str(folder / f"{name}.conf")]
         server = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
-        _wait(server, port, folder / "log")
-        yield SignedServer(port, anchor)
+        _wait(server, port, path)
+        yield
     finally:
         server.kill()
         server.wait()

@@ -1,6 +1,7 @@
 """Peers for tests: a fixture-like call that skips with the right kind where they cannot be had."""
 
 import shutil
+from typing import Any
 
 import pytest
 
@@ -26,10 +27,10 @@ def server_prefix() -> packages.Prefix:
     return found
 
 
-def peer(storage: str = "maildir") -> PeerRig:
-    """Postfix + Dovecot on free ports, not yet started."""
+def peer(storage: str = "maildir", **more: Any) -> PeerRig:
+    """Postfix + Dovecot on free ports, not yet started; ``more`` as PeerRig has it."""
     server_prefix()
-    return PeerRig(storage=storage)
+    return PeerRig(storage=storage, **more)
 
 
 def client(name: str) -> tuple[str, dict[str, str]]:

@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from typing import Final, Self
 
 from bench import ports, processes
@@ -29,7 +30,9 @@ class PeerRig:
         domain: str = "example.test",
         log: bool = False,
         folder: pathlib.Path | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
+        """``settings`` are Postfix's."""
         self.name = f"postfix+dovecot {storage}"
         self.accounts = accounts
         prefix = packages.prefix()
@@ -51,7 +54,7 @@ class PeerRig:
             smtp_port=self.port("smtp"),
             transport=f"lmtp:inet:127.0.0.1:{self.port('lmtp')}",
             log=log,
-            settings={"virtual_mailbox_domains": domain},
+            settings={"virtual_mailbox_domains": domain, **(settings or {})},
         )
 
     def __enter__(self) -> Self:
