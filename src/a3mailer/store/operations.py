@@ -12,21 +12,16 @@ from typing import Final
 import msgspec
 
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, ThreadId, Uid
-
-
-class Operation(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """One change."""
-
-
-class Result(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What one operation did."""
-
-
-class Done(Result, frozen=True):
-    """Nothing to say but that it is done; ``modseq`` is the account's after it (0 where it has none)."""
-
-    modseq: int = 0
-
+from a3mailer.store.operation import Done as Done
+from a3mailer.store.operation import Operation as Operation
+from a3mailer.store.operation import Purged as Purged
+from a3mailer.store.operation import Result as Result
+from a3mailer.store.report_operations import AddTallies as AddTallies
+from a3mailer.store.report_operations import DropReports as DropReports
+from a3mailer.store.report_operations import DropTallies as DropTallies
+from a3mailer.store.report_operations import PutReport as PutReport
+from a3mailer.store.report_operations import Tallied as Tallied
+from a3mailer.store.report_operations import Tally as Tally
 
 # --- mailboxes -------------------------------------------------------------------------------------
 
@@ -180,10 +175,6 @@ class ExpireMailboxes(Operation, frozen=True):
 
     now: int
     limit: int = 1000
-
-
-class Purged(Result, frozen=True):
-    count: int
 
 
 # --- queue -----------------------------------------------------------------------------------------
@@ -530,6 +521,10 @@ AnyOperation = (
     | Relocate
     | Sweep
     | DropTombstones
+    | AddTallies
+    | DropTallies
+    | PutReport
+    | DropReports
 )
 """Every operation there is: what a backend's table must cover."""
 
@@ -544,5 +539,6 @@ AnyResult = (
     | Enqueued
     | Claimed
     | AccountCreated
+    | Tallied
 )
 """Every result there is."""

@@ -27,7 +27,7 @@ from a3mailer.mail.ids import (
     Uid,
 )
 from a3mailer.mail.message import MessageIndex
-from a3mailer.store.operations import Operation, Result
+from a3mailer.store.operations import Operation, Result, Tally
 from a3mailer.store.rows import (
     Account,
     AddressEntry,
@@ -41,6 +41,7 @@ from a3mailer.store.rows import (
     Message,
     QueueCounts,
     QueueEntry,
+    Report,
     Token,
 )
 
@@ -184,6 +185,28 @@ class AuditReader(Protocol):
     async def audit(self, after: int = 0, limit: int = 1000) -> tuple[AuditRecord, ...]: ...
 
 
+class ReportReader(Protocol):
+    """Reports of others about us, and what ours will be made of."""
+
+    async def reports(
+        self, kind: str = "", domain: str = "", since: int = 0, after: int = 0, limit: int = 1000
+    ) -> tuple[Report, ...]:
+        """Those received at ``since`` or later with numbers above ``after``, in order; empty: of any."""
+        ...
+
+    async def report(self, number: int) -> Report:
+        """Errors: NoSuchThing."""
+        ...
+
+    async def tallied(self, kind: str, before: int) -> tuple[tuple[int, str], ...]:
+        """(period, domain) of which there are tallies, of periods that began before ``before``, in order."""
+        ...
+
+    async def tallies(self, kind: str, period: int, domain: str) -> tuple[Tally, ...]:
+        """In the order of their keys."""
+        ...
+
+
 class Watcher(Protocol):
     """Hears of changes, whoever made them."""
 
@@ -196,7 +219,7 @@ class StoreUnusable(Exception):
     """The data directory cannot be served; the text says why. For people, not for protocols."""
 
 
-class Store(Writer, MailReader, QueueReader, DirectoryReader, AuditReader, Watcher, Protocol):
+class Store(Writer, MailReader, QueueReader, DirectoryReader, AuditReader, ReportReader, Watcher, Protocol):
     """All of it: what a backend is."""
 
     async def close(self) -> None: ...

@@ -216,3 +216,18 @@ class AuditRecord:
     outcome: str
     trace: str
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report that was received (``operations.PutReport``)."""
+
+    number: int
+    kind: str
+    domain: str
+    received: int
+    begins: int
+    ends: int
+    source: str
+    identity: str
+    content: str

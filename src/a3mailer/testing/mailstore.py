@@ -19,6 +19,7 @@ from a3mailer.testing.store.mailboxes import MailboxRules
 from a3mailer.testing.store.messages import MessageRules
 from a3mailer.testing.store.parts import PartRules
 from a3mailer.testing.store.queue import QueueRules
+from a3mailer.testing.store.reports import ReportRules
 from a3mailer.testing.store.transactions import TransactionRules
 from a3mailer.testing.store.vault import VaultRules
 
@@ -31,6 +32,7 @@ class MailStoreCompliance(
     PartRules,
     QueueRules,
     DirectoryRules,
+    ReportRules,
     TransactionRules,
 ):
     """All rules. Give it the ``store`` fixture."""

@@ -402,7 +402,8 @@ async def test_a_store_of_an_older_version(tmp_path: Path) -> None:
     store._solo[0]._slots.settle()
     writer = store._solo[0]._connection
     writer.execute(
-        "DROP TABLE unsynced; DROP TABLE blob_parts; ALTER TABLE blobs DROP COLUMN own;"
+        "DROP TABLE unsynced; DROP TABLE tallies; DROP TABLE reports; DROP TABLE blob_parts;"
+        "ALTER TABLE blobs DROP COLUMN own;"
         "DELETE FROM migrations WHERE number >= 3"
     )
     await store.close()

@@ -10,13 +10,16 @@ import hashlib
 from array import array
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from a3mailer.mail.errors import NoSuchMessage
 from a3mailer.mail.ids import AccountId, BlobId, ModSeq, QueueId, Uid
 from a3mailer.store.ports import Store
 from a3mailer.store.rows import Account, Columns, Fragments, Mailbox, Message
 
+REPORTS: Final = ("dmarc", "tls")
+"""Kinds of reports that the rules tally."""
+FOR_EVER: Final = 1 << 60
 Picture = dict[str, Any]
 Name = Callable[[QueueId], int]
 
@@ -35,6 +38,12 @@ async def picture(store: Store, name: Name = own_number) -> Picture:
         "settings": await store.settings(),
         "audit": await store.audit(),
         "queue": await _queue(store, name),
+        "reports": await store.reports(),
+        "tallies": [
+            await store.tallies(kind, *place)
+            for kind in REPORTS
+            for place in await store.tallied(kind, FOR_EVER)
+        ],
     }
     for account in accounts:
         found[f"account {account.id}"] = await _account(store, account)

@@ -21,6 +21,7 @@ from a3mailer.store.rows import (
     Mailbox,
     Message,
     QueueEntry,
+    Report,
     Token,
 )
 
@@ -63,6 +64,9 @@ class State:
     queue: dict[QueueId, QueueEntry] = field(default_factory=dict)
     audit: dict[int, AuditRecord] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    tallies: dict[tuple[str, int, str, str], int] = field(default_factory=dict)
+    """(kind, period, domain, key) -> count"""
+    reports: dict[int, Report] = field(default_factory=dict)
     counters: dict[tuple[AccountId, str], int] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     """Of the transaction in progress."""

@@ -13,9 +13,9 @@ from a3mailer.mail.flags import SEEN
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, Uid
 from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store import operations as op
-from a3mailer.store.backends.memory import directory, mail, queue
+from a3mailer.store.backends.memory import directory, mail, queue, reports
 from a3mailer.store.backends.memory.state import State
-from a3mailer.store.operations import Operation, Result
+from a3mailer.store.operations import Operation, Result, Tally
 from a3mailer.store.ports import Transaction
 from a3mailer.store.rows import (
     Account,
@@ -30,6 +30,7 @@ from a3mailer.store.rows import (
     Message,
     QueueCounts,
     QueueEntry,
+    Report,
     Token,
 )
 
@@ -70,6 +71,10 @@ APPLY: Final[dict[type[Operation], Callable[[State, Any], Result]]] = {
     op.RemoveToken: directory.remove_token,
     op.Audit: directory.audit,
     op.PutSetting: directory.put_setting,
+    op.AddTallies: reports.add_tallies,
+    op.DropTallies: reports.drop_tallies,
+    op.PutReport: reports.put_report,
+    op.DropReports: reports.drop_reports,
 }
 """Operations of stored keys, dictionaries and compaction concern segments only: there are none here."""
 
@@ -260,6 +265,33 @@ class MemoryStore:
     async def audit(self, after: int = 0, limit: int = 1000) -> tuple[AuditRecord, ...]:
         rows = sorted((r for r in self._state.audit.values() if r.number > after), key=lambda r: r.number)
         return tuple(rows[:limit])
+
+    # --- reports -----------------------------------------------------------------------------------
+
+    async def reports(
+        self, kind: str = "", domain: str = "", since: int = 0, after: int = 0, limit: int = 1000
+    ) -> tuple[Report, ...]:
+        rows = [
+            r
+            for number, r in sorted(self._state.reports.items())
+            if number > after and r.received >= since and kind in ("", r.kind) and domain in ("", r.domain)
+        ]
+        return tuple(rows[:limit])
+
+    async def report(self, number: int) -> Report:
+        try:
+            return self._state.reports[number]
+        except KeyError:
+            raise NoSuchThing(f"report {number}") from None
+
+    async def tallied(self, kind: str, before: int) -> tuple[tuple[int, str], ...]:
+        found = {(p, d) for k, p, d, _ in self._state.tallies if k == kind and p < before}
+        return tuple(sorted(found))
+
+    async def tallies(self, kind: str, period: int, domain: str) -> tuple[Tally, ...]:
+        rows = sorted((place[3], count) for place, count in self._state.tallies.items()
+                      if place[:3] == (kind, period, domain))  # fmt: skip
+        return tuple(Tally(period, domain, key, count) for key, count in rows)
 
 
 def _columns(messages: Iterable[Message]) -> Columns:

@@ -11,6 +11,7 @@ from a3mailer.store.backends.sqlite import (
     apply_mail,
     apply_mailbox,
     apply_queue,
+    apply_reports,
     apply_store,
     apply_vault,
 )
@@ -60,13 +61,19 @@ TABLE: Final[dict[type[Operation], Apply]] = {
     op.PutDictionary: apply_store.put_dictionary,
     op.RewrapKeys: apply_store.rewrap_keys,
     op.Relocate: apply_store.relocate,
+    op.AddTallies: apply_reports.add_tallies,
+    op.DropTallies: apply_reports.drop_tallies,
+    op.PutReport: apply_reports.put_report,
+    op.DropReports: apply_reports.drop_reports,
 }
 
 LIGHT: Final = frozenset({op.Append, op.Enqueue, op.Audit})
 """They change counters in memory and rows in waiting only: undone without a savepoint."""
 HEAVY: Final = frozenset({op.DeleteMailbox, op.RemoveAccount, op.ResetAccount})
 """They remove rows that the ledger remembers: it writes everything down before them."""
-GROWING: Final = frozenset({op.Append, op.Enqueue, op.CreateAccount, op.CreateMailbox})
+GROWING: Final = frozenset(
+    {op.Append, op.Enqueue, op.CreateAccount, op.CreateMailbox, op.AddTallies, op.PutReport}
+)
 """Refused when the disk is nearly full; what reads, marks and deletes goes on."""
 DIRECTORY: Final = frozenset(
     {

@@ -27,6 +27,7 @@ from a3mailer.store.backends.sqlite.link import Link, StaleBlob
 from a3mailer.store.backends.sqlite.read_blobs import Blobs
 from a3mailer.store.backends.sqlite.read_directory import ReadDirectory
 from a3mailer.store.backends.sqlite.read_mail import Readers, ReadMail
+from a3mailer.store.backends.sqlite.read_reports import ReadReports
 from a3mailer.store.backends.sqlite.sealing import Sealing
 from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter
 from a3mailer.store.backends.sqlite.splitting import Prepared, Splitting
@@ -44,7 +45,7 @@ VERSION_GRACE: Final = 0.2
 """How long a hint may be on its way before it counts as lost."""
 
 
-class SqliteStore(ReadMail, ReadDirectory):
+class SqliteStore(ReadMail, ReadDirectory, ReadReports):
     """A backend of ``store.ports.Store``. One loop. Made by ``open``."""
 
     def __init__(self, directory: Path, settings: Settings, process: str, clock: Clock) -> None:
@@ -114,6 +115,7 @@ class SqliteStore(ReadMail, ReadDirectory):
         blobs = Blobs(self._directory / SEGMENTS, self._readers.main, self._keys)
         ReadMail.__init__(self, self._readers, blobs)
         ReadDirectory.__init__(self, self._readers.main)
+        ReadReports.__init__(self, self._readers.main)
         self._sealing = Sealing(self._settings, self._readers.main, self._keys, blobs, self._clock)
         self._splitting = Splitting(self._sealing, self._readers.main, self._keys)
         undo.callback(blobs.close)
