@@ -251,6 +251,7 @@ def _way_out(
         verifying,
         policies,
         Signing(held.directory / "keys" / "dkim", settings, clock),
+        held.paces,
     )
     return queue, http
 

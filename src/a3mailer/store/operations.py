@@ -241,6 +241,8 @@ class RecipientOutcome(msgspec.Struct, frozen=True, array_like=True):
     host: str = ""
     next_attempt: int = 0
     delay_notified: bool = False
+    tried: bool = True
+    """False for one that was put off: no attempt is counted."""
 
 
 class SettleQueue(Operation, frozen=True):

@@ -30,6 +30,16 @@ class Metric:
     """The label's values: a closed list, so that a stranger cannot make new series."""
 
 
+ANSWERS: Final = (
+    "accepted", "throttled", "greylisted", "blocked", "full", "no_such_user", "policy", "unreachable",
+    "temporary", "permanent",
+)  # fmt: skip
+"""``mail.answers.Answer``."""
+PROVIDERS: Final = (
+    "apple", "cisco", "comcast", "fastmail", "google", "ionos", "mailru", "microsoft",
+    "mimecast", "netease", "proofpoint", "proton", "qq", "telekom", "yahoo", "yandex", "zoho", "other",
+)  # fmt: skip
+"""``transfer.destinations.providers.PROVIDERS``."""
 LISTENERS: Final = ("smtp", "submission", "submissions", "lmtp", "imap", "imaps", "http", "https", "metrics")
 
 METRICS: Final[tuple[Metric, ...]] = (
@@ -78,8 +88,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         "counter",
         "Delivery attempts out.",
         "result",
-        ("relayed", "waiting", "failed"),
+        ("relayed", "waiting", "failed", "put_off"),
     ),
+    Metric(
+        "a3_relay_answers_total", "counter", "Attempts out by what the answer was about.", "answer", ANSWERS
+    ),
+    Metric("a3_relay_taken_total", "counter", "Mails taken, by who took them.", "provider", PROVIDERS),
+    Metric("a3_relay_throttled_total", "counter", "Answers that we send too fast.", "provider", PROVIDERS),
     Metric("a3_bounces_total", "counter", "Delivery status notifications made."),
     Metric("a3_dkim_signed_total", "counter", "Mails that left with a DKIM signature of ours."),
     Metric("a3_arc_total", "counter", "Forwarded mails by ARC set.", "act", ("sealed", "not_sealed")),

@@ -21,7 +21,7 @@ from a3mailer.mail.errors import Conflict, DamagedContent, MailError, NoSuchMess
 from a3mailer.mail.message import index
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.supervise import contained
-from a3mailer.store.operations import Enqueue, Operation, QueueRecipient, SettleQueue
+from a3mailer.store.operations import Enqueue, Operation, QueueRecipient, RecipientOutcome, SettleQueue
 from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.store.rows import QueuedRecipient, QueueEntry
 from a3mailer.telemetry.events import emit, redact_address
@@ -42,8 +42,6 @@ LEASE_SECONDS: Final = 120
 RENEW_SECONDS: Final = 40.0
 RELEASE_SECONDS: Final = 2.0
 """For giving a lease back when the worker stops."""
-POSTPONE_SECONDS: Final = 30
-"""How long an entry is kept from everybody when its destination is too crowded to be waited for."""
 LARGE: Final = 8 << 20
 """Octets from which a mail counts as large."""
 SETTLE_TRIES: Final = 8
@@ -85,8 +83,6 @@ class Attempt:
     """Somebody still waits, so the entry stays in the queue."""
     _lost: bool = False
     """The lease is."""
-    _postponed: bool = False
-    """Some way was too crowded to be tried at all."""
 
     async def run(self) -> None:
         """Until every recipient that is due has an outcome on record, or the lease is lost."""
@@ -113,9 +109,7 @@ class Attempt:
             try:
                 await contained(self._go(ways), "queue", self.entry.trace)
                 await self._give_back(ways)
-                if self._postponed:
-                    await self._end_lease(POSTPONE_SECONDS)
-                elif self._stays and not self._alone:
+                if self._stays and not self._alone:
                     await self._end_lease()
             finally:
                 renewal.cancel()
@@ -142,9 +136,8 @@ class Attempt:
                 await self._deliver(group)
             else:
                 await self._hand_on(domain, group)
-        except Crowded:
-            self._postponed = True
-            self._open -= {r.number for r in group}
+        except Crowded as error:
+            await self._put_off(group, error)
         except (DamagedContent, NoSuchMessage) as error:
             emit("queue.damaged", level="error", trace=self.entry.trace, error=str(error))
             lost = Result("failed", ours("5.3.0", "the stored mail is damaged"))
@@ -192,6 +185,20 @@ class Attempt:
         sign = None if self.desk.signing is None else self.desk.signing.of(entry)
         results = await self.desk.relay(domain, envelope, self._content, urgent=urgent, sign=sign)
         await self._settle(group, results)
+
+    async def _put_off(self, group: Sequence[QueuedRecipient], error: Crowded) -> None:
+        """Others come first: no attempt is counted, and whoever wants it retried now can have that."""
+        now = int(self.desk.clock.now())
+        later, text = now + max(1, round(error.seconds)), str(error)
+        outcomes = tuple(
+            RecipientOutcome(r.number, "waiting", 0, "4.4.5", text, "", later, r.delay_notified, tried=False)
+            for r in group
+        )
+        until = 0 if self._alone else now + LEASE_SECONDS
+        if await self._record((SettleQueue(self.entry.id, self.desk.owner, outcomes, now, until),)):
+            self._open -= {r.number for r in group}
+            self._stays = True
+            count("a3_relay_attempts_total", "put_off", by=len(outcomes))
 
     # --- here --------------------------------------------------------------------------------------
 
@@ -265,7 +272,7 @@ class Attempt:
         if await self._record((settled, *operations, *queued), contents + told):
             self._open -= {r.number for r in group}
             self._stays |= any(verdict.outcome.state == "waiting" for verdict in verdicts)
-            for recipient, verdict in zip(group, verdicts, strict=True):
+            for recipient, verdict, result in zip(group, verdicts, results, strict=True):
                 outcome = verdict.outcome
                 emit(
                     "queue.outcome",
@@ -277,6 +284,8 @@ class Attempt:
                     reply=f"{outcome.code} {outcome.enhanced}",
                 )
                 count("a3_relay_attempts_total", COUNTED[outcome.state])
+                if outcome.state != "delivered":
+                    count("a3_relay_answers_total", result.answer)
 
     async def _returned(self) -> bytes:
         """As much of the mail as a notification may return; nothing of one that is damaged."""
@@ -286,12 +295,11 @@ class Attempt:
         except (DamagedContent, NoSuchMessage):
             return b""
 
-    async def _end_lease(self, after: int = 0) -> None:
-        """Let go of the entry, at once or in so many seconds."""
+    async def _end_lease(self) -> None:
+        """Let go of the entry."""
         if not self._lost:
             now = int(self.desk.clock.now())
-            until = now + after if after else 0
-            await self._record((SettleQueue(self.entry.id, self.desk.owner, (), now, until),))
+            await self._record((SettleQueue(self.entry.id, self.desk.owner, (), now),))
 
     async def _record(self, operations: tuple[Operation, ...], contents: tuple[Content, ...] = ()) -> bool:
         """Commit, patiently. False when the lease is lost: whoever has it now decides."""

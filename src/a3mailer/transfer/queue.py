@@ -19,6 +19,7 @@ from a3mailer.mail.errors import BadName, Conflict, MailError, NoSuchThing, TryL
 from a3mailer.mail.ids import QueueId
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver
+from a3mailer.runtime.shared import SharedTable
 from a3mailer.runtime.supervise import contained
 from a3mailer.store.operations import (
     Audit,
@@ -33,6 +34,7 @@ from a3mailer.store.rows import QueueEntry
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer.attempt import LEASE_SECONDS, RENEW_SECONDS, Attempt, Desk
 from a3mailer.transfer.bounce import wants
+from a3mailer.transfer.pace import HALF_LIFE, LANES, Paces
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.relay import Relay
 from a3mailer.transfer.schedule import SLACK_SECONDS, URGENT, Schedule, is_astray
@@ -62,7 +64,7 @@ class Queue:
     """One worker's share of the queue."""
 
     __slots__ = ("_clock", "_context", "_desk", "_dial", "_is_dead", "_large", "_look_again", "_offset",
-                 "_owner", "_policies", "_policy", "_resolver", "_running", "_signing", "_store",
+                 "_owner", "_paces", "_policies", "_policy", "_resolver", "_running", "_signing", "_store",
                  "_verifying", "_wake")  # fmt: skip
 
     def __init__(
@@ -79,8 +81,10 @@ class Queue:
         verifying: TlsContext = None,
         policies: Policies | None = None,
         signing: Signing | None = None,
+        paces: SharedTable | None = None,
     ) -> None:
-        """``owner`` is unique to this process for ever; ``is_dead`` knows of another owner that it has ended.
+        """``owner`` is unique to this process for ever; ``is_dead`` knows of another owner that it has ended;
+        ``paces`` is what all processes know of destinations (``transfer.pace``).
 
         Errors: ValueError when ``queue.relay`` is no host."""
         self._store = store
@@ -91,6 +95,7 @@ class Queue:
         self._verifying = verifying
         self._policies = policies
         self._signing = signing
+        self._paces = Paces(paces or SharedTable(LANES, HALF_LIFE), clock, random.SystemRandom())
         self._clock = clock
         self._owner = owner
         self._is_dead = is_dead
@@ -104,7 +109,9 @@ class Queue:
     def _make_desk(self, settings: Settings) -> Desk:
         chance, hostname = random.SystemRandom(), settings.server.hostname
         manners = Manners(hostname, self._context, verifying=self._verifying)
-        relay = Relay(self._resolver, self._dial, manners, settings, self._clock, chance, self._policies)
+        relay = Relay(
+            self._resolver, self._dial, manners, settings, self._clock, chance, self._policies, self._paces
+        )
         schedule = Schedule.of(settings.queue)
         return Desk(
             self._store,

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,11 +19,15 @@ from typing import Final
 import msgspec
 
 from a3mailer.config.tree import Settings
+from a3mailer.mail.answers import Answer
 from a3mailer.mail.envelope import Envelope
 from a3mailer.mail.tls import TlsPlan
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver
+from a3mailer.runtime.shared import SharedTable
 from a3mailer.telemetry.events import emit
+from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.answers import classify
 from a3mailer.transfer.destinations.mx import (
     Host,
     NoRoute,
@@ -32,6 +36,9 @@ from a3mailer.transfer.destinations.mx import (
     hosts_of,
     smart_host,
 )
+from a3mailer.transfer.destinations.providers import lane_of, provider_of
+from a3mailer.transfer.pace import HALF_LIFE, LANES, PATIENCE, Paces
+from a3mailer.transfer.schedule import LONGEST_BACKOFF
 from a3mailer.transfer.session import CONNECT_SECONDS, Dialer, Manners, Session, SessionFailed
 from a3mailer.transfer.signing import Sign
 from a3mailer.transfer.tls_policy import Demand, DomainDemand, Policies, TlsPolicy, parse_rules
@@ -47,9 +54,11 @@ IDLE_SECONDS: Final = 5.0
 """A session waits so long for the next mail."""
 IDLE_SESSIONS: Final = 50
 """Idle sessions kept in all."""
+CROWDED_SECONDS: Final = 30.0
+"""How long a mail stays away whose destination is crowded, for every WAITING_A_DESTINATION of them."""
 BACKOFF_SECONDS: Final = 30.0
 """How long a destination is left alone after the first failure to reach it; doubled each time."""
-BACKOFF_MOST: Final = 900.0
+BACKOFF_MOST: Final = float(LONGEST_BACKOFF)
 PLACES: Final = 10_000
 """Destinations whose state is kept; quiet ones go first."""
 SMART_HOST: Final = "smart host"
@@ -61,7 +70,11 @@ Load = Callable[[], AbstractAsyncContextManager[bytes]]
 
 
 class Crowded(Exception):
-    """Too many mails wait for this destination already: nothing was tried."""
+    """Nothing was tried, as others come first: try again after ``seconds``; ``str()`` says why."""
+
+    def __init__(self, seconds: float, text: str) -> None:
+        super().__init__(text)
+        self.seconds = seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,8 @@ class Result:
     """The next server has taken over what the sender wants to be told (RFC 3461 section 5.2.2)."""
     wait: float = 0.0
     """Seconds before which another attempt is pointless."""
+    answer: Answer = Answer.UNREACHABLE
+    """What the reply is about."""
 
 
 @dataclass(slots=True)
@@ -88,6 +103,10 @@ class _Place:
     """Monotonic."""
     reply: RemoteReply = field(default_factory=lambda: ours("4.4.1", ""))
     users: int = 0
+    turned_away: int = 0
+    """Mails that found it crowded since it last was empty."""
+    lane: str = ""
+    """Whose pace it has; empty until its hosts are known."""
 
 
 @dataclass(slots=True)
@@ -97,7 +116,14 @@ class _Attempt:
     envelope: Envelope
     octets: bytes
     sign: Sign | None = None
+    urgent: bool = False
     results: dict[int, Result] = field(default_factory=dict)
+    connected: bool = False
+    """An address of the host in hand has taken a connection."""
+    dialled: bool = False
+    """Some host was not left alone."""
+    cool: list[float] = field(default_factory=list)
+    """For how many seconds the others are."""
     refusals: list[RemoteReply] = field(default_factory=list)
     """Why hosts could not be used, in order."""
 
@@ -110,8 +136,9 @@ class _Attempt:
 class Relay:
     """One object a process; its sessions and its knowledge of destinations serve all mails."""
 
-    __slots__ = ("_chance", "_clock", "_dial", "_idle", "_manners", "_ourselves", "_places", "_resolver",
-                 "_retired", "_sessions", "_settings", "_smart_host", "_tls")  # fmt: skip
+    __slots__ = ("_active", "_chance", "_clock", "_dial", "_idle", "_manners", "_ourselves", "_paces",
+                 "_places", "_resolver", "_retired", "_sessions", "_settings", "_smart_host",
+                 "_tls")  # fmt: skip
 
     def __init__(
         self,
@@ -122,8 +149,9 @@ class Relay:
         clock: Clock,
         chance: random.Random,
         policies: Policies | None = None,
+        paces: Paces | None = None,
     ) -> None:
-        """Without ``policies`` no domain has an MTA-STS policy.
+        """Without ``policies`` no domain has an MTA-STS policy; without ``paces`` they are this object's own.
 
         Errors: ValueError when ``queue.relay`` is no host."""
         self._resolver = resolver
@@ -138,6 +166,9 @@ class Relay:
         self._smart_host = smart_host(queue.relay, queue.smtp_port) if queue.relay else None
         self._places: OrderedDict[str, _Place] = OrderedDict()
         self._sessions = asyncio.Semaphore(settings.queue.concurrency)
+        self._paces = paces or Paces(SharedTable(LANES, HALF_LIFE), clock, chance)
+        self._active: Counter[str] = Counter()
+        """Mails on their way, by lane."""
         self._idle: list[tuple[Host, Session]] = []
         self._retired = False
 
@@ -152,24 +183,44 @@ class Relay:
     ) -> tuple[Result, ...]:
         """One result a recipient of ``envelope``; all in ``domain``, unless a smart host takes all.
 
-        What is ``urgent`` is tried although the destination is to be left alone.
+        What is ``urgent`` is tried although the destination is to be left alone, and out of turn.
         The content is loaded when its turn has come. Errors: Crowded, and what loading raises."""
         place = self._place(self.destination(domain))
-        if place.users >= WAITING_A_DESTINATION:
-            raise Crowded
+        self._admit(place)
         place.users += 1
         try:
             async with place.gate:
-                attempt = _Attempt(envelope, b"", sign)
+                attempt = _Attempt(envelope, b"", sign, urgent)
                 wait = place.closed_until - self._clock.monotonic()
                 if wait > 0 and not urgent:
                     self._rest(attempt, place.reply, "waiting", wait)
                 else:
+                    if place.lane and not urgent:
+                        await self._take_turn(place.lane)
                     async with self._sessions, content() as attempt.octets:
                         await self._deliver(place, domain, attempt)
         finally:
             place.users -= 1
+            place.turned_away = place.turned_away - 1 if place.users and place.turned_away else 0
         return tuple(attempt.results[n] for n in range(len(envelope.recipients)))
+
+    def _admit(self, place: _Place) -> None:
+        """Errors: Crowded; the more of them there are, the longer each stays away."""
+        if place.users >= WAITING_A_DESTINATION:
+            place.turned_away += 1
+            seconds = CROWDED_SECONDS * (1 + place.turned_away // WAITING_A_DESTINATION)
+            raise Crowded(min(seconds, BACKOFF_MOST), "many mails for this destination come first")
+
+    async def _take_turn(self, lane: str, patience: float = PATIENCE) -> None:
+        """Keep a lane's pace. Errors: Crowded."""
+        turn = self._paces.turn(lane, self._active[lane], SESSIONS_A_DESTINATION, patience)
+        if turn.put_off:
+            raise Crowded(turn.put_off, f"{lane} asked for fewer mails at once")
+        if turn.wait:
+            try:
+                await asyncio.sleep(turn.wait)
+            finally:
+                self._paces.waited()
 
     def destination(self, domain: str) -> str:
         """What mail for ``domain`` has in common: its recipients may share a transaction."""
@@ -193,10 +244,12 @@ class Relay:
     async def _deliver(self, place: _Place, domain: str, attempt: _Attempt) -> None:
         try:
             hosts = await self._hosts(domain)
+            lane = lane_of(min(host.name for host in hosts))
+            if place.lane != lane and not attempt.urgent:
+                await self._take_turn(lane, patience=0.0)
+            place.lane = lane
             demand = await self._demand(domain)
-            for host in hosts:
-                if not await self._try_host(host, attempt, await self._tls.of(demand, host)):
-                    continue
+            if await self._try_hosts(lane, hosts, attempt, demand):
                 place.failures, place.closed_until = 0, 0.0
                 return
         except NoRoute as error:
@@ -205,6 +258,21 @@ class Relay:
                 return
             attempt.refusals.append(ours(error.enhanced, error.text))
         self._unreachable(place, attempt)
+
+    async def _try_hosts(
+        self, lane: str, hosts: Sequence[Host], attempt: _Attempt, demand: DomainDemand
+    ) -> bool:
+        """True when one of them has answered for the recipients. Errors: NoRoute."""
+        self._active[lane] += 1
+        try:
+            for host in hosts:
+                if await self._try_host(host, attempt, await self._tls.of(demand, host)):
+                    return True
+        finally:
+            self._active[lane] -= 1
+            if not self._active[lane]:
+                del self._active[lane]
+        return False
 
     async def _hosts(self, domain: str) -> Sequence[Host]:
         if self._smart_host is not None:
@@ -226,7 +294,9 @@ class Relay:
             self._rest(attempt, refusals[-1], "failed")
             return
         now = self._clock.monotonic()
-        if place.closed_until <= now:  # else a session beside this one has just found out
+        if not attempt.dialled and attempt.cool:
+            place.closed_until = max(place.closed_until, now + min(attempt.cool))
+        elif place.closed_until <= now:  # else a session beside this one has just found out
             place.failures += 1
             place.closed_until = now + self._backoff(place.failures)
         place.reply = soft[-1]
@@ -238,14 +308,21 @@ class Relay:
         return min(first * 2.0 ** min(failures - 1, 10), BACKOFF_MOST)
 
     def _rest(self, attempt: _Attempt, reply: RemoteReply, state: str, wait: float = 0.0) -> None:
+        answer = classify(reply)
         for number in attempt.left:
-            attempt.results[number] = Result(state, reply, wait=wait)
+            attempt.results[number] = Result(state, reply, wait=wait, answer=answer)
 
     async def _try_host(self, host: Host, attempt: _Attempt, demand: Demand) -> bool:
         """True when this host has answered for the recipients; False: try the next one. Errors: NoRoute."""
         if demand.refusal is not None:
             attempt.refusals.append(demand.refusal)
             return False
+        cool = 0.0 if attempt.urgent else self._paces.cooling(place_of(host))
+        if cool:
+            attempt.cool.append(cool)
+            attempt.refusals.append(ours("4.4.1", f"{host.name} did not answer lately and is left alone"))
+            return False
+        attempt.dialled = True
         session = self._take(host, demand)
         if session is not None and await self._send(session, host, attempt, kept=True):
             return True
@@ -259,12 +336,16 @@ class Relay:
         except NoRoute as error:
             attempt.refusals.append(ours(error.enhanced, error.text))
             return None
+        attempt.connected = False
         for address in addresses:
             if self._ourselves.is_ours(address, host.port):
                 raise NoRoute("5.4.6", f"{host.name} is this server: the mail loops", permanent=True)
             session = await self._open_address(host, address, attempt, demand.plans)
             if session is not None:
+                self._paces.answered(place_of(host))
                 return session
+        if not attempt.connected:
+            self._paces.failed(place_of(host), self._backoff(1))
         return None
 
     async def _open_address(
@@ -276,6 +357,7 @@ class Relay:
         except ConnectionError as error:
             attempt.refusals.append(ours("4.4.1", str(error)))
             return None
+        attempt.connected = True
         if wire.local[0] == address and host.port == self._ourselves.port:
             wire.close()
             raise NoRoute("5.4.6", f"{host.name} is this server: the mail loops", permanent=True)
@@ -287,7 +369,23 @@ class Relay:
                 if plans[1:]:  # opportunistic: better in clear than not at all
                     return await self._open_address(host, address, attempt, plans[1:])
             attempt.refusals.append(error.reply)
+            self._learn(host, (error.reply,))
             return None
+
+    def _learn(self, host: Host, replies: Iterable[RemoteReply]) -> None:
+        """Be slower or faster, as they say."""
+        provider = provider_of(host.name)
+        answers = {classify(reply, provider) for reply in replies}
+        lane = lane_of(host.name)
+        if Answer.ACCEPTED in answers:
+            count("a3_relay_taken_total", provider)
+        if Answer.THROTTLED in answers:
+            count("a3_relay_throttled_total", provider)
+            if self._paces.slower(lane):
+                gap = round(self._paces.gap(lane), 1)
+                emit("relay.slower", level="warning", lane=lane, host=host.name, gap=gap)
+        elif Answer.ACCEPTED in answers:
+            self._paces.faster(lane)
 
     # --- a mail ------------------------------------------------------------------------------------
 
@@ -300,6 +398,7 @@ class Relay:
                 msgspec.structs.replace(attempt.envelope, recipients=people), attempt.octets, attempt.sign
             )
             if session.closed and not sent and _unanswered(outcomes):
+                self._learn(host, (outcomes[0].reply,))
                 if not kept:
                     attempt.refusals.append(outcomes[0].reply)
                 return False
@@ -322,9 +421,11 @@ class Relay:
         for number, outcome in zip(batch, outcomes, strict=True):
             if some and _is_crowded(outcome) and not session.closed:
                 continue
+            answer = classify(outcome.reply, provider_of(host.name))
             attempt.results[number] = Result(
-                STATES[outcome.status], outcome.reply, host.name, session.confirms
+                STATES[outcome.status], outcome.reply, host.name, session.confirms, answer=answer
             )
+        self._learn(host, (outcome.reply for outcome in outcomes))
 
     # --- sessions kept -----------------------------------------------------------------------------
 
@@ -370,6 +471,11 @@ class Relay:
 
 
 STATES: Final = {Status.RELAYED: "relayed", Status.PERMANENT: "failed", Status.TRANSIENT: "waiting"}
+
+
+def place_of(host: Host) -> str:
+    """A host as others know it, whatever domain led to it."""
+    return f"{host.name}:{host.port}"
 
 
 def _is_crowded(outcome: Outcome) -> bool:

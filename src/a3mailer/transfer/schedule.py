@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from a3mailer.config.tree import Queue
+from a3mailer.mail.answers import Answer
 from a3mailer.store.rows import QueuedRecipient, QueueEntry
 
 JITTER: Final = 0.1
@@ -23,6 +24,14 @@ FEWEST_OVERDUE: Final = 4
 """Attempts before a mail whose age a wrong clock hides may be returned at all."""
 MOST_ATTEMPTS: Final = 10_000
 """Where counting the attempts of a life ends."""
+
+PAUSES: Final = {Answer.GREYLISTED: 330, Answer.BLOCKED: 1800, Answer.FULL: 3600}
+"""Seconds before which another attempt would hear the same, by what the answer was about: greylisting lasts
+five minutes as a rule, a bad name gets worse by asking, and who empties a full mailbox is a person."""
+PAUSE_INTERVALS: Final = 12
+"""... but no more than so many intervals of the schedule: who set a short one wants it so."""
+LONGEST_BACKOFF: Final = 900
+"""Seconds a destination that cannot be reached is left alone at most."""
 
 URGENT: Final = 1
 """The next attempt, in seconds since 1970, of what an operator wants tried at once: long due, first in the
@@ -37,7 +46,7 @@ class Schedule:
     expire: int
     delay_notice: int
     life: int
-    """How many attempts an undisturbed life of ``expire`` seconds has."""
+    """How many attempts an undisturbed life of ``expire`` seconds has at least."""
     patience: int
     """How many attempts come before the delay notice."""
 
@@ -46,16 +55,21 @@ class Schedule:
         """From a snapshot of the settings."""
         retry = tuple(max(1, seconds) for seconds in settings.retry) or (300,)
         expire, notice = settings.expire_seconds, settings.delay_notice_seconds
-        return cls(retry, expire, notice, _attempts(retry, expire), _attempts(retry, notice))
+        slowest = tuple(max(seconds, _most_pause(seconds)) for seconds in retry)
+        return cls(retry, expire, notice, _attempts(slowest, expire), _attempts(slowest, notice))
 
     def interval(self, attempts: int) -> int:
         """Seconds to wait after attempt number ``attempts`` (1 is the first)."""
         return self.retry[min(max(attempts, 1), len(self.retry)) - 1]
 
-    def next_attempt(self, now: int, attempts: int, chance: random.Random) -> int:
-        """When the attempt after number ``attempts`` is due."""
+    def next_attempt(
+        self, now: int, attempts: int, chance: random.Random, answer: Answer = Answer.TEMPORARY
+    ) -> int:
+        """When the attempt after number ``attempts`` is due, which had this answer."""
         interval = self.interval(attempts)
-        return now + max(1, round(interval * chance.uniform(1 - JITTER, 1 + JITTER)))
+        wait = round(interval * chance.uniform(1 - JITTER, 1 + JITTER))
+        pause = min(PAUSES.get(answer, 0), PAUSE_INTERVALS * interval)
+        return now + max(1, wait, pause)
 
     def expired(self, created: int, attempts: int, now: int) -> bool:
         """After attempt number ``attempts`` has failed: is it over?"""
@@ -71,8 +85,14 @@ class Schedule:
         """Is a next attempt so far away that a clock must have jumped since it was set?"""
         if recipient.state != "waiting" or not recipient.attempts:
             return False
-        longest = self.interval(recipient.attempts) * (1 + JITTER) + SLACK_SECONDS
+        interval = self.interval(recipient.attempts)
+        longest = max(interval * (1 + JITTER), _most_pause(interval), LONGEST_BACKOFF) + SLACK_SECONDS
         return recipient.next_attempt > now + longest
+
+
+def _most_pause(interval: int) -> int:
+    """The longest pause an answer can ask for."""
+    return min(max(PAUSES.values()), PAUSE_INTERVALS * interval)
 
 
 def _attempts(retry: Sequence[int], seconds: int) -> int:

@@ -41,7 +41,9 @@ def judge(
     next_attempt = 0
     delayed = False
     if state == "waiting":
-        next_attempt = max(schedule.next_attempt(now, attempts, chance), now + int(result.wait))
+        next_attempt = max(
+            schedule.next_attempt(now, attempts, chance, result.answer), now + int(result.wait)
+        )
         delayed = not recipient.delay_notified and schedule.delayed(entry.created, attempts, now)
     outcome = RecipientOutcome(
         recipient.number, state, reply.code, reply.enhanced, reply.text, result.host, next_attempt, delayed

@@ -109,6 +109,16 @@ class Office(World):
 
     @property
     def outcomes(self) -> list[RecipientOutcome]:
+        """Every attempt that was recorded, in order."""
+        return [outcome for outcome in self.settled if outcome.tried]
+
+    @property
+    def put_off(self) -> list[RecipientOutcome]:
+        """Everybody who was put off, in order."""
+        return [outcome for outcome in self.settled if not outcome.tried]
+
+    @property
+    def settled(self) -> list[RecipientOutcome]:
         """Everything that was recorded, in order."""
         return [
             outcome

@@ -203,6 +203,18 @@ class QueueRules(StoreCase):
         )
         assert await world.claim() == op.Claimed((), soon)
 
+    async def test_what_was_put_off_has_not_been_tried(self, world: World) -> None:
+        queue = await world.enqueue()
+        await world.claim()
+        later = world.now + 40
+        await settle(
+            world, queue, outcome(0, "waiting", text="others first", next_attempt=later, tried=False)
+        )
+        (carol,) = (await world.entry(queue)).recipients
+        assert (carol.state, carol.attempts, carol.next_attempt) == ("waiting", 0, later)
+        assert carol.text == "others first"
+        assert await world.claim() == op.Claimed((), later)
+
     async def test_a_delay_is_told_once(self, world: World) -> None:
         queue = await world.enqueue()
         await world.claim()

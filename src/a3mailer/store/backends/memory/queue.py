@@ -77,8 +77,9 @@ def settle_queue(state: State, o: op.SettleQueue) -> op.Done:
     for outcome in o.outcomes:
         old = rows[outcome.number]
         rows[outcome.number] = replace(
-            old, state=outcome.state, attempts=old.attempts + 1, next_attempt=outcome.next_attempt,
-            code=outcome.code, enhanced=outcome.enhanced, text=outcome.text, host=outcome.host,
+            old, state=outcome.state, attempts=old.attempts + outcome.tried,
+            next_attempt=outcome.next_attempt, code=outcome.code, enhanced=outcome.enhanced,
+            text=outcome.text, host=outcome.host,
             delay_notified=old.delay_notified or outcome.delay_notified,
         )  # fmt: skip
     if not any(r.state == WAITING for r in rows.values()):

@@ -97,7 +97,7 @@ def settle_queue(ledger: Ledger, op: SettleQueue, work: Work) -> Done:
     if row is None or row[0] != op.owner:
         raise Conflict(f"queue entry {op.queue} is not leased to {op.owner}")
     ledger.connection.executemany(
-        "UPDATE queue_recipients SET state=?, attempts=attempts+1, next_attempt=?,"
+        "UPDATE queue_recipients SET state=?, attempts=attempts+?, next_attempt=?,"
         " delay_notified=max(delay_notified, ?), code=?, enhanced=?, text=?, host=? WHERE id=? AND number=?",
         [_settled(op.queue, outcome) for outcome in op.outcomes],
     )
@@ -113,6 +113,7 @@ def settle_queue(ledger: Ledger, op: SettleQueue, work: Work) -> Done:
 def _settled(queue: int, outcome: RecipientOutcome) -> Row:
     return (
         outcome.state,
+        outcome.tried,
         outcome.next_attempt,
         outcome.delay_notified,
         outcome.code,
