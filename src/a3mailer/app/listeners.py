@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from collections.abc import Sequence
@@ -22,10 +23,12 @@ class Port:
     number: int
     tls: str
     private: bool = False
+    local: bool = False
+    """Neither TLS nor a login: bound on loopback addresses only, whatever the others are bound to."""
 
 
 PORTS: Final[tuple[Port, ...]] = (
-    Port("lmtp", 24, "none"),
+    Port("lmtp", 24, "none", local=True),
     Port("smtp", 25, "start"),
     Port("submissions", 465, "implicit"),
     Port("submission", 587, "start"),
@@ -44,10 +47,18 @@ def bind_all(settings: Settings, ports: Sequence[Port] = PORTS) -> dict[str, lis
     """Bind these listeners on every address. Errors: CannotListen, with what to do about it."""
     bound: dict[str, list[socket.socket]] = {}
     for port in ports:
-        addresses = ("127.0.0.1",) if port.private else settings.server.listen
         number = settings.server.port_base + port.number
-        bound[port.name] = [_bind(address, number) for address in addresses]
+        bound[port.name] = [_bind(address, number) for address in addresses_of(port, settings)]
     return bound
+
+
+def addresses_of(port: Port, settings: Settings) -> tuple[str, ...]:
+    """Where a listener is bound."""
+    if port.private:
+        return ("127.0.0.1",)
+    if not port.local:
+        return settings.server.listen
+    return tuple(a for a in settings.server.listen if ipaddress.ip_address(a).is_loopback) or ("127.0.0.1",)
 
 
 def _bind(address: str, number: int) -> socket.socket:

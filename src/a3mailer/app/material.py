@@ -45,12 +45,24 @@ def make_folders(directory: Path) -> None:
         (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def make_certificate(directory: Path, hostname: str, addresses: Sequence[str]) -> None:
-    """``tls/cert.pem`` and ``tls/key.pem``: self-signed, ECDSA P-256, for the name and the addresses;
-    and the key that follows it."""
+SERVED_NAMES: Final = ("mail", "mta-sts", "autoconfig", "autodiscover")
+"""Below every domain of ours: names that clients ask for with TLS."""
+
+
+def certificate_names(hostname: str, domains: Sequence[str]) -> tuple[str, ...]:
+    """The names a certificate of this server should carry, the host's first."""
+    return tuple(dict.fromkeys((hostname, *(f"{name}.{d}" for d in domains for name in SERVED_NAMES))))
+
+
+def make_certificate(
+    directory: Path, hostname: str, addresses: Sequence[str], domains: Sequence[str] = ()
+) -> None:
+    """``tls/cert.pem`` and ``tls/key.pem``: self-signed, ECDSA P-256, for the host, what is served below its
+    domains, and the addresses; and the key that follows it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostname[:64])])
-    names: list[x509.GeneralName] = [x509.DNSName(n) for n in dict.fromkeys((hostname, "localhost"))]
+    hosts = (*certificate_names(hostname, domains), "localhost")
+    names: list[x509.GeneralName] = [x509.DNSName(n) for n in dict.fromkeys(hosts)]
     names += [x509.IPAddress(ipaddress.ip_address(a)) for a in dict.fromkeys(addresses)]
     now = datetime.now(UTC)
     certificate = (

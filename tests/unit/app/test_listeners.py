@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from a3mailer.app import listeners
-from a3mailer.app.listeners import PORTS, CannotListen, listen, systemd_sockets
+from a3mailer.app.listeners import PORTS, CannotListen, addresses_of, listen, systemd_sockets
 from a3mailer.config.tree import Server, Settings
 
 Handed = dict[str, list[socket.socket]]
@@ -50,6 +50,18 @@ def names(settings: Settings) -> list[str]:
 
 def test_without_systemd_every_listener_is_bound(base: int, handed: Handed) -> None:
     assert names(Settings(server=Server(port_base=base))) == [port.name for port in PORTS]
+
+
+def test_lmtp_has_no_login_so_it_is_bound_for_this_machine_only() -> None:
+    lmtp, smtp = PORTS[0], PORTS[1]
+    assert (lmtp.name, smtp.name) == ("lmtp", "smtp")
+    for listen_on, local in (
+        (("0.0.0.0", "::"), ("127.0.0.1",)),
+        (("192.0.2.1",), ("127.0.0.1",)),
+        (("192.0.2.1", "::1", "127.0.0.2"), ("::1", "127.0.0.2")),
+    ):
+        settings = Settings(server=Server(listen=listen_on))
+        assert addresses_of(lmtp, settings) == local and addresses_of(smtp, settings) == listen_on
 
 
 def test_a_part_of_the_sockets_is_all_that_is_served_but_for_the_private_one(

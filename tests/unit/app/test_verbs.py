@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -12,11 +13,13 @@ from a3mailer.app.verbs.office import Office
 from a3mailer.app.verbs.table import TABLE, perform
 from a3mailer.config.load import load
 from a3mailer.config.tree import Auth, Settings
+from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.credentials import HashPool, Verifier, hash_password, verify_password
 from a3mailer.identity.principal import Principal
 from a3mailer.mail.errors import (
     AddressReserved,
     AlreadyExists,
+    AuthenticationFailed,
     BadName,
     Conflict,
     MailError,
@@ -27,11 +30,13 @@ from a3mailer.mail.errors import (
 )
 from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT, AccountId, TenantId
 from a3mailer.mail.message import index
+from a3mailer.ops.audit import StoreAudit
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.store.backends.memory.store import MemoryStore
 from a3mailer.store.operations import Enqueue, Enqueued, QueueRecipient
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.telemetry.events import Secret
+from a3mailer.testing.clock import FakeClock
 
 
 class Desk:
@@ -157,6 +162,34 @@ async def test_a_new_password_replaces_the_old_one_and_its_verifier(desk: Desk) 
     assert (await desk.store.account(AccountId(1))).epoch > epoch  # type: ignore[union-attr]
     with pytest.raises(BadName):
         await desk.do("account passwd", address="alice@example.test", password="")
+
+
+async def test_a_one_time_password_is_good_until_its_hours_are_over(desk: Desk) -> None:
+    clock = FakeClock()
+    desk.office = replace(desk.office, clock=clock)
+    await add(desk, "alice@example.test")
+    with pytest.raises(BadName):
+        await desk.do("account passwd", address="alice@example.test", password=HASH, hours=-1)
+    made = await desk.do("account passwd", address="alice@example.test", password=HASH, hours=24)
+    assert made == {"address": "alice@example.test", "until": int(clock.now()) + 86400}
+    door = Authenticator(desk.store, Settings(), clock, StoreAudit(desk.store, clock), bytes(32))
+
+    async def enters() -> bool:
+        try:
+            await door.password("alice@example.test", Secret("known"), "192.0.2.1")
+        except AuthenticationFailed:
+            return False
+        return True
+
+    assert await enters() and await enters()  # mail programs log in more than once
+    clock.advance(86399)
+    assert await enters()
+    clock.advance(1)
+    assert not await enters()
+    await desk.do("account passwd", address="alice@example.test", password=HASH)
+    clock.advance(10 * 86400)
+    assert await enters()
+    door.close()
 
 
 async def test_the_life_of_an_account(desk: Desk) -> None:

@@ -10,12 +10,14 @@ from typing import Final
 from a3mailer.app.cli.exits import NO, OK, USAGE, Failed
 from a3mailer.app.cli.office import read_password, session
 from a3mailer.app.cli.output import Output, limit, moment, plain, size
+from a3mailer.app.cli.password import new_password
 from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
 
 ADDRESS: Final = Argument("ADDRESS", "the account's address")
 PASSWORD_STDIN: Final = Option("--password-stdin", "read the password from the first line of stdin")
 PLAIN_A_REQUEST: Final = 20
 """Accounts of one import request, so that progress moves; each plain password costs a slow hash."""
+ONE_TIME_HOURS: Final = 24
 HASHED_A_REQUEST: Final = 500
 MAX_IMPORT_FILE: Final = 64 << 20
 """Octets of a file of accounts."""
@@ -143,10 +145,15 @@ def rename(args: Arguments, out: Output) -> int:
 
 def passwd(args: Arguments, out: Output) -> int:
     """account passwd."""
-    password = read_password(args.password_stdin)
+    password = new_password() if args.one_time else read_password(args.password_stdin)
+    request = {"address": args.address, "password": password, "hours": ONE_TIME_HOURS if args.one_time else 0}
     with session(args.dir) as store:
-        made = store.perform("account passwd", {"address": args.address, "password": password})
-    out.result(made, f"{made['address']}: password set; sessions of the old one end")
+        made = store.perform("account passwd", request)
+    text = f"{made['address']}: password set; sessions of the old one end"
+    if args.one_time:
+        made["password"] = password
+        text += f"\n{password}   (shown this once, good until {moment(made['until'])})"
+    out.result(made, text)
     return OK
 
 
@@ -181,7 +188,14 @@ VERBS: Final = (
         (Argument("FILE", "the file; - is stdin", file=True),),
     ),
     Verb("account list", "list all accounts", "account.list", list_),
-    Verb("account passwd", "set a password", "account.password", passwd, (ADDRESS,), (PASSWORD_STDIN,)),
+    Verb(
+        "account passwd",
+        "set a password",
+        "account.password",
+        passwd,
+        (ADDRESS,),
+        (PASSWORD_STDIN, Option("--one-time", f"make one, good for {ONE_TIME_HOURS} hours, and print it")),
+    ),
     Verb("account disable", "refuse logins; mail is still accepted", "account.disable", disable, (ADDRESS,)),
     Verb("account enable", "allow logins again", "account.disable", enable, (ADDRESS,)),
     Verb(

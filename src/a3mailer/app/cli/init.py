@@ -17,6 +17,7 @@ from typing import Final
 from a3mailer.app import material
 from a3mailer.app.cli.exits import CONFIG, EXISTS, OK, UNUSABLE, USAGE, Failed, failure
 from a3mailer.app.cli.output import Output
+from a3mailer.app.cli.password import new_password
 from a3mailer.app.cli.server import overrides
 from a3mailer.app.cli.solo import Alone, alone
 from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
@@ -28,9 +29,6 @@ from a3mailer.identity.names import clean_address, clean_domain
 from a3mailer.mail.errors import MailError
 
 ADMIN: Final = "admin"
-PASSWORD_GROUPS: Final = 5
-_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
-"""Without those that are mistaken for one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +125,6 @@ def _settings(args: Arguments, domains: Sequence[str]) -> dict[str, str]:
     return settings | {ALIASES.get(name, name): value for name, value in overrides(args.set).items()}
 
 
-def new_password() -> str:
-    """A password of about 98 bits that can be typed."""
-    groups = ("".join(secrets.choice(_LETTERS) for _ in range(4)) for _ in range(PASSWORD_GROUPS))
-    return "-".join(groups)
-
-
 def make(place: Path, plan: Plan, out: Output) -> Made:
     """Build the data directory. Errors: Failed; nothing is left then."""
     with _building(place) as directory:
@@ -140,7 +132,8 @@ def make(place: Path, plan: Plan, out: Output) -> Made:
         values = {name: field(name).parse(text) for name, text in plan.settings.items()}
         write_file(directory / MAIN_FILE, encode(values))
         settings = load(directory, {}, {}).settings
-        material.make_certificate(directory, settings.server.hostname, settings.server.listen)
+        server = settings.server
+        material.make_certificate(directory, server.hostname, server.listen, plan.domains)
         material.make_mock_key(directory)
         material.make_srs_key(directory)
         recovery_key = material.make_recovery_key(directory)

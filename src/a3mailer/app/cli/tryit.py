@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from a3mailer.app.cli.init import Plan, make, new_password
+from a3mailer.app.cli.init import Plan, make
 from a3mailer.app.cli.output import Output
+from a3mailer.app.cli.password import new_password
 from a3mailer.config.write import write_file
 
 FOLDER: Final = "var"

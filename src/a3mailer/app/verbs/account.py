@@ -39,6 +39,8 @@ from a3mailer.telemetry.events import Secret
 RESERVED_SECONDS: Final = 30 * 86400
 """How long a removed address is not issued again."""
 ACCOUNTS_A_PAGE: Final = 1000
+MAX_HOURS: Final = 24 * 365
+"""Of a password that ends by itself."""
 MAX_IMPORT: Final = 1000
 """Accounts of one import request; the command line sends as many requests as it takes."""
 
@@ -67,6 +69,8 @@ class Rename(Named, frozen=True, kw_only=True):
 
 class Password(Named, frozen=True, kw_only=True):
     password: str
+    hours: int = 0
+    """How long it is good; 0 = until it is changed."""
 
 
 class Quota(Named, frozen=True, kw_only=True):
@@ -249,15 +253,18 @@ async def password(office: Office, request: Password) -> dict[str, object]:
     account = await office.account("account.password", request.address)
     if not request.password:
         raise BadName("an empty password")
+    if not 0 <= request.hours <= MAX_HOURS:
+        raise BadName(f"a password is good for 1 to {MAX_HOURS} hours, or 0: until it is changed")
     domain = await _domain(office, "domain.list", account.address)
     secrets = await _secrets(office, domain, request.password)
+    until = office.now + request.hours * 3600 if request.hours else 0
     operations: list[Operation] = [
-        PutCredential(account.id, "", kind, secret, now=office.now) for kind, secret in secrets
+        PutCredential(account.id, "", kind, secret, expires=until, now=office.now) for kind, secret in secrets
     ]
     stale = {c.kind for c in await office.store.credentials(account.id)} & {SCRAM} - {k for k, _ in secrets}
     operations += [RemoveCredential(account.id, "", kind) for kind in stale]  # of the old password
-    await office.change("account.password", account.address, *operations)
-    return {"address": account.address}
+    await office.change("account.password", account.address, *operations, until=until)
+    return {"address": account.address, "until": until}
 
 
 async def disable(office: Office, request: Named) -> dict[str, object]:
