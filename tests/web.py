@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import ssl
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -45,12 +46,15 @@ class Authority:
             .not_valid_after(now + timedelta(days=days))
         )
 
-    def issue(self, *names: str, days: int = 30) -> tuple[Path, Path]:
+    def issue(self, *names: str, days: int = 30, address: str = "") -> tuple[Path, Path]:
         """(certificate, key) files for host names; with negative ``days`` it has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+        if address:
+            alternatives.append(x509.IPAddress(ipaddress.ip_address(address)))
         builder = self._builder(subject, key, days).add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
+            x509.SubjectAlternativeName(alternatives), critical=False
         )
         certificate = builder.sign(self._key, hashes.SHA256())
         stem = f"{names[0].replace('*', 'any')}{days}"

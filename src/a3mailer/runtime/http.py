@@ -33,6 +33,8 @@ MAX_HEADER: Final = 8192
 MAX_URL: Final = 2048
 MAX_ADDRESSES: Final = 8
 """Addresses of a name that are tried."""
+MAX_FIELDS: Final = 100
+"""Header fields of an answer that are kept."""
 PIECE: Final = 16 * 1024
 AT_ONCE: Final = 32
 """Exchanges of one process at once."""
@@ -68,6 +70,12 @@ class HttpAnswer:
     media: str
     """Content type without parameters, in lower case."""
     body: bytes
+    fields: tuple[tuple[str, str], ...] = ()
+    """The header, names in lower case."""
+
+    def field(self, name: str) -> str:
+        """The first of this name (in lower case); empty where there is none."""
+        return next((value for key, value in self.fields if key == name), "")
 
 
 def is_public(address: Address) -> bool:
@@ -258,7 +266,8 @@ class HttpClient:
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise HttpFailure("refused", f"{url.host} sends an encoding that was not asked for")
             media = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-            return HttpAnswer(response.status, media, b"".join(pieces))
+            fields = tuple((key.lower(), value) for key, value in response.headers.items())
+            return HttpAnswer(response.status, media, b"".join(pieces), fields[:MAX_FIELDS])
 
 
 def _failure(host: str, error: Exception, seconds: float) -> HttpFailure:
