@@ -16,7 +16,6 @@ REPLIES: Final[dict[type[err.MailError], Reply]] = {
     err.BadName: Reply(553, "5.1.3", "bad address"),
     err.AddressReserved: Reply(550, "5.1.6", "this mailbox has gone"),
     err.NotAllowed: Reply(550, "5.7.1", "not allowed"),
-    err.Refused: Reply(550, "5.7.1", "refused by policy"),
     err.OverQuota: Reply(452, "4.2.2", "mailbox full"),
     err.TooMany: Reply(452, "4.5.3", "too many recipients"),
     err.TooLarge: TOO_LARGE,

@@ -310,12 +310,15 @@ class _Conversation:
         return Context(self._door.authenticator, self._client.ip, self._confidential(), bound)
 
     def _hello(self, event: ev.Hello) -> Reply | None:
+        of = self._client
+        self._client = Client(
+            of.ip, of.port, event.name, event.extended, of.tls, of.account, of.login, of.protocol
+        )
         if (self._profile.auth and self._confidential()) or self._course.has(Stage.EHLO):
             return None
         return self._welcome(event, self._offered)
 
     async def _hello_asked(self, event: ev.Hello) -> tuple[Reply, ...]:
-        self._greeted(event)
         try:
             await self._course.run(Stage.EHLO, Facts(self._client, self._envelope))
         except MailError as error:
@@ -324,15 +327,8 @@ class _Conversation:
         offer = self._offer(await offered(self._context())) if before_login else self._offered
         return (self._welcome(event, offer),)
 
-    def _greeted(self, event: ev.Hello) -> None:
-        of = self._client
-        self._client = Client(
-            of.ip, of.port, event.name, event.extended, of.tls, of.account, of.login, of.protocol
-        )
-
     def _welcome(self, event: ev.Hello, offer: Offer) -> Reply:
         self.forget()
-        self._greeted(event)
         self._engine.renew(offer)
         return self._idle(offer.extended_hello if event.extended else offer.hello)
 
@@ -412,6 +408,7 @@ class _Conversation:
     # --- the mail ----------------------------------------------------------------------------------
 
     def _mail(self, event: ev.MailFrom) -> Reply | None:
+        self._course.forget()
         if 0 < self._mails_max <= self._mails:
             return say.TOO_MANY_MAILS
         if self._profile.auth or self._course.has(Stage.MAIL):
@@ -429,7 +426,6 @@ class _Conversation:
         try:
             self._permit()
             await self._door.policy.sender(self._client, event.envelope)
-            self._course.forget()
             await self._course.run(Stage.MAIL, Facts(self._client, event.envelope))
         except MailError as error:
             return (say.reply_to(error),)

@@ -116,6 +116,21 @@ async def test_what_does_not_refuse_is_noted_for_the_header(tmp_path: Path, stag
     assert field_of(first.notes) == b"X-A3-Checks: says=not??you? at all\r\n"
 
 
+@pytest.mark.parametrize("stage", [Stage.RCPT, Stage.DATA])
+async def test_a_finding_of_one_mail_is_not_noted_for_the_next(tmp_path: Path, stage: Stage) -> None:
+    class OfTheFirst(Says):
+        asked = 0
+
+        async def look(self, facts: Facts, doors: Doors) -> Finding | None:
+            self.asked += 1
+            return await super().look(facts, doors) if self.asked == 1 else None
+
+    world = SmtpWorld(tmp_path)
+    await said(world, stages(OfTheFirst(stage, binding=False)), MAIL, CONTENT, MAIL[16:], CONTENT)
+    first, second = world.kept.arrivals
+    assert first.notes == ("says=not??you? at all",) and second.notes == ()
+
+
 async def test_the_operator_says_whose_findings_refuse(tmp_path: Path) -> None:
     given = stages(Says(Stage.MAIL, binding=False), policy=Policy(refuse=("says",)))
     assert REFUSALS[Stage.MAIL] in await said(SmtpWorld(tmp_path), given, MAIL)
