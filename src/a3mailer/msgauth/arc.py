@@ -26,7 +26,8 @@ from a3mailer.mail.authresults import FAIL, NONE, PASS, TEMPERROR, AuthResults, 
 from a3mailer.mail.authresults import parse as parse_results
 from a3mailer.msgauth import tags
 from a3mailer.msgauth.canonical import Bodies, relaxed_field, signed_octets
-from a3mailer.msgauth.domainkeys import MIN_RSA_BITS, DomainKey, Fault, fetch, is_name
+from a3mailer.msgauth.dkim import ALGORITHMS, Unusable, check_key
+from a3mailer.msgauth.domainkeys import DomainKey, Fault, fetch, is_name
 from a3mailer.msgauth.fields import Field, Header
 from a3mailer.runtime.resolver import Resolver
 
@@ -137,9 +138,14 @@ def trusted(chain: Chain, domains: Collection[str]) -> AuthResults | None:
     return None if found is None else found.results
 
 
+def present(header: Header) -> bool:
+    """Has the mail any field of a chain?"""
+    return any(header.all(name) for name in _NAMES)
+
+
 async def validate(header: Header, bodies: Bodies, resolver: Resolver) -> Chain:
     """The chain of a mail; ``bodies`` hashes its body."""
-    if not any(header.all(name) for name in _NAMES):
+    if not present(header):
         return Chain(NONE)
     sets: tuple[ArcSet, ...] = ()
     try:
@@ -203,7 +209,7 @@ def _check_tags(found: dict[bytes, bytes], needed: tuple[bytes, ...], what: str)
     missing = [tag.decode() for tag in needed if not found.get(tag) and (tag != b"h" or tag not in found)]
     if missing:
         raise Broken(f"{what} has no {missing[0]}=")
-    if found[b"a"].lower() not in (b"rsa-sha256", b"ed25519-sha256"):
+    if found[b"a"].lower() not in ALGORITHMS:
         raise Broken(f"{what} uses an algorithm that is not taken")
     if b"t" in found and not _DIGITS.fullmatch(found[b"t"]):
         raise Broken(f"{what} has a t= that is no time")
@@ -292,14 +298,10 @@ def _verify(what: str, said: dict[bytes, bytes], keys: _Keys, digest: bytes) -> 
     key = keys[said[b"s"].lower(), said[b"d"].lower()]
     if isinstance(key, Fault):
         raise Broken(f"{what}: {key.reason}", TEMPERROR if key.result == TEMPERROR else FAIL)
-    allowed = key.kind.encode() + b"-sha256" == said[b"a"].lower() and _serves(key)
+    try:
+        check_key(key, said[b"a"].lower())
+    except Unusable as unusable:
+        raise Broken(f"{what}: {unusable}") from unusable
     octets = tags.decode_base64(said[b"b"])
-    if not allowed or octets is None or not key.verify(octets, digest):
+    if octets is None or not key.verify(octets, digest):
         raise Broken(f"{what} does not fit")
-
-
-def _serves(key: DomainKey) -> bool:
-    """May this key sign mail with SHA-256, and is it large enough (RFC 8301 section 3.2)?"""
-    if key.kind == "rsa" and key.bits < MIN_RSA_BITS:
-        return False
-    return (key.hashes is None or b"sha256" in key.hashes) and bool({b"*", b"email"} & set(key.services))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from a3mailer.mail.authresults import FAIL, NONE, PASS, PERMERROR, TEMPERROR
 from a3mailer.msgauth import dmarc_record as record
 from a3mailer.msgauth.author import Author, domain_name
 from a3mailer.msgauth.dmarc_record import DmarcRecord
@@ -20,11 +21,6 @@ MAX_QUESTIONS: Final = 8
 MAX_IDENTIFIERS: Final = 20
 """Authenticated domains that are compared with the author domain."""
 
-PASS: Final = "pass"  # noqa: S105
-FAIL: Final = "fail"
-NONE: Final = "none"
-PERMERROR: Final = "permerror"
-TEMPERROR: Final = "temperror"
 MILDER: Final = {
     record.REJECT: record.QUARANTINE,
     record.QUARANTINE: record.NONE,

@@ -15,7 +15,7 @@ from typing import Final
 from a3mailer.mail.authresults import FAIL, NONE, PASS, TEMPERROR, AuthResults, MethodResult
 from a3mailer.mail.message.headers import header_end
 from a3mailer.msgauth import arc, dmarc
-from a3mailer.msgauth.arc import RESULTS, SEAL, SIGNATURE, Chain
+from a3mailer.msgauth.arc import Chain
 from a3mailer.msgauth.author import Author, author, domain_name
 from a3mailer.msgauth.canonical import Bodies
 from a3mailer.msgauth.dkim import NAME as DKIM_SIGNATURE
@@ -134,8 +134,7 @@ class _Work:
         self._iprev = IprevResult(TEMPERROR, mail.ip, reason=LATE)
         signed = bool(self._header.all(DKIM_SIGNATURE))
         self._dkim: tuple[DkimResult, ...] = (DkimResult(TEMPERROR, LATE),) if signed else ()
-        chained = any(self._header.all(name) for name in (RESULTS, SIGNATURE, SEAL))
-        self.chain = Chain(TEMPERROR, LATE) if chained else Chain(NONE)
+        self.chain = Chain(TEMPERROR, LATE) if arc.present(self._header) else Chain(NONE)
 
     @property
     def methods(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:

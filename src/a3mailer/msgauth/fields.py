@@ -66,11 +66,6 @@ def read(octets: Octets) -> Header:
     return Header(tuple([Field(name.rstrip(b" \t").lower(), raw) for raw, name in found if raw != CRLF]), end)
 
 
-def parse(block: bytes) -> Header:
-    """A header block on its own, with or without its empty line."""
-    return read(block)
-
-
 def line_ends(octets: bytes) -> bytes:
     """Every LF is part of a CRLF; a bare CR stays what it is."""
     if octets.count(b"\n") == octets.count(CRLF):

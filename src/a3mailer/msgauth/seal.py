@@ -15,11 +15,10 @@ from a3mailer.mail.authresults import NONE, PASS, AuthResults, encode
 from a3mailer.msgauth.arc import MAX_SETS, RESULTS, SEAL, SIGNATURE, Chain
 from a3mailer.msgauth.canonical import Bodies, relaxed_field, signed_octets
 from a3mailer.msgauth.fields import CRLF, Field, Header
-from a3mailer.msgauth.sign import SigningKey, names_to_sign
+from a3mailer.msgauth.sign import SigningKey, ended, names_to_sign
 
 MAX_SIGNATURES: Final = 20
 """DKIM-Signature fields the message signature covers."""
-_CHUNK: Final = 72
 
 
 def seal(
@@ -73,5 +72,4 @@ def _seal(chain: Chain, instance: int, found: Field, signature: Field, key: Sign
 
 
 def _signed(raw: bytes, octets: bytes, key: SigningKey) -> bytes:
-    value = base64.b64encode(key.sign(hashlib.sha256(octets).digest()))
-    return raw + b"\r\n\t ".join(value[at : at + _CHUNK] for at in range(0, len(value), _CHUNK)) + CRLF
+    return raw + ended(key.sign(hashlib.sha256(octets).digest()))

@@ -139,8 +139,13 @@ def _field(
     raw = "\r\n".join(_folded("DKIM-Signature: ", words)).encode("ascii") + b"\r\n\tb="
     own = Field(b"dkim-signature", raw + CRLF)
     digest = hashlib.sha256(signed_octets(header, names, own, relaxed=form.header_relaxed)).digest()
-    value = base64.b64encode(key.sign(digest))
-    return raw + b"\r\n\t".join(value[at : at + _CHUNK] for at in range(0, len(value), _CHUNK)) + CRLF
+    return raw + ended(key.sign(digest))
+
+
+def ended(signature: bytes) -> bytes:
+    """What follows ``b=``: the base64 of a signature in lines, and the end of the field."""
+    value = base64.b64encode(signature)
+    return b"\r\n\t".join(value[at : at + _CHUNK] for at in range(0, len(value), _CHUNK)) + CRLF
 
 
 _METHODS: Final = {False: "simple", True: "relaxed"}

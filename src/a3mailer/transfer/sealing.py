@@ -43,7 +43,7 @@ def chain_of(header: Header, found: AuthResults) -> Chain:
         sets = arc.collect(header) if result == PASS else ()
     except Broken as broken:
         return Chain(FAIL, str(broken))
-    if not sets and any(header.all(name) for name in (arc.RESULTS, arc.SIGNATURE, arc.SEAL)):
+    if not sets and arc.present(header):
         return Chain(FAIL, "not found to pass when it came")
     return Chain(result, sets=sets)
 

@@ -18,10 +18,9 @@ from typing import Final, NamedTuple
 from a3mailer.config.tree import Settings
 from a3mailer.keys import selectors
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
-from a3mailer.mail.message import addresses, headers
 from a3mailer.msgauth import fields
+from a3mailer.msgauth.author import author
 from a3mailer.msgauth.canonical import Bodies
-from a3mailer.msgauth.domainkeys import is_name
 from a3mailer.msgauth.sign import SigningKey, load_key, sign
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.rows import QueueEntry
@@ -83,7 +82,7 @@ class Signing:
     def sign(self, octets: bytes) -> bytes:
         """The mail with one signature a key on top; some milliseconds of CPU."""
         header = fields.read(octets)
-        keys = self.keys(author_domain(header))
+        keys = self.keys(author(octets[: header.body]).domain)
         made = sign(header, Bodies(octets, header.body), keys, int(self._clock.now())) if keys else b""
         if made:
             count("a3_dkim_signed_total")
@@ -125,15 +124,3 @@ def _load(folder: Path, domain: str) -> tuple[SigningKey, ...]:
         except (OSError, ValueError, TypeError) as error:
             emit("dkim.key.unreadable", level="error", domain=domain, selector=path.stem, error=str(error))
     return tuple(keys)
-
-
-def author_domain(header: fields.Header) -> str:
-    """Of the one address of the one From field, in lower case; empty where there is none or more, or where
-    it is no plain host name."""
-    found = header.all(b"from")
-    if len(found) != 1:
-        return ""
-    authors = list(addresses.mailboxes(addresses.parse(headers.unfold(found[0].value))))
-    domains = {author.domain.lower() for author in authors}
-    domain = domains.pop() if len(domains) == 1 else b""
-    return domain.decode("ascii") if is_name(domain) else ""
