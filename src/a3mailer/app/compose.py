@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +13,7 @@ from typing import Final
 from a3mailer.access.watch import Views
 from a3mailer.app.held import Held
 from a3mailer.app.listeners import PORTS
+from a3mailer.app.material import mock_key, srs_keys
 from a3mailer.app.verbs.office import Office
 from a3mailer.app.verbs.server import gauge
 from a3mailer.config.tree import Settings
@@ -281,33 +279,6 @@ def _is_dead(owner: str) -> bool:
 
 def _smtp(door: SmtpDoor, profile: Profile) -> Serve:
     return lambda connection, trace: door.serve(connection, profile, trace)
-
-
-def mock_key(directory: Path) -> bytes:
-    """The key of SCRAM's mock exchange: made once, the same in every process of this data directory."""
-    return _kept(directory / "keys" / "scram-mock")
-
-
-def srs_keys(directory: Path) -> tuple[bytes, ...]:
-    """The SRS key, and the one before it where ``keys/srs.old`` keeps it for the bounces still to come."""
-    old = directory / "keys" / "srs.old"
-    return (_kept(directory / "keys" / "srs"), *([old.read_bytes()] if old.exists() else []))
-
-
-def _kept(path: Path) -> bytes:
-    """The 32 random octets of a file, made now where a data directory is older than they are.
-
-    Put in place whole by a link, as several workers may be at it."""
-    if not path.exists():
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as file:
-            file.write(secrets.token_bytes(32))
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            path.hardlink_to(draft)
-        draft.unlink()
-    return path.read_bytes()
 
 
 def _end_point(directory: Path, settings: Settings) -> bytes | None:

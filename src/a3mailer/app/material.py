@@ -6,6 +6,7 @@ import ipaddress
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,7 @@ NEXT_KEY: Final = Path("tls") / "next-key.pem"
 section 8.1): whoever renews the certificate takes it, and makes another."""
 MOCK_KEY: Final = Path("keys") / "scram-mock"
 SRS_KEY: Final = Path("keys") / "srs"
+OLD_SRS_KEY: Final = Path("keys") / "srs.old"
 RECOVERY_PUBLIC: Final = Path("keys") / "recovery.pub"
 MOCK_KEY_SIZE: Final = 32
 FOLDERS: Final = ("conf.d", "keys", "keys/dkim", "tls", "run", "spool")
@@ -101,14 +103,30 @@ def make_dkim_key(path: Path, kind: str) -> None:
     _write(path, _pem(key), 0o400)
 
 
-def make_mock_key(directory: Path) -> None:
-    """The key that makes the salts SCRAM shows for accounts without a verifier."""
-    _write(directory / MOCK_KEY, secrets.token_bytes(MOCK_KEY_SIZE), 0o400)
+def mock_key(directory: Path) -> bytes:
+    """The key that makes the salts SCRAM shows for accounts without a verifier: made once, the same in every
+    process of this data directory."""
+    return _kept(directory / MOCK_KEY, MOCK_KEY_SIZE)
 
 
-def make_srs_key(directory: Path) -> None:
-    """The key of the addresses that bounces of forwarded mail come back to (``transfer/srs.py``)."""
-    _write(directory / SRS_KEY, secrets.token_bytes(SECRET_SIZE), 0o400)
+def srs_keys(directory: Path) -> tuple[bytes, ...]:
+    """The key of the addresses that bounces of forwarded mail come back to (``transfer/srs.py``), and the one
+    before it where ``keys/srs.old`` keeps it for the bounces still to come."""
+    old = directory / OLD_SRS_KEY
+    return (_kept(directory / SRS_KEY, SECRET_SIZE), *([old.read_bytes()] if old.exists() else []))
+
+
+def _kept(path: Path, size: int) -> bytes:
+    """The random octets of a file, made now where there is none yet.
+
+    Put in place whole by a link, as several workers of an older data directory may be at it."""
+    if not path.exists():
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        _write(draft, secrets.token_bytes(size), 0o400)
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+        draft.unlink()
+    return path.read_bytes()
 
 
 def make_recovery_key(directory: Path) -> str:

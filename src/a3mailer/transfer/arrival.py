@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import mmap
 
 import msgspec
 
+from a3mailer.config.tree import Settings
 from a3mailer.mail.envelope import Client, Envelope
 from a3mailer.transfer.route import Route
 
@@ -23,3 +25,10 @@ class Arrival(msgspec.Struct, frozen=True):
     """What the checks of the stages found and let pass (``stages.Course.notes``)."""
     mark: bytes = b""
     """Names the mail as it came, once a judge has changed it; empty as long as nobody has."""
+
+
+def is_exempt(client: Client, settings: Settings) -> bool:
+    """Is it nobody to judge: somebody on this machine, where no name servers are set?"""
+    return not settings.dns.servers and (
+        not client.ip or ipaddress.ip_address(client.ip.partition("%")[0]).is_loopback
+    )

@@ -9,7 +9,6 @@ refuse a mail: it is taken and the header says ``temperror``.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import mmap
 from typing import Final
 
@@ -25,7 +24,7 @@ from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
-from a3mailer.transfer.arrival import Arrival
+from a3mailer.transfer.arrival import Arrival, is_exempt
 from a3mailer.transfer.judge import Judged
 from a3mailer.wire.smtp.paths import encode_mailbox
 
@@ -63,7 +62,7 @@ class Authenticate:
         if kept is not None:
             mail = mail.with_octets(kept)
         client = mail.arrival.client
-        if not client.ip or (not self._settings.dns.servers and _is_loopback(client.ip)):
+        if not client.ip or is_exempt(client, self._settings):
             return mail
         sender = mail.arrival.envelope.reverse_path.address
         incoming = Incoming(
@@ -100,10 +99,6 @@ class Authenticate:
                 f"not authentic, and its author's domain asks to refuse it ({whom})", MULTIPLE_FAILED
             )
         return structs.replace(mail, junk=True) if junk else mail
-
-
-def _is_loopback(ip: str) -> bool:
-    return ipaddress.ip_address(ip.partition("%")[0]).is_loopback
 
 
 async def _without_own(octets: bytes | mmap.mmap, hostname: str) -> bytes | None:

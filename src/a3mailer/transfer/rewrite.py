@@ -6,6 +6,7 @@ changes keeps its octets. What a filter puts in cannot end the header or make a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -15,6 +16,7 @@ from a3mailer.wire.milter.packets import AddHeader, Change, ChangeHeader, Insert
 
 _NAME: Final = bytes(c for c in range(0x21, 0x7F) if c != 0x3A)
 """ftext (RFC 5322 section 3.6.8)."""
+_FIELD: Final = re.compile(rb"[^\n]+(?:\n[ \t][^\n]*)*\n?|\n(?:[ \t][^\n]*\n?)*")
 
 
 def split(octets: bytes) -> tuple[list[bytes], bytes, bytes]:
@@ -26,22 +28,7 @@ def split(octets: bytes) -> tuple[list[bytes], bytes, bytes]:
         if header == line or header.endswith(b"\n" + line):
             header, empty = header[: -len(line)], line
             break
-    found: list[bytes] = []
-    for line in (
-        header.splitlines(keepends=True) if b"\r" not in header.replace(b"\r\n", b"") else _lines(header)
-    ):
-        if found and line[:1] in (b" ", b"\t"):
-            found[-1] += line
-        else:
-            found.append(line)
-    return found, empty, body
-
-
-def _lines(header: bytes) -> list[bytes]:
-    """The lines where a bare CR ends none."""
-    return [line + b"\n" for line in header.split(b"\n")[:-1]] + [
-        x for x in (header.rpartition(b"\n")[2],) if x
-    ]
+    return _FIELD.findall(header), empty, body
 
 
 def told(fields: Iterable[bytes]) -> tuple[tuple[bytes, bytes], ...]:

@@ -8,7 +8,6 @@ check is wanted (``profile=plain``) all sessions share one empty ``Course``: not
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import ClassVar, Final, Protocol
@@ -25,6 +24,7 @@ from a3mailer.runtime.shared import SharedTable
 from a3mailer.runtime.supervise import contained
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.arrival import is_exempt
 
 MAX_NOTES: Final = 32
 """Findings kept a mail; more are told to nobody."""
@@ -199,16 +199,12 @@ class Stages:
         """The checks for this client's connection."""
         if not self._wanted:
             return UNCHECKED
-        exempt = not self._doors.settings.dns.servers and _is_local(client.ip)
+        exempt = is_exempt(client, self._doors.settings)
         found: dict[Stage, tuple[Check, ...]] = {}
         for check in self._wanted:
             if client.protocol in check.protocols and not (check.judges and exempt):
                 found[check.stage] = (*found.get(check.stage, ()), check)
         return Course(found, self._doors, trace) if found else UNCHECKED
-
-
-def _is_local(ip: str) -> bool:
-    return not ip or ipaddress.ip_address(ip.partition("%")[0]).is_loopback
 
 
 def plain(text: str) -> str:

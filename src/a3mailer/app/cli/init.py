@@ -134,8 +134,8 @@ def make(place: Path, plan: Plan, out: Output) -> Made:
         settings = load(directory, {}, {}).settings
         server = settings.server
         material.make_certificate(directory, server.hostname, server.listen, plan.domains)
-        material.make_mock_key(directory)
-        material.make_srs_key(directory)
+        material.mock_key(directory)
+        material.srs_keys(directory)
         recovery_key = material.make_recovery_key(directory)
         with alone(directory) as store:
             _fill(store, plan, out)
