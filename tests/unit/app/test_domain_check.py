@@ -12,6 +12,7 @@ import pytest
 
 from a3mailer.app.cli import domain_check, exits
 from a3mailer.app.main import main
+from a3mailer.runtime import unbound
 from a3mailer.testing.nameserver import NameServer
 
 
@@ -98,3 +99,20 @@ async def test_a_wrong_server_is_a_usage_error(
     words = ("domain", "check", "example.test", "--dir", str(place), "--dns", "nowhere:53")
     code, _, err = await command(capsys, *words)
     assert code == exits.USAGE and "ADDRESS:PORT" in err
+
+
+async def test_it_says_who_validates_and_fails_where_nobody_is_to(
+    place: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with NameServer() as server:
+        ask = ("--dns", f"127.0.0.1:{server.port}", "--blocklist", "list.test")
+        words = ("domain", "check", "example.test", "--dir", str(place), *ask)
+        monkeypatch.setenv("A3_DNS__DNSSEC", "off")
+        _, out, _ = await command(capsys, *words, "--json")
+        assert json.loads(out)["validated_by"] == "nobody: dns.dnssec is off"
+        _, out, _ = await command(capsys, *words)
+        assert out.startswith("example.test: (answers of the DNS are validated by nobody: dns.dnssec is off)")
+        monkeypatch.setenv("A3_DNS__DNSSEC", "libunbound")
+        monkeypatch.setattr(unbound, "LIBRARIES", ("libnowhere.so",))
+        code, _, err = await command(capsys, *words)
+        assert code == exits.CONFIG and "libunbound is not installed" in err

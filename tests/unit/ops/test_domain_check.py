@@ -79,10 +79,10 @@ async def policy(_: str) -> bytes:
 
 
 async def sections(
-    resolver: FakeResolver, facts: Facts = FACTS, fetch: object = policy
+    resolver: FakeResolver, facts: Facts = FACTS, fetch: object = policy, validator: str = "libunbound"
 ) -> dict[str, Section]:
     states = await look(records(facts), resolver)
-    exam = Examination(facts, resolver, NOW, states, ("list.test",), fetch)  # type: ignore[arg-type]
+    exam = Examination(facts, resolver, NOW, states, ("list.test",), fetch, validator)  # type: ignore[arg-type]
     found = await check(exam)
     assert [each.subject for each in found] == [subject for subject, _ in SECTIONS]
     return {each.subject: each for each in found}
@@ -258,6 +258,14 @@ async def test_tlsa_counts_only_where_it_is_signed() -> None:
     resolver = Resolver(signed=False)
     resolver.put(name, "TLSA")
     assert not said((await sections(resolver))["tlsa"])
+
+
+async def test_where_nobody_validates_it_is_not_known_whether_tlsa_counts() -> None:
+    found = (await sections(Resolver(signed=False), validator="nobody: dns.dnssec is off"))["tlsa"]
+    assert not (found.errors or found.warnings)
+    assert found.not_checked == (
+        "Whether DNSSEC vouches for it: answers are validated by nobody: dns.dnssec is off.",
+    )
 
 
 @pytest.mark.parametrize(

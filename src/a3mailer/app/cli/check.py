@@ -9,10 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from a3mailer.app.cli.exits import OK, USAGE, Failed
+from a3mailer.app.cli.exits import OK
 from a3mailer.app.cli.output import Output
+from a3mailer.app.cli.resolve import resolver_of
 from a3mailer.app.cli.tools import read_octets
 from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
+from a3mailer.config.tree import Dns
 from a3mailer.mail.authresults import MethodResult
 from a3mailer.msgauth import arc, dkim
 from a3mailer.msgauth.canonical import Bodies
@@ -20,29 +22,18 @@ from a3mailer.msgauth.evaluate import Evaluator, Incoming
 from a3mailer.msgauth.fields import read
 from a3mailer.msgauth.spf import SpfResult, check_mail_from
 from a3mailer.runtime.clock import SystemClock
-from a3mailer.runtime.resolver import Resolver, StubResolver, parse_server, system_servers
+from a3mailer.runtime.resolver import Resolver
 
 SECONDS: Final = 30.0
 """For all questions of one check."""
-QUESTION_SECONDS: Final = 5.0
 
 Values = dict[str, object]
 
 
-def _resolver(args: Arguments) -> Resolver:
-    """Errors: Failed (USAGE)."""
-    try:
-        servers = (parse_server(args.dns),) if args.dns else system_servers()
-    except ValueError as error:
-        raise Failed(USAGE, f"--dns {args.dns}: not ADDRESS:PORT") from error
-    return StubResolver(servers, QUESTION_SECONDS, SystemClock())
-
-
 def _run(work: Callable[[Resolver], Awaitable[Values]], args: Arguments, out: Output) -> int:
-    resolver = _resolver(args)
-
     async def bounded() -> Values:
-        async with asyncio.timeout(SECONDS):
+        servers = (args.dns,) if args.dns else ()
+        async with asyncio.timeout(SECONDS), resolver_of(Dns(dnssec="off"), servers) as resolver:
             return await work(resolver)
 
     try:

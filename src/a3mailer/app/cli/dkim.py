@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from a3mailer.app.cli.domain_check import resolver_of
+import msgspec
+
 from a3mailer.app.cli.exits import ABSENT, NO, OK, Failed
 from a3mailer.app.cli.office import session
 from a3mailer.app.cli.output import Output, moment, plain
+from a3mailer.app.cli.resolve import resolver_of
 from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
+from a3mailer.config.tree import Dns
 from a3mailer.keys.selectors import PREPARED, REMOVED, SETTLE_SECONDS
 from a3mailer.ops.dkim_rotation import look
 from a3mailer.ops.domain_records import TTL, quoted
@@ -78,8 +81,8 @@ def publish(args: Arguments, out: Output) -> int:
         rows = store.perform("dkim list", {"name": args.domain})
         facts = store.perform("domain dns", {"name": args.domain})
     texts = [(row["selector"], row["text"]) for row in rows]
-    resolver = resolver_of(tuple(args.dns) or tuple(facts["dns"]))
-    seen = asyncio.run(look(facts["facts"]["domain"], texts, resolver))
+    dns = msgspec.convert(facts["dns"], Dns)
+    seen = asyncio.run(_look(facts["facts"]["domain"], texts, dns, args.dns))
     request = {"name": args.domain, "seen": seen, "at_once": args.at_once}
     with session(args.dir) as store:
         changed = store.perform("dkim seen", request)
@@ -89,6 +92,13 @@ def publish(args: Arguments, out: Output) -> int:
     lines += [f"{name}: its record is {'missing' if name in seen else 'not known'}" for name in missing]
     out.result({"changed": changed, "missing": missing}, "\n".join(lines) or "all records are there")
     return NO if missing else OK
+
+
+async def _look(
+    domain: str, texts: Sequence[tuple[str, str]], dns: Dns, servers: Sequence[str]
+) -> dict[str, bool]:
+    async with resolver_of(dns, servers) as resolver:
+        return await look(domain, texts, resolver)
 
 
 VERBS: Final = (

@@ -9,50 +9,55 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Final
 
+import msgspec
+
 from a3mailer.app.cli.domain_dns import ADDRESS, ISSUER, NAME, facts_of
-from a3mailer.app.cli.exits import NO, OK, USAGE, Failed
+from a3mailer.app.cli.exits import NO, OK
 from a3mailer.app.cli.output import GREEN, RED, Output
+from a3mailer.app.cli.resolve import resolver_of
 from a3mailer.app.cli.verb import Arguments, Option, Verb
+from a3mailer.config.tree import Dns
 from a3mailer.msgauth.mta_sts import MAX_POLICY
 from a3mailer.ops.domain_check import BLOCKLISTS, Examination, FetchFailed, Section, check
 from a3mailer.ops.domain_records import Facts, records
 from a3mailer.ops.record_state import PUBLISHED, RecordState, look
 from a3mailer.runtime.clock import SystemClock
-from a3mailer.runtime.resolver import Resolver, StubResolver, parse_server, system_servers
+from a3mailer.runtime.dnssec import who_validates
+from a3mailer.runtime.resolver import Resolver
 
-TIMEOUT: Final = 5.0
 EVERY_SECONDS: Final = "15"
-
-
-def resolver_of(servers: Sequence[str]) -> StubResolver:
-    """A resolver with nothing in its cache. Errors: Failed (USAGE)."""
-    try:
-        found = tuple(map(parse_server, servers)) or system_servers()
-    except ValueError as error:
-        raise Failed(USAGE, f"not ADDRESS:PORT: {error}") from error
-    return StubResolver(found, TIMEOUT, SystemClock())
 
 
 def check_(args: Arguments, out: Output) -> int:
     """domain check."""
-    facts, servers = facts_of(args)
-    servers = tuple(args.dns) or servers
+    facts, dns = facts_of(args)
+    if args.dns:
+        dns = msgspec.structs.replace(dns, servers=tuple(args.dns))
     if args.watch:
-        return watch(facts, servers, args.every, out)
-    states, sections = asyncio.run(examine(facts, resolver_of(servers), args.blocklist or BLOCKLISTS))
+        return watch(facts, dns, args.every, out)
+    validator, states, sections = asyncio.run(_examine(facts, dns, args.blocklist or BLOCKLISTS))
     shown = {
         "domain": facts.domain,
+        "validated_by": validator,
         "sections": [asdict(each) for each in sections],
         "records": [_state(each) for each in states],
     }
-    out.result(shown, "\n".join(report(facts.domain, sections)))
+    out.result(shown, "\n".join(report(facts.domain, validator, sections)))
     return NO if any(section.errors for section in sections) else OK
 
 
+async def _examine(
+    facts: Facts, dns: Dns, blocklists: Sequence[str]
+) -> tuple[str, tuple[RecordState, ...], tuple[Section, ...]]:
+    async with resolver_of(dns) as resolver:
+        validator = await who_validates(resolver)
+        return validator, *await examine(facts, resolver, validator, blocklists)
+
+
 async def examine(
-    facts: Facts, resolver: Resolver, blocklists: Sequence[str]
+    facts: Facts, resolver: Resolver, validator: str, blocklists: Sequence[str]
 ) -> tuple[tuple[RecordState, ...], tuple[Section, ...]]:
-    """The state of the records, then the sections."""
+    """The state of the records, then the sections. ``validator``: as ``who_validates`` says."""
     from a3mailer.runtime.http import HttpClient, HttpFailure
 
     states = await look(records(facts), resolver)
@@ -68,7 +73,8 @@ async def examine(
         return answer.body
 
     try:
-        return states, await check(Examination(facts, resolver, time.time(), states, blocklists, fetch))
+        exam = Examination(facts, resolver, time.time(), states, blocklists, fetch, validator)
+        return states, await check(exam)
     finally:
         await client.close()
 
@@ -79,9 +85,9 @@ def _state(each: RecordState) -> dict[str, object]:
     return {**named, "needed": record.needed, "state": each.state, "seen": each.seen}
 
 
-def report(domain: str, sections: Sequence[Section]) -> Iterator[str]:
+def report(domain: str, validator: str, sections: Sequence[Section]) -> Iterator[str]:
     """For people: a line a subject, then what is wrong with it and what to do."""
-    yield f"{domain}:"
+    yield f"{domain}: (answers of the DNS are validated by {validator})"
     for each in sections:
         word = "error" if each.errors else "warning" if each.warnings else "ok"
         if word == "ok" and each.not_checked:
@@ -93,13 +99,11 @@ def report(domain: str, sections: Sequence[Section]) -> Iterator[str]:
         yield from (f"    do: {text}" for text in each.instructions)
 
 
-def watch(facts: Facts, servers: Sequence[str], every: int, out: Output) -> int:
+def watch(facts: Facts, dns: Dns, every: int, out: Output) -> int:
     """Print each record when its state changes, until all that are needed are published."""
     before: dict[tuple[str, str, str], str] = {}
     while True:
-        states = asyncio.run(
-            look(records(facts), resolver_of(servers))
-        )  # a new cache: changes are seen at once
+        states = asyncio.run(_look(facts, dns))
         for each in states:
             record = each.record
             key = (record.name, record.kind, record.data)
@@ -112,6 +116,12 @@ def watch(facts: Facts, servers: Sequence[str], every: int, out: Output) -> int:
             out.note("Every needed record is published.")
             return OK
         time.sleep(max(1, every))
+
+
+async def _look(facts: Facts, dns: Dns) -> tuple[RecordState, ...]:
+    """With a new cache, so that changes are seen at once."""
+    async with resolver_of(dns) as resolver:
+        return await look(records(facts), resolver)
 
 
 VERBS: Final = (

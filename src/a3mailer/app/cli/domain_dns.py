@@ -17,6 +17,7 @@ from a3mailer.app.cli.output import Output
 from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
 from a3mailer.config.checks import host_port
 from a3mailer.config.fields import BadValue
+from a3mailer.config.tree import Dns
 from a3mailer.ops.dns_provider import DnsProvider, ProviderFailure, ZoneChange, plan
 from a3mailer.ops.dns_providers.rfc2136 import Rfc2136, read_key
 from a3mailer.ops.domain_records import DomainRecord, Facts, records, zone_file
@@ -31,12 +32,12 @@ ISSUER: Final = Option(
 )
 
 
-def facts_of(args: Arguments) -> tuple[Facts, tuple[str, ...]]:
-    """What the server says of the domain, and whom it asks (nobody: the system's). Errors: Failed."""
+def facts_of(args: Arguments) -> tuple[Facts, Dns]:
+    """What the server says of the domain, and how it asks the DNS. Errors: Failed."""
     request = {"name": args.domain, "addresses": args.address, "issuer": args.ca or ""}
     with session(args.dir) as store:
         found = store.perform("domain dns", request)
-    return msgspec.convert(found["facts"], Facts), tuple(found["dns"])
+    return msgspec.convert(found["facts"], Facts), msgspec.convert(found["dns"], Dns)
 
 
 def dns(args: Arguments, out: Output) -> int:

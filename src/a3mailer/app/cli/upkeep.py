@@ -6,6 +6,7 @@ lock, so that none runs meanwhile.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from a3mailer.app.cli.exits import BUSY, EXISTS, LATER, NO, OK, UNUSABLE, USAGE, Failed
-from a3mailer.app.cli.office import data_directory, read_password, session
+from a3mailer.app.cli.office import Remote, connect, data_directory, read_password, session
 from a3mailer.app.cli.output import Output, size
 from a3mailer.app.cli.verb import INSTALLED, Argument, Arguments, Option, Verb
 from a3mailer.app.lock import Locked, acquire
+from a3mailer.config.load import load
 from a3mailer.keys.recovery import BadRecoveryKey, read_recovery
 from a3mailer.ops import backup as copies
 from a3mailer.ops import doctor as doctors
@@ -134,9 +136,32 @@ def doctor(args: Arguments, out: Output) -> int:
         _note(directory, "store.check", str(directory), repaired=str(len(found.repaired)))
     lines = [f"mended: {doctors.describe(f)}" for f in found.repaired]
     lines += [doctors.describe(f) for f in found.findings]
-    value = {"findings": _findings(found.findings), "repaired": _findings(found.repaired)}
-    out.result(value, "\n".join(lines) or f"nothing is wrong with {directory}")
+    validator = _validator(directory)
+    value = {"findings": _findings(found.findings), "repaired": _findings(found.repaired),
+             "validated_by": validator}  # fmt: skip
+    lines = lines or [f"nothing is wrong with {directory}"]
+    out.result(
+        value, "\n".join(lines + [f"answers of the DNS are validated by {validator}"] * bool(validator))
+    )
     return found.exit_code
+
+
+def _validator(directory: Path) -> str:
+    """Who validates what the DNS says, as ``who_validates`` has it; empty while the server is stopped."""
+    connection = connect(directory)
+    if connection is None:
+        return ""
+    from a3mailer.app.cli.resolve import resolver_of
+    from a3mailer.runtime.dnssec import who_validates
+
+    with connection:
+        stored = Remote(connection).perform("config stored", {})
+
+    async def ask() -> str:
+        async with resolver_of(load(directory, {}, stored=stored).settings.dns) as resolver:
+            return await who_validates(resolver)
+
+    return asyncio.run(ask())
 
 
 def _lock(directory: Path) -> int:

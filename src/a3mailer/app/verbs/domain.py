@@ -7,6 +7,8 @@ import json
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from a3mailer.app.verbs.account import RESERVED_SECONDS
 from a3mailer.app.verbs.office import Nothing, Office, Request
 from a3mailer.identity.directory import MAX_DESTINATIONS
@@ -101,7 +103,7 @@ async def remove(office: Office, request: NamedDomain) -> dict[str, object]:
 
 
 async def dns(office: Office, request: Dns) -> dict[str, object]:
-    """What the DNS has to say of a domain, and whom this server asks. Errors: NoSuchDomain, BadName."""
+    """What the DNS has to say of a domain, and how this server asks. Errors: NoSuchDomain, BadName."""
     domain = await found_domain(office, "domain.list", request.name)
     from a3mailer.app.published import facts  # X.509 and RSA only where they are used
 
@@ -115,7 +117,7 @@ async def dns(office: Office, request: Dns) -> dict[str, object]:
         found = await office.pool.run(work, bounded=False)
     except (OSError, ValueError) as error:
         raise BadName(f"a key or certificate cannot be read: {error}") from error
-    return {"facts": found, "dns": office.settings.dns.servers}
+    return {"facts": found, "dns": msgspec.structs.asdict(office.settings.dns)}
 
 
 async def list_(office: Office, request: Nothing) -> list[dict[str, object]]:
