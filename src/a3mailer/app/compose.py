@@ -62,6 +62,8 @@ from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.stages import Stages
 from a3mailer.transfer.sts import StsPolicies
+from a3mailer.transfer.tallies import Tallies
+from a3mailer.transfer.tls_outcomes import TlsOutcomes
 
 STS_FOLDER: Final = "cache/mta-sts"
 """Where the policies of other domains are kept, in the data directory."""
@@ -147,10 +149,15 @@ async def compose(
         held.directory, settings(), held.run_directory / "writer.sock", f"worker-{number}"
     )
     directory = Directory(store, settings())
-    audit = StoreAudit(store, clock)
-    key = mock_key(held.directory)
     authenticator = Authenticator(
-        store, settings(), clock, audit, key, throttle=held.throttle, writer=store, verified=held.verified
+        store,
+        settings(),
+        clock,
+        StoreAudit(store, clock),
+        mock_key(held.directory),
+        throttle=held.throttle,
+        writer=store,
+        verified=held.verified,
     )
     resolver = dnssec.resolver_of(settings().dns, clock)
     forwarding, policy, receive = _way_in(held, store, directory, resolver, settings(), clock)
@@ -161,7 +168,8 @@ async def compose(
     imap = ImapDoor(
         Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context, end_point)
     )
-    queue, http = _way_out(held, store, policy, resolver, settings(), clock)
+    tallies = Tallies(store, clock)
+    queue, http = _way_out(held, store, policy, resolver, settings(), clock, tallies)
     private = Routes(Health(partial(_not_ready, store), partial(_gauge, store, clock)).routes())
     public = Routes((*WellKnown(settings, policy.is_ours).routes(),))
     store.watch(directory.heard)
@@ -181,6 +189,7 @@ async def compose(
 
     async def close() -> None:
         views.close()
+        await tallies.flush()
         await http.close()
         authenticator.close()
         pool.close()
@@ -211,10 +220,13 @@ async def compose(
         for port in PORTS
         if port.name in held.bound
     )
-    background = {"queue": queue.run, "recheck": parked.recheck}
+    background: dict[str, Background] = {
+        "queue": queue.run,
+        "recheck": parked.recheck,
+        "tallies": tallies.run,
+    }
     if number == 1:
-        background["housekeeping"] = Housekeeping(store, settings, clock, store, store).run
-        background["domains"] = DomainWatch(store, held.directory, resolver, clock).run
+        background |= _works_for_all(held, store, resolver, clock, settings)
     sweeps = (imap.services.contents.sweep,)
     return Rooms(
         store,
@@ -229,8 +241,28 @@ async def compose(
     )
 
 
+def _works_for_all(
+    held: Held,
+    store: SqliteStore,
+    resolver: Resolver,
+    clock: SystemClock,
+    settings: Callable[[], Settings],
+) -> dict[str, Background]:
+    """What one worker of an instance does for all of them."""
+    return {
+        "housekeeping": Housekeeping(store, settings, clock, store, store).run,
+        "domains": DomainWatch(store, held.directory, resolver, clock).run,
+    }
+
+
 def _way_out(
-    held: Held, store: Store, policy: Policy, resolver: Resolver, settings: Settings, clock: SystemClock
+    held: Held,
+    store: Store,
+    policy: Policy,
+    resolver: Resolver,
+    settings: Settings,
+    clock: SystemClock,
+    tallies: Tallies,
 ) -> tuple[Queue, HttpClient]:
     """The queue, and the client by which everything out there but mail is asked."""
     verifying = verifying_context(held.directory, settings)
@@ -250,6 +282,7 @@ def _way_out(
         policies,
         Signing(held.directory / "keys" / "dkim", settings, clock),
         held.paces,
+        TlsOutcomes(tallies, settings),
     )
     return queue, http
 

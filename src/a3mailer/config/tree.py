@@ -170,6 +170,12 @@ class Milter(Section, frozen=True, kw_only=True):
     seconds: Annotated[float, _d("Longest wait for one of its answers.", ge=0.1)] = 20.0
 
 
+class Reports(Section, frozen=True, kw_only=True):
+    tls_send: Annotated[
+        bool, _d("Tell other domains once a day how TLS with them fared, where they ask for it (RFC 8460).")
+    ] = False
+
+
 class Log(Section, frozen=True, kw_only=True):
     level: Annotated[str, _d("debug, info, warning or error.")] = "info"
 
@@ -192,4 +198,5 @@ class Settings(Section, frozen=True, kw_only=True):
     policy: Policy = Policy()
     msgauth: Msgauth = Msgauth()
     milter: Milter = Milter()
+    reports: Reports = Reports()
     log: Log = Log()

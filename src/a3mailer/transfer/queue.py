@@ -41,6 +41,7 @@ from a3mailer.transfer.schedule import SLACK_SECONDS, URGENT, Schedule, is_astra
 from a3mailer.transfer.session import Dialer, Manners, TlsContext
 from a3mailer.transfer.settle import notices
 from a3mailer.transfer.signing import Signing
+from a3mailer.transfer.tls_outcomes import TlsOutcomes
 from a3mailer.transfer.tls_policy import Policies
 from a3mailer.wire.dsn.report import Action, RecipientStatus
 
@@ -64,8 +65,8 @@ class Queue:
     """One worker's share of the queue."""
 
     __slots__ = ("_clock", "_context", "_desk", "_dial", "_is_dead", "_large", "_look_again", "_offset",
-                 "_owner", "_paces", "_policies", "_policy", "_resolver", "_running", "_signing", "_store",
-                 "_verifying", "_wake")  # fmt: skip
+                 "_outcomes", "_owner", "_paces", "_policies", "_policy", "_resolver", "_running", "_signing",
+                 "_store", "_verifying", "_wake")  # fmt: skip
 
     def __init__(
         self,
@@ -82,6 +83,7 @@ class Queue:
         policies: Policies | None = None,
         signing: Signing | None = None,
         paces: SharedTable | None = None,
+        outcomes: TlsOutcomes | None = None,
     ) -> None:
         """``owner`` is unique to this process for ever; ``is_dead`` knows of another owner that it has ended;
         ``paces`` is what all processes know of destinations (``transfer.pace``).
@@ -96,6 +98,7 @@ class Queue:
         self._policies = policies
         self._signing = signing
         self._paces = Paces(paces or SharedTable(LANES, HALF_LIFE), clock, random.SystemRandom())
+        self._outcomes = outcomes
         self._clock = clock
         self._owner = owner
         self._is_dead = is_dead
@@ -110,7 +113,15 @@ class Queue:
         chance, hostname = random.SystemRandom(), settings.server.hostname
         manners = Manners(hostname, self._context, verifying=self._verifying)
         relay = Relay(
-            self._resolver, self._dial, manners, settings, self._clock, chance, self._policies, self._paces
+            self._resolver,
+            self._dial,
+            manners,
+            settings,
+            self._clock,
+            chance,
+            self._policies,
+            self._paces,
+            self._outcomes,
         )
         schedule = Schedule.of(settings.queue)
         return Desk(
@@ -133,6 +144,8 @@ class Queue:
         former, self._desk = self._desk, self._make_desk(settings)
         if self._signing is not None:
             self._signing.reconfigure(settings)
+        if self._outcomes is not None:
+            self._outcomes.reconfigure(settings)
         former.relay.retire()
         self._wake.set()
 

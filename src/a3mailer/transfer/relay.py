@@ -41,6 +41,7 @@ from a3mailer.transfer.pace import HALF_LIFE, LANES, PATIENCE, Paces
 from a3mailer.transfer.schedule import LONGEST_BACKOFF
 from a3mailer.transfer.session import CONNECT_SECONDS, Dialer, Manners, Session, SessionFailed
 from a3mailer.transfer.signing import Sign
+from a3mailer.transfer.tls_outcomes import Ends, TlsOutcomes
 from a3mailer.transfer.tls_policy import Demand, DomainDemand, Policies, TlsPolicy, parse_rules
 from a3mailer.wire.smtp.client import Outcome, Status
 from a3mailer.wire.smtp.remote import RemoteReply, ours
@@ -126,6 +127,8 @@ class _Attempt:
     """For how many seconds the others are."""
     refusals: list[RemoteReply] = field(default_factory=list)
     """Why hosts could not be used, in order."""
+    demand: DomainDemand | None = None
+    """Whose report the sessions belong into; None for nobody's."""
 
     @property
     def left(self) -> list[int]:
@@ -136,8 +139,8 @@ class _Attempt:
 class Relay:
     """One object a process; its sessions and its knowledge of destinations serve all mails."""
 
-    __slots__ = ("_active", "_chance", "_clock", "_dial", "_idle", "_manners", "_ourselves", "_paces",
-                 "_places", "_resolver", "_retired", "_sessions", "_settings", "_smart_host",
+    __slots__ = ("_active", "_chance", "_clock", "_dial", "_idle", "_manners", "_ourselves", "_outcomes",
+                 "_paces", "_places", "_resolver", "_retired", "_sessions", "_settings", "_smart_host",
                  "_tls")  # fmt: skip
 
     def __init__(
@@ -150,6 +153,7 @@ class Relay:
         chance: random.Random,
         policies: Policies | None = None,
         paces: Paces | None = None,
+        outcomes: TlsOutcomes | None = None,
     ) -> None:
         """Without ``policies`` no domain has an MTA-STS policy; without ``paces`` they are this object's own.
 
@@ -161,6 +165,7 @@ class Relay:
         self._clock = clock
         self._chance = chance
         self._tls = TlsPolicy(parse_rules(settings.queue.tls_policy), policies, resolver)
+        self._outcomes = outcomes or TlsOutcomes(None, settings)
         self._ourselves = ourselves(settings)
         queue = settings.queue
         self._smart_host = smart_host(queue.relay, queue.smtp_port) if queue.relay else None
@@ -249,6 +254,8 @@ class Relay:
                 await self._take_turn(lane, patience=0.0)
             place.lane = lane
             demand = await self._demand(domain)
+            if self._smart_host is None and not domain.startswith("["):
+                attempt.demand = demand
             if await self._try_hosts(lane, hosts, attempt, demand):
                 place.failures, place.closed_until = 0, 0.0
                 return
@@ -315,6 +322,7 @@ class Relay:
     async def _try_host(self, host: Host, attempt: _Attempt, demand: Demand) -> bool:
         """True when this host has answered for the recipients; False: try the next one. Errors: NoRoute."""
         if demand.refusal is not None:
+            self._outcomes.refused(attempt.demand, host.name, demand)
             attempt.refusals.append(demand.refusal)
             return False
         cool = 0.0 if attempt.urgent else self._paces.cooling(place_of(host))
@@ -326,6 +334,7 @@ class Relay:
         session = self._take(host, demand)
         if session is not None and await self._send(session, host, attempt, kept=True):
             return True
+        self._outcomes.refused(attempt.demand, host.name, demand)
         session = await self._open(host, attempt, demand)
         return session is not None and await self._send(session, host, attempt, kept=False)
 
@@ -349,9 +358,9 @@ class Relay:
         return None
 
     async def _open_address(
-        self, host: Host, address: str, attempt: _Attempt, plans: Sequence[TlsPlan]
+        self, host: Host, address: str, attempt: _Attempt, plans: Sequence[TlsPlan], *, again: bool = False
     ) -> Session | None:
-        """A session under the first of the plans that TLS does not fail under."""
+        """A session under the first of the plans that TLS does not fail under; ``again``: one has failed."""
         try:
             wire = await self._dial(address, host.port, CONNECT_SECONDS)
         except ConnectionError as error:
@@ -361,16 +370,22 @@ class Relay:
         if wire.local[0] == address and host.port == self._ourselves.port:
             wire.close()
             raise NoRoute("5.4.6", f"{host.name} is this server: the mail loops", permanent=True)
+        ends = Ends(host.name, wire.local[0], address)
         try:
-            return await Session.open(wire, host.name, self._manners, plans[0], self._clock)
+            session = await Session.open(wire, host.name, self._manners, plans[0], self._clock)
         except SessionFailed as error:
             if error.in_tls:
                 emit("relay.tls_failed", level="warning", host=host.name, reason=str(error))
+                if not again:
+                    self._outcomes.failed(attempt.demand, plans[0], ends, error.verdict, str(error))
                 if plans[1:]:  # opportunistic: better in clear than not at all
-                    return await self._open_address(host, address, attempt, plans[1:])
+                    return await self._open_address(host, address, attempt, plans[1:], again=True)
             attempt.refusals.append(error.reply)
             self._learn(host, (error.reply,))
             return None
+        if not again:
+            self._outcomes.opened(attempt.demand, plans[0], ends, session.tls)
+        return session
 
     def _learn(self, host: Host, replies: Iterable[RemoteReply]) -> None:
         """Be slower or faster, as they say."""

@@ -41,7 +41,9 @@ class Demand:
     refusal: RemoteReply | None = None
     """No mail for this host; why."""
     failure: str = ""
-    """... as a result type of RFC 8460 section 4.3, where it has a word for it."""
+    """What is wrong with the host by its policy, as a result type of RFC 8460 section 4.3."""
+    policy: TlsPlan | None = None
+    """... which is this one, where it is not that of its TLSA records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,6 @@ class DomainDemand:
     def _by_policy(self, policy: StsPolicy, host: str, rest: tuple[TlsPlan, ...]) -> Demand:
         strict = policy.mode == "enforce" or self.level == "sts"
         named = policy.names(host)
-        if strict and not named:
-            return Demand((), ours("4.7.5", f"the MTA-STS policy of {self.domain} does not name {host}"))
         plan = TlsPlan(
             TlsLevel.STS,
             names=(host.lower().rstrip("."),),
@@ -86,9 +86,11 @@ class DomainDemand:
             policy_strings=tuple(encode_policy(policy).decode("ascii").split("\r\n")[:-1]),
             mx_hosts=policy.mx,
         )
-        if strict:
-            return Demand((plan,))
-        return Demand((plan, *rest) if named else rest)
+        if named:
+            return Demand((plan,) if strict else (plan, *rest))
+        unnamed = f"the MTA-STS policy of {self.domain} does not name {host}"
+        refusal = ours("4.7.5", unnamed) if strict else None
+        return Demand(() if strict else rest, refusal, "validation-failure", plan)
 
 
 class TlsPolicy:

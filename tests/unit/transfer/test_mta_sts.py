@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from a3mailer.config.tree import Queue as QueueSettings
+from a3mailer.config.tree import Reports, Settings
 from a3mailer.edge.dial import dial
 from a3mailer.edge.tls import opportunistic_context
 from a3mailer.runtime.http import HttpClient
@@ -20,6 +22,8 @@ from a3mailer.testing.nameserver import NameServer
 from a3mailer.transfer.relay import Relay
 from a3mailer.transfer.session import Manners
 from a3mailer.transfer.sts import StsPolicies
+from a3mailer.transfer.tallies import Tallies
+from a3mailer.transfer.tls_outcomes import TlsOutcome, TlsOutcomes
 from tests.unit.transfer.office import Office
 from tests.web import Authority, Web, reply
 
@@ -79,6 +83,8 @@ class World:
         self.mode = "enforce"
         self.mx = HOST
         self.rules: tuple[str, ...] = ()
+        self.tallies: Tallies | None = None
+        """What was counted for reports of the last office."""
 
     @asynccontextmanager
     async def office(self, host: MailHost) -> AsyncIterator[Office]:
@@ -97,8 +103,17 @@ class World:
             http = HttpClient(resolver, office.clock, self.authority.client(), inside=True)
             policies = StsPolicies(resolver, http, office.clock, self.folder, web.port)
             manners = Manners("mail.a.test", opportunistic_context(), verifying=self.authority.client())
+            self.tallies = Tallies(office.store, office.clock)
+            outcomes = TlsOutcomes(self.tallies, Settings(reports=Reports(tls_send=True)))
             office.relay = Relay(
-                resolver, dial, manners, office.settings, office.clock, office.chance, policies
+                resolver,
+                dial,
+                manners,
+                office.settings,
+                office.clock,
+                office.chance,
+                policies,
+                outcomes=outcomes,
             )
             office.desk = office.make_desk("worker-1")
             try:
@@ -116,6 +131,15 @@ class World:
             await office.attempt()
             (outcome,) = office.outcomes
             return outcome
+
+    def counted(self) -> dict[TlsOutcome, int]:
+        """What the next report to b.test will be made of."""
+        assert self.tallies is not None
+        assert {(kind, domain) for kind, _, domain, _ in self.tallies._counts} <= {("tls", "b.test")}
+        return {
+            msgspec.json.decode(key, type=TlsOutcome): count
+            for (_, _, _, key), count in self.tallies._counts.items()
+        }
 
 
 @pytest.fixture(scope="module")
