@@ -313,14 +313,20 @@ class Connection:
             raise ConnectionLost(f"TLS: {error}") from error
         self.secure = True
 
-    async def start_tls_client(self, context: ssl.SSLContext, name: str) -> None:
-        """Client side of the handshake; what ``context`` says decides whether ``name`` is verified."""
+    async def start_tls_client(
+        self, context: ssl.SSLContext, name: str, ticket: ssl.SSLSession | None = None
+    ) -> None:
+        """Client side of the handshake; what ``context`` says decides whether ``name`` is verified.
+
+        ``ticket`` is of an earlier connection under the same context."""
         await self.flushed()
         self._forget()
         try:
             self._sock = context.wrap_socket(
                 self._sock, server_hostname=name, do_handshake_on_connect=False, suppress_ragged_eofs=True
             )
+            if ticket is not None:
+                self._sock.session = ticket
             await self._handshake()
         except (OSError, ValueError) as error:
             self.close()
@@ -346,6 +352,12 @@ class Connection:
             return ""
         cipher = self._sock.cipher()
         return f"{self._sock.version()} {cipher[0]}" if cipher else ""
+
+    @property
+    def tls_ticket(self) -> ssl.SSLSession | None:
+        """With what a later connection can begin; servers of TLS 1.3 give it with their first octets."""
+        session = self._sock.session if isinstance(self._sock, ssl.SSLSocket) else None
+        return session if session is not None and session.has_ticket else None
 
     @property
     def certificates(self) -> tuple[bytes, ...]:

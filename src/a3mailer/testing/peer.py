@@ -77,7 +77,9 @@ class PeerWire:
     async def flushed(self) -> None:
         """All of it is heard."""
 
-    async def start_tls_client(self, context: object, name: str) -> None:
+    tls_ticket = None
+
+    async def start_tls_client(self, context: object, name: str, ticket: object = None) -> None:
         """As the transcript's options have it."""
         if not self._tls_works:
             raise ConnectionAbortedError("TLS: scripted failure")

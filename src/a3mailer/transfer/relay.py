@@ -37,6 +37,7 @@ from a3mailer.transfer.destinations.mx import (
     smart_host,
 )
 from a3mailer.transfer.destinations.providers import lane_of, provider_of
+from a3mailer.transfer.kept import KeptSessions
 from a3mailer.transfer.pace import HALF_LIFE, LANES, PATIENCE, Paces
 from a3mailer.transfer.schedule import LONGEST_BACKOFF
 from a3mailer.transfer.session import CONNECT_SECONDS, Dialer, Manners, Session, SessionFailed
@@ -50,11 +51,6 @@ SESSIONS_A_DESTINATION: Final = 5
 """Sessions one destination sees from one worker at once."""
 WAITING_A_DESTINATION: Final = 100
 """Mails of one destination in hand at once; more would leave no room for others while it is slow."""
-MAILS_A_SESSION: Final = 100
-IDLE_SECONDS: Final = 5.0
-"""A session waits so long for the next mail."""
-IDLE_SESSIONS: Final = 50
-"""Idle sessions kept in all."""
 CROWDED_SECONDS: Final = 30.0
 """How long a mail stays away whose destination is crowded, for every WAITING_A_DESTINATION of them."""
 BACKOFF_SECONDS: Final = 30.0
@@ -139,8 +135,8 @@ class _Attempt:
 class Relay:
     """One object a process; its sessions and its knowledge of destinations serve all mails."""
 
-    __slots__ = ("_active", "_chance", "_clock", "_dial", "_idle", "_manners", "_ourselves", "_outcomes",
-                 "_paces", "_places", "_resolver", "_retired", "_sessions", "_settings", "_smart_host",
+    __slots__ = ("_active", "_chance", "_clock", "_dial", "_kept", "_manners", "_ourselves", "_outcomes",
+                 "_paces", "_places", "_resolver", "_sessions", "_settings", "_smart_host",
                  "_tls")  # fmt: skip
 
     def __init__(
@@ -174,8 +170,7 @@ class Relay:
         self._paces = paces or Paces(SharedTable(LANES, HALF_LIFE), clock, chance)
         self._active: Counter[str] = Counter()
         """Mails on their way, by lane."""
-        self._idle: list[tuple[Host, Session]] = []
-        self._retired = False
+        self._kept = KeptSessions(clock)
 
     async def __call__(
         self,
@@ -331,7 +326,7 @@ class Relay:
             attempt.refusals.append(ours("4.4.1", f"{host.name} did not answer lately and is left alone"))
             return False
         attempt.dialled = True
-        session = self._take(host, demand)
+        session = self._kept.take(host, demand)
         if session is not None and await self._send(session, host, attempt, kept=True):
             return True
         self._outcomes.refused(attempt.demand, host.name, demand)
@@ -372,7 +367,8 @@ class Relay:
             raise NoRoute("5.4.6", f"{host.name} is this server: the mail loops", permanent=True)
         ends = Ends(host.name, wire.local[0], address)
         try:
-            session = await Session.open(wire, host.name, self._manners, plans[0], self._clock)
+            ticket = self._kept.ticket(host, plans[0])
+            session = await Session.open(wire, host.name, self._manners, plans[0], self._clock, ticket)
         except SessionFailed as error:
             if error.in_tls:
                 emit("relay.tls_failed", level="warning", host=host.name, reason=str(error))
@@ -420,7 +416,7 @@ class Relay:
             self._take_results(host, session, attempt, batch, outcomes)
             if session.closed and attempt.left:
                 self._rest(attempt, outcomes[-1].reply, "waiting")
-        await self._keep(host, session)
+        await self._kept.keep(host, session)
         return True
 
     def _take_results(
@@ -444,45 +440,22 @@ class Relay:
 
     # --- sessions kept -----------------------------------------------------------------------------
 
-    def _take(self, host: Host, demand: Demand) -> Session | None:
-        """An idle session with this host that is still fresh, and as secure as is demanded now."""
-        self.sweep()
-        for at in range(len(self._idle) - 1, -1, -1):
-            if self._idle[at][0] == host and self._idle[at][1].plan in demand.plans:
-                return self._idle.pop(at)[1]
-        return None
-
-    async def _keep(self, host: Host, session: Session) -> None:
-        full = self._retired or len(self._idle) >= IDLE_SESSIONS
-        if full or session.spent or session.mails >= MAILS_A_SESSION:
-            await session.quit()
-        else:
-            self._idle.append((host, session))
-
     def sweep(self) -> None:
         """Leave sessions that have been idle too long; the queue's loop calls it, too."""
-        over = self._clock.monotonic() - IDLE_SECONDS
-        for _, session in self._idle:
-            if session.idle_since <= over:
-                session.leave()
-        self._idle = [(host, session) for host, session in self._idle if not session.closed]
+        self._kept.sweep()
 
     @property
     def idle(self) -> int:
         """How many sessions wait for a mail."""
-        return len(self._idle)
+        return len(self._kept)
 
     def retire(self) -> None:
         """Another relay takes over: sessions end with the mail they have in hand."""
-        self._retired = True
-        for _, session in self._idle:
-            session.leave()
-        self._idle.clear()
+        self._kept.retire()
 
     async def close(self) -> None:
         """End all idle sessions politely."""
-        while self._idle:
-            await self._idle.pop()[1].quit()
+        await self._kept.close()
 
 
 STATES: Final = {Status.RELAYED: "relayed", Status.PERMANENT: "failed", Status.TRANSIENT: "waiting"}

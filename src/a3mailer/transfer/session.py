@@ -70,6 +70,10 @@ TlsContext: TypeAlias = Any
 """An ``ssl.SSLContext``: made in ``edge``, handed through here unseen."""
 
 
+TlsTicket: TypeAlias = Any
+"""An ``ssl.SSLSession`` to begin the next connection's TLS with, or None; handed through unseen, too."""
+
+
 class Wire(Protocol):
     """What ``edge.connection.Connection`` offers; its losses are ConnectionError."""
 
@@ -79,11 +83,13 @@ class Wire(Protocol):
     def local(self) -> tuple[str, int]: ...
     @property
     def certificates(self) -> tuple[bytes, ...]: ...
+    @property
+    def tls_ticket(self) -> TlsTicket: ...
     async def read(self) -> bytes: ...
     def write(self, octets: bytes | memoryview) -> None: ...
     async def drain(self) -> None: ...
     async def flushed(self) -> None: ...
-    async def start_tls_client(self, context: TlsContext, name: str) -> None: ...
+    async def start_tls_client(self, context: TlsContext, name: str, ticket: TlsTicket = None) -> None: ...
     def close(self) -> None: ...
 
 
@@ -126,6 +132,7 @@ class Session:
         "_engine",
         "_last",
         "_name",
+        "_ticket",
         "_wire",
         "closed",
         "idle_since",
@@ -140,6 +147,7 @@ class Session:
         self._clock = clock
         self.plan = plan
         """What was demanded of its TLS, and given."""
+        self._ticket: TlsTicket = None
         self._last: tuple[Outcome, ...] = ()
         self._content_sent = False
         self.closed = False
@@ -147,10 +155,19 @@ class Session:
         self.idle_since = 0.0
 
     @classmethod
-    async def open(cls, wire: Wire, host: str, manners: Manners, plan: TlsPlan, clock: Clock) -> Session:
+    async def open(
+        cls,
+        wire: Wire,
+        host: str,
+        manners: Manners,
+        plan: TlsPlan,
+        clock: Clock,
+        ticket: TlsTicket = None,
+    ) -> Session:
         """Greeting, EHLO, and STARTTLS as ``plan`` demands. Errors: SessionFailed."""
         engine = ClientEngine(manners.hostname, tls=USES[plan.level], lmtp=manners.lmtp)
         session = cls(wire, engine, host, clock, plan)
+        session._ticket = ticket
         try:
             await session._greet(manners.verifying if plan.level is TlsLevel.STS else manners.context)
         except BaseException:
@@ -171,7 +188,8 @@ class Session:
     async def _handshake(self, context: TlsContext) -> None:
         try:
             async with asyncio.timeout(GREETING_SECONDS):
-                await self._wire.start_tls_client(context, self.plan.server_name or self._name)
+                name = self.plan.server_name or self._name
+                await self._wire.start_tls_client(context, name, self._ticket)
         except (OSError, TimeoutError) as error:
             reply = ours("4.7.5", f"{error or 'TLS: too slow'}")
             code = getattr(error.__cause__, "verify_code", 0)
@@ -209,6 +227,11 @@ class Session:
     def tls(self) -> str:
         """Protocol and cipher, empty without."""
         return self._wire.tls
+
+    @property
+    def ticket(self) -> TlsTicket:
+        """What the next session with this host may begin its TLS with; None for nothing."""
+        return self._wire.tls_ticket
 
     async def send(
         self, envelope: Envelope, octets: bytes, sign: Sign | None = None

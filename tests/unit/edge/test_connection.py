@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -141,6 +142,31 @@ async def test_tls_on_both_sides_carries_octets(server_tls: ssl.SSLContext) -> N
     assert server.certificates == ()
     server.close()
     client.close()
+
+
+async def greeted(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext, ticket: Any) -> tuple[Any, bool]:
+    """A connection that begins with ``ticket`` and hears something: (its own, was the one given used?)."""
+    left, right = socket.socketpair()
+    server = Connection(left, ("", 0), ("", 0))
+    client = Connection(right, ("", 0), ("", 0))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.start_tls(server_tls))
+        tasks.create_task(client.start_tls_client(client_tls, "mail.example.test", ticket))
+    server.write(b"220 hello\r\n")
+    assert await client.read() == b"220 hello\r\n"
+    socket_of = client.tls_socket
+    assert socket_of is not None
+    found = client.tls_ticket, bool(socket_of.session_reused)
+    server.close()
+    client.close()
+    return found
+
+
+async def test_a_ticket_shortens_the_next_handshake(server_tls: ssl.SSLContext) -> None:
+    client_tls = opportunistic_context()
+    ticket, reused = await greeted(server_tls, client_tls, None)
+    assert ticket is not None and not reused
+    assert (await greeted(server_tls, client_tls, ticket))[1]
 
 
 async def test_a_parked_connection_is_woken_by_input_change_and_time() -> None:

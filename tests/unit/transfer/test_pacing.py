@@ -40,6 +40,7 @@ class _Wire:
     """Answers each line at once, as the peer says now."""
 
     tls = ""
+    tls_ticket = None
     local = ("192.0.2.250", 50000)
 
     def __init__(self, peer: Peer) -> None:

@@ -380,7 +380,7 @@ async def test_new_settings_count_for_the_next_attempt() -> None:
     queue.reconfigure(Settings(queue=QueueSettings(relay="[192.0.2.9]:26", retry=(7,), concurrency=2)))
     assert queue._desk.relay.destination("b.test") == SMART_HOST
     assert queue._desk.schedule.interval(1) == 7
-    assert former._retired
+    assert former._kept._retired
     with pytest.raises(ValueError, match="host"):
         queue.reconfigure(Settings(queue=QueueSettings(relay=":26")))
     assert queue._desk.schedule.interval(1) == 7
