@@ -12,10 +12,23 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from a3mailer.msgauth import domainkeys, mta_sts, tags
+from a3mailer.mail.authresults import FAIL, PASS, PERMERROR, TEMPERROR
+from a3mailer.msgauth import dmarc_record, domainkeys, mta_sts
 from a3mailer.ops.domain_records import Facts
-from a3mailer.ops.record_state import DIFFERENT, MISSING, PUBLISHED, UNKNOWN, RecordState
+from a3mailer.ops.record_state import (
+    DIFFERENT,
+    MISSING,
+    PUBLISHED,
+    UNKNOWN,
+    RecordState,
+    ask_spf,
+    host_addresses,
+    is_open,
+    policy_of,
+    senders,
+)
 from a3mailer.runtime.resolver import Resolver, ResolverFailure
+from a3mailer.transfer.checks import lists
 
 SECTION_SECONDS: Final = 30.0
 """One section's time; over it, the section says that it was not checked."""
@@ -131,12 +144,6 @@ async def _reverse(exam: Examination, found: _Findings, address: str) -> None:
     found.instructions.append(f"Ask whoever gave you {address} to set its PTR record to {hostname}.")
 
 
-async def host_addresses(hostname: str, resolver: Resolver) -> tuple[str, ...]:
-    """IPv4 and IPv6. Errors: ResolverFailure."""
-    v4 = (await resolver.lookup(hostname, "A")).strings
-    return (*v4, *(await resolver.lookup(hostname, "AAAA")).strings)
-
-
 async def _spf(exam: Examination, found: _Findings) -> None:
     for state in exam.of("spf"):
         name = state.record.name
@@ -148,10 +155,31 @@ async def _spf(exam: Examination, found: _Findings) -> None:
             text = f"{name} has no SPF record."
             (found.errors if state.record.needed else found.warnings).append(text)
             found.publish(state)
+        elif from_ := await senders(exam.facts, exam.resolver):
+            await _ask_spf(exam, found, state, from_)
         elif state.state == DIFFERENT:
             found.warnings.append(
                 f"The SPF record of {name} is {state.seen[0][:SHOWN]}: is this server in it?"
             )
+            found.publish(state)
+
+
+async def _ask_spf(exam: Examination, found: _Findings, state: RecordState, addresses: Sequence[str]) -> None:
+    """What a receiver makes of mail from this server (RFC 7208 section 4)."""
+    name, text = state.record.name, state.seen[0]
+    if is_open(text):
+        found.warnings.append(f"The SPF record of {name} lets everybody send: it says nothing.")
+        found.publish(state)
+    for address in addresses:
+        said = await ask_spf(name, address, exam.facts.hostname, exam.resolver, exam.now)
+        shown = f"SPF of {name} says {said.result} of {address}"
+        if said.result == TEMPERROR:
+            found.not_checked.append(f"{shown}: {said.reason}.")
+        elif said.result in (FAIL, PERMERROR):
+            found.errors.append(f"{shown}{f' ({said.reason})' if said.reason else ''}: {text[:SHOWN]}")
+            found.publish(state)
+        elif said.result != PASS:
+            found.warnings.append(f"{shown}: is this server in it? {text[:SHOWN]}")
             found.publish(state)
 
 
@@ -186,14 +214,14 @@ async def _dmarc(exam: Examination, found: _Findings) -> None:
         elif state.state == MISSING:
             found.errors.append("There is no DMARC record: large providers distrust such mail.")
             found.publish(state)
-        elif (policy := tags.parse(state.seen[0].encode("ascii", "replace"))) is None or b"p" not in policy:
+        elif (policy := policy_of(state.seen[0])) is None:
             found.errors.append("The DMARC record cannot be read, so it does not count.")
             found.publish(state)
         else:
-            if policy[b"p"].lower() == b"none":
-                found.warnings.append("DMARC asks for nothing (p=none): forged mail is delivered as yours.")
+            if policy.policy == dmarc_record.NONE or policy.testing:
+                found.warnings.append("DMARC asks for nothing (p=none or t=y): forged mail arrives as yours.")
                 found.instructions.append("When the reports show your own mail only, ask for p=quarantine.")
-            if b"rua" not in policy:
+            if not policy.aggregate:
                 found.warnings.append("DMARC has no rua: nobody tells you who uses your name.")
 
 
@@ -323,16 +351,16 @@ async def _blocklists(exam: Examination, found: _Findings) -> None:
 
 async def ask_blocklist(address: str, blocklist: str, resolver: Resolver, found: _Findings) -> None:
     """Is an address on a list (RFC 5782 section 2)?"""
-    name = ipaddress.ip_address(address).reverse_pointer.removesuffix(".in-addr.arpa")
-    name = f"{name.removesuffix('.ip6.arpa')}.{blocklist}"
+    labels = lists.reversed_address(address)
     try:
-        codes = (await resolver.lookup(name, "A")).strings
+        refuses = await lists.refuses(labels, blocklist, resolver)
+        has = await lists.listed(labels, lists.NEVER_ADDRESS, (blocklist,), resolver)
     except ResolverFailure:
         found.not_checked.append(f"{blocklist} did not answer for {address}.")
         return
-    if any(code.startswith("127.255.255.") for code in codes):
+    if refuses:
         found.not_checked.append(f"{blocklist} does not answer the resolver this server uses.")
-    elif any(code.startswith("127.") for code in codes):
+    elif has:
         found.errors.append(f"{address} is on the blocklist {blocklist}: its mail is refused by many.")
         found.instructions.append(f"Look up {address} on the page of {blocklist} and ask to be taken off.")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from a3mailer.msgauth import domainkeys, mta_sts, tags
-from a3mailer.ops.domain_records import DomainRecord
+from a3mailer.mail.authresults import PASS
+from a3mailer.msgauth import dmarc_record, domainkeys, mta_sts, spf, tlsrpt
+from a3mailer.ops.domain_records import DomainRecord, Facts, records
 from a3mailer.runtime.resolver import Answer, Resolver, ResolverFailure
 
 VERSIONS: Final = {
@@ -35,26 +36,70 @@ class RecordState:
     """DNSSEC vouches for the answer."""
 
 
-async def look(wanted: Sequence[DomainRecord], resolver: Resolver) -> tuple[RecordState, ...]:
-    """The state of every wanted record, all asked at the same time."""
+async def look(facts: Facts, resolver: Resolver, now: float) -> tuple[RecordState, ...]:
+    """The state of every record of a domain, all asked at the same time. ``now``: seconds of the epoch."""
+    from_ = await senders(facts, resolver)
     async with asyncio.TaskGroup() as tasks:
-        asked = [tasks.create_task(_look(record, resolver)) for record in wanted]
+        asked = [
+            tasks.create_task(_look(record, resolver, facts.hostname, from_, now))
+            for record in records(facts)
+        ]
     return tuple(task.result() for task in asked)
 
 
-async def _look(record: DomainRecord, resolver: Resolver) -> RecordState:
+async def _look(
+    record: DomainRecord, resolver: Resolver, hostname: str, from_: Sequence[str], now: float
+) -> RecordState:
     try:
         answer = await resolver.lookup(record.name, record.kind)
     except ResolverFailure:
         return RecordState(record, UNKNOWN)
-    return judge(record, answer)
+    found = judge(record, answer)
+    if record.subject == "spf" and found.state == DIFFERENT and len(found.seen) == 1 and from_:
+        said = [await ask_spf(record.name, each, hostname, resolver, now) for each in from_]
+        if all(each.result == PASS for each in said) and not is_open(found.seen[0]):
+            return replace(found, state=PUBLISHED)
+    return found
+
+
+async def senders(facts: Facts, resolver: Resolver) -> tuple[str, ...]:
+    """The addresses mail of ours leaves from; none where a smart host sends it, or nobody knows."""
+    if facts.relay:
+        return ()
+    try:
+        return facts.addresses or await host_addresses(facts.hostname, resolver)
+    except ResolverFailure:
+        return ()
+
+
+async def host_addresses(hostname: str, resolver: Resolver) -> tuple[str, ...]:
+    """IPv4 and IPv6. Errors: ResolverFailure."""
+    v4 = (await resolver.lookup(hostname, "A")).strings
+    return (*v4, *(await resolver.lookup(hostname, "AAAA")).strings)
+
+
+async def ask_spf(name: str, address: str, hostname: str, resolver: Resolver, now: float) -> spf.SpfResult:
+    """What the SPF record of a name makes of mail that comes from an address of ours (RFC 7208)."""
+    return await spf.check_host(address, name, f"postmaster@{name}", hostname, resolver, now=now)
+
+
+def is_open(text: str) -> bool:
+    """Does an SPF record pass everybody?"""
+    return text.lower().split()[-1] in ("+all", "all")
+
+
+def policy_of(text: str) -> dmarc_record.DmarcRecord | None:
+    """A DMARC record that asks for something (RFC 9989), or None."""
+    found = dmarc_record.parse(text.encode("ascii", "replace"))
+    return found if found is not None and found.policy else None
 
 
 def judge(record: DomainRecord, answer: Answer) -> RecordState:
     """Compare a wanted record with what is there."""
     seen = tuple(_seen(record, answer))
     state = DIFFERENT if seen else MISSING
-    if any(serves(record, each) for each in seen):
+    alone = record.kind != "TXT" or len(seen) == 1  # of texts of one kind there may be one, or none counts
+    if alone and any(serves(record, each) for each in seen):
         state = PUBLISHED
     return RecordState(record, state, seen, answer.authentic)
 
@@ -97,8 +142,9 @@ def serves(record: DomainRecord, seen: str) -> bool:
         return both and ours.public == theirs.public  # type: ignore[union-attr]
     if record.subject == "mta-sts":
         return bool(mta_sts.parse_record([octets]))
-    found = tags.parse(octets)
-    return found is not None and (b"p" in found if record.subject == "dmarc" else b"rua" in found)
+    if record.subject == "dmarc":
+        return policy_of(seen) is not None
+    return bool(tlsrpt.parse_record([octets]))
 
 
 def _permits(wanted: str, seen: str) -> bool:

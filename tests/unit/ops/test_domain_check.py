@@ -81,7 +81,7 @@ async def policy(_: str) -> bytes:
 async def sections(
     resolver: FakeResolver, facts: Facts = FACTS, fetch: object = policy, validator: str = "libunbound"
 ) -> dict[str, Section]:
-    states = await look(records(facts), resolver)
+    states = await look(facts, resolver, NOW)
     exam = Examination(facts, resolver, NOW, states, ("list.test",), fetch, validator)  # type: ignore[arg-type]
     found = await check(exam)
     assert [each.subject for each in found] == [subject for subject, _ in SECTIONS]
@@ -96,7 +96,7 @@ async def test_what_is_all_published_is_all_good() -> None:
     found = await sections(Resolver())
     assert {name: said(each) for name, each in found.items() if said(each)} == {}
     assert not [each.instructions for each in found.values() if each.instructions]
-    states = await look(records(FACTS), Resolver())
+    states = await look(FACTS, Resolver(), NOW)
     assert {state.state for state in states} == {PUBLISHED}
 
 
@@ -111,7 +111,7 @@ async def test_what_is_not_published_at_all_is_asked_for() -> None:
         "autoconfig",
     }
     assert found["mx"].instructions == (f"Publish: example.test. IN MX 10 {HOST}.",)
-    assert {s.state for s in await look(records(FACTS), FakeResolver())} == {MISSING}
+    assert {s.state for s in await look(FACTS, FakeResolver(), NOW)} == {MISSING}
 
 
 async def test_a_name_server_that_fails_is_neither_good_nor_bad() -> None:
@@ -122,7 +122,7 @@ async def test_a_name_server_that_fails_is_neither_good_nor_bad() -> None:
     assert not [each for each in found.values() if each.errors]
     silent = {name for name, each in found.items() if each.not_checked}
     assert silent == {name for name, _ in SECTIONS} - {"certificate"}
-    assert {s.state for s in await look(records(FACTS), resolver)} == {UNKNOWN}
+    assert {s.state for s in await look(FACTS, resolver, NOW)} == {UNKNOWN}
 
 
 @pytest.mark.parametrize(
@@ -170,8 +170,11 @@ async def test_an_address_nobody_can_reach() -> None:
     ("texts", "words"),
     [
         (("v=spf1 mx -all", "v=spf1 a -all"), "2 SPF records"),
-        (("v=spf1 include:other.test -all",), "is this server in it?"),
-        (("v=spf1 mx +all",), "is this server in it?"),
+        (("v=spf1 include:other.test -all",), f"says permerror of {PUBLIC}"),
+        (("v=spf1 ip4:192.0.2.0/24 -all",), f"says fail of {PUBLIC}"),
+        (("v=spf1 ip4:192.0.2.0/24 ~all",), "is this server in it?"),
+        (("v=spf1 ip4:192.0.2.0/24",), "is this server in it?"),
+        (("v=spf1 mx +all",), "lets everybody send"),
         (("site-verification=1",), "no SPF record"),
     ],
 )
@@ -179,10 +182,35 @@ async def test_spf_that_does_not_name_us(texts: tuple[str, ...], words: str) -> 
     resolver = Resolver()
     resolver.text("example.test", *texts)
     assert words in said((await sections(resolver))["spf"])
+    states = {s.record.name: s.state for s in await look(FACTS, resolver, NOW) if s.record.subject == "spf"}
+    assert states.pop("example.test") != PUBLISHED and set(states.values()) == {PUBLISHED}
+
+
+async def test_spf_is_asked_and_not_compared() -> None:
+    resolver = Resolver()
+    for text in ("v=spf1 ip4:9.9.9.0/24 -all", "v=spf1 include:example.test.provider.test ?all"):
+        resolver.text("example.test", text)
+        resolver.text("example.test.provider.test", "v=spf1 a:mail.example.test -all")
+        assert not said((await sections(resolver))["spf"])
+        assert {s.state for s in await look(FACTS, resolver, NOW)} == {PUBLISHED}
+    resolver.fail("example.test.provider.test", "TXT")
+    found = (await sections(resolver))["spf"]
+    assert "temperror" in found.not_checked[0] and not found.errors
+    resolver = Resolver(relayed := replace(FACTS, relay="smart.test:25"))
+    resolver.text("example.test", "v=spf1 ip4:9.9.9.0/24 -all")  # mail leaves from the smart host's address
+    assert "is this server in it?" in said((await sections(resolver, relayed))["spf"])
+
+
+async def test_a_list_that_has_every_address_says_nothing() -> None:
+    resolver = Resolver()
+    resolver.put("9.9.9.9.list.test", "A", "127.0.0.2")
+    resolver.put("1.0.0.127.list.test", "A", "127.0.0.2")
+    assert not said((await sections(resolver))["blocklists"])
 
 
 async def test_spf_may_say_more_and_stand_among_other_texts() -> None:
     resolver = Resolver()
+    resolver.text("x.test", "v=spf1 ip4:192.0.2.0/24 -all")
     resolver.text("example.test", "site-verification=1", "V=SPF1 include:x.test MX ~all")
     assert not said((await sections(resolver))["spf"])
 
@@ -216,6 +244,9 @@ async def test_a_dkim_key_written_otherwise_is_the_same_key() -> None:
         (("v=DMARC1;p=reject",), "no rua", False),
         (("v=DMARC1; p=reject", "v=DMARC1; p=none"), "several", True),
         (("v=DMARC1; x",), "cannot be read", True),
+        (("v=DMARC1; p=destroy",), "cannot be read", True),
+        (("v=dmarc1; p=reject; rua=mailto:x@y.test",), "cannot be read", True),
+        (("v=DMARC1; p=reject; t=y; rua=mailto:x@y.test",), "asks for nothing", False),
         ((), "no DMARC record", True),
     ],
 )
@@ -328,7 +359,7 @@ async def test_a_section_that_takes_too_long_says_so(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(domain_check, "SECTION_SECONDS", 0.0)
     resolver = Slow()
-    states = await look(records(FACTS), resolver)
+    states = await look(FACTS, resolver, NOW)
     resolver.slow = True
     exam = Examination(FACTS, resolver, NOW, states, ("list.test",), None)
     found = {each.subject: each for each in await check(exam)}

@@ -19,7 +19,7 @@ from a3mailer.app.cli.verb import Arguments, Option, Verb
 from a3mailer.config.tree import Dns
 from a3mailer.msgauth.mta_sts import MAX_POLICY
 from a3mailer.ops.domain_check import BLOCKLISTS, Examination, FetchFailed, Section, check
-from a3mailer.ops.domain_records import Facts, records
+from a3mailer.ops.domain_records import Facts
 from a3mailer.ops.record_state import PUBLISHED, RecordState, look
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.dnssec import who_validates
@@ -60,7 +60,7 @@ async def examine(
     """The state of the records, then the sections. ``validator``: as ``who_validates`` says."""
     from a3mailer.runtime.http import HttpClient, HttpFailure
 
-    states = await look(records(facts), resolver)
+    states = await look(facts, resolver, time.time())
     client = HttpClient(resolver, SystemClock(), ssl.create_default_context())
 
     async def fetch(address: str) -> bytes:
@@ -121,7 +121,7 @@ def watch(facts: Facts, dns: Dns, every: int, out: Output) -> int:
 async def _look(facts: Facts, dns: Dns) -> tuple[RecordState, ...]:
     """With a new cache, so that changes are seen at once."""
     async with resolver_of(dns) as resolver:
-        return await look(records(facts), resolver)
+        return await look(facts, resolver, time.time())
 
 
 VERBS: Final = (

@@ -58,6 +58,12 @@ async def _code(labels: str, never: str, zone: str, resolver: Resolver) -> str |
         return error
 
 
+async def refuses(labels: str, zone: str, resolver: Resolver) -> bool:
+    """Does a list say that it does not serve this resolver? Errors: ResolverFailure."""
+    codes = (await resolver.lookup(f"{labels}.{zone}", "A")).strings
+    return any(ipaddress.ip_address(code) in _ERRORS for code in codes)
+
+
 def _is_code(text: str) -> bool:
     address = ipaddress.ip_address(text)
     return address in _CODES and address not in _ERRORS
