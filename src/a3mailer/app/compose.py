@@ -41,6 +41,7 @@ from a3mailer.mail.ids import SYSTEM_ACCOUNT
 from a3mailer.ops.audit import StoreAudit
 from a3mailer.ops.domain_watch import DomainWatch
 from a3mailer.ops.housekeeping import Housekeeping
+from a3mailer.ops.reports.tls_sending import TlsReports
 from a3mailer.runtime import dnssec
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.http import HttpClient
@@ -226,7 +227,7 @@ async def compose(
         "tallies": tallies.run,
     }
     if number == 1:
-        background |= _works_for_all(held, store, resolver, clock, settings)
+        background |= _works_for_all(held, store, resolver, http, clock, settings)
     sweeps = (imap.services.contents.sweep,)
     return Rooms(
         store,
@@ -245,12 +246,14 @@ def _works_for_all(
     held: Held,
     store: SqliteStore,
     resolver: Resolver,
+    http: HttpClient,
     clock: SystemClock,
     settings: Callable[[], Settings],
 ) -> dict[str, Background]:
     """What one worker of an instance does for all of them."""
     return {
         "housekeeping": Housekeeping(store, settings, clock, store, store).run,
+        "tls reports": TlsReports(store, resolver, http, clock, settings).run,
         "domains": DomainWatch(store, held.directory, resolver, clock).run,
     }
 

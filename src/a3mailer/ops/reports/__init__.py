@@ -1,0 +1,1 @@
+"""Reports: ours to others, and those of others about us."""
