@@ -143,6 +143,11 @@ class Policy(Section, frozen=True, kw_only=True):
     domain_rate: Annotated[int, _d("... from one sender domain.", ge=0)] = 0
     network_rate: Annotated[int, _d("... from one network of strangers.", ge=0)] = 0
     account_rate: Annotated[int, _d("... submitted by one account.", ge=0)] = 0
+    account_recipients: Annotated[int, _d("... recipients of all of them together.", ge=0)] = 0
+    account_domain_rate: Annotated[
+        int, _d("... submitted by all accounts that send from one domain.", ge=0)
+    ] = 0
+    account_domain_recipients: Annotated[int, _d("... recipients of all of them together.", ge=0)] = 0
     recipient_rate: Annotated[int, _d("... to one recipient from strangers.", ge=0)] = 0
 
 

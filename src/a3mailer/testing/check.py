@@ -29,6 +29,9 @@ EVERYTHING: Final = Policy(
     domain_rate=2,
     network_rate=3,
     account_rate=4,
+    account_recipients=3,
+    account_domain_rate=5,
+    account_domain_recipients=4,
     recipient_rate=1,
     seconds=0.02,
 )

@@ -20,7 +20,7 @@ from a3mailer.transfer.checks.domain_list import DomainList
 from a3mailer.transfer.checks.greylist import Greylist
 from a3mailer.transfer.checks.helo import Helo
 from a3mailer.transfer.checks.lists import reversed_address
-from a3mailer.transfer.checks.rate import RecipientRate, SenderRate
+from a3mailer.transfer.checks.rate import RecipientRate, SenderRate, SubmittedRate
 from a3mailer.transfer.checks.sender_domain import SenderDomain
 from a3mailer.transfer.stages import Doors, Facts
 
@@ -43,6 +43,10 @@ class TestSenderDomain(CheckCompliance):
 
 class TestSenderRate(CheckCompliance):
     check = SenderRate()
+
+
+class TestSubmittedRate(CheckCompliance):
+    check = SubmittedRate()
 
 
 class TestRecipientRate(CheckCompliance):
@@ -236,6 +240,28 @@ async def test_an_account_is_not_slowed_down_by_strangers() -> None:
         assert await RecipientRate().look(facts(account=7), world) is None
     assert await RecipientRate().look(facts(), world) is None
     assert await RecipientRate().look(facts(sender="x@y.test"), world) is not None
+
+
+async def test_accounts_and_their_domains_have_hours_of_their_own() -> None:
+    world = doors(account_rate=2, account_domain_rate=3, account_recipients=2, account_domain_recipients=5)
+    mails = [
+        await SenderRate().look(facts(account=account, sender=sender), world)
+        for account, sender in (
+            (7, "a@a.test"), (7, "a@a.test"), (7, "a@a.test"), (8, "b@a.test"), (9, "c@a.test"),
+            (9, "c@d.test"), (9, ""), (9, ""),
+        )
+    ]  # fmt: skip
+    words = [f.text.split(" in ")[0] if f else "" for f in mails]
+    from_account, from_domain = "too many mails from this account", "too many mails from this domain"
+    assert words == ["", "", from_account, "", from_domain, "", "", from_account]
+    recipients = [
+        await SubmittedRate().look(facts(account=account), world) for account in (7, 7, 7, 8, 8, 9, 9)
+    ]
+    assert [f.text.split(" in ")[0] if f else "" for f in recipients] == [
+        "", "", "too many recipients from this account", "", "", "", "too many recipients from this domain",
+    ]  # fmt: skip
+    assert all(f.binding and f.status == "4.7.28" for f in (*mails, *recipients) if f)
+    assert await SubmittedRate().look(facts(), world) is None  # a stranger has no account
 
 
 # --- greylisting --------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from a3mailer.transfer.checks.dnsbl import Dnsbl
 from a3mailer.transfer.checks.domain_list import DomainList
 from a3mailer.transfer.checks.greylist import Greylist
 from a3mailer.transfer.checks.helo import Helo
-from a3mailer.transfer.checks.rate import RecipientRate, SenderRate
+from a3mailer.transfer.checks.rate import RecipientRate, SenderRate, SubmittedRate
 from a3mailer.transfer.checks.sender_domain import SenderDomain
 from a3mailer.transfer.stages import Check
 
@@ -17,6 +17,7 @@ CHECKS: tuple[Check, ...] = (
     SenderDomain(),
     DomainList(),
     SenderRate(),
+    SubmittedRate(),
     RecipientRate(),
     Greylist(),
 )

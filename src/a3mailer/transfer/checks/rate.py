@@ -1,4 +1,4 @@
-"""How many mails and recipients an hour: of one sender, network or domain, and to one recipient.
+"""How many mails and recipients an hour: of one sender, account, network or domain, and to one recipient.
 
 A count falls by the rate's own law: at a steady pace it stands at the events of the last hour, and a burst of
 as many is let through at once. All workers count in the same bounded memory, forgotten at a restart.
@@ -55,13 +55,14 @@ class SenderRate:
     def wanted(self, settings: Settings) -> bool:
         policy = settings.policy
         on = settings.limits.profile != "off"
-        return on and any((policy.sender_rate, policy.domain_rate, policy.network_rate, policy.account_rate))
+        strangers = (policy.sender_rate, policy.domain_rate, policy.network_rate)
+        return on and any((*strangers, policy.account_rate, policy.account_domain_rate))
 
     async def look(self, facts: Facts, doors: Doors) -> Finding | None:
         policy, client = doors.settings.policy, facts.client
         if client.account:  # his own mail is his: strangers' counts never slow it down
-            key = over(doors, ((f"account {client.account}", policy.account_rate),))
-            return Finding("too many mails from this account", "4.7.28", binding=True) if key else None
+            key = over(doors, of_account(facts, "mails", policy.account_rate, policy.account_domain_rate))
+            return too_many("mails", key)
         address = facts.envelope.reverse_path.address
         keys: tuple[tuple[str, int], ...] = ((f"network {network(client.ip)}", policy.network_rate),)
         if address is not None:
@@ -69,6 +70,43 @@ class SenderRate:
             keys = ((sender, policy.sender_rate), (f"domain {address.domain}", policy.domain_rate), *keys)
         key = over(doors, keys)
         return Finding(f"too many mails from this {key.split()[0]}", "4.7.28", binding=True) if key else None
+
+
+def of_account(facts: Facts, what: str, own: int, shared: int) -> tuple[tuple[str, int], ...]:
+    """The keys of who has logged in: his account's, and that of the domain he sends from."""
+    address = facts.envelope.reverse_path.address
+    keys = ((f"account {what} {facts.client.account}", own),)
+    return keys if address is None else (*keys, (f"domain {what} of accounts {address.domain}", shared))
+
+
+def too_many(what: str, key: str) -> Finding | None:
+    """What a submitter is told."""
+    if not key:
+        return None
+    return Finding(
+        f"too many {what} from this {key.split()[0]} in an hour; go on later", "4.7.28", binding=True
+    )
+
+
+class SubmittedRate:
+    """Recipients an hour of an account, and of all accounts that send from one domain."""
+
+    name: ClassVar[str] = "submitted_rate"
+    stage: ClassVar[Stage] = Stage.RCPT
+    protocols: ClassVar[frozenset[str]] = frozenset(("submission",))
+    judges: ClassVar[bool] = False
+
+    def wanted(self, settings: Settings) -> bool:
+        policy = settings.policy
+        limits = (policy.account_recipients, policy.account_domain_recipients)
+        return settings.limits.profile != "off" and any(limits)
+
+    async def look(self, facts: Facts, doors: Doors) -> Finding | None:
+        policy = doors.settings.policy
+        if not facts.client.account:
+            return None
+        keys = of_account(facts, "recipients", policy.account_recipients, policy.account_domain_recipients)
+        return too_many("recipients", over(doors, keys))
 
 
 class RecipientRate:
