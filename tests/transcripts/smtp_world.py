@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from a3mailer.config.tree import Auth, Limits, Server, Settings, Smtp
+from a3mailer.config.tree import Auth, Limits, Queue, Server, Settings, Smtp
 from a3mailer.edge.lmtp.profile import LMTP
 from a3mailer.edge.smtp.profiles import MX, SUBMISSION, SUBMISSIONS
 from a3mailer.edge.smtp.session import SmtpDoor
@@ -72,6 +72,10 @@ class SmtpWorld:
         self.settings = Settings(
             server=Server(hostname="mx.example.test", domain="example.test"),
             smtp=msgspec.convert(smtp, Smtp),
+            queue=Queue(
+                priority_trusted=tuple(options.get("trusted", "").split()),
+                hold_seconds=int(options.get("hold", "2592000")),
+            ),
             auth=Auth(plaintext="plaintext" in options, scram="scram" in options),
             limits=Limits(tarpit_seconds=0.0),
         )
@@ -92,6 +96,7 @@ class SmtpWorld:
             lambda: self.settings,
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER),
             spool,
+            clock=self.clock,
         )
 
     async def _sleep(self, seconds: float) -> None:

@@ -8,6 +8,7 @@ Each ``relay/*.transcript`` is one play. Options beside those of the peer::
     % mails=2                                 the same mail so many times, one attempt each
     % pause=60                                seconds between them
     % lmtp, % smtputf8, % body=, % ret=, % envid=, % relay=        as they are called elsewhere
+    % priority=3 % by=120;R                   MT-PRIORITY and BY (RFC 6710, RFC 2852)
     % outcomes=relayed 250 2.0.0; failed 550 5.1.1                 of the recipients, in order of record
     % told=failed b@b.test 5.1.1; relayed c@b.test 2.0.0           by notification; absent: nobody
     % dialled=192.0.2.1 192.0.2.2
@@ -65,6 +66,9 @@ async def test_relay_to_a_scripted_peer(path: Path, mode: str) -> None:
             smtputf8="smtputf8" in options,
             return_content=options.get("ret", ""),
             envelope_id=options.get("envid", ""),
+            priority=int(options.get("priority", "0")),
+            deliver_by=int(made.clock.now()) + int(options["by"].partition(";")[0]) if "by" in options else 0,
+            by_mode=options.get("by", "").partition(";")[2],
         )
         await made.attempt()
         made.clock.advance(float(options.get("pause", "0")))

@@ -18,6 +18,9 @@ async def test_transcript(path: pathlib.Path, mode: str, tmp_path: pathlib.Path)
     async with Stage(world.serve, world.connect) as stage:
         await Player(stage.open, MODES[mode]).play(path)
     assert len(world.kept.arrivals) == int(options["stored"]), "mails stored"
+    for word in options.get("envelope", "").split():
+        name, _, value = word.partition(":")
+        assert str(getattr(world.kept.arrivals[-1].envelope, name)) == value, word
     if "content" in options:
         assert world.kept.octets[-1] == options["content"].encode().decode("unicode_escape").encode("latin-1")
     assert not list(tmp_path.iterdir()), "no file is left"

@@ -164,7 +164,7 @@ async def compose(
     forwarding, policy, receive = _way_in(held, store, directory, resolver, settings(), clock)
     spools = held.directory / "spool"
     end_point = _end_point(held.directory, settings())
-    smtp = SmtpDoor(policy, receive, authenticator, settings, context, spools, lambda: end_point)
+    smtp = SmtpDoor(policy, receive, authenticator, settings, context, spools, lambda: end_point, clock)
     views = Views(store, store)
     imap = ImapDoor(
         Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context, end_point)

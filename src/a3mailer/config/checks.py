@@ -93,6 +93,16 @@ def _tls_rule(value: str) -> None:
         domain_name(name.removeprefix("."))
 
 
+def _trusted(value: str) -> None:
+    _, at, domain = value.rpartition("@")
+    if not at:
+        _network(value)
+    elif value != value.lower():
+        raise BadValue(f"{value!r}: addresses are given in lower case")
+    else:
+        domain_name(domain)
+
+
 def _optional(check: Callable[[str], object]) -> Callable[[str], None]:
     def checked(value: str) -> None:
         if value:
@@ -111,6 +121,7 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "log.level": _one_of("debug", "info", "warning", "error"),
     "web.mta_sts": _one_of("none", "testing", "enforce"),
     "queue.tls_policy": _tls_rule,
+    "queue.priority_trusted": _trusted,
     "msgauth.arc_trusted": domain_name,
     "msgauth.dmarc": _one_of("tag", "junk", "enforce"),
     "queue.relay": _optional(host_port),

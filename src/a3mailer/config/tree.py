@@ -81,6 +81,13 @@ class Queue(Section, frozen=True, kw_only=True):
         _d("DOMAIN=LEVEL (may, must, sts, dane, never): TLS out; .DOMAIN for all below it, * for all."),
     ] = ()
     concurrency: Annotated[int, _d("Connections out a worker.", ge=1)] = 20
+    hold_seconds: Annotated[
+        int, _d("How long a submitted mail may be held (FUTURERELEASE, RFC 4865); 0 = not at all.", ge=0)
+    ] = 30 * 86400
+    priority_trusted: Annotated[
+        tuple[str, ...],
+        _d("Who may raise the priority of his mail (RFC 6710): ADDRESS, @DOMAIN of accounts, networks."),
+    ] = ()
 
 
 class Forward(Section, frozen=True, kw_only=True):

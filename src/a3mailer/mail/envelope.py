@@ -44,6 +44,14 @@ class Envelope(msgspec.Struct, frozen=True):
     """RET: FULL, HDRS or empty (RFC 3461 section 4.3)."""
     envelope_id: str = ""
     """ENVID, xtext-decoded (RFC 3461 section 4.4)."""
+    priority: int = 0
+    """From -9 to 9 (RFC 6710)."""
+    deliver_by: int = 0
+    """When it should be there, seconds since the epoch; 0: no time was asked for (RFC 2852)."""
+    by_mode: str = ""
+    """What happens then: R (return) or N (notify), and T to be told of each hand-over."""
+    not_before: int = 0
+    """When it may leave, seconds since the epoch; 0: at once (RFC 4865)."""
 
 
 class Client(msgspec.Struct, frozen=True):

@@ -205,6 +205,9 @@ class Enqueue(Operation, frozen=True):
     envelope_id: str = ""
     not_before: int = 0
     hops: int = 0
+    priority: int = 0
+    deliver_by: int = 0
+    by_mode: str = ""
 
 
 class Enqueued(Result, frozen=True):
@@ -213,6 +216,8 @@ class Enqueued(Result, frozen=True):
 
 class ClaimQueue(Operation, frozen=True):
     """Lease due recipients of up to ``limit`` entries until ``until``: nobody else is given them meanwhile.
+
+    Higher priorities first (RFC 6710 section 5.1), then what has waited longest.
 
     A lease that ends more than twice ``until - now`` from now was written under a clock that has since
     jumped back: it counts as ended (a jump must not stall the queue). Result: Claimed."""

@@ -114,6 +114,16 @@ class QueueEntry:
     lease_owner: str
     lease_until: int
     recipients: tuple[QueuedRecipient, ...]
+    not_before: int = 0
+    """When its sender wants it to leave; 0: at once (RFC 4865)."""
+    priority: int = 0
+    deliver_by: int = 0
+    by_mode: str = ""
+
+    @property
+    def begun(self) -> int:
+        """Since when it should have been delivered."""
+        return max(self.created, self.not_before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.relay import Crowded, Relay, Result
 from a3mailer.transfer.route import Local, Remote
 from a3mailer.transfer.schedule import URGENT, Schedule
-from a3mailer.transfer.settle import judge, notices
+from a3mailer.transfer.settle import is_over, judge, notices
 from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.trace import return_path, without_return_path
 from a3mailer.wire.smtp.remote import ours
@@ -132,7 +132,9 @@ class Attempt:
     async def _go_one(self, domain: str, group: Sequence[QueuedRecipient]) -> None:
         """One way."""
         try:
-            if domain == HERE:
+            if is_over(self.entry, int(self.desk.clock.now())):
+                await self._settle(group, [_overdue(r) for r in group])
+            elif domain == HERE:
                 await self._deliver(group)
             else:
                 await self._hand_on(domain, group)
@@ -180,6 +182,9 @@ class Attempt:
             entry.size,
             entry.return_content,
             entry.envelope_id,
+            entry.priority,
+            entry.deliver_by,
+            entry.by_mode,
         )
         urgent = any(r.next_attempt == URGENT for r in group)
         sign = None if self.desk.signing is None else self.desk.signing.of(entry)
@@ -246,6 +251,9 @@ class Attempt:
             entry.return_content,
             entry.envelope_id,
             hops=entry.hops,
+            priority=entry.priority,
+            deliver_by=entry.deliver_by,
+            by_mode=entry.by_mode,
         )
 
     # --- settling ----------------------------------------------------------------------------------
@@ -316,6 +324,12 @@ class Attempt:
         emit("queue.not_recorded", level="error", trace=self.entry.trace, queue=self.entry.id)
         self._lost, self._open = True, set()
         return False
+
+
+def _overdue(recipient: QueuedRecipient) -> Result:
+    """Too late to be tried; the last answer says why."""
+    why = f"; the last answer was: {recipient.text}" if recipient.text else ""
+    return Result("waiting", ours("4.4.7", f"it was not delivered in the time its sender set{why}"))
 
 
 COUNTED: Final = {

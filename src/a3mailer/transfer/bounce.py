@@ -43,6 +43,9 @@ class Sent:
     envelope_id: str
     return_content: str
     smtputf8: bool
+    priority: int = 0
+    """Its notifications have the same (RFC 6710 section 4.6)."""
+    deliver_by: int = 0
 
 
 def wants(notify: Iterable[str], action: Action) -> bool:
@@ -67,7 +70,7 @@ def notice(
         return None
     octets = without_return_path(octets)
     token = secrets.token_hex(12)
-    report = Report(hostname, recipients, sent.envelope_id, sent.created)
+    report = Report(hostname, recipients, sent.envelope_id, sent.created, sent.deliver_by)
     utf8 = sent.smtputf8 and not all(r.final.isascii() and r.original.isascii() for r in recipients)
     mail = compose(
         report,
@@ -93,6 +96,7 @@ def notice(
         (QueueRecipient(sent.reverse_path, ("NEVER",)),),
         sent.trace,
         smtputf8=utf8 or not sent.reverse_path.isascii(),
+        priority=sent.priority,
     )
     return Content(mail, index(mail)), queued
 

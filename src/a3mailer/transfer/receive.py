@@ -101,6 +101,8 @@ class Receive:
         if hops > self._settings.smtp.hops:
             raise MailLoop(f"more than {self._settings.smtp.hops} Received fields")
         now = self._clock.now()
+        if came.envelope.not_before:
+            came = _held(came)
         added = top = b""
         pieces: tuple[bytes | mmap.mmap | memoryview, ...] = (octets,)
         arrival = came
@@ -204,7 +206,11 @@ class Receive:
                     envelope.smtputf8,
                     envelope.return_content,
                     envelope.envelope_id,
-                    hops=hops,
+                    envelope.not_before,
+                    hops,
+                    envelope.priority,
+                    envelope.deliver_by,
+                    envelope.by_mode,
                 ),
             )
         return Transaction(operations, (content,), tenant, fingerprint(arrival, tenant))
@@ -262,6 +268,8 @@ class Receive:
             envelope.envelope_id,
             envelope.return_content,
             envelope.smtputf8,
+            envelope.priority,
+            envelope.deliver_by,
         )
         octets, hostname = bytes(content.octets), self._settings.server.hostname
         contents: list[Content] = []
@@ -286,6 +294,13 @@ class Receive:
             recipients=len(outcomes),
             refused=refused,
         )
+
+
+def _held(arrival: Arrival) -> Arrival:
+    """All of it is queued: the ways of a held mail are looked for when it is let go."""
+    pairs = zip(arrival.envelope.recipients, arrival.routes, strict=True)
+    routes = tuple((Remote(r.address, routes[0].tenant),) if routes else () for r, routes in pairs)
+    return structs.replace(arrival, routes=routes)
 
 
 def _shares(arrival: Arrival) -> tuple[dict[TenantId, _Share], list[MailError | None]]:

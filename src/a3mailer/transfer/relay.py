@@ -84,6 +84,8 @@ class Result:
     host: str = ""
     confirms: bool = False
     """The next server has taken over what the sender wants to be told (RFC 3461 section 5.2.2)."""
+    times: bool = True
+    """It has taken over by when the mail is to be there (RFC 2852), too."""
     wait: float = 0.0
     """Seconds before which another attempt is pointless."""
     answer: Answer = Answer.UNREACHABLE
@@ -434,7 +436,12 @@ class Relay:
                 continue
             answer = classify(outcome.reply, provider_of(host.name))
             attempt.results[number] = Result(
-                STATES[outcome.status], outcome.reply, host.name, session.confirms, answer=answer
+                STATES[outcome.status],
+                outcome.reply,
+                host.name,
+                session.confirms,
+                session.times,
+                answer=answer,
             )
         self._learn(host, (outcome.reply for outcome in outcomes))
 

@@ -44,6 +44,8 @@ FINAL_SECONDS: Final = 600.0
 MAIL_SECONDS: Final = 3600.0
 """For one mail in all: a server that drips replies does not hold us longer."""
 QUIT_SECONDS: Final = 2.0
+MOST_SECONDS: Final = 999_999_999
+"""What a by-time has room for (RFC 2852 section 4)."""
 LARGE: Final = 256 * 1024
 """Octets above which a mail is prepared outside the event loop."""
 
@@ -121,6 +123,11 @@ class SessionFailed(Exception):
         """It failed in STARTTLS: without, it may go better."""
         self.verdict = verdict
         """What was wrong with TLS, as a result type of RFC 8460 section 4.3."""
+
+
+def seconds_left(envelope: Envelope, now: float) -> int:
+    """Until a mail has to be there; beyond it less than nothing (RFC 2852 section 4.1.4)."""
+    return max(-MOST_SECONDS, min(envelope.deliver_by - int(now), MOST_SECONDS)) if envelope.by_mode else 0
 
 
 class Session:
@@ -213,6 +220,11 @@ class Session:
         return "DSN" in self._engine.features
 
     @property
+    def times(self) -> bool:
+        """The server takes over by when a mail has to be there (RFC 2852)."""
+        return "DELIVERBY" in self._engine.features
+
+    @property
     def recipients_max(self) -> int:
         """Recipients one transaction may have."""
         return self._engine.recipients_max
@@ -274,9 +286,11 @@ class Session:
     async def _outgoing(self, envelope: Envelope, octets: bytes, sign: Sign | None) -> tuple[bytes, Outgoing]:
         """The content in the form this server takes, and what to say of it. Errors: NotConvertible."""
         features = self._engine.features
+        left = seconds_left(envelope, self._clock.now())
         if envelope.body is Body.BINARY and "BINARYMIME" in features and "CHUNKING" in features:
             raw = without_return_path(octets)
-            return raw, Outgoing(envelope, len(raw), not raw.isascii(), envelope.smtputf8, binary=True)
+            eight = not raw.isascii()
+            return raw, Outgoing(envelope, len(raw), eight, envelope.smtputf8, binary=True, by_seconds=left)
         eight_bit_ok = "8BITMIME" in features
         if len(octets) < LARGE:
             content = prepare(octets, eight_bit_ok=eight_bit_ok)
@@ -285,7 +299,7 @@ class Session:
         if sign is not None:
             content = await sign(content)
         eight_bit = eight_bit_ok and not content.isascii()
-        return content, Outgoing(envelope, len(content), eight_bit, envelope.smtputf8)
+        return content, Outgoing(envelope, len(content), eight_bit, envelope.smtputf8, by_seconds=left)
 
     async def _send_content(self, content: bytes, event: SendContent) -> None:
         encoder = DataEncoder()

@@ -36,7 +36,7 @@ def judge(
     """What a result means for a recipient, its age and its wishes considered."""
     attempts = recipient.attempts + 1
     state, reply = result.state, result.reply
-    if state == "waiting" and schedule.expired(entry.created, attempts, now):
+    if state == "waiting" and (is_over(entry, now) or schedule.expired(entry.begun, attempts, now)):
         state = "expired"
     next_attempt = 0
     delayed = False
@@ -44,23 +44,58 @@ def judge(
         next_attempt = max(
             schedule.next_attempt(now, attempts, chance, result.answer), now + int(result.wait)
         )
-        delayed = not recipient.delay_notified and schedule.delayed(entry.created, attempts, now)
+        if now < entry.deliver_by:
+            next_attempt = min(next_attempt, entry.deliver_by)
+        delayed = not recipient.delay_notified and _is_late(entry, attempts, schedule, now)
     outcome = RecipientOutcome(
         recipient.number, state, reply.code, reply.enhanced, reply.text, result.host, next_attempt, delayed
     )
-    action = _action(state, delayed=delayed, confirms=result.confirms)
-    if action is None or not wants(recipient.notify, action):
+    action = _action(entry, result, state, delayed=delayed)
+    if action is None or not _is_told(entry, recipient, result, action):
         return Verdict(outcome, None)
     return Verdict(outcome, _status(entry, recipient, result, action, now, state, schedule))
 
 
-def _action(state: str, *, delayed: bool, confirms: bool) -> Action | None:
+def is_over(entry: QueueEntry, now: int) -> bool:
+    """Has the time passed by which a mail was to be there or to come back (RFC 2852, by-mode R)?"""
+    return entry.by_mode.startswith("R") and now >= entry.deliver_by
+
+
+def _is_late(entry: QueueEntry, attempts: int, schedule: Schedule, now: int) -> bool:
+    """Is it time for a delay notice? Who named a time (by-mode N) hears then, and not before.
+
+    A time that had passed when the mail came was told of by the server before us."""
+    if entry.by_mode.startswith("N"):
+        return entry.created < entry.deliver_by <= now
+    return schedule.delayed(entry.begun, attempts, now)
+
+
+def _asks_for_relays(entry: QueueEntry, result: Result) -> bool:
+    """Does DELIVERBY want its sender to hear of this hand-over?
+
+    Where tracing was asked for, and where the next server knows of no times (by-mode N)."""
+    return entry.by_mode.endswith("T") or (bool(entry.by_mode) and not result.times)
+
+
+def _is_told(entry: QueueEntry, recipient: QueuedRecipient, result: Result, action: Action) -> bool:
+    """Does the sender hear of it? NOTIFY=NEVER is stronger than DELIVERBY, DELIVERBY than the rest."""
+    if "NEVER" in recipient.notify:
+        return False
+    if action is Action.DELAYED and entry.by_mode.startswith("N"):
+        return True
+    if action is Action.RELAYED and _asks_for_relays(entry, result):
+        return True
+    return wants(recipient.notify, action)
+
+
+def _action(entry: QueueEntry, result: Result, state: str, *, delayed: bool) -> Action | None:
     if state in ("failed", "expired"):
         return Action.FAILED
     if state == "delivered":
         return Action.DELIVERED
     if state == "relayed":
-        return None if confirms else Action.RELAYED
+        silent = result.confirms and not _asks_for_relays(entry, result)
+        return None if silent else Action.RELAYED
     return Action.DELAYED if delayed else None
 
 
@@ -75,7 +110,8 @@ def _status(
 ) -> RecipientStatus:
     code = result.reply.enhanced
     if state == "expired":
-        code = "4.4.7"  # RFC 3463: delivery time expired; the diagnostic says why it took so long
+        # RFC 3463: delivery time expired; the diagnostic says why it took so long
+        code = "5.4.7" if is_over(entry, now) else "4.4.7"
     elif action in (Action.RELAYED, Action.DELIVERED):
         code = code if code.startswith("2.") else "2.0.0"
     return RecipientStatus(
@@ -86,8 +122,14 @@ def _status(
         result.host,
         "" if action is Action.DELIVERED else str(result.reply),
         now,
-        entry.created + schedule.expire if action is Action.DELAYED else 0,
+        _end(entry, schedule) if action is Action.DELAYED else 0,
     )
+
+
+def _end(entry: QueueEntry, schedule: Schedule) -> int:
+    """When it will be given up."""
+    end = entry.begun + schedule.expire
+    return min(end, entry.deliver_by) if entry.by_mode.startswith("R") else end
 
 
 def notices(
@@ -102,6 +144,8 @@ def notices(
         entry.envelope_id,
         entry.return_content,
         entry.smtputf8,
+        entry.priority,
+        entry.deliver_by,
     )
     contents: list[Content] = []
     queued: list[Operation] = []

@@ -62,6 +62,8 @@ def received(client: Client, envelope: Envelope, hostname: str, trace: str, date
     if len(envelope.recipients) == 1:
         only = f"\r\n\tfor <{encode_mailbox(envelope.recipients[0].address).decode()}>"
     protocol = with_protocol(client, envelope)
+    if envelope.priority:
+        tls += f"\r\n\tPRIORITY {envelope.priority}"  # RFC 6710 section 4.1
     return f"Received: {where}by {hostname} with {protocol} id {trace}{comment}{only}{tls};\r\n\t{date}\r\n"
 
 

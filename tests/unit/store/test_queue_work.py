@@ -4,12 +4,16 @@ from pathlib import Path
 
 import apsw
 
-from a3mailer.store.backends.sqlite.apply_queue import _LEASED
+from a3mailer.store.backends.sqlite.apply_queue import _DUE, _LEASED, _LEVEL, _NEXT_FREE
 from a3mailer.store.backends.sqlite.connection import Execute, migrate, open_writer
 from a3mailer.store.backends.sqlite.read_directory import _COUNT
 
 LEASED = 20
-_ENTRY = "INSERT INTO queue VALUES (?,1,?,?,'',?,x'00',100,'','7BIT',0,'','','',0,0)"
+_ENTRY = (
+    "INSERT INTO queue (id, tenant, due, held, lease_until, blob, size, reverse_path, body, smtputf8,"
+    " return_content, envelope_id, trace, hops, created, priority)"
+    " VALUES (?,1,?,?,?,x'00',100,'','7BIT',0,'','','',0,0,?)"
+)
 
 
 def filled(folder: Path, entries: int) -> apsw.Connection:
@@ -18,7 +22,7 @@ def filled(folder: Path, entries: int) -> apsw.Connection:
     connection = open_writer(folder)
     migrate(connection, 0)
     rows = [
-        (n, None if n % 10 == 0 else n, n % 10 == 0, 5000 if n <= LEASED else 0)
+        (n, None if n % 10 == 0 else n, n % 10 == 0, 5000 if n <= LEASED else 0, n % 3)
         for n in range(1, entries + 1)
     ]
     connection.executemany(_ENTRY, rows)
@@ -43,6 +47,14 @@ def steps(connection: apsw.Connection, sql: str, *bindings: int) -> int:
 def test_looking_for_leases_reads_leases_only(tmp_path: Path) -> None:
     few, many = filled(tmp_path / "few", 100), filled(tmp_path / "many", 4000)
     assert steps(few, _LEASED, 100, 9000) == steps(many, _LEASED, 100, 9000)
+    few.close()
+    many.close()
+
+
+def test_what_is_due_next_is_found_without_looking_at_the_rest(tmp_path: Path) -> None:
+    few, many = filled(tmp_path / "few", 100), filled(tmp_path / "many", 4000)
+    for sql, bindings in ((_LEVEL, (2,)), (_DUE, (5000, 9000, 5, 1)), (_NEXT_FREE, (5000, 9000, 1))):
+        assert steps(few, sql, *bindings) == steps(many, sql, *bindings), sql
     few.close()
     many.close()
 

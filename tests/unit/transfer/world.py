@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import structs
+
 from a3mailer.config.tree import Server, Settings
 from a3mailer.identity.directory import Directory
 from a3mailer.mail.address import NULL_PATH, Address, ReversePath
@@ -56,13 +58,14 @@ class World:
         sender: str = "carol@b.test",
         client: Client = MX,
         before: Callable[[], object] = lambda: None,
+        **promises: int | str,
     ) -> tuple[MailError | None, ...]:
         """One mail transaction through policy and receive, as a door would run it."""
         reverse_path = ReversePath(address(sender)) if sender else NULL_PATH
         people = tuple(Recipient(address(r)) if isinstance(r, str) else r for r in recipients)
         await self.policy.connect(client)
         await self.policy.sender(client, Envelope(reverse_path))
-        envelope = Envelope(reverse_path, people)
+        envelope = structs.replace(Envelope(reverse_path, people), **promises)
         routes = tuple([await self.policy.recipient(client, envelope, each) for each in people])
         before()
         return await self.receive(Arrival(client, envelope, routes, octets, "0123456789abcdef"))

@@ -53,6 +53,13 @@ SHUTTING_DOWN: Final = Reply(421, "4.3.2", "shutting down; try again")
 LOGIN_AGAIN: Final = Reply(421, "4.7.0", "this login no longer stands")
 
 
+def sender_ok(asked: int | None, priority: int) -> Reply:
+    """To MAIL; a priority that was not granted is named (RFC 6710 section 4.1)."""
+    if asked is None or asked == priority:
+        return SENDER_OK
+    return Reply(250, "2.3.6", f"{priority} is the priority of this mail: you may not raise it")
+
+
 def reply_to(error: err.MailError) -> Reply:
     """The reply of the nearest type in the table; with the error's own words where those may be told."""
     if isinstance(error, err.Refused):

@@ -34,16 +34,20 @@ from a3mailer.identity.sasl.offer import begin, offered
 from a3mailer.mail.address import NULL_PATH
 from a3mailer.mail.envelope import Client, Envelope, Recipient
 from a3mailer.mail.errors import MailError, NotAllowed, StoreFull, TooLarge, TryLater
+from a3mailer.runtime.clock import SYSTEM, Clock
 from a3mailer.runtime.spool import Spool, SpoolError
 from a3mailer.telemetry.events import emit, redact_address
 from a3mailer.telemetry.metrics import count, observe
 from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.promise import offered as offered_promises
+from a3mailer.transfer.promise import promised
 from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.route import Route
 from a3mailer.transfer.stages import Facts, Stage
 from a3mailer.wire.smtp import events as ev
 from a3mailer.wire.smtp.engine import Engine, Offer, State
+from a3mailer.wire.smtp.promises import NOTHING
 from a3mailer.wire.smtp.replies import Reply
 
 RECEIVE: Final = action("smtp.receive")
@@ -70,7 +74,8 @@ _offer: Final = lru_cache(256)(Offer)
 class SmtpDoor:
     """Serves SMTP and LMTP connections. ``settings`` gives the snapshot a new connection keeps."""
 
-    __slots__ = ("authenticator", "end_point", "policy", "receive", "settings", "spool_directory", "tls")
+    __slots__ = ("authenticator", "clock", "end_point", "policy", "receive", "settings", "spool_directory",
+                 "tls")  # fmt: skip
 
     def __init__(
         self,
@@ -81,6 +86,7 @@ class SmtpDoor:
         tls: ssl.SSLContext | None,
         spool_directory: Path,
         end_point: Callable[[], bytes | None] = lambda: None,
+        clock: Clock = SYSTEM,
     ) -> None:
         self.policy = policy
         self.receive = receive
@@ -89,6 +95,7 @@ class SmtpDoor:
         self.tls = tls
         self.spool_directory = spool_directory
         self.end_point = end_point
+        self.clock = clock
 
     async def serve(self, connection: Connection, profile: Profile, trace: str) -> None:
         """One connection to its end. Raises ConnectionLost."""
@@ -296,6 +303,7 @@ class _Conversation:
             mechanisms=mechanisms,
             auth_wants_tls=profile.auth and not self._confidential(),
             auth_required=profile.auth,
+            promises=offered_promises(profile.protocol, self._settings, self._door.clock.now()),
         )
 
     def _confidential(self) -> bool:
@@ -418,7 +426,7 @@ class _Conversation:
             self._door.policy.check_size(event.envelope)
         except MailError as error:
             return say.reply_to(error)
-        return self._begin(event.envelope)
+        return self._begin(event)
 
     async def _mail_of_ours(self, event: ev.MailFrom) -> tuple[Reply, ...]:
         if self._principal is not None and not await self._door.authenticator.current(self._principal):
@@ -429,12 +437,16 @@ class _Conversation:
             await self._course.run(Stage.MAIL, Facts(self._client, event.envelope))
         except MailError as error:
             return (say.reply_to(error),)
-        return (self._begin(event.envelope),)
+        return (self._begin(event),)
 
-    def _begin(self, envelope: Envelope) -> Reply:
+    def _begin(self, event: ev.MailFrom) -> Reply:
         self.forget()
-        self._envelope = envelope
-        return say.SENDER_OK
+        self._envelope, asks = event.envelope, event.asks
+        if asks is NOTHING:
+            return say.SENDER_OK
+        now = self._door.clock.now()
+        self._envelope = promised(event.envelope, asks, self._client, self._settings, now)
+        return say.sender_ok(asks.priority, self._envelope.priority)
 
     def _permit(self) -> None:
         """Ask the table of roles: strangers may have mail received, who logged in submits as himself."""
@@ -546,16 +558,7 @@ class _Conversation:
             return b""
 
     def _arrival(self, octets: bytes | mmap.mmap, trace: str) -> Arrival:
-        of = self._envelope
-        envelope = Envelope(
-            of.reverse_path,
-            tuple(self._recipients),
-            of.body,
-            of.smtputf8,
-            of.size,
-            of.return_content,
-            of.envelope_id,
-        )
+        envelope = structs.replace(self._envelope, recipients=tuple(self._recipients))
         return Arrival(self._client, envelope, tuple(self._routes), octets, trace, self._course.notes)
 
     def _mail_trace(self) -> str:

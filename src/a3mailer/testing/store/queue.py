@@ -36,6 +36,7 @@ class QueueRules(StoreCase):
             op.Enqueue(
                 world.alice, DEFAULT_TENANT, 0, "alice@a.test", people, trace="0123456789abcdef", body="7BIT",
                 smtputf8=True, return_content="HDRS", envelope_id="env-1", not_before=world.now + 30, hops=2,
+                priority=-3, deliver_by=world.now + 90, by_mode="NT",
             ),
             mail(),
         )  # fmt: skip
@@ -45,6 +46,8 @@ class QueueRules(StoreCase):
         assert (entry.return_content, entry.envelope_id, entry.trace) == ("HDRS", "env-1", "0123456789abcdef")
         assert (entry.hops, entry.created, entry.held, entry.size) == (2, world.now, False, len(mail()))
         assert (entry.lease_owner, entry.lease_until) == ("", 0)
+        assert (entry.not_before, entry.priority) == (world.now + 30, -3)
+        assert (entry.deliver_by, entry.by_mode, entry.begun) == (world.now + 90, "NT", world.now + 30)
         carol, dave = entry.recipients
         untried = ("waiting", 0, world.now + 30, 0, "", "", "", False)
         assert carol == QueuedRecipient(
@@ -130,6 +133,23 @@ class QueueRules(StoreCase):
         assert got.queues == (first, second)
         assert 0 < got.next_due <= world.now, "one is due that was not given"
         assert (await world.claim()).queues == (third,)
+
+    async def test_higher_priorities_go_first_and_the_longest_waiting_among_them(self, world: World) -> None:
+        made = {}
+        for name, priority, later in (("bulk", -9, 0), ("old", 0, 0), ("new", 0, 1), ("urgent", 9, 2)):
+            due = world.now + 1 + later
+            made[name] = await world.enqueue(not_before=due, priority=priority)
+        far = await world.enqueue(not_before=world.now + 100, priority=5)
+        world.clock.advance(10)
+        got = await world.claim(limit=2)
+        assert got.queues == (made["urgent"], made["old"])
+        assert 0 < got.next_due <= world.now
+        got = await world.claim()
+        assert got.queues == (made["new"], made["bulk"])
+        assert got.next_due == world.now + 60, "the leases of those that were given end first"
+        world.clock.advance(90)
+        await world.one(op.Done, op.ChangeQueue(far, "hold", world.now))
+        assert far not in (await world.claim()).queues
 
     async def test_a_lease_of_a_clock_that_jumped_back_has_ended(self, world: World) -> None:
         queue = await world.enqueue()

@@ -74,6 +74,8 @@ def status_octets(report: Report, *, utf8: bool) -> bytes:
         first.insert(0, f"Original-Envelope-Id: {_plain(clean(report.envelope_id), utf8)}")
     if report.arrival:
         first.append(f"Arrival-Date: {format_date(report.arrival)}")
+    if report.deliver_by:
+        first.append(f"Deliver-By-Date: {format_date(report.deliver_by)}")
     groups = [first, *(_fields(recipient, utf8) for recipient in report.recipients)]
     return "\r\n\r\n".join("\r\n".join(group) for group in groups).encode() + b"\r\n"
 

@@ -44,6 +44,8 @@ class Report:
     envelope_id: str = ""
     arrival: int = 0
     """Seconds since the epoch."""
+    deliver_by: int = 0
+    """Likewise (RFC 2852 section 5)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class Outgoing:
     """Its header has (RFC 6532)."""
     binary: bool = False
     """It cannot go as lines of text (NUL)."""
+    by_seconds: int = 0
+    """How long from now it may take, where the envelope has a ``by_mode`` (RFC 2852)."""
 
 
 class Status(Enum):
@@ -366,7 +368,13 @@ class ClientEngine:
             return ours("5.6.1", "the server does not take binary content (BINARYMIME)")
         if mail.eight_bit and "8BITMIME" not in features:
             return ours("5.6.3", "the server does not take 8-bit content (8BITMIME)")
+        if mail.envelope.by_mode.startswith("R") and not self._keeps_time(mail.by_seconds):
+            return ours("5.3.3", "the server promises no delivery in the time its sender set (DELIVERBY)")
         return None
+
+    def _keeps_time(self, seconds: int) -> bool:
+        """Would the server see to it that a mail is there so soon, or comes back? Its min-by-time says."""
+        return seconds > 0 and "DELIVERBY" in self.features and seconds >= self.features.number("DELIVERBY")
 
     def _wants_utf8(self, mail: Outgoing) -> bool:
         path = mail.envelope.reverse_path.address
@@ -408,6 +416,10 @@ class ClientEngine:
                 words.append(b"RET=" + envelope.return_content.encode())
             if envelope.envelope_id:
                 words.append(b"ENVID=" + encode_xtext(envelope.envelope_id))
+        if "MT-PRIORITY" in features:
+            words.append(b"MT-PRIORITY=%d" % envelope.priority)
+        if envelope.by_mode and "DELIVERBY" in features:
+            words.append(b"BY=%d;%b" % (mail.by_seconds, envelope.by_mode.encode()))
         return b" ".join(words) + b"\r\n"
 
     def _rcpt_command(self, recipient: Recipient) -> bytes:

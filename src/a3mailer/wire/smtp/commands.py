@@ -15,6 +15,7 @@ from a3mailer.wire.smtp import events as ev
 from a3mailer.wire.smtp import parameters as par
 from a3mailer.wire.smtp import paths
 from a3mailer.wire.smtp import replies as say
+from a3mailer.wire.smtp.promises import asks_of
 from a3mailer.wire.smtp.replies import Rejected
 
 MAX_HELLO: Final = 255
@@ -95,7 +96,7 @@ def parse_mail(argument: bytes) -> ev.MailFrom:
         par.return_content_of(found),
         par.envelope_id_of(found),
     )
-    return ev.MailFrom(envelope)
+    return ev.MailFrom(envelope, asks_of(found))
 
 
 def _mailbox(inner: bytes, bad: say.Reply, *, postmaster: bool = False) -> Address:

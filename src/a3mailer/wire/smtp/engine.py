@@ -17,6 +17,7 @@ from a3mailer.wire.errors import LocalProtocolError
 from a3mailer.wire.smtp import events as ev
 from a3mailer.wire.smtp import replies as say
 from a3mailer.wire.smtp.commands import COMMANDS, LMTP_COMMANDS, ChunkStart, decode_base64, parse_command
+from a3mailer.wire.smtp.promises import NO_PROMISES, Promises
 from a3mailer.wire.smtp.replies import Rejected, Reply
 
 MAX_COMMAND: Final = 4096
@@ -118,6 +119,7 @@ class Offer:
     """There is AUTH, but only under TLS."""
     auth_required: bool = False
     """No MAIL before AUTH (RFC 6409 section 4.3)."""
+    promises: Promises = NO_PROMISES
     greeting: Reply = field(init=False, repr=False, compare=False)
     hello: Reply = field(init=False, repr=False, compare=False)
     extended_hello: Reply = field(init=False, repr=False, compare=False)
@@ -142,6 +144,7 @@ class Offer:
             "DSN",
             f"LIMITS {f'MAILMAX={self.mails} ' if self.mails else ''}RCPTMAX={self.recipients}",
         ]
+        lines += self.promises.lines()
         if self.starttls:
             lines.append("STARTTLS")
         if self.mechanisms:
@@ -332,8 +335,10 @@ class Engine:
         offer = self._offer
         if offer.auth_required and not self._authenticated:
             raise Rejected(say.TLS_REQUIRED if offer.auth_wants_tls else say.AUTH_REQUIRED)
-        if isinstance(event, ev.MailFrom) and event.envelope.size > offer.size:
-            raise Rejected(say.TOO_LARGE)
+        if isinstance(event, ev.MailFrom):
+            if event.envelope.size > offer.size:
+                raise Rejected(say.TOO_LARGE)
+            offer.promises.check(event.asks)
 
     # --- content -----------------------------------------------------------------------------------
 

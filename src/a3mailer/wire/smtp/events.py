@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from a3mailer.mail.envelope import Envelope, Recipient
+from a3mailer.wire.smtp.promises import NOTHING, Asks
 from a3mailer.wire.smtp.replies import Reply
 
 
@@ -20,9 +21,10 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class MailFrom:
-    """MAIL with its parameters; the envelope has no recipients yet."""
+    """MAIL with its parameters; the envelope has no recipients yet, and nothing of what is asked for."""
 
     envelope: Envelope
+    asks: Asks = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

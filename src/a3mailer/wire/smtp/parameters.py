@@ -1,5 +1,5 @@
 """The parameters of MAIL and RCPT: SIZE (RFC 1870), BODY (RFC 6152, RFC 3030), SMTPUTF8 (RFC 6531),
-RET, ENVID, NOTIFY, ORCPT (RFC 3461), AUTH (RFC 4954). Errors: Rejected."""
+RET, ENVID, NOTIFY, ORCPT (RFC 3461), AUTH (RFC 4954); ``promises`` has the rest. Errors: Rejected."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from a3mailer.mail.envelope import Body
+from a3mailer.wire.smtp.promises import PARAMETERS
 from a3mailer.wire.smtp.replies import SYNTAX, UNKNOWN_PARAMETER, Rejected, Reply
 from a3mailer.wire.smtp.xtext import decode_xtext
 
@@ -23,7 +24,7 @@ _KEYWORD: Final = (string.ascii_letters + string.digits + "-").encode()
 _VALUE: Final = bytes(range(33, 61)) + bytes(range(62, 127))
 _BODIES: Final = {body.value.encode(): body for body in Body}
 _NOTIFY: Final = frozenset({"SUCCESS", "FAILURE", "DELAY"})
-MAIL_PARAMETERS: Final = frozenset({b"SIZE", b"BODY", b"SMTPUTF8", b"RET", b"ENVID", b"AUTH"})
+MAIL_PARAMETERS: Final = frozenset({b"SIZE", b"BODY", b"SMTPUTF8", b"RET", b"ENVID", b"AUTH"}) | PARAMETERS
 RCPT_PARAMETERS: Final = frozenset({b"NOTIFY", b"ORCPT"})
 
 

@@ -119,7 +119,11 @@ class Features:
     @property
     def size(self) -> int:
         """The SIZE limit; 0 for none told (RFC 1870 section 3)."""
-        return _number(self.keywords.get("SIZE", ()))
+        return self.number("SIZE")
+
+    def number(self, keyword: str) -> int:
+        """The number that follows a keyword; 0 for none."""
+        return _number(self.keywords.get(keyword, ()))
 
     @property
     def mechanisms(self) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ def enqueue(state: State, o: op.Enqueue) -> op.Enqueued:
         size=len(state.contents[o.content].octets), reverse_path=o.reverse_path, body=o.body,
         smtputf8=o.smtputf8, return_content=o.return_content, envelope_id=o.envelope_id, trace=o.trace,
         hops=o.hops, created=state.now, held=False, lease_owner="", lease_until=0, recipients=recipients,
+        not_before=o.not_before, priority=o.priority, deliver_by=o.deliver_by, by_mode=o.by_mode,
     )  # fmt: skip
     state.put(state.queue, queue, entry)
     state.changed(SYSTEM_ACCOUNT, 1)
@@ -48,7 +49,7 @@ def claim_queue(state: State, o: op.ClaimQueue) -> op.Claimed:
     """Lease what is due."""
     given: list[QueueId] = []
     next_due = 0
-    for entry in sorted(state.queue.values(), key=lambda e: (_due(e), e.id)):
+    for entry in sorted(state.queue.values(), key=lambda e: (-e.priority, _due(e), e.id)):
         due = _due(entry)
         if not due:
             continue

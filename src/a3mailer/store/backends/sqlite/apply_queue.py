@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from a3mailer.mail.errors import BadName, Conflict, NoSuchThing
@@ -22,6 +23,8 @@ from a3mailer.store.operations import (
 )
 
 WAITING: Final = "waiting"
+HIGHEST: Final = 9
+"""The highest priority there is (RFC 6710 section 3)."""
 QUEUE_HINT: Final = (0, 1)
 """(account, mailbox) of the hint that the queue changed."""
 
@@ -38,7 +41,8 @@ def enqueue(ledger: Ledger, op: Enqueue, work: Work) -> Enqueued:
     ledger.add(
         "queue",
         (queue, op.tenant, due, piece.blob, piece.size, op.reverse_path, op.body, op.smtputf8,
-         op.return_content, op.envelope_id, op.trace, op.hops, ledger.now),
+         op.return_content, op.envelope_id, op.trace, op.hops, ledger.now, op.not_before, op.priority,
+         op.deliver_by, op.by_mode),
     )  # fmt: skip
     for at, recipient in enumerate(op.recipients):
         ledger.add(
@@ -53,13 +57,14 @@ def _changed(ledger: Ledger) -> None:
 
 
 # A lease that ends after ?2 was written under a clock that has jumped back since: it holds no more.
+_LEVEL: Final = "SELECT max(priority) FROM queue WHERE due IS NOT NULL AND priority < ?"
 _DUE: Final = (
     "SELECT id FROM queue WHERE due IS NOT NULL AND due <= ?1 AND (lease_until <= ?1 OR lease_until > ?2)"
-    " ORDER BY due, id LIMIT ?3"
+    " AND priority = ?4 ORDER BY due, id LIMIT ?3"
 )
 _NEXT_FREE: Final = (
     "SELECT due FROM queue WHERE due IS NOT NULL AND (lease_until <= ?1 OR lease_until > ?2)"
-    " ORDER BY due LIMIT 1"
+    " AND priority = ?3 ORDER BY due LIMIT 1"
 )
 _LEASED: Final = (
     "SELECT id, max(due, lease_until) FROM queue INDEXED BY queue_leased"
@@ -69,24 +74,37 @@ _LEASED: Final = (
 
 
 def claim_queue(ledger: Ledger, op: ClaimQueue, work: Work) -> Claimed:
-    """The longest waiting first."""
+    """By priority, the longest waiting first. Each level that occurs is one place in the index."""
     ledger.flush()
     jumped = op.now + 2 * (op.until - op.now)
-    rows = ledger.execute(_DUE, (op.now, jumped, op.limit)).fetchall()
-    given = tuple([QueueId(row[0]) for row in rows])
+    levels = tuple(_levels(ledger))
+    found: list[Row] = []
+    for level in levels:
+        if len(found) < op.limit:
+            found += ledger.execute(_DUE, (op.now, jumped, op.limit - len(found), level)).fetchall()
+    given = tuple([QueueId(row[0]) for row in found])
     ledger.connection.executemany(
         "UPDATE queue SET lease_owner=?, lease_until=? WHERE id=?", [(op.owner, op.until, q) for q in given]
     )
-    return Claimed(given, _next_due(ledger, op.now, jumped, set(given)))
+    return Claimed(given, _next_due(ledger, op.now, jumped, set(given), levels))
 
 
-def _next_due(ledger: Ledger, now: int, jumped: int, given: set[QueueId]) -> int:
+def _levels(ledger: Ledger) -> Iterator[int]:
+    """The priorities of entries that are not held, highest first."""
+    level = HIGHEST + 1
+    while (row := ledger.execute(_LEVEL, (level,)).fetchone()) is not None and row[0] is not None:
+        level = row[0]
+        yield level
+
+
+def _next_due(ledger: Ledger, now: int, jumped: int, given: set[QueueId], levels: tuple[int, ...]) -> int:
     """When the next entry that was not given may be: when it is due, or when its lease ends."""
-    free = ledger.execute(_NEXT_FREE, (now, jumped)).fetchone()
     leased = ledger.execute(_LEASED, (now, jumped))
     times = [at for queue, at in leased if queue not in given]
-    if free is not None:
-        times.append(free[0])
+    for level in levels:
+        free = ledger.execute(_NEXT_FREE, (now, jumped, level)).fetchone()
+        if free is not None:
+            times.append(free[0])
     return min(times, default=0)
 
 

@@ -35,7 +35,7 @@ _CREDENTIAL: Final = "SELECT account, name, kind, secret, scopes, expires, creat
 _TOKENS: Final = "SELECT account, digest, name, scopes, expires, created, epoch FROM tokens"
 _QUEUE: Final = (
     "SELECT id, tenant, blob, size, reverse_path, body, smtputf8, return_content, envelope_id, trace, hops,"
-    " created, held, lease_owner, lease_until FROM queue"
+    " created, held, lease_owner, lease_until, not_before, priority, deliver_by, by_mode FROM queue"
 )
 _RECIPIENTS: Final = (
     "SELECT number, address, notify, original, state, attempts, next_attempt, code, enhanced, text, host,"
@@ -212,7 +212,7 @@ class ReadDirectory:
 
     def _to_entry(self, row: Row) -> QueueEntry:
         number, tenant, blob, size, reverse_path, body, smtputf8, return_content, envelope_id, *rest = row
-        trace, hops, created, held, lease_owner, lease_until = rest
+        trace, hops, created, held, lease_owner, lease_until, *promises = rest
         recipients = [_to_recipient(r) for r in self._sql(_RECIPIENTS, (number,)).fetchall()]
         return QueueEntry(
             QueueId(number),
@@ -232,6 +232,7 @@ class ReadDirectory:
             lease_owner,
             lease_until,
             tuple(recipients),
+            *promises,
         )
 
     # --- audit -------------------------------------------------------------------------------------
