@@ -71,11 +71,10 @@ class TlsReports:
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set."""
         while not stop.is_set():
+            await self.round(stop)
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await stop.wait()
-            if not stop.is_set():
-                await self.round(stop)
 
     async def round(self, stop: asyncio.Event) -> None:
         """Send what is due. What cannot be sent now is sent at the next look."""
