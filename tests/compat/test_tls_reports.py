@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import pytest
 
 from a3mailer.mail.message import index
-from a3mailer.msgauth.tlsrpt import TlsReport, decode, unpack
+from a3mailer.msgauth.packed import unpack
+from a3mailer.msgauth.tlsrpt import TlsReport, decode
 from a3mailer.testing.faults.wall_clock import WallClock
 from tests.compat.test_relay import Names, at_bobs, inbox, submit, until
 from tests.rig import Rig

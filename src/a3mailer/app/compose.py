@@ -170,7 +170,7 @@ async def compose(
         Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context, end_point)
     )
     tallies = Tallies(store, clock)
-    queue, http = _way_out(held, store, policy, resolver, settings(), clock, tallies)
+    queue, http, signing = _way_out(held, store, policy, resolver, settings(), clock, tallies)
     private = Routes(Health(partial(_not_ready, store), partial(_gauge, store, clock)).routes())
     public = Routes((*WellKnown(settings, policy.is_ours).routes(),))
     store.watch(directory.heard)
@@ -227,7 +227,7 @@ async def compose(
         "tallies": tallies.run,
     }
     if number == 1:
-        background |= _works_for_all(held, store, resolver, http, clock, settings)
+        background |= _works_for_all(held, store, resolver, http, clock, settings, signing)
     sweeps = (imap.services.contents.sweep,)
     return Rooms(
         store,
@@ -249,11 +249,12 @@ def _works_for_all(
     http: HttpClient,
     clock: SystemClock,
     settings: Callable[[], Settings],
+    signing: Signing,
 ) -> dict[str, Background]:
     """What one worker of an instance does for all of them."""
     return {
         "housekeeping": Housekeeping(store, settings, clock, store, store).run,
-        "tls reports": TlsReports(store, resolver, http, clock, settings).run,
+        "tls reports": TlsReports(store, resolver, http, clock, settings, signing.signs).run,
         "domains": DomainWatch(store, held.directory, resolver, clock).run,
     }
 
@@ -266,11 +267,12 @@ def _way_out(
     settings: Settings,
     clock: SystemClock,
     tallies: Tallies,
-) -> tuple[Queue, HttpClient]:
-    """The queue, and the client by which everything out there but mail is asked."""
+) -> tuple[Queue, HttpClient, Signing]:
+    """The queue, the client by which everything out there but mail is asked, and what signs."""
     verifying = verifying_context(held.directory, settings)
     http = HttpClient(resolver, clock, verifying, inside=settings.web.inside)
     policies = StsPolicies(resolver, http, clock, held.directory / STS_FOLDER, settings.web.port)
+    signing = Signing(held.directory / "keys" / "dkim", settings, clock)
     queue = Queue(
         store,
         policy,
@@ -283,11 +285,11 @@ def _way_out(
         _is_dead,
         verifying,
         policies,
-        Signing(held.directory / "keys" / "dkim", settings, clock),
+        signing,
         held.paces,
         TlsOutcomes(tallies, settings),
     )
-    return queue, http
+    return queue, http, signing
 
 
 def _way_in(

@@ -2,7 +2,7 @@
 
 A domain says by a TXT record at ``_smtp._tls`` where it wants to hear how others fared who sent it mail under
 TLS. They tell it once a day, by mail or by POST, in one JSON object (RFC 7493). What is read here was written
-by strangers: it is bounded in every direction, and what is no report is BadReport and nothing else.
+by strangers: it is bounded in every direction, and what is no report is Unreadable and nothing else.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,16 +20,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from a3mailer.msgauth.domainkeys import is_name
+from a3mailer.msgauth.packed import MAX_UNPACKED, Unreadable
 
 MAX_RECORD: Final = 4096
 """Octets of the TXT record that are looked at."""
 MAX_TARGETS: Final = 10
 """Places of one record that reports are sent to; the rest is passed over."""
 MAX_URI: Final = 1024
-MAX_PACKED: Final = 2 << 20
-"""Octets of a compressed report."""
-MAX_REPORT: Final = 16 << 20
-"""Octets of a report."""
 MAX_POLICIES: Final = 1000
 MAX_DETAILS: Final = 10_000
 """Kinds of failure of one policy."""
@@ -40,7 +36,6 @@ MAX_TEXT: Final = 4096
 """Characters of one value."""
 MAX_SESSIONS: Final = 1 << 53
 """What every reader of JSON still counts exactly (RFC 7493 section 2.2)."""
-GZIP: Final = 16 + zlib.MAX_WBITS
 
 JSON_MEDIA: Final = "application/tlsrpt+json"
 GZIP_MEDIA: Final = "application/tlsrpt+gzip"
@@ -64,10 +59,6 @@ Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Lines = Annotated[tuple[Text, ...], Meta(max_length=MAX_LINES)]
 Sessions = Annotated[int, Meta(ge=0, le=MAX_SESSIONS)]
 Moment = Annotated[datetime, Meta(tz=True)]
-
-
-class BadReport(Exception):
-    """This is no report; the text says why."""
 
 
 class DateRange(Struct, frozen=True, rename="kebab"):
@@ -187,17 +178,19 @@ def encode(report: TlsReport) -> bytes:
 
 def decode(octets: bytes) -> TlsReport:
     """A report, not compressed. Members that are unknown or null do not count; a name that stands twice in
-    one object makes it none, and so does half of a surrogate pair (RFC 7493 section 2). Errors: BadReport."""
-    if len(octets) > MAX_REPORT:
-        raise BadReport(f"more than {MAX_REPORT} octets")
+    one object makes it none, and so does half of a surrogate pair (RFC 7493 section 2).
+
+    Errors: Unreadable."""
+    if len(octets) > MAX_UNPACKED:
+        raise Unreadable(f"more than {MAX_UNPACKED} octets")
     try:
         tree = json.loads(octets.decode("utf-8-sig"), object_pairs_hook=_object)
         report = msgspec.convert(tree, TlsReport)
         encode(report)
     except RecursionError as error:
-        raise BadReport("too deep") from error
+        raise Unreadable("too deep") from error
     except (ValueError, msgspec.MsgspecError) as error:
-        raise BadReport(str(error)[:200]) from error
+        raise Unreadable(str(error)[:200]) from error
     return report
 
 
@@ -216,24 +209,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def pack(octets: bytes) -> bytes:
     """Compressed as it is sent (section 5.2)."""
     return gzip.compress(octets, mtime=0)
-
-
-def unpack(octets: bytes) -> bytes:
-    """What was compressed; what is no gzip is given back as it is. Errors: BadReport."""
-    if not octets.startswith(b"\x1f\x8b"):
-        return octets
-    if len(octets) > MAX_PACKED:
-        raise BadReport(f"more than {MAX_PACKED} octets of gzip")
-    unpacker = zlib.decompressobj(GZIP)
-    try:
-        found = unpacker.decompress(octets, MAX_REPORT + 1)
-    except zlib.error as error:
-        raise BadReport("damaged gzip") from error
-    if len(found) > MAX_REPORT:
-        raise BadReport(f"more than {MAX_REPORT} octets")
-    if not unpacker.eof:
-        raise BadReport("a gzip that ends too early")
-    return found
 
 
 # filename  = sender "!" policy-domain "!" begin-timestamp "!" end-timestamp [ "!" unique-id ] "." extension

@@ -69,6 +69,10 @@ class Signing:
             return self._signed if self._on else None
         return self._sealed if self._seals else None
 
+    def signs(self, domain: str) -> bool:
+        """Whether a notice of ours from this domain leaves with a signature."""
+        return self._on and bool(self.keys(domain))
+
     async def _sealed(self, octets: bytes) -> bytes:
         return await asyncio.to_thread(self.seal, octets)
 

@@ -13,7 +13,8 @@ from a3mailer.config.tree import Reports, Server, Settings
 from a3mailer.mail.errors import TryLater
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
 from a3mailer.mail.message import headers, index
-from a3mailer.msgauth.tlsrpt import Failure, Policy, PolicyResult, Summary, TlsReport, decode, unpack
+from a3mailer.msgauth.packed import unpack
+from a3mailer.msgauth.tlsrpt import Failure, Policy, PolicyResult, Summary, TlsReport, decode
 from a3mailer.ops.reports import tls_report
 from a3mailer.ops.reports.tls_report import make, results
 from a3mailer.ops.reports.tls_sending import (
@@ -73,10 +74,13 @@ class World:
             server=Server(hostname="mail.a.test", domain="a.test"), reports=Reports(tls_send=True)
         )
         self.yesterday = int(self.clock.now()) - DAY
+        self.signed = {"a.test"}
         self.restart()
 
     def restart(self) -> None:
-        self.reports = TlsReports(self.store, self.resolver, self.web, self.clock, lambda: self.settings)
+        self.reports = TlsReports(
+            self.store, self.resolver, self.web, self.clock, lambda: self.settings, self.signed.__contains__
+        )
 
     async def tally(self, *outcomes: tuple[TlsOutcome, int], domain: str = "b.test") -> None:
         rows = [
@@ -284,6 +288,16 @@ async def test_a_post_that_fails_for_a_day_is_given_up(world: World) -> None:
         await world.look(1800.0)
     assert 2 < len(world.web.posted) <= GIVE_UP_SECONDS / POST_AGAIN + 1
     assert await world.left() == ()
+
+
+async def test_what_cannot_be_signed_is_not_mailed(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    world.signed.clear()
+    world.ask_for(f"mailto:tls@b.test,{URL}")
+    await world.look(SOON)
+    assert list(world.queued()) == []
+    assert len(world.web.posted) == 1
+    assert await world.left() == ()
+    assert '"event":"reports.tls.unsigned"' in capfd.readouterr().err
 
 
 async def test_a_store_in_trouble_sends_nothing_twice(world: World) -> None:

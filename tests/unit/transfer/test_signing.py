@@ -79,6 +79,9 @@ def test_the_keys_are_those_of_the_author_domain_or_of_the_one_above(tmp_path: P
     assert found("sub.a.test") == ["ed@sub.a.test"] == found("x.y.sub.a.test")
     assert found("mail.a.test") == ["rsa1024@a.test", "ed@a.test"]
     assert found("b.test") == found("test") == found("") == found("nota.test") == []
+    assert ours.signs("mail.a.test")
+    assert not ours.signs("b.test")
+    assert not signing(tmp_path, sign=False).signs("a.test")
 
 
 def test_keys_are_read_again_when_their_folder_changes(tmp_path: Path) -> None:

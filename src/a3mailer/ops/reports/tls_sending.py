@@ -58,13 +58,21 @@ class TlsReports:
     """``run`` is the work of an instance's first worker; ``round`` is one look."""
 
     def __init__(
-        self, store: Store, resolver: Resolver, web: Post, clock: Clock, settings: Callable[[], Settings]
+        self,
+        store: Store,
+        resolver: Resolver,
+        web: Post,
+        clock: Clock,
+        settings: Callable[[], Settings],
+        signs: Callable[[str], bool],
     ) -> None:
+        """``signs``: whether mail of a domain of ours leaves with a DKIM signature."""
         self._store = store
         self._resolver = resolver
         self._web = web
         self._clock = clock
         self._settings = settings
+        self._signs = signs
         self._again: dict[str, float] = {}
         """When a place where a POST failed may be asked again (monotonic)."""
 
@@ -111,7 +119,11 @@ class TlsReports:
             emit("reports.tls.no_answer", level="warning", domain=domain, error=str(error))
             return
         done = {tally.key for tally in await self._store.tallies(DONE, period, domain)}
-        targets = [target for target in parse_record(answer.texts) if target.where not in done]
+        targets = [
+            target
+            for target in parse_record(answer.texts)
+            if target.where not in done and self._can(target, domain)
+        ]
         if not targets:
             await self._commit(*forget(period, domain))
             return
@@ -121,6 +133,13 @@ class TlsReports:
         posted = [target for target in posts if await self._post(made, domain, target)]
         mailed = [target for target in targets if target.way == "mail"]
         await self._settle(period, domain, made, mailed, posted, whole=posted == posts)
+
+    def _can(self, target: Target, domain: str) -> bool:
+        """A report by mail without a DKIM signature must be ignored by who gets it (section 3)."""
+        can = target.way != "mail" or self._signs(self._sender().domain)
+        if not can:
+            emit("reports.tls.unsigned", level="warning", domain=domain, sender=self._sender().domain)
+        return can
 
     async def _settle(
         self, period: int, domain: str, made: Made, mailed: list[Target], posted: list[Target], *, whole: bool
