@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from a3mailer.access.watch import Views
@@ -17,6 +15,7 @@ from a3mailer.app.material import mock_key, srs_keys
 from a3mailer.app.verbs.office import Office
 from a3mailer.app.verbs.server import gauge
 from a3mailer.config.tree import Settings
+from a3mailer.edge.certificates import ServerCertificates
 from a3mailer.edge.connection import Connection
 from a3mailer.edge.dial import dial, dial_filter
 from a3mailer.edge.http.door import HttpDoor
@@ -34,7 +33,6 @@ from a3mailer.edge.tls import opportunistic_context, verifying_context
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.credentials import HashPool
 from a3mailer.identity.directory import Directory
-from a3mailer.identity.sasl.channel import server_end_point
 from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import MailError
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
@@ -142,7 +140,7 @@ class ParkedWatch:
 
 
 async def compose(
-    held: Held, number: int, settings: Callable[[], Settings], context: ssl.SSLContext
+    held: Held, number: int, settings: Callable[[], Settings], certificates: ServerCertificates
 ) -> Rooms:
     """Build the rooms of worker ``number``. ``settings`` gives the snapshot in force."""
     clock = SystemClock()
@@ -163,12 +161,10 @@ async def compose(
     resolver = dnssec.resolver_of(settings().dns, clock)
     forwarding, policy, receive = _way_in(held, store, directory, resolver, settings(), clock)
     spools = held.directory / "spool"
-    end_point = _end_point(held.directory, settings())
-    smtp = SmtpDoor(policy, receive, authenticator, settings, context, spools, lambda: end_point, clock)
+    context = certificates.context
+    smtp = SmtpDoor(policy, receive, authenticator, settings, context, spools, clock)
     views = Views(store, store)
-    imap = ImapDoor(
-        Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context, end_point)
-    )
+    imap = ImapDoor(Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context))
     tallies = Tallies(store, clock)
     queue, http, signing = _way_out(held, store, policy, resolver, settings(), clock, tallies)
     private = Routes(Health(partial(_not_ready, store), partial(_gauge, store, clock)).routes())
@@ -228,7 +224,7 @@ async def compose(
     }
     if number == 1:
         background |= _works_for_all(held, store, resolver, http, clock, settings, signing)
-    sweeps = (imap.services.contents.sweep,)
+    sweeps = (imap.services.contents.sweep, certificates.sweep)
     return Rooms(
         store,
         listeners,
@@ -317,11 +313,6 @@ def _is_dead(owner: str) -> bool:
 
 def _smtp(door: SmtpDoor, profile: Profile) -> Serve:
     return lambda connection, trace: door.serve(connection, profile, trace)
-
-
-def _end_point(directory: Path, settings: Settings) -> bytes | None:
-    pem = (directory / settings.tls.certificate).read_text()
-    return server_end_point(ssl.PEM_cert_to_DER_cert(pem[: pem.index("-----END CERTIFICATE-----") + 26]))
 
 
 async def _gauge(store: Store, clock: SystemClock) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from a3mailer.app.listeners import PORTS
 from a3mailer.app.material import DKIM_FOLDER, NEXT_KEY
 from a3mailer.config.tree import Settings
 from a3mailer.keys import selectors
+from a3mailer.ops.certificates import CertificateStore
 from a3mailer.ops.dkim_rotation import keys
 from a3mailer.ops.domain_records import ISSUER, Certificate, Facts
 
@@ -54,7 +56,7 @@ def dkim_keys(folder: Path) -> tuple[tuple[selectors.Selector, str], ...]:
 
 def tls_keys(directory: Path, settings: Settings) -> tuple[str, ...]:
     """SHA-256, hexadecimal, of the certificate's SubjectPublicKeyInfo, then of the next key's, if any."""
-    certificate = x509.load_pem_x509_certificate((directory / settings.tls.certificate).read_bytes())
+    certificate = _shown(directory, settings)
     form = PublicFormat.SubjectPublicKeyInfo
     found = [certificate.public_key().public_bytes(Encoding.DER, form)]
     if (directory / NEXT_KEY).exists():
@@ -63,9 +65,19 @@ def tls_keys(directory: Path, settings: Settings) -> tuple[str, ...]:
     return tuple(hashlib.sha256(each).hexdigest() for each in dict.fromkeys(found))
 
 
+def _shown(directory: Path, settings: Settings) -> x509.Certificate:
+    """The certificate of the host."""
+    store, now = CertificateStore(directory, settings), time.time()
+    store.look(now)
+    kept = store.pick(settings.server.hostname.lower(), now)
+    if kept is not None:
+        return kept.chain.leaf
+    return x509.load_pem_x509_certificate((directory / settings.tls.certificate).read_bytes())
+
+
 def certificate_facts(directory: Path, settings: Settings) -> Certificate:
     """Of the certificate the listeners show. Errors: OSError, ValueError."""
-    found = x509.load_pem_x509_certificate((directory / settings.tls.certificate).read_bytes())
+    found = _shown(directory, settings)
     try:
         names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         known = tuple(names.get_values_for_type(x509.DNSName))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import ssl
 import time
 from collections.abc import Callable
 from typing import Final
@@ -15,8 +14,9 @@ from a3mailer.app.compose import Background, Rooms, compose
 from a3mailer.app.control import serve_control
 from a3mailer.app.held import Held
 from a3mailer.config.load import ConfigError, load
+from a3mailer.edge.certificates import ServerCertificates
 from a3mailer.edge.listener import PATIENCE_SECONDS, Acceptor
-from a3mailer.edge.tls import load_certificate, server_context
+from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.supervise import contained, describe
 from a3mailer.telemetry.events import LOG, emit
 
@@ -41,7 +41,7 @@ class _Worker:
         self._held = held
         self._number = number
         self._settings = held.settings
-        self._context: ssl.SSLContext = server_context(held.directory, held.settings)
+        self._certificates = ServerCertificates(held.directory, held.settings, SystemClock())
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Event()
         self._drain_seconds = STOP_DRAIN_SECONDS
@@ -52,7 +52,7 @@ class _Worker:
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # the terminal's Ctrl-C: the supervisor decides
         loop.add_signal_handler(signal.SIGUSR1, self._stop, float(self._settings.server.drain_seconds))
         loop.add_signal_handler(signal.SIGHUP, self._reloading.set)
-        rooms = await compose(self._held, self._number, lambda: self._settings, self._context)
+        rooms = await compose(self._held, self._number, lambda: self._settings, self._certificates)
         try:
             await self._take_settings(rooms)
             async with asyncio.TaskGroup() as tasks:
@@ -129,7 +129,7 @@ class _Worker:
         try:
             stored = await rooms.store.settings()
             settings = load(self._held.directory, self._held.overrides, stored=stored).settings
-            load_certificate(self._context, self._held.directory, settings)
+            self._certificates.reload(settings)
         except (ConfigError, OSError) as error:
             emit("worker.reload.refused", level="error", error=describe(error))
             return

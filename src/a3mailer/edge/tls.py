@@ -1,33 +1,65 @@
-"""TLS contexts for the listeners: modern protocols only, the certificate swapped without a restart."""
+"""TLS contexts: modern protocols only, one a certificate on the server's side."""
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from time import monotonic
+from typing import Final
 
 from a3mailer.config.tree import Settings
+from a3mailer.identity.sasl.channel import server_end_point
+
+TICKET_SECONDS: Final = 7200.0
+"""How long OpenSSL takes the ticket of a former session."""
+PEM_BEGIN: Final = "-----BEGIN CERTIFICATE-----"
+PEM_END: Final = "-----END CERTIFICATE-----"
 
 
-def server_context(directory: Path, settings: Settings) -> ssl.SSLContext:
-    """A server-side context from the configured PEM files (RFC 8996: TLS 1.2 and later only).
+class ServerContext(ssl.SSLContext):
+    """The context of one certificate, never changed once it is in use: a session keeps what it began with."""
 
-    Errors: OSError or ssl.SSLError, naming the file, when the files cannot be used.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    end_point: bytes | None = None
+    """The certificate's hash for channel bindings (RFC 5929 section 4)."""
+    since: float | None = None
+    """When it took the place of another certificate (monotonic); None: it is the first."""
+
+
+def bare_context() -> ServerContext:
+    """A server-side context without a certificate (RFC 8996: TLS 1.2 and later only)."""
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.num_tickets = 1
-    load_certificate(context, directory, settings)
     return context
 
 
-def load_certificate(context: ssl.SSLContext, directory: Path, settings: Settings) -> None:
-    """(Re)load the certificate into a context in use: new handshakes take it, open sessions keep theirs."""
-    certificate, key = directory / settings.tls.certificate, directory / settings.tls.key
+def server_context(certificate: Path, key: Path) -> ServerContext:
+    """One with the certificate of two PEM files, which may be one.
+
+    Errors: OSError or ssl.SSLError, naming the file, when the files cannot be used.
+    """
     for path in (certificate, key):
         if not path.is_file():
             raise FileNotFoundError(f"TLS file {path} does not exist")
+    context = bare_context()
     context.load_cert_chain(certificate, key)
+    pem = certificate.read_text("ascii", "replace")
+    begin, end = pem.find(PEM_BEGIN), pem.find(PEM_END)
+    context.end_point = server_end_point(ssl.PEM_cert_to_DER_cert(pem[begin : end + len(PEM_END)]))
+    return context
+
+
+def end_point_of(sock: ssl.SSLSocket | None) -> bytes | None:
+    """The hash of the certificate that was shown on a connection; None where that is not certain.
+
+    A session that was resumed saw the certificate of its first handshake, which may be the one before."""
+    context = sock.context if sock is not None else None
+    if sock is None or not isinstance(context, ServerContext):
+        return None
+    if context.since is not None and sock.session_reused and monotonic() < context.since + TICKET_SECONDS:
+        return None
+    return context.end_point
 
 
 def verifying_context(directory: Path, settings: Settings) -> ssl.SSLContext:

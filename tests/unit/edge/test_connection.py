@@ -20,7 +20,7 @@ from a3mailer.config.tree import Limits, Settings
 from a3mailer.edge.connection import HIGH_WATER, Connection, ConnectionLost, Draining
 from a3mailer.edge.listener import Acceptor, Listener
 from a3mailer.edge.park import ParkingLot
-from a3mailer.edge.tls import opportunistic_context
+from a3mailer.edge.tls import opportunistic_context, server_context
 
 
 async def pair() -> tuple[Connection, socket.socket]:
@@ -50,9 +50,7 @@ def server_tls(tmp_path: Path) -> ssl.SSLContext:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
     )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    return context
+    return server_context(tmp_path / "cert.pem", tmp_path / "key.pem")
 
 
 async def test_read_gives_what_came_and_then_the_end() -> None:

@@ -32,8 +32,6 @@ class Services:
     spool: Callable[[], Spool]
     tls: ssl.SSLContext | None = None
     """For STARTTLS; None where the server has no certificate."""
-    end_point: bytes | None = None
-    """The certificate's hash for channel bindings (RFC 5929)."""
     principals: dict[Principal, Principal] = field(default_factory=dict)
     contents: Contents = field(default_factory=Contents)
 

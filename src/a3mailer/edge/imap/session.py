@@ -16,6 +16,7 @@ from a3mailer.edge.imap import capability, state
 from a3mailer.edge.imap.replies import NoSuchTarget
 from a3mailer.edge.imap.selected import Selected, news_lines
 from a3mailer.edge.imap.services import Services
+from a3mailer.edge.tls import end_point_of
 from a3mailer.identity.principal import ANONYMOUS, SERVER, Object, Principal
 from a3mailer.identity.roles import allow
 from a3mailer.identity.sasl.channel import bindings
@@ -133,12 +134,8 @@ class Session:
         return self._context
 
     def _bindings(self) -> dict[str, bytes]:
-        if not self.connection.secure or self.services.end_point is None:
-            return {}
-        raw = self.connection.raw
-        if not isinstance(raw, ssl.SSLSocket):
-            return {}
-        return bindings(raw, self.services.end_point, ssl.CHANNEL_BINDING_TYPES)
+        raw = self.connection.tls_socket
+        return bindings(raw, end_point_of(raw), ssl.CHANNEL_BINDING_TYPES)
 
     async def start_tls(self) -> None:
         """Begin TLS; what was known of the connection before is forgotten (RFC 9051 section 6.2.1)."""

@@ -25,6 +25,7 @@ from a3mailer.config.tree import Settings
 from a3mailer.edge.connection import Connection, ConnectionLost, Draining
 from a3mailer.edge.smtp import replies as say
 from a3mailer.edge.smtp.profiles import Profile
+from a3mailer.edge.tls import end_point_of
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.principal import ANONYMOUS, SERVER, Object, Principal
 from a3mailer.identity.roles import action, require
@@ -74,8 +75,7 @@ _offer: Final = lru_cache(256)(Offer)
 class SmtpDoor:
     """Serves SMTP and LMTP connections. ``settings`` gives the snapshot a new connection keeps."""
 
-    __slots__ = ("authenticator", "clock", "end_point", "policy", "receive", "settings", "spool_directory",
-                 "tls")  # fmt: skip
+    __slots__ = ("authenticator", "clock", "policy", "receive", "settings", "spool_directory", "tls")
 
     def __init__(
         self,
@@ -85,7 +85,6 @@ class SmtpDoor:
         settings: Callable[[], Settings],
         tls: ssl.SSLContext | None,
         spool_directory: Path,
-        end_point: Callable[[], bytes | None] = lambda: None,
         clock: Clock = SYSTEM,
     ) -> None:
         self.policy = policy
@@ -94,7 +93,6 @@ class SmtpDoor:
         self.settings = settings
         self.tls = tls
         self.spool_directory = spool_directory
-        self.end_point = end_point
         self.clock = clock
 
     async def serve(self, connection: Connection, profile: Profile, trace: str) -> None:
@@ -314,7 +312,8 @@ class _Conversation:
 
     def _context(self) -> Context:
         connection = self._connection
-        bound = bindings(connection.tls_socket, self._door.end_point(), ssl.CHANNEL_BINDING_TYPES)
+        secured = connection.tls_socket
+        bound = bindings(secured, end_point_of(secured), ssl.CHANNEL_BINDING_TYPES)
         return Context(self._door.authenticator, self._client.ip, self._confidential(), bound)
 
     def _hello(self, event: ev.Hello) -> Reply | None:

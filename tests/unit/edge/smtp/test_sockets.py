@@ -20,7 +20,6 @@ from a3mailer.edge.listener import Acceptor, Listener
 from a3mailer.edge.proxy import ProxyProtocol, is_trusted
 from a3mailer.edge.tls import opportunistic_context
 from a3mailer.identity.credentials import make_verifier
-from a3mailer.identity.sasl.channel import server_end_point
 from a3mailer.telemetry.events import Secret
 from a3mailer.wire.proxy import SIGNATURE
 from tests.transcripts.smtp_world import SmtpWorld
@@ -190,8 +189,6 @@ async def test_a_login_bound_to_our_certificate(
     world.door.tls = server_tls
     verifier = make_verifier(Secret("secret-a"), 4096)
     world.rows.put_account("carol@example.test", secret=verifier.encode(), kind="scram-sha-256")
-    shown = ssl.PEM_cert_to_DER_cert((tmp_path / "cert.pem").read_text())
-    world.door.end_point = lambda: server_end_point(shown)
     async with serving(world) as served:
         streams = await served.connect()
         await say(streams, b"EHLO a.example\r\nSTARTTLS\r\n", 14)
