@@ -74,6 +74,7 @@ class Queue(Section, frozen=True, kw_only=True):
     )  # fmt: skip
     expire_seconds: Annotated[int, _d("Age at which a mail is returned.")] = 5 * 86400
     delay_notice_seconds: Annotated[int, _d("Age of the first delay notice.")] = 4 * 3600
+    language: Annotated[str, _d("en or zh: of what notifications say to people.")] = "en"
     relay: Annotated[str, _d("Smart host HOST:PORT; empty = the recipients' MX.")] = ""
     smtp_port: Annotated[int, _d("Port of other servers' MX.", ge=1, le=65535)] = 25
     tls_policy: Annotated[

@@ -26,7 +26,7 @@ from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.store.rows import QueuedRecipient, QueueEntry
 from a3mailer.telemetry.events import emit, redact_address
 from a3mailer.telemetry.metrics import count
-from a3mailer.transfer.bounce import FULL_SIZE, HEADER_SIZE
+from a3mailer.transfer.bounce import FULL_SIZE, HEADER_SIZE, Voice
 from a3mailer.transfer.deliver import appends, delivery_key, status_of
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.relay import Crowded, Relay, Result
@@ -63,7 +63,7 @@ class Desk:
     clock: Clock
     chance: random.Random
     owner: str
-    hostname: str
+    voice: Voice
     large: asyncio.Semaphore
     """Held while a large mail is in memory."""
     signing: Signing | None = None
@@ -274,7 +274,7 @@ class Attempt:
         ]
         statuses = [verdict.status for verdict in verdicts if verdict.status is not None]
         returned = await self._returned() if statuses else b""
-        told, queued = notices(entry, statuses, returned, desk.hostname, now, len(contents))
+        told, queued = notices(entry, statuses, returned, desk.voice, now, len(contents))
         until = 0 if self._alone else now + LEASE_SECONDS
         settled = SettleQueue(entry.id, desk.owner, tuple(v.outcome for v in verdicts), now, until)
         if await self._record((settled, *operations, *queued), contents + told):

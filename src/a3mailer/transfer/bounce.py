@@ -10,8 +10,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
+from a3mailer.config.tree import Settings
 from a3mailer.identity.directory import parse_stored
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, TenantId
 from a3mailer.mail.message import index
@@ -23,12 +24,26 @@ from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.trace import without_return_path
 from a3mailer.wire.dsn.compose import compose
 from a3mailer.wire.dsn.report import Action, Original, RecipientStatus, Report
+from a3mailer.wire.dsn.words import ENGLISH, LANGUAGES, Words
 from a3mailer.wire.smtp.paths import encode_mailbox
 
 FULL_SIZE: Final = 1 << 20
-"""Octets of a mail that is returned whole where RET=FULL asks for it; larger ones lose their body."""
+"""Octets of a failed mail that is returned whole where RET=FULL asks for it; of larger ones, and in any
+other notification, the header is (RFC 3461 section 4.3)."""
 HEADER_SIZE: Final = 64 * 1024
 """Octets of a header that is returned."""
+
+
+class Voice(NamedTuple):
+    """Who speaks to senders, and how."""
+
+    hostname: str
+    words: Words = ENGLISH
+
+    @classmethod
+    def of(cls, settings: Settings) -> Voice:
+        """From a snapshot of the settings."""
+        return cls(settings.server.hostname, LANGUAGES[settings.queue.language])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +74,7 @@ def wants(notify: Iterable[str], action: Action) -> bool:
 
 
 def notice(
-    sent: Sent, recipients: tuple[RecipientStatus, ...], octets: bytes, hostname: str, now: int, content: int
+    sent: Sent, recipients: tuple[RecipientStatus, ...], octets: bytes, voice: Voice, now: int, content: int
 ) -> tuple[Content, Enqueue] | None:
     """The notification as content number ``content`` of a transaction, and the act of queueing it.
 
@@ -70,15 +85,16 @@ def notice(
         return None
     octets = without_return_path(octets)
     token = secrets.token_hex(12)
-    report = Report(hostname, recipients, sent.envelope_id, sent.created, sent.deliver_by)
+    report = Report(voice.hostname, recipients, sent.envelope_id, sent.created, sent.deliver_by)
     utf8 = sent.smtputf8 and not all(r.final.isascii() and r.original.isascii() for r in recipients)
     mail = compose(
         report,
-        _original(octets, sent.return_content),
+        _original(octets, sent.return_content if recipients[0].action is Action.FAILED else "HDRS"),
         to=encode_mailbox(parse_stored(sent.reverse_path)).decode(),
         now=now,
         token=token,
         utf8=utf8,
+        words=voice.words,
     )
     count("a3_bounces_total")
     emit(

@@ -33,7 +33,7 @@ from a3mailer.store.ports import Content, QueueReader, Store, Transaction
 from a3mailer.store.rows import QueueEntry
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer.attempt import LEASE_SECONDS, RENEW_SECONDS, Attempt, Desk
-from a3mailer.transfer.bounce import wants
+from a3mailer.transfer.bounce import Voice, wants
 from a3mailer.transfer.pace import HALF_LIFE, LANES, Paces
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.relay import Relay
@@ -132,7 +132,7 @@ class Queue:
             self._clock,
             chance,
             self._owner,
-            hostname,
+            Voice.of(settings),
             self._large,
             self._signing,
         )
@@ -286,7 +286,7 @@ def acting(entry: QueueEntry, act: str, now: int) -> tuple[Operation, ...]:
 
 
 async def giving_up(
-    store: Store, entry: QueueEntry, hostname: str, now: int
+    store: Store, entry: QueueEntry, voice: Voice, now: int
 ) -> tuple[tuple[Operation, ...], tuple[Content, ...]]:
     """What failing an entry comes to: it leaves the queue, and its sender is told as of any failure."""
     try:
@@ -301,7 +301,7 @@ async def giving_up(
         for r in entry.recipients
         if r.state == "waiting" and wants(r.notify, Action.FAILED)
     )
-    contents, queued = notices(entry, statuses, octets, hostname, now, 0)
+    contents, queued = notices(entry, statuses, octets, voice, now, 0)
     return (ChangeQueue(entry.id, "remove", now), *queued), contents
 
 
@@ -312,10 +312,10 @@ async def change(store: Store, queue: QueueId, act: str, *, subject: str, now: i
     await store.commit(Transaction((*operations, _audit(entry, act, subject, now))))
 
 
-async def fail(store: Store, queue: QueueId, *, hostname: str, subject: str, now: int) -> None:
+async def fail(store: Store, queue: QueueId, *, voice: Voice, subject: str, now: int) -> None:
     """Give one entry up, on the audit record. Errors: NoSuchThing."""
     entry = await store.queue_entry(queue)
-    operations, contents = await giving_up(store, entry, hostname, now)
+    operations, contents = await giving_up(store, entry, voice, now)
     record = _audit(entry, "fail", subject, now)
     await store.commit(Transaction((*operations, record), contents, entry.tenant))
 

@@ -29,7 +29,7 @@ from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.arrival import Arrival
-from a3mailer.transfer.bounce import Sent, notice, wants
+from a3mailer.transfer.bounce import Sent, Voice, notice, wants
 from a3mailer.transfer.deliver import appends
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.judge import NOBODY, Judged, Judges, outcomes_of
@@ -271,11 +271,11 @@ class Receive:
             envelope.priority,
             envelope.deliver_by,
         )
-        octets, hostname = bytes(content.octets), self._settings.server.hostname
+        octets, voice = bytes(content.octets), Voice.of(self._settings)
         contents: list[Content] = []
         operations: list[Operation] = []
         for group in groups:
-            made = notice(sent, group, octets, hostname, now, len(contents))
+            made = notice(sent, group, octets, voice, now, len(contents))
             if made is not None:
                 contents.append(made[0])
                 operations.append(made[1])

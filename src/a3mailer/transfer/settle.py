@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from a3mailer.store.operations import Operation, RecipientOutcome
 from a3mailer.store.ports import Content
 from a3mailer.store.rows import QueuedRecipient, QueueEntry
-from a3mailer.transfer.bounce import Sent, notice, wants
+from a3mailer.transfer.bounce import Sent, Voice, notice, wants
 from a3mailer.transfer.relay import Result
 from a3mailer.transfer.schedule import Schedule
 from a3mailer.wire.dsn.report import Action, RecipientStatus
@@ -133,7 +133,7 @@ def _end(entry: QueueEntry, schedule: Schedule) -> int:
 
 
 def notices(
-    entry: QueueEntry, statuses: Sequence[RecipientStatus], octets: bytes, hostname: str, now: int, first: int
+    entry: QueueEntry, statuses: Sequence[RecipientStatus], octets: bytes, voice: Voice, now: int, first: int
 ) -> tuple[tuple[Content, ...], tuple[Operation, ...]]:
     """Notifications for the sender, one an action, as contents from number ``first`` on."""
     sent = Sent(
@@ -151,7 +151,7 @@ def notices(
     queued: list[Operation] = []
     for action in GROUPS:
         told = tuple(status for status in statuses if status.action is action)
-        made = notice(sent, told, octets, hostname, now, first + len(contents))
+        made = notice(sent, told, octets, voice, now, first + len(contents))
         if made is not None:
             contents.append(made[0])
             queued.append(made[1])

@@ -21,6 +21,7 @@ from a3mailer.store.operations import (
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.testing.resolver import FakeResolver
 from a3mailer.transfer.attempt import LEASE_SECONDS, Attempt, Desk
+from a3mailer.transfer.bounce import Voice
 from a3mailer.transfer.queue import Queue
 from a3mailer.transfer.relay import Relay
 from a3mailer.transfer.schedule import Schedule
@@ -62,7 +63,7 @@ class Office(World):
             self.clock,
             self.chance,
             owner,
-            "mail.a.test",
+            Voice.of(self.settings),
             asyncio.Semaphore(4),
         )
 

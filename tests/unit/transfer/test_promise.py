@@ -142,3 +142,33 @@ async def test_notices_have_the_priority_of_their_mail() -> None:
     await office.attempt()
     (notice,) = office.store.entries
     assert notice.priority == 7
+
+
+# --- what comes back with a notification ---------------------------------------------------------------
+
+
+async def test_the_whole_mail_comes_back_with_a_failure_only_and_only_where_asked() -> None:
+    """RFC 3461 section 4.3: RET is about failures; with any other notification comes the header."""
+    for recipient, ret, whole in (
+        (QueueRecipient("nobody@a.test"), "FULL", True),
+        (QueueRecipient("nobody@a.test"), "HDRS", False),
+        (QueueRecipient("nobody@a.test"), "", False),
+        (QueueRecipient("bob@a.test", ("SUCCESS",)), "FULL", False),
+    ):
+        office = Office()
+        await office.enqueue(recipient, return_content=ret)
+        await office.attempt()
+        (entry,) = office.store.entries
+        notice = await office.store.octets(entry.account, entry.blob)
+        assert (b"message/rfc822" in notice) is whole, (recipient, ret)
+        assert (b"text/rfc822-headers" in notice) is not whole
+
+
+async def test_notices_speak_the_language_that_is_set() -> None:
+    office = Office(queue=Queue(language="zh"))
+    await office.enqueue("nobody@a.test")
+    await office.attempt()
+    (entry,) = office.store.entries
+    notice = await office.store.octets(entry.account, entry.blob)
+    assert "该邮箱不存在。".encode() in notice
+    assert office.notices[0].recipients[0].status == "5.1.1"

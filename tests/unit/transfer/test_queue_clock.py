@@ -11,6 +11,7 @@ from a3mailer.store import operations as op
 from a3mailer.store.operations import QueueRecipient
 from a3mailer.store.ports import Transaction
 from a3mailer.transfer.attempt import LEASE_SECONDS
+from a3mailer.transfer.bounce import Voice
 from a3mailer.transfer.queue import acting, change, entries, fail, giving_up
 from a3mailer.wire.dsn.report import Action
 from tests.unit.transfer.office import Office
@@ -154,7 +155,7 @@ async def test_there_are_no_other_acts() -> None:
 async def test_giving_up_tells_the_sender() -> None:
     office = Office()
     await office.enqueue("x@b.test", QueueRecipient("y@b.test", ("NEVER",)))
-    operations, contents = await giving_up(office.store, office.store.entries[0], "mail.a.test", 1)
+    operations, contents = await giving_up(office.store, office.store.entries[0], Voice("mail.a.test"), 1)
     await office.store.commit(Transaction(operations, contents))
     (report,) = office.notices
     assert [(r.final, r.diagnostic) for r in report.recipients] == [
@@ -166,7 +167,7 @@ async def test_giving_up_tells_the_sender() -> None:
 async def test_giving_up_a_mail_without_a_sender_tells_nobody() -> None:
     office = Office()
     await office.enqueue("x@b.test", sender="")
-    operations, contents = await giving_up(office.store, office.store.entries[0], "mail.a.test", 1)
+    operations, contents = await giving_up(office.store, office.store.entries[0], Voice("mail.a.test"), 1)
     assert (len(operations), contents) == (1, ())
 
 
@@ -184,7 +185,7 @@ async def test_what_an_operator_does_is_on_record() -> None:
     now = int(office.clock.now())
     for name in ("hold", "release", "retry"):
         await change(office.store, queue, name, subject="operator", now=now)
-    await fail(office.store, queue, hostname="mail.a.test", subject="operator", now=now)
+    await fail(office.store, queue, voice=Voice("mail.a.test"), subject="operator", now=now)
     records = await office.store.audit()
     assert [(r.subject, r.action, r.target) for r in records] == [
         ("operator", f"queue.{name}", str(queue)) for name in ("hold", "release", "retry", "fail")

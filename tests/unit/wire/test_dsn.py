@@ -1,6 +1,7 @@
 """Delivery status notifications: composed for people and programs, read from anybody."""
 
 import random
+from base64 import b64encode
 
 import pytest
 
@@ -8,6 +9,7 @@ from a3mailer.mail.message import index
 from a3mailer.wire.dsn.compose import FIELD_LENGTH, ascii_address, clean, compose
 from a3mailer.wire.dsn.parse import MAX_RECIPIENTS, parse, parse_status, unescape
 from a3mailer.wire.dsn.report import Action, Original, RecipientStatus, Report
+from a3mailer.wire.dsn.words import CHINESE, ENGLISH, LANGUAGES, Words
 
 NOW = 1_800_000_000
 ORIGINAL = Original(b"From: a@b\r\nMessage-ID: <1@b>\r\nSubject: x\r\n\r\n", full=False)
@@ -46,7 +48,8 @@ def test_a_failure_reads_like_this() -> None:
         b"No further attempt will be made.\r\n"
         b"\r\n"
         b"<bob@c.test>\r\n"
-        b"    550 5.1.1 no such user (from mx.c.test)\r\n"
+        b"    There is no such mailbox.\r\n"
+        b"    mx.c.test said: 550 5.1.1 no such user\r\n"
         b"\r\n"
         b"--=_0123456789abcdef_dsn\r\n"
         b"Content-Type: message/delivery-status\r\n"
@@ -72,6 +75,40 @@ def test_a_failure_reads_like_this() -> None:
         b"\r\n"
         b"--=_0123456789abcdef_dsn--\r\n"
     )
+
+
+def test_a_failure_reads_like_this_in_chinese() -> None:
+    octets = compose(REPORT, ORIGINAL, to="alice@a.test", now=NOW, token="t", words=CHINESE)
+    assert parse(octets) == REPORT, "programs read the same in every language"
+    found = index(octets)
+    assert found.subject == "您的邮件未能送达"
+    assert found.from_[0].name == "邮件投递系统"
+    text = found.parts[1]
+    assert octets[text.body : text.end].decode() == (
+        "这里是 mail.a.test 的邮件系统。\r\n\r\n您的邮件未能送达下列收件人，不会再次尝试。\r\n\r\n"
+        "<bob@c.test>\r\n    该邮箱不存在。\r\n    mx.c.test 的答复：550 5.1.1 no such user\r\n"
+    )
+
+
+@pytest.mark.parametrize("words", LANGUAGES.values())
+def test_every_language_has_all_words(words: Words) -> None:
+    assert set(words.subjects) == set(words.texts) == set(Action)
+    assert set(words.reasons) == set(ENGLISH.reasons)
+    for subject in (*words.subjects.values(), words.sender):
+        assert len(f"=?utf-8?B?{b64encode(subject.encode()).decode()}?=") <= 75, "one encoded word"
+    for pattern, names in (("said", "host text"), ("until", "date"), ("more", "count"), ("opening", "host")):
+        getattr(words, pattern).format(**dict.fromkeys(names.split(), "x"))
+    assert words.reason("4.2.2") == words.reason("5.2.2") != words.reason("5.2.99") == words.reasons["2"]
+    assert not words.reason("5.0.0") and not words.reason("") and not words.reason("\r\n")
+
+
+def test_what_a_delay_says() -> None:
+    said = "452 4.2.2 full"
+    status = RecipientStatus("b@c.test", Action.DELAYED, "4.2.2", "", "mx.c.test", said, NOW, NOW + 60)
+    octets = made(Report("h", (status,), deliver_by=NOW + 60))
+    for line in ("The mailbox is full.", f"mx.c.test said: {said}", "attempts go on until Fri,"):
+        assert f"\r\n    {line}".encode() in octets
+    assert b"\r\nDeliver-By-Date: Fri, 15 Jan 2027 08:01:00 +0000\r\n" in octets
 
 
 def test_what_is_composed_is_read_again() -> None:

@@ -11,6 +11,7 @@ from a3mailer.mail.errors import NoSuchThing
 from a3mailer.mail.ids import QueueId
 from a3mailer.store.rows import QueuedRecipient, QueueEntry
 from a3mailer.transfer import queue
+from a3mailer.transfer.bounce import Voice
 from a3mailer.transfer.schedule import URGENT
 
 ENTRIES_A_PAGE: Final = 1000
@@ -44,8 +45,8 @@ async def change(office: Office, request: Change) -> dict[str, object]:
     entry = await _entry(office, "queue.change", request.queue)
     subject, now = office.subject.login, office.now
     if request.act == "fail":
-        hostname = office.settings.server.hostname
-        await queue.fail(office.store, entry.id, hostname=hostname, subject=subject, now=now)
+        voice = Voice.of(office.settings)
+        await queue.fail(office.store, entry.id, voice=voice, subject=subject, now=now)
     else:
         await queue.change(office.store, entry.id, request.act, subject=subject, now=now)
     return {"queue": entry.id, "act": request.act}

@@ -7,33 +7,19 @@ line, no controls, bounded. Nothing here raises.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Final
 
 from a3mailer.mail.message import headers
 from a3mailer.mail.message.dates import format_date
 from a3mailer.wire.dsn.report import Action, Original, RecipientStatus, Report
+from a3mailer.wire.dsn.words import ENGLISH, Words
 
 FIELD_LENGTH: Final = 700
 """Characters of a foreign text that a field repeats; a line may have 998 octets (RFC 5322 section 2.1.1)."""
 LISTED: Final = 50
 """Recipients the text for people names; the rest are in the other part."""
 _PRINTABLE: Final = {**dict.fromkeys(range(32), " "), 127: " "}
-
-_SUBJECTS: Final = {
-    Action.FAILED: "Your message could not be delivered",
-    Action.DELAYED: "Your message is delayed",
-    Action.DELIVERED: "Your message was delivered",
-    Action.RELAYED: "Your message was handed on",
-    Action.EXPANDED: "Your message was sent to a list",
-}
-_TEXTS: Final = {
-    Action.FAILED: "could not be delivered to the following recipients. No further attempt will be made.",
-    Action.DELAYED: "has not been delivered yet to the following recipients. You need not send it again:\r\n"
-    "further attempts will be made, and you will be told if they fail for good.",
-    Action.DELIVERED: "was delivered to the following recipients.",
-    Action.RELAYED: "was handed on to a server that confirms no deliveries, for the following recipients.",
-    Action.EXPANDED: "was sent on to the members of the following lists.",
-}
 
 
 def clean(text: str, limit: int = FIELD_LENGTH) -> str:
@@ -99,30 +85,44 @@ def _fields(recipient: RecipientStatus, utf8: bool) -> list[str]:
     return out
 
 
-def _text(report: Report) -> str:
+def _text(report: Report, words: Words) -> str:
     action = report.recipients[0].action
-    out = [f"This is the mail system at {clean(report.reporting_mta)}.", ""]
-    out += [f"Your message {_TEXTS[action]}", ""]
+    out = [words.opening.format(host=clean(report.reporting_mta)), "", words.texts[action], ""]
     for recipient in report.recipients[:LISTED]:
         out.append(f"<{clean(recipient.final)}>")
-        where = f" (from {clean(recipient.remote_mta)})" if recipient.remote_mta else ""
+        if action in (Action.FAILED, Action.DELAYED) and (reason := words.reason(recipient.status)):
+            out.append(f"    {reason}")
         if recipient.diagnostic:
-            out.append(f"    {clean(recipient.diagnostic)}{where}")
+            text, host = clean(recipient.diagnostic), clean(recipient.remote_mta)
+            out.append("    " + (words.said.format(host=host, text=text) if host else text))
         if recipient.retry_until:
-            out.append(f"    attempts go on until {format_date(recipient.retry_until)}")
+            out.append("    " + words.until.format(date=format_date(recipient.retry_until)))
     if len(report.recipients) > LISTED:
-        out.append(f"and {len(report.recipients) - LISTED} more")
+        out.append(words.more.format(count=len(report.recipients) - LISTED))
     return "\r\n".join((*out, ""))
+
+
+# encoded-word = "=?" charset "?" encoding "?" encoded-text "?="
+def _words(text: str) -> str:
+    """For a header field; the texts are short enough for one encoded word (RFC 2047 section 2)."""
+    return text if text.isascii() else f"=?utf-8?B?{b64encode(text.encode()).decode()}?="
 
 
 # multipart/report = text/plain, message/delivery-status, ( message/rfc822 / text/rfc822-headers )
 def compose(
-    report: Report, original: Original, *, to: str, now: int, token: str, utf8: bool = False
+    report: Report,
+    original: Original,
+    *,
+    to: str,
+    now: int,
+    token: str,
+    utf8: bool = False,
+    words: Words = ENGLISH,
 ) -> bytes:
     """The whole mail. ``to``: the original's reverse-path; ``token``: random, for boundary and Message-ID.
 
     ``utf8``: the receiver is known to take RFC 6532 mail (the original was one)."""
-    text = _text(report)
+    text = _text(report, words)
     status = status_octets(report, utf8=utf8)
     media, returned = _returned(original, utf8=utf8)
     boundary = f"=_{token}_dsn".encode()
@@ -130,9 +130,9 @@ def compose(
     eight_bit = not (text.isascii() and status.isascii() and returned.isascii())
     encoding = "8bit" if eight_bit else "7bit"
     head = [
-        f"From: Mail Delivery System <MAILER-DAEMON@{host}>",
+        f"From: {_words(words.sender)} <MAILER-DAEMON@{host}>",
         f"To: <{clean(to)}>",
-        f"Subject: {_SUBJECTS[report.recipients[0].action]}",
+        f"Subject: {_words(words.subjects[report.recipients[0].action])}",
         f"Date: {format_date(now)}",
         f"Message-ID: <{token}@{host}>",
         *_thread(original),
