@@ -53,6 +53,8 @@ class Load:
     processes: int = 1
     host: str = "127.0.0.1"
     rate: float = 0.0  # contents a second, at random moments planned beforehand; 0: as fast as answers come
+    sender: str = "bench@load.test"
+    password: str = ""  # log in as the sender with it
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class Source:
         self.left = count
         self.octets = 0
         self._recipients = [r.encode() for r in load.recipients]
-        self._maker = mails.Maker(seed)
+        self._maker = mails.Maker(seed, load.sender)
         self._size = load.size
         self._ready = [mails.dot_stuffed(mails.crlf(m)) for _, m in mails.corpus(load.corpus, load.seed)]
         self._at = 0
@@ -128,6 +130,7 @@ class Session:
 
     __slots__ = (
         "_began",
+        "_from",
         "_load",
         "_mail",
         "_mails",
@@ -147,6 +150,7 @@ class Session:
         self.sock.connect((load.host, load.port))
         self.sock.setblocking(False)
         self._load = load
+        self._from = b"MAIL FROM:<%b>\r\n" % load.sender.encode()
         self._source = source
         self._pace = pace
         self._state = "greeting"
@@ -202,9 +206,13 @@ class Session:
         if self._state == "content":
             latencies.append(time.perf_counter() - self._began)
             self._mails += 1
-        if self._state in ("hello", "content"):
-            return True, self._next_mail()
         self._want = 1
+        if self._state == "hello" and self._load.password:
+            self._state = "auth"
+            said = f"\0{self._load.sender}\0{self._load.password}".encode()
+            return True, self.send(b"AUTH PLAIN %b\r\n" % base64.b64encode(said))
+        if self._state in ("hello", "auth", "content"):
+            return True, self._next_mail()
         if self._state == "greeting":
             self._state = "hello"
             return True, self.send(b"LHLO load.test\r\n" if self._load.lmtp else b"EHLO load.test\r\n")
@@ -237,9 +245,9 @@ class Session:
         self._to, self._mail = self._source.next_mail()
         if self._load.pipelining:
             self._state, self._want = "data", 3
-            return self.send(b"MAIL FROM:<bench@load.test>\r\nRCPT TO:<%b>\r\nDATA\r\n" % self._to)
+            return self.send(b"%bRCPT TO:<%b>\r\nDATA\r\n" % (self._from, self._to))
         self._state, self._want = "mail", 1
-        return self.send(b"MAIL FROM:<bench@load.test>\r\n")
+        return self.send(self._from)
 
 
 def drive(load: Load, source: Source, seed: int) -> "array.array[float]":
