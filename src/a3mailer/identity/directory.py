@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from a3mailer.config.tree import Settings
@@ -30,6 +31,8 @@ MAX_CACHED: Final = 50_000
 """Answers kept a process; when full, the older half goes."""
 MAX_CACHED_ABSENT: Final = 10_000
 """Addresses known to be absent, kept apart so that a harvester cannot push the others out."""
+REMEMBERED: Final = 4_096
+"""Stored addresses whose parts are kept."""
 ACCOUNTS_A_PAGE: Final = 1000
 ROLE_ADDRESSES: Final = frozenset(("postmaster", "abuse"))
 """Local parts that reach someone in every domain (RFC 5321 section 4.5.1, RFC 2142 section 2)."""
@@ -63,6 +66,7 @@ def fold(local_part: str) -> str:
     return (local_part if local_part.isascii() else unicodedata.normalize("NFC", local_part)).lower()
 
 
+@lru_cache(REMEMBERED)
 def parse_stored(address: str) -> Address:
     """An address as the store keeps it (``local@domain``, no quoting, no source route)."""
     local_part, _, domain = address.rpartition("@")
@@ -73,7 +77,7 @@ class Directory:
     """The rules over one store's rows, with the answers of the last directory state."""
 
     __slots__ = ("_absent", "_default_domain", "_domains", "_generation", "_known", "_owned", "_reader",
-                 "_separator")  # fmt: skip
+                 "_separator", "_submitters")  # fmt: skip
 
     def __init__(self, reader: DirectoryReader, settings: Settings) -> None:
         self._reader = reader
@@ -81,6 +85,7 @@ class Directory:
         self._absent: dict[Address, type[MailError]] = {}
         self._domains: dict[str, Domain | None] = {}
         self._owned: dict[AccountId, frozenset[str]] = {}
+        self._submitters: dict[AccountId, TenantId | None] = {}
         self._generation = 0
         self.reconfigure(settings)
 
@@ -107,6 +112,7 @@ class Directory:
         self._absent.clear()
         self._domains.clear()
         self._owned.clear()
+        self._submitters.clear()
 
     # --- forward-paths -----------------------------------------------------------------------------
 
@@ -227,6 +233,17 @@ class Directory:
         if generation == self._generation:
             _put(self._domains, key, domain, MAX_CACHED_ABSENT)
         return domain
+
+    async def submitter(self, account: AccountId) -> TenantId | None:
+        """Whose tenant sends when this account does; None where it may not: it is disabled, or gone."""
+        if account in self._submitters:
+            return self._submitters[account]
+        generation = self._generation
+        row = await self._reader.account(account)
+        tenant = row.tenant if row is not None and row.enabled else None
+        if generation == self._generation:
+            _put(self._submitters, account, tenant, MAX_CACHED_ABSENT)
+        return tenant
 
     async def owns(self, account: AccountId, address: Address) -> bool:
         """May this account send as ``address``? Its own addresses, aliases that lead to it alone, and

@@ -94,7 +94,10 @@ class Attempt:
             await self._end_lease()
             return
         try:
-            await self._try(ways)
+            await self._go(ways)
+            await self._give_back(ways)
+            if self._stays and not self._alone:
+                await self._end_lease()
         except asyncio.CancelledError:  # the worker stops: another one may go on at once
             with suppress(MailError, TimeoutError):
                 async with asyncio.timeout(RELEASE_SECONDS):
@@ -102,17 +105,6 @@ class Attempt:
                     release = SettleQueue(self.entry.id, self.desk.owner, (), now)
                     await self.desk.store.commit(Transaction((release,)))
             raise
-
-    async def _try(self, ways: dict[str, list[QueuedRecipient]]) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            renewal = tasks.create_task(self._renew())
-            try:
-                await contained(self._go(ways), "queue", self.entry.trace)
-                await self._give_back(ways)
-                if self._stays and not self._alone:
-                    await self._end_lease()
-            finally:
-                renewal.cancel()
 
     async def _ways(self) -> dict[str, list[QueuedRecipient]]:
         """The recipients that are due, by destination; those of ours under HERE."""
@@ -125,9 +117,16 @@ class Attempt:
         return ways
 
     async def _go(self, ways: dict[str, list[QueuedRecipient]]) -> None:
+        works = [
+            contained(self._go_one(domain, group), "queue", self.entry.trace)
+            for domain, group in ways.items()
+        ]
+        if self._alone:  # as nearly always: no task is needed
+            await works[0]
+            return
         async with asyncio.TaskGroup() as tasks:
-            for domain, group in ways.items():
-                tasks.create_task(contained(self._go_one(domain, group), "queue", self.entry.trace))
+            for work in works:
+                tasks.create_task(work)
 
     async def _go_one(self, domain: str, group: Sequence[QueuedRecipient]) -> None:
         """One way."""
@@ -159,16 +158,16 @@ class Attempt:
             later = Result("waiting", ours("4.3.0", "the attempt could not be finished"))
             await self._settle(left, [later] * len(left))
 
-    async def _renew(self) -> None:
-        """Keep the lease while the attempt goes on."""
-        while True:
-            await asyncio.sleep(RENEW_SECONDS)
-            now = int(self.desk.clock.now())
-            renewal = SettleQueue(self.entry.id, self.desk.owner, (), now, now + LEASE_SECONDS)
-            try:
-                await self.desk.store.commit(Transaction((renewal,)))
-            except MailError as error:
-                emit("queue.lease_lost", level="warning", trace=self.entry.trace, error=type(error).__name__)
+    async def renew(self) -> None:
+        """Keep the lease while the attempt goes on: called every RENEW_SECONDS."""
+        if not self._open:
+            return
+        now = int(self.desk.clock.now())
+        renewal = SettleQueue(self.entry.id, self.desk.owner, (), now, now + LEASE_SECONDS)
+        try:
+            await self.desk.store.commit(Transaction((renewal,)))
+        except MailError as error:
+            emit("queue.lease_lost", level="warning", trace=self.entry.trace, error=type(error).__name__)
 
     # --- out ---------------------------------------------------------------------------------------
 

@@ -15,9 +15,8 @@ from a3mailer.identity.directory import Directory
 from a3mailer.mail.address import Address
 from a3mailer.mail.envelope import Client, Envelope, Recipient
 from a3mailer.mail.errors import NoSuchDomain, NotAllowed, OverQuota, TooLarge
-from a3mailer.mail.ids import DEFAULT_TENANT, AccountId
+from a3mailer.mail.ids import DEFAULT_TENANT, AccountId, TenantId
 from a3mailer.store.ports import DirectoryReader
-from a3mailer.store.rows import Account
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.route import Local, Remote, Route, routes_of
 from a3mailer.transfer.stages import UNCHECKED, Course, Stages
@@ -142,18 +141,18 @@ class Policy:
     async def _relayed(self, client: Client, address: Address) -> Remote:
         if client.protocol != "submission":
             raise NotAllowed("relaying denied")
-        account = await self._submitter(client)
+        tenant = await self._submitter(client)
         if address.domain.startswith("[") and not _is_public(address.domain):
             raise NotAllowed("mail is not relayed into private networks by address")
         if not address.domain:
             raise NoSuchDomain(str(address))
-        return Remote(address, account.tenant)
+        return Remote(address, tenant)
 
-    async def _submitter(self, client: Client) -> Account:
-        account = await self._reader.account(AccountId(client.account)) if client.account else None
-        if account is None or not account.enabled:
+    async def _submitter(self, client: Client) -> TenantId:
+        tenant = await self._directory.submitter(AccountId(client.account)) if client.account else None
+        if tenant is None:
             raise NotAllowed("authentication required")
-        return account
+        return tenant
 
     async def _check_quota(self, routes: tuple[Route, ...]) -> None:
         """A list keeps working while one of its members is full; that member gets the mail all the same."""

@@ -102,7 +102,8 @@ class Queue:
         self._clock = clock
         self._owner = owner
         self._is_dead = is_dead
-        self._running: set[QueueId] = set()
+        self._running: dict[QueueId, Attempt | None] = {}
+        """What is in hand; None until it has been read."""
         self._wake = asyncio.Event()
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._offset = 0.0
@@ -153,12 +154,15 @@ class Queue:
         """Work until ``stop`` is set, then finish what is in hand. Cancelling ends it at once."""
         unwatch = self._store.watch(self._heard)
         try:
-            async with asyncio.TaskGroup() as group:
-                waker = group.create_task(self._wake_at(stop))
-                await self._recall()
-                while not stop.is_set():
-                    await self._sleep(await self._claim(group))
+            async with asyncio.TaskGroup() as beside:
+                waker = beside.create_task(self._wake_at(stop))
+                renewal = beside.create_task(self._keep_leases())
+                async with asyncio.TaskGroup() as group:
+                    await self._recall()
+                    while not stop.is_set():
+                        await self._sleep(await self._claim(group))
                 waker.cancel()
+                renewal.cancel()
         finally:
             unwatch()
         await self._desk.relay.close()
@@ -207,19 +211,27 @@ class Queue:
             raise TypeError(f"ClaimQueue was answered by {type(claimed).__name__}")
         for queue in claimed.queues:
             if queue not in self._running:
-                self._running.add(queue)
+                self._running[queue] = None
                 group.create_task(self._work(queue))
         most = IDLE_CHECK_SECONDS if self._desk.relay.idle else CHECK_SECONDS
         if not claimed.next_due:
             return most
         return min(max(claimed.next_due - self._clock.now(), GATHER_SECONDS), most)
 
+    async def _keep_leases(self) -> None:
+        """One renewal for all that is in hand, one after the other."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            for attempt in list(self._running.values()):
+                if attempt is not None:
+                    await contained(attempt.renew(), "queue", attempt.entry.trace)
+
     async def _work(self, queue: QueueId) -> None:
         """One attempt at one entry, whatever happens in it."""
         try:
             await contained(self._attempt(queue), "queue")
         finally:
-            self._running.discard(queue)
+            del self._running[queue]
             self._wake.set()
 
     async def _attempt(self, queue: QueueId) -> None:
@@ -227,7 +239,8 @@ class Queue:
             entry = await self._store.queue_entry(queue)
         except NoSuchThing:
             return
-        await Attempt(self._desk, entry).run()
+        self._running[queue] = attempt = Attempt(self._desk, entry)
+        await attempt.run()
 
     async def _recall(self) -> None:
         """Bring back what dead workers had in hand, and what a wrong clock has put off (attack row 69)."""

@@ -51,6 +51,12 @@ SESSIONS_A_DESTINATION: Final = 5
 """Sessions one destination sees from one worker at once."""
 WAITING_A_DESTINATION: Final = 100
 """Mails of one destination in hand at once; more would leave no room for others while it is slow."""
+WAITING_A_FAST_ONE: Final = 300
+"""... where FAST_SECONDS are enough for all of them."""
+FAST_SECONDS: Final = 1.0
+"""The shortest time a mail is put off for."""
+INTERVAL_SHARE: Final = 0.1
+"""What the latest mail counts in the mean time between two of a destination."""
 CROWDED_SECONDS: Final = 30.0
 """How long a mail stays away whose destination is crowded, for every WAITING_A_DESTINATION of them."""
 BACKOFF_SECONDS: Final = 30.0
@@ -104,6 +110,10 @@ class _Place:
     users: int = 0
     turned_away: int = 0
     """Mails that found it crowded since it last was empty."""
+    finished: float = 0.0
+    """When it was left last; monotonic."""
+    interval: float = CROWDED_SECONDS
+    """Mean time between two mails that left it, in seconds; slow until it is known."""
     lane: str = ""
     """Whose pace it has; empty until its hosts are known."""
 
@@ -203,15 +213,28 @@ class Relay:
                         await self._deliver(place, domain, attempt)
         finally:
             place.users -= 1
+            self._left(place)
             place.turned_away = place.turned_away - 1 if place.users and place.turned_away else 0
         return tuple(attempt.results[n] for n in range(len(envelope.recipients)))
 
     def _admit(self, place: _Place) -> None:
-        """Errors: Crowded; the more of them there are, the longer each stays away."""
-        if place.users >= WAITING_A_DESTINATION:
-            place.turned_away += 1
-            seconds = CROWDED_SECONDS * (1 + place.turned_away // WAITING_A_DESTINATION)
-            raise Crowded(min(seconds, BACKOFF_MOST), "many mails for this destination come first")
+        """Errors: Crowded; the more of them there are, the longer each stays away. A smart host that takes
+        all mail keeps none from the others."""
+        fast = place.users * place.interval < FAST_SECONDS
+        most = WAITING_A_FAST_ONE if fast else WAITING_A_DESTINATION
+        if self._smart_host is not None or place.users < most:
+            return
+        place.turned_away += 1
+        seconds = min(max(WAITING_A_DESTINATION * place.interval, FAST_SECONDS), CROWDED_SECONDS)
+        seconds *= 1 + place.turned_away // WAITING_A_DESTINATION
+        raise Crowded(min(seconds, BACKOFF_MOST), "many mails for this destination come first")
+
+    def _left(self, place: _Place) -> None:
+        """A mail has left it, while others were there the one before had."""
+        now = self._clock.monotonic()
+        if place.users and place.finished:
+            place.interval += INTERVAL_SHARE * (now - place.finished - place.interval)
+        place.finished = now
 
     async def _take_turn(self, lane: str, patience: float = PATIENCE) -> None:
         """Keep a lane's pace. Errors: Crowded."""

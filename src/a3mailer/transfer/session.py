@@ -31,7 +31,7 @@ from a3mailer.wire.smtp.client import (
     Status,
     TlsUse,
 )
-from a3mailer.wire.smtp.content import DataEncoder, in_pieces
+from a3mailer.wire.smtp.content import encode_data, in_pieces
 from a3mailer.wire.smtp.remote import RemoteReply, ours
 
 CONNECT_SECONDS: Final = 30.0
@@ -302,14 +302,11 @@ class Session:
         return content, Outgoing(envelope, len(content), eight_bit, envelope.smtputf8, by_seconds=left)
 
     async def _send_content(self, content: bytes, event: SendContent) -> None:
-        encoder = DataEncoder()
         try:
-            for piece in in_pieces(content):
-                self._wire.write(piece if event.binary else encoder.feed(piece))
+            for piece in in_pieces(content) if event.binary else encode_data(in_pieces(content)):
+                self._wire.write(piece)
                 async with asyncio.timeout(PIECE_SECONDS):
                     await self._wire.drain()
-            if not event.binary:
-                self._wire.write(encoder.finish())
             self._engine.content_sent()
         except (ConnectionError, TimeoutError) as error:
             self._engine.lost(f"while the content was sent: {error or 'too slow'}")

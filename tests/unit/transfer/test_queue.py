@@ -18,7 +18,14 @@ from a3mailer.testing.transcript import unescape
 from a3mailer.transfer import attempt as attempt_module
 from a3mailer.transfer.attempt import LEASE_SECONDS, Attempt
 from a3mailer.transfer.queue import change
-from a3mailer.transfer.relay import SMART_HOST
+from a3mailer.transfer.relay import (
+    CROWDED_SECONDS,
+    FAST_SECONDS,
+    SMART_HOST,
+    WAITING_A_DESTINATION,
+    WAITING_A_FAST_ONE,
+    Crowded,
+)
 from a3mailer.wire.dsn.report import Action
 from tests.unit.transfer.office import CONTENT, Office
 
@@ -453,6 +460,29 @@ async def test_a_slow_destination_does_not_hold_up_the_others(monkeypatch: pytes
     put_off = [e for e in office.store.entries if not e.recipients[-1].attempts]
     assert all(e.recipients[-1].next_attempt > now and not e.lease_owner for e in put_off)
     assert {o.text for o in office.put_off} == {"many mails for this destination come first"}
+
+
+async def test_a_fast_destination_is_crowded_later_and_for_a_shorter_time() -> None:
+    office = Office()
+    place = office.relay._place("b.test")
+    place.users = WAITING_A_DESTINATION
+    with pytest.raises(Crowded) as slow:
+        office.relay._admit(place)
+    for _ in range(200):
+        office.clock.advance(0.002)
+        office.relay._left(place)
+    office.relay._admit(place)
+    place.users = WAITING_A_FAST_ONE
+    with pytest.raises(Crowded) as fast:
+        office.relay._admit(place)
+    assert fast.value.seconds == FAST_SECONDS < slow.value.seconds == CROWDED_SECONDS
+
+
+def test_who_takes_all_mail_is_never_crowded() -> None:
+    office = Office(queue=QueueSettings(relay="127.0.0.1:2525"))
+    place = office.relay._place(office.relay.destination("b.test"))
+    place.users = 10 * WAITING_A_FAST_ONE
+    office.relay._admit(place)
 
 
 async def test_one_mail_to_many_destinations_opens_no_more_sessions_than_the_setting_says() -> None:

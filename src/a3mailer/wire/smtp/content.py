@@ -94,11 +94,13 @@ class DataEncoder:
 
 
 def encode_data(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """A content in any pieces as the octets that follow DATA, its end included."""
-    encoder = DataEncoder()
+    """A content in any pieces as the octets that follow DATA; its end is part of the last one."""
+    encoder, last = DataEncoder(), b""
     for piece in pieces:
-        yield encoder.feed(piece)
-    yield encoder.finish()
+        if last:
+            yield last
+        last = encoder.feed(piece)
+    yield last + encoder.finish()
 
 
 def in_pieces(octets: bytes, size: int = PIECE) -> Iterator[bytes]:
