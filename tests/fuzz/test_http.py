@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 import zlib
 
+from a3mailer.edge.http.api.json import decode
+from a3mailer.edge.http.api.sending import Send
+from a3mailer.edge.http.exchange import BadRequest
 from a3mailer.wire.http.engine import MAX_FIELDS, Bad, Data, End, Event, Head, RequestEngine
 from tests.fuzz import mutate
 
@@ -54,3 +57,25 @@ def requests_of(octets: bytes) -> None:
 @mutate.CASES
 def test_any_octets_are_requests_or_refused(count: int, seed: int) -> None:
     mutate.run(requests_of, SEEDS, count=count, seed=seed, tokens=TOKENS)
+
+
+DOCUMENTS = (
+    b'{"to": ["Bob <bob@a.test>"], "from": "a@b.test", "subject": "h\\u00e9", "text": "x", "tags": ["a"]}',
+    b'{"to": [], "headers": {"X-A": "b"}, "attachments": [{"name": "a", "content": "AAAA"}], "html": null}',
+    b'{"template": "t", "variables": {"a": "1", "b": "2"}}',
+)
+PIECES = (
+    b'"to":', b"[", b"]", b"{", b"}", b",", b'"', b"\\ud800", b"\\udc00", b"1e999", b"-0", b"null", b"true",
+    b'"subject": "x",', b"\xff", b"\xed\xa0\x80", b"9" * 400,
+)  # fmt: skip
+
+
+def document_of(octets: bytes) -> None:
+    made = decode(octets, Send)
+    for text in (made.subject, made.text or "", *made.to, *made.headers.values()):
+        text.encode()
+
+
+@mutate.CASES
+def test_any_octets_are_a_letter_or_refused(count: int, seed: int) -> None:
+    mutate.run(document_of, DOCUMENTS, count=count, seed=seed, tokens=PIECES, allowed=(BadRequest,))

@@ -12,6 +12,7 @@ from a3mailer.access.watch import Views
 from a3mailer.app.held import Held
 from a3mailer.app.listeners import PORTS
 from a3mailer.app.material import mock_key, srs_keys
+from a3mailer.app.public import public
 from a3mailer.app.verbs.office import Office
 from a3mailer.app.verbs.server import gauge
 from a3mailer.config.tree import Settings
@@ -21,7 +22,6 @@ from a3mailer.edge.dial import dial, dial_filter
 from a3mailer.edge.http.door import HttpDoor
 from a3mailer.edge.http.health import Health
 from a3mailer.edge.http.routes import Routes
-from a3mailer.edge.http.wellknown import WellKnown
 from a3mailer.edge.imap.door import ImapDoor
 from a3mailer.edge.imap.services import Services
 from a3mailer.edge.listener import Acceptor, Listener, Serve
@@ -58,6 +58,7 @@ from a3mailer.transfer.milter import Milters
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.queue import Queue
 from a3mailer.transfer.receive import Receive
+from a3mailer.transfer.sending import Sending
 from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.stages import Stages
 from a3mailer.transfer.sts import StsPolicies
@@ -167,13 +168,13 @@ async def compose(
     imap = ImapDoor(Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context))
     tallies = Tallies(store, clock)
     queue, http, signing = _way_out(held, store, policy, resolver, settings(), clock, tallies)
-    private = Routes(Health(partial(_not_ready, store), partial(_gauge, store, clock)).routes())
-    public = Routes((*WellKnown(settings, policy.is_ours).routes(),))
+    health = Health(partial(_not_ready, store), partial(_gauge, store, clock))
+    sending = Sending(store, policy, receive, settings(), clock)
     store.watch(directory.heard)
     store.watch(authenticator.heard)
 
     def reconfigure(new: Settings) -> None:
-        for room in (directory, authenticator, forwarding, policy, receive, queue):
+        for room in (directory, authenticator, forwarding, policy, receive, sending, queue):
             room.reconfigure(new)
         dnssec.reconfigure(resolver, new.dns)
         imap.services.settings = new
@@ -200,8 +201,8 @@ async def compose(
         "submissions": _smtp(smtp, SUBMISSIONS),
         "imap": imap.serve,
         "imaps": imap.serve,
-        "https": HttpDoor(public).serve,
-        "metrics": HttpDoor(private).serve,
+        "https": public(settings, policy, sending, store, authenticator).serve,
+        "metrics": HttpDoor(Routes(health.routes())).serve,
     }
     listeners = tuple(
         Listener(

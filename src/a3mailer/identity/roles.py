@@ -45,6 +45,11 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     # mail in from strangers, and submission by those who logged in
     "smtp.receive":      (_ALL, _ALL, _ALL, _ALL, _ALL, _ALL, _ALL),
     "smtp.submit":       (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
+    # what applications keep for their mails: templates, and hooks that are told what became of them
+    "template.list":     (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
+    "template.change":   (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
+    "hook.list":         (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
+    "hook.change":       (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     # mailboxes and messages: one's own only, whatever the role (helpdesk and administrators see no content)
     "mailbox.list":      (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "mailbox.select":    (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),

@@ -405,6 +405,29 @@ class RemoveToken(Operation, frozen=True):
     digest: bytes
 
 
+class PutDocument(Operation, frozen=True):
+    """Keep a small text of an account under a kind and a name: templates, hooks, what became of a mail.
+
+    ``due`` above 0 puts it into the order of ``documents_due``; from ``expires`` on (0: never) it counts as
+    gone and is swept away. ``only_new``: AlreadyExists where one is there. Errors: NoSuchAccount."""
+
+    account: AccountId
+    kind: str
+    name: str
+    value: str
+    due: int = 0
+    expires: int = 0
+    only_new: bool = False
+
+
+class RemoveDocument(Operation, frozen=True):
+    """Errors: NoSuchThing."""
+
+    account: AccountId
+    kind: str
+    name: str
+
+
 class BumpEpoch(Operation, frozen=True):
     """Sign an account out everywhere: sessions of an older credential epoch end."""
 
@@ -471,9 +494,8 @@ DELIVERY_DAYS: Final = 30
 
 
 class Sweep(Operation, frozen=True):
-    """Forget what has outlived its use at ``now``: receipts, delivery keys, reserved addresses, tokens.
-
-    Result: Purged."""
+    """Forget what has outlived its use at ``now``: receipts, delivery keys, reserved addresses, tokens,
+    documents. Result: Purged."""
 
     now: int
     limit: int = 1000
@@ -519,6 +541,8 @@ AnyOperation = (
     | RemoveCredential
     | PutToken
     | RemoveToken
+    | PutDocument
+    | RemoveDocument
     | BumpEpoch
     | Audit
     | PutSetting

@@ -35,6 +35,7 @@ from a3mailer.store.rows import (
     Changes,
     Columns,
     Credential,
+    Document,
     Domain,
     Fragments,
     Mailbox,
@@ -179,6 +180,21 @@ class DirectoryReader(Protocol):
         ...
 
 
+class DocumentReader(Protocol):
+    """Small texts that accounts keep (``PutDocument``). What has expired is not there."""
+
+    async def document(self, account: AccountId, kind: str, name: str) -> Document | None: ...
+    async def documents(
+        self, account: AccountId, kind: str, prefix: str = "", limit: int = 1000, after: str = ""
+    ) -> tuple[Document, ...]:
+        """Those whose names begin with ``prefix`` and come after ``after``, by name."""
+        ...
+
+    async def documents_due(self, kind: str, until: int, limit: int = 100) -> tuple[Document, ...]:
+        """Of all accounts those with 0 < ``due`` <= ``until``, the longest due first."""
+        ...
+
+
 class AuditReader(Protocol):
     """What was done by whom, in the order it was committed."""
 
@@ -219,7 +235,17 @@ class StoreUnusable(Exception):
     """The data directory cannot be served; the text says why. For people, not for protocols."""
 
 
-class Store(Writer, MailReader, QueueReader, DirectoryReader, AuditReader, ReportReader, Watcher, Protocol):
+class Store(
+    Writer,
+    MailReader,
+    QueueReader,
+    DirectoryReader,
+    DocumentReader,
+    AuditReader,
+    ReportReader,
+    Watcher,
+    Protocol,
+):
     """All of it: what a backend is."""
 
     async def close(self) -> None: ...

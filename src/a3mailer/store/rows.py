@@ -216,6 +216,20 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """See ``PutDocument``."""
+
+    account: AccountId
+    kind: str
+    name: str
+    value: str
+    due: int
+    expires: int
+    created: int
+    """When it was put there, or last replaced."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuditRecord:
     number: int
     tenant: TenantId

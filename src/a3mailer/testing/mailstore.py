@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from a3mailer.testing.store.contents import ContentRules
 from a3mailer.testing.store.directory import DirectoryRules
+from a3mailer.testing.store.documents import DocumentRules
 from a3mailer.testing.store.mailboxes import MailboxRules
 from a3mailer.testing.store.messages import MessageRules
 from a3mailer.testing.store.parts import PartRules
@@ -33,6 +34,7 @@ class MailStoreCompliance(
     QueueRules,
     DirectoryRules,
     ReportRules,
+    DocumentRules,
     TransactionRules,
 ):
     """All rules. Give it the ``store`` fixture."""

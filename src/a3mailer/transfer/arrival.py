@@ -9,6 +9,7 @@ import msgspec
 
 from a3mailer.config.tree import Settings
 from a3mailer.mail.envelope import Client, Envelope
+from a3mailer.store.operations import Operation
 from a3mailer.transfer.route import Route
 
 
@@ -23,6 +24,8 @@ class Arrival(msgspec.Struct, frozen=True):
     trace: str
     notes: tuple[str, ...] = ()
     """What the checks of the stages found and let pass (``stages.Course.notes``)."""
+    beside: tuple[Operation, ...] = ()
+    """What becomes durable with the mail or not at all; where one of them fails, the mail is not taken."""
     mark: bytes = b""
     """Names the mail as it came, once a judge has changed it; empty as long as nobody has."""
 

@@ -26,6 +26,7 @@ from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.store.rows import QueuedRecipient, QueueEntry
 from a3mailer.telemetry.events import emit, redact_address
 from a3mailer.telemetry.metrics import count
+from a3mailer.transfer import outcomes
 from a3mailer.transfer.bounce import FULL_SIZE, HEADER_SIZE, Voice
 from a3mailer.transfer.deliver import appends, delivery_key, status_of
 from a3mailer.transfer.policy import Policy
@@ -276,7 +277,15 @@ class Attempt:
         told, queued = notices(entry, statuses, returned, desk.voice, now, len(contents))
         until = 0 if self._alone else now + LEASE_SECONDS
         settled = SettleQueue(entry.id, desk.owner, tuple(v.outcome for v in verdicts), now, until)
-        if await self._record((settled, *operations, *queued), contents + told):
+        shown = [
+            (
+                r.address,
+                outcomes.Outcome(outcomes.WORDS[v.outcome.state], now, str(result.reply), result.host),
+            )
+            for r, v, result in zip(group, verdicts, results, strict=True)
+        ]
+        noted = await outcomes.settled(desk.store, entry, shown)
+        if await self._record((settled, *operations, *queued, *noted), contents + told):
             self._open -= {r.number for r in group}
             self._stays |= any(verdict.outcome.state == "waiting" for verdict in verdicts)
             for recipient, verdict, result in zip(group, verdicts, results, strict=True):

@@ -32,6 +32,7 @@ from a3mailer.store.operations import (
 from a3mailer.store.ports import Content, QueueReader, Store, Transaction
 from a3mailer.store.rows import QueueEntry
 from a3mailer.telemetry.events import emit
+from a3mailer.transfer import outcomes
 from a3mailer.transfer.attempt import LEASE_SECONDS, RENEW_SECONDS, Attempt, Desk
 from a3mailer.transfer.bounce import Voice, wants
 from a3mailer.transfer.pace import HALF_LIFE, LANES, Paces
@@ -315,7 +316,10 @@ async def giving_up(
         if r.state == "waiting" and wants(r.notify, Action.FAILED)
     )
     contents, queued = notices(entry, statuses, octets, voice, now, 0)
-    return (ChangeQueue(entry.id, "remove", now), *queued), contents
+    gone = outcomes.Outcome("bounced", now, "given up by the administrator")
+    waiting = [(r.address, gone) for r in entry.recipients if r.state == "waiting"]
+    noted = await outcomes.settled(store, entry, waiting)
+    return (ChangeQueue(entry.id, "remove", now), *queued, *noted), contents
 
 
 async def change(store: Store, queue: QueueId, act: str, *, subject: str, now: int) -> None:

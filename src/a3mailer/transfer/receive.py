@@ -54,6 +54,8 @@ class _Share:
     remotes: dict[str, tuple[QueueRecipient, int]] = field(default_factory=dict)
     reverse_path: str = ""
     """What is queued goes out with it."""
+    beside: tuple[Operation, ...] = ()
+    """Operations of the arrival, with the last share: what they say holds only when all is done."""
 
 
 class Receive:
@@ -119,7 +121,8 @@ class Receive:
         whole = b"".join((stamp, added, *pieces))
         made = index(whole) if len(whole) < LARGE else await asyncio.to_thread(index, whole)
         content = Content(whole, made, unique=True)
-        for tenant, share in shares.items():
+        for number, (tenant, share) in enumerate(shares.items(), 1):
+            share.beside = arrival.beside if number == len(shares) else ()
             if share.remotes:
                 share.reverse_path = str(await self._onward(arrival))
             await self._commit(arrival, tenant, share, content, int(now), hops, outcomes)
@@ -213,7 +216,7 @@ class Receive:
                     envelope.by_mode,
                 ),
             )
-        return Transaction(operations, (content,), tenant, fingerprint(arrival, tenant))
+        return Transaction((*operations, *share.beside), (content,), tenant, fingerprint(arrival, tenant))
 
     async def _drop_gone(self, share: _Share, outcomes: list[MailError | None]) -> bool:
         """Take out routes whose mailbox is gone; a recipient left without any route has failed."""

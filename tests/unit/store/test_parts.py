@@ -403,7 +403,10 @@ async def test_a_store_of_an_older_version(tmp_path: Path) -> None:
     writer = store._solo[0]._connection
     writer.execute(
         "DROP TABLE unsynced; DROP TABLE tallies; DROP TABLE reports; DROP TABLE blob_parts;"
-        "ALTER TABLE blobs DROP COLUMN own;"
+        "ALTER TABLE blobs DROP COLUMN own; DROP TABLE documents; DROP INDEX queue_due;"
+        "ALTER TABLE queue DROP COLUMN not_before; ALTER TABLE queue DROP COLUMN priority;"
+        "ALTER TABLE queue DROP COLUMN deliver_by; ALTER TABLE queue DROP COLUMN by_mode;"
+        "CREATE INDEX queue_due ON queue (due) WHERE due IS NOT NULL;"
         "DELETE FROM migrations WHERE number >= 3"
     )
     await store.close()

@@ -15,7 +15,9 @@ from typing import Final
 
 from a3mailer.edge.connection import Connection
 from a3mailer.edge.http.exchange import REASONS, BadRequest, Handler, Request, Response, path_of, problem
+from a3mailer.edge.http.replies import reply_to
 from a3mailer.edge.http.routes import Route, Routes
+from a3mailer.mail.errors import MailError
 from a3mailer.runtime.supervise import contained
 from a3mailer.telemetry.metrics import count
 from a3mailer.wire.http.engine import Bad, Data, End, Event, Head, RequestEngine
@@ -86,9 +88,13 @@ class HttpDoor:
         stream.limit = route.body
         stream.expects = bool(expected) and not head.http10
         request = Request(
-            head, stream.connection.peer[0], stream.connection.secure, stream.body, found.parameters
+            head,
+            stream.connection.peer[0],
+            stream.connection.secure,
+            stream.body,
+            parameters=found.parameters,
         )
-        if head.length > route.body:
+        if found.route is not None and head.length > route.body:
             return problem(413, f"at most {route.body} octets are taken here")
         answer = await contained(self._handle(route, request), "http")
         return problem(500) if answer is None else answer
@@ -98,6 +104,8 @@ class HttpDoor:
             return await route.handler(await self.authorise(route, request))
         except BadRequest as error:
             return problem(error.status, str(error), error.fields)
+        except MailError as error:
+            return reply_to(error)
 
 
 @dataclass(slots=True)

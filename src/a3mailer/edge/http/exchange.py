@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from a3mailer.identity.principal import ANONYMOUS, Principal
 from a3mailer.wire.http.engine import Head
 
 TEXT: Final = "text/plain; charset=utf-8"
@@ -45,6 +46,8 @@ class Request:
     secure: bool
     read_body: Callable[[], Awaitable[bytes]]
     """All of it, within the route's limit. Errors: BadRequest (413), ConnectionLost."""
+    principal: Principal = ANONYMOUS
+    """Who asks."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """What the path's placeholders matched."""
 

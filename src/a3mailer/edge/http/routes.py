@@ -31,6 +31,8 @@ class Route:
     """Only asked under this name; empty for every one."""
     body: int = 0
     """Octets of a request's body at most."""
+    form: type | None = None
+    """Of its JSON body."""
     about: str = ""
     """One sentence; routes of the API have one."""
     _segments: tuple[str, ...] = field(init=False)

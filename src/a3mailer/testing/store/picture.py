@@ -71,6 +71,10 @@ async def _account(store: Store, account: Account) -> Picture:
         "account": account,
         "addresses": await store.addresses_of(account.id),
         "credentials": sorted((c.kind, c.name, c) for c in await store.credentials(account.id)),
+        "documents": [
+            await store.documents(account.id, kind)
+            for kind in ("template", "hook", "mail", "outcome", "event", "key")
+        ],
         "vault": sorted([await _message(store, m) for m in vault], key=lambda m: (m["mailbox"], m["uid"])),
     }
     for box in mailboxes:

@@ -9,7 +9,7 @@ from a3mailer.mail.errors import AddressReserved, AlreadyExists, BadName, Confli
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId, ModSeq, TenantId
 from a3mailer.mail.mailbox import INITIAL
 from a3mailer.store import operations as op
-from a3mailer.store.backends.memory import mail, queue
+from a3mailer.store.backends.memory import documents, mail, queue
 from a3mailer.store.backends.memory.state import State
 from a3mailer.store.rows import Account, AddressEntry, AuditRecord, Credential, Domain, Token
 
@@ -147,6 +147,7 @@ def remove_account(state: State, o: op.RemoveAccount) -> op.Done:
         state.drop(state.credentials, key)
     for digest in [d for d, t in state.tokens.items() if t.account == o.account]:
         state.drop(state.tokens, digest)
+    documents.forget(state, o.account)
     state.drop(state.accounts, o.account)
     return _told(state)
 
@@ -273,7 +274,7 @@ def sweep(state: State, o: op.Sweep) -> op.Purged:
     tokens = [digest for digest, token in state.tokens.items() if 0 < token.expires < o.now][: o.limit]
     for digest in tokens:
         state.drop(state.tokens, digest)
-    return op.Purged(len(keys) + len(addresses) + len(tokens))
+    return op.Purged(len(keys) + len(addresses) + len(tokens) + documents.sweep(state, o))
 
 
 def audit(state: State, o: op.Audit) -> op.Done:

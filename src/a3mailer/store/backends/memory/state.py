@@ -16,6 +16,7 @@ from a3mailer.store.rows import (
     AddressEntry,
     AuditRecord,
     Credential,
+    Document,
     Domain,
     Fragments,
     Mailbox,
@@ -50,6 +51,7 @@ class State:
     addresses: dict[str, AddressEntry] = field(default_factory=dict)
     credentials: dict[tuple[AccountId, str, str], Credential] = field(default_factory=dict)
     tokens: dict[bytes, Token] = field(default_factory=dict)
+    documents: dict[tuple[AccountId, str, str], Document] = field(default_factory=dict)
     mailboxes: dict[tuple[AccountId, MailboxId], Mailbox] = field(default_factory=dict)
     messages: dict[tuple[AccountId, MailboxId], dict[int, Message]] = field(default_factory=dict)
     gone: dict[tuple[AccountId, MailboxId], dict[int, Gone]] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from a3mailer.mail.flags import SEEN
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, Uid
 from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store import operations as op
-from a3mailer.store.backends.memory import directory, mail, queue, reports
+from a3mailer.store.backends.memory import directory, documents, mail, queue, reports
 from a3mailer.store.backends.memory.state import State
 from a3mailer.store.operations import Operation, Result, Tally
 from a3mailer.store.ports import Transaction
@@ -24,6 +24,7 @@ from a3mailer.store.rows import (
     Changes,
     Columns,
     Credential,
+    Document,
     Domain,
     Fragments,
     Mailbox,
@@ -69,6 +70,8 @@ APPLY: Final[dict[type[Operation], Callable[[State, Any], Result]]] = {
     op.RemoveCredential: directory.remove_credential,
     op.PutToken: directory.put_token,
     op.RemoveToken: directory.remove_token,
+    op.PutDocument: documents.put_document,
+    op.RemoveDocument: documents.remove_document,
     op.Audit: directory.audit,
     op.PutSetting: directory.put_setting,
     op.AddTallies: reports.add_tallies,
@@ -258,6 +261,18 @@ class MemoryStore:
 
     async def tokens(self) -> tuple[Token, ...]:
         return tuple(sorted(self._state.tokens.values(), key=lambda t: (t.account, t.created, t.digest)))
+
+    async def document(self, account: AccountId, kind: str, name: str) -> Document | None:
+        row = self._state.documents.get((account, kind, name))
+        return row if row is not None and not 0 < row.expires <= self._clock.now() else None
+
+    async def documents(
+        self, account: AccountId, kind: str, prefix: str = "", limit: int = 1000, after: str = ""
+    ) -> tuple[Document, ...]:
+        return documents.named(self._state, self._clock.now(), (account, kind, prefix), limit, after)
+
+    async def documents_due(self, kind: str, until: int, limit: int = 100) -> tuple[Document, ...]:
+        return documents.due(self._state, self._clock.now(), kind, until, limit)
 
     async def settings(self) -> dict[str, str]:
         return dict(self._state.settings)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from a3mailer.store import operations as op
 from a3mailer.store.backends.sqlite import (
     apply_directory,
+    apply_documents,
     apply_mail,
     apply_mailbox,
     apply_queue,
@@ -55,6 +56,8 @@ TABLE: Final[dict[type[Operation], Apply]] = {
     op.RemoveCredential: apply_directory.remove_credential,
     op.PutToken: apply_directory.put_token,
     op.RemoveToken: apply_directory.remove_token,
+    op.PutDocument: apply_documents.put_document,
+    op.RemoveDocument: apply_documents.remove_document,
     op.BumpEpoch: apply_directory.bump_epoch,
     op.Audit: apply_directory.audit,
     op.PutSetting: apply_directory.put_setting,

@@ -201,6 +201,7 @@ def remove_account(ledger: Ledger, op: RemoveAccount, work: Work) -> Done:
     for sql in (
         "DELETE FROM credentials WHERE account=?",
         "DELETE FROM tokens WHERE account=?",
+        "DELETE FROM documents WHERE account=?",
         "DELETE FROM accounts WHERE account=?",
     ):
         ledger.execute(sql, (op.account,))

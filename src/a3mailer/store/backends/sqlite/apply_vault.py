@@ -219,6 +219,11 @@ def sweep(ledger: Ledger, op: Sweep, work: Work) -> Purged:
         " (SELECT account, digest FROM tokens WHERE expires > 0 AND expires < ? LIMIT ?)",
         (op.now, op.limit),
     )
+    ledger.execute(
+        "DELETE FROM documents WHERE (account, kind, name) IN"
+        " (SELECT account, kind, name FROM documents WHERE expires > 0 AND expires < ? LIMIT ?)",
+        (op.now, op.limit),
+    )
     return Purged(ledger.connection.total_changes() - before)
 
 

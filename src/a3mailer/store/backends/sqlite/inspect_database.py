@@ -14,7 +14,14 @@ from typing import Any, Final
 import apsw
 
 from a3mailer.store.backends.sqlite.connection import DATABASE, applied, checksum, migrations, open_reader
-from a3mailer.store.backends.sqlite.inspect_rows import RULES, VIEWS, WITHOUT_OWN, WITHOUT_PARTS, Rule
+from a3mailer.store.backends.sqlite.inspect_rows import (
+    RULES,
+    VIEWS,
+    WITHOUT_DOCUMENTS,
+    WITHOUT_OWN,
+    WITHOUT_PARTS,
+    Rule,
+)
 from a3mailer.store.ports import StoreUnusable
 from a3mailer.store.upkeep import Finding, Progress
 
@@ -51,6 +58,8 @@ def add_views(connection: apsw.Connection) -> None:
         connection.execute(WITHOUT_OWN)
     if connection.execute("SELECT 1 FROM pragma_table_info('blob_parts')").fetchone() is None:
         connection.execute(WITHOUT_PARTS)
+    if connection.execute("SELECT 1 FROM pragma_table_info('documents')").fetchone() is None:
+        connection.execute(WITHOUT_DOCUMENTS)
     connection.execute(VIEWS)
     connection.pragma("query_only", only)
 

@@ -50,6 +50,7 @@ CREATE TEMP VIEW boxes AS
 """
 WITHOUT_OWN: Final = "CREATE TEMP VIEW blobs AS SELECT *, NULL AS own FROM main.blobs"
 WITHOUT_PARTS: Final = "CREATE TEMP TABLE blob_parts (tenant, blob, at, part)"
+WITHOUT_DOCUMENTS: Final = "CREATE TEMP TABLE documents (account)"
 """What stands in for what a database lacks that an older version wrote last."""
 
 
@@ -251,7 +252,8 @@ REFERENCES: Final = (
         UNION ALL SELECT 'account ' || account, what || ' without their account'
         FROM (SELECT DISTINCT account, 'mailboxes' AS what FROM mailboxes
               UNION SELECT account, 'emails' FROM emails UNION SELECT account, 'credentials' FROM credentials
-              UNION SELECT account, 'tokens' FROM tokens UNION SELECT account, 'keys' FROM account_keys)
+              UNION SELECT account, 'tokens' FROM tokens UNION SELECT account, 'documents' FROM documents
+              UNION SELECT account, 'keys' FROM account_keys)
         WHERE account NOT IN (SELECT account FROM accounts)""",
     ),
     Rule(

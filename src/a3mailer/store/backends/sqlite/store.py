@@ -26,6 +26,7 @@ from a3mailer.store.backends.sqlite.keyring import Keys
 from a3mailer.store.backends.sqlite.link import Link, StaleBlob
 from a3mailer.store.backends.sqlite.read_blobs import Blobs
 from a3mailer.store.backends.sqlite.read_directory import ReadDirectory
+from a3mailer.store.backends.sqlite.read_documents import ReadDocuments
 from a3mailer.store.backends.sqlite.read_mail import Readers, ReadMail
 from a3mailer.store.backends.sqlite.read_reports import ReadReports
 from a3mailer.store.backends.sqlite.sealing import Sealing
@@ -45,7 +46,7 @@ VERSION_GRACE: Final = 0.2
 """How long a hint may be on its way before it counts as lost."""
 
 
-class SqliteStore(ReadMail, ReadDirectory, ReadReports):
+class SqliteStore(ReadMail, ReadDirectory, ReadDocuments, ReadReports):
     """A backend of ``store.ports.Store``. One loop. Made by ``open``."""
 
     def __init__(self, directory: Path, settings: Settings, process: str, clock: Clock) -> None:
@@ -116,6 +117,7 @@ class SqliteStore(ReadMail, ReadDirectory, ReadReports):
         ReadMail.__init__(self, self._readers, blobs)
         ReadDirectory.__init__(self, self._readers.main)
         ReadReports.__init__(self, self._readers.main)
+        ReadDocuments.__init__(self, self._readers.main, self._clock)
         self._sealing = Sealing(self._settings, self._readers.main, self._keys, blobs, self._clock)
         self._splitting = Splitting(self._sealing, self._readers.main, self._keys)
         undo.callback(blobs.close)

@@ -1,0 +1,31 @@
+"""What is behind the HTTPS port: well-known paths and the API, as one table of routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from a3mailer import __version__
+from a3mailer.config.tree import Settings
+from a3mailer.edge.http.api.authorise import Authorise
+from a3mailer.edge.http.api.openapi import openapi
+from a3mailer.edge.http.api.sending import SendingApi
+from a3mailer.edge.http.door import HttpDoor
+from a3mailer.edge.http.routes import Routes
+from a3mailer.edge.http.wellknown import WellKnown
+from a3mailer.identity.authenticator import Authenticator
+from a3mailer.store.ports import Store
+from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.sending import Sending
+
+
+def public(
+    settings: Callable[[], Settings],
+    policy: Policy,
+    sending: Sending,
+    store: Store,
+    authenticator: Authenticator,
+) -> HttpDoor:
+    """The door of the https listener."""
+    api = SendingApi(sending, store, settings).routes()
+    routes = (*WellKnown(settings, policy.is_ours).routes(), *api, openapi(api, __version__))
+    return HttpDoor(Routes(routes), authorise=Authorise(authenticator, settings))

@@ -1,0 +1,68 @@
+"""The description of the API (OpenAPI 3.1), made of the route table itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from a3mailer.edge.http.api.json import answer
+from a3mailer.edge.http.exchange import JSON, PROBLEM, Request, Response
+from a3mailer.edge.http.routes import OPEN, Route
+
+PATH: Final = "/api/v1/openapi.json"
+_SCHEMAS: Final = "#/components/schemas/{name}"
+_PROBLEM: Final = {"description": "A problem document (RFC 9457)", "content": {PROBLEM: {}}}
+
+
+def document(routes: Sequence[Route], version: str) -> dict[str, object]:
+    """The whole description of those that say what they are about."""
+    told = [route for route in routes if route.about]
+    forms = sorted({route.form for route in told if route.form is not None}, key=lambda form: form.__name__)
+    _, schemas = msgspec.json.schema_components(forms, ref_template=_SCHEMAS)
+    paths: dict[str, dict[str, object]] = {}
+    for route in told:
+        for method in route.methods:
+            paths.setdefault(route.path, {})[method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "A3Mailer", "version": version},
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "password": {"type": "http", "scheme": "basic"},
+            },
+        },
+    }
+
+
+def _operation(route: Route) -> dict[str, object]:
+    made: dict[str, Any] = {
+        "summary": route.about,
+        "x-scope": route.action,
+        "responses": {"2XX": {"description": "Done", "content": {JSON: {}}}, "default": _PROBLEM},
+    }
+    if route.action != OPEN:
+        made["security"] = [{"token": []}, {"password": []}]
+    places = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    if places:
+        made["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in places
+        ]
+    if route.form is not None:
+        schema = {"$ref": _SCHEMAS.format(name=route.form.__name__)}
+        made["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
+    return made
+
+
+def openapi(routes: Sequence[Route], version: str) -> Route:
+    """The route that tells of the others."""
+    made = document(routes, version)
+
+    async def tell(_request: Request) -> Response:
+        return answer(made)
+
+    return Route(("GET",), PATH, tell)

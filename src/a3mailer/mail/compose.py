@@ -1,0 +1,215 @@
+"""Make a mail of its pieces (RFC 5322, RFC 2045 to 2047, RFC 2231), those that applications give.
+
+Nothing given becomes a line of its own (attack row 46): a name or value with a control character is refused
+by ``field``, through which every header line goes. Same pieces, same octets.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+LINE: Final = 76
+"""Characters of a line where it may be folded: RFC 5322 wants 78, RFC 2047 section 2 wants 76."""
+LONGEST: Final = 998
+"""Octets a line may have (RFC 5322 section 2.1.1)."""
+WORD: Final = 42
+"""Octets of text in one encoded-word: 56 of base64 and 12 around them, with room for a name before it."""
+_NAME: Final = re.compile(r"[!-9;-~]{1,76}\Z")
+_MEDIA: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}\Z")
+_ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*\Z")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
+
+
+class BadPiece(ValueError):
+    """Something that cannot be part of a mail; the text says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A name for people and an addr-spec, which is ASCII."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file. With ``content_id`` it is shown inside the HTML that names it ``cid:``."""
+
+    name: str
+    media: str
+    octets: bytes
+    content_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a mail is made of."""
+
+    sender: Mailbox
+    to: tuple[Mailbox, ...]
+    subject: str
+    date: str
+    message_id: str
+    """Without brackets."""
+    cc: tuple[Mailbox, ...] = ()
+    reply_to: tuple[Mailbox, ...] = ()
+    text: str | None = None
+    html: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+# field = field-name ":" unstructured CRLF ; encoded-word where it is beyond ASCII (RFC 2047)
+def field(name: str, value: str) -> str:
+    """One unstructured field, folded. Errors: BadPiece."""
+    if not _NAME.match(name):
+        raise BadPiece(f"{name[:40]!r} is no name of a header field")
+    return _folded(name, _words(checked(value, name)).split(" "))
+
+
+def checked(value: str, what: str) -> str:
+    """The text itself. Errors: BadPiece where it holds controls or what is no character."""
+    if _CONTROL.search(value):
+        raise BadPiece(f"{what}: control characters are not allowed")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadPiece(f"{what}: not Unicode text") from None
+    return value
+
+
+def _words(value: str) -> str:
+    """As ASCII: the value itself, or encoded-words between spaces."""
+    if value.isascii() and "=?" not in value and all(len(word) <= LONGEST // 2 for word in value.split(" ")):
+        return value
+    return " ".join(f"=?utf-8?b?{base64.b64encode(piece).decode()}?=" for piece in _pieces(value))
+
+
+def _pieces(value: str) -> Iterable[bytes]:
+    """UTF-8, cut between characters."""
+    octets, at = value.encode(), 0
+    while at < len(octets):
+        end = min(at + WORD, len(octets))
+        while end < len(octets) and octets[end] & 0xC0 == 0x80:
+            end -= 1
+        yield octets[at:end]
+        at = end
+
+
+def _folded(name: str, words: Sequence[str]) -> str:
+    out, length = [f"{name}:"], len(name) + 1
+    for number, word in enumerate(words):
+        # a line of nothing but space is no folding (RFC 5322 section 3.2.2)
+        if number and word and length + 1 + len(word) > LINE:
+            out.append("\r\n")
+            length = 0
+        out.append(f" {word}")
+        length += 1 + len(word)
+    return "".join((*out, "\r\n"))
+
+
+def _mailbox(mailbox: Mailbox) -> str:
+    name = checked(mailbox.name, "a name").strip(" ")
+    if not mailbox.address.isascii() or _CONTROL.search(mailbox.address):
+        raise BadPiece("an address is ASCII here")
+    if not name:
+        return mailbox.address
+    if name.isascii() and "=?" not in name:
+        text = name if _ATOMS.match(name) else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    else:
+        text = _words(name)
+    return f"{text} <{mailbox.address}>"
+
+
+def _addresses(name: str, mailboxes: Sequence[Mailbox]) -> str:
+    if not mailboxes:
+        return ""
+    return _folded(name, ", ".join(_mailbox(each) for each in mailboxes).split(" "))
+
+
+# parameter = attribute "=" value / attribute "*=" charset "'" [ language ] "'" value (RFC 2231 section 4)
+def _parameter(name: str, value: str) -> str:
+    value = checked(value, name)
+    if value.isascii() and len(value) <= 60:
+        quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{name}="{quoted}"'
+    kept = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+    return f"{name}*=utf-8''" + "".join(chr(o) if o in kept else f"%{o:02X}" for o in value.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    head: str
+    body: bytes
+
+
+def _text_part(media: str, text: str) -> _Part:
+    try:
+        octets = b"\r\n".join(text.encode().replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"))
+    except UnicodeEncodeError:
+        raise BadPiece("the text is not Unicode text") from None
+    plain = octets.isascii() and b"\0" not in octets
+    if plain and all(len(line) <= LONGEST for line in octets.split(b"\r\n")):
+        charset, encoding = "us-ascii", "7bit"
+    else:
+        charset, encoding = "utf-8", "quoted-printable"
+        octets = binascii.b2a_qp(octets.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
+    if octets and not octets.endswith(b"\r\n"):
+        octets += b"\r\n"
+    head = f"Content-Type: {media}; charset={charset}\r\nContent-Transfer-Encoding: {encoding}\r\n"
+    return _Part(head, octets)
+
+
+def _file_part(file: Attachment) -> _Part:
+    if not _MEDIA.match(file.media) or file.media.lower().startswith(("multipart/", "message/")):
+        raise BadPiece(f"{file.media[:40]!r} is no media type of an attachment")
+    inline = "inline" if file.content_id else "attachment"
+    head = f"Content-Type: {file.media};\r\n {_parameter('name', file.name)}\r\n"
+    head += f"Content-Disposition: {inline};\r\n {_parameter('filename', file.name)}\r\n"
+    head += "Content-Transfer-Encoding: base64\r\n"
+    if file.content_id:
+        if not _NAME.match(file.content_id) or not frozenset('<>()"\\').isdisjoint(file.content_id):
+            raise BadPiece("a content id is some ASCII letters and digits, @ and dots")
+        head += f"Content-ID: <{file.content_id}>\r\n"
+    return _Part(head, base64.encodebytes(file.octets).replace(b"\n", b"\r\n"))
+
+
+def _joined(kind: str, parts: Sequence[_Part], boundary: str) -> _Part:
+    """One part, or a multipart of several."""
+    if len(parts) == 1:
+        return parts[0]
+    out = []
+    for part in parts:
+        out += [f"--{boundary}\r\n{part.head}\r\n".encode(), part.body, b"\r\n"]
+    out.append(f"--{boundary}--\r\n".encode())
+    return _Part(f'Content-Type: multipart/{kind};\r\n boundary="{boundary}"\r\n', b"".join(out))
+
+
+def compose(draft: Draft, boundary: str) -> bytes:
+    """The whole mail. ``boundary``: an ASCII word nobody guesses, so no text holds it. Errors: BadPiece."""
+    texts = [_text_part("text/plain", draft.text)] if draft.text is not None else []
+    if draft.html is not None:
+        shown = [file for file in draft.attachments if file.content_id]
+        pieces = [_text_part("text/html", draft.html), *(_file_part(file) for file in shown)]
+        texts.append(_joined("related", pieces, f"=_{boundary}_r"))
+    files = [file for file in draft.attachments if not (file.content_id and draft.html is not None)]
+    alternative = _joined("alternative", texts or [_text_part("text/plain", "")], f"=_{boundary}_a")
+    whole = _joined("mixed", [alternative, *(_file_part(file) for file in files)], f"=_{boundary}_m")
+    head = [
+        _addresses("From", (draft.sender,)),
+        _addresses("To", draft.to),
+        _addresses("Cc", draft.cc),
+        _addresses("Reply-To", draft.reply_to),
+        field("Subject", draft.subject),
+        f"Date: {draft.date}\r\nMessage-ID: <{draft.message_id}>\r\n",
+        *(field(name, value) for name, value in draft.headers),
+        "MIME-Version: 1.0\r\n",
+        whole.head,
+    ]
+    return "".join((*head, "\r\n")).encode("ascii") + whole.body

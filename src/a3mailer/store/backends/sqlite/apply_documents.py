@@ -1,0 +1,39 @@
+"""Executing the operations on documents."""
+
+from __future__ import annotations
+
+from a3mailer.mail.errors import AlreadyExists, NoSuchThing
+from a3mailer.store.backends.sqlite.handover import Work
+from a3mailer.store.backends.sqlite.ledger import Ledger
+from a3mailer.store.operations import Done, PutDocument, RemoveDocument
+
+
+def put_document(ledger: Ledger, op: PutDocument, work: Work) -> Done:
+    """Errors: NoSuchAccount; AlreadyExists with ``only_new``."""
+    ledger.account(op.account)
+    row = (op.account, op.kind, op.name)
+    if op.only_new:
+        there = ledger.execute(
+            "SELECT 1 FROM documents WHERE account=? AND kind=? AND name=?"
+            " AND NOT (0 < expires AND expires <= ?)",
+            (*row, ledger.now),
+        ).fetchone()
+        if there is not None:
+            raise AlreadyExists(op.name)
+    ledger.execute(
+        "INSERT OR REPLACE INTO documents (account, kind, name, value, due, expires, created)"
+        " VALUES (?,?,?,?,?,?,?)",
+        (*row, op.value, op.due, op.expires, ledger.now),
+    )
+    return Done()
+
+
+def remove_document(ledger: Ledger, op: RemoveDocument, work: Work) -> Done:
+    """Errors: NoSuchThing."""
+    gone = ledger.execute(
+        "DELETE FROM documents WHERE account=? AND kind=? AND name=? RETURNING 1",
+        (op.account, op.kind, op.name),
+    ).fetchone()
+    if gone is None:
+        raise NoSuchThing(op.name)
+    return Done()
