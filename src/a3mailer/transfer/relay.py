@@ -398,7 +398,7 @@ class Relay:
             if error.in_tls:
                 emit("relay.tls_failed", level="warning", host=host.name, reason=str(error))
                 if not again:
-                    self._outcomes.failed(attempt.demand, plans[0], ends, error.verdict, str(error))
+                    self._outcomes.failed(attempt.demand, plans[0], ends, error.verdict, error.reply)
                 if plans[1:]:  # opportunistic: better in clear than not at all
                     return await self._open_address(host, address, attempt, plans[1:], again=True)
             attempt.refusals.append(error.reply)

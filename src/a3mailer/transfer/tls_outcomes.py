@@ -17,6 +17,7 @@ from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.sts import Found
 from a3mailer.transfer.tallies import Tallies
 from a3mailer.transfer.tls_policy import Demand, DomainDemand
+from a3mailer.wire.smtp.remote import RemoteReply
 
 KIND: Final = "tls"
 """Of the tallies."""
@@ -79,9 +80,10 @@ class TlsOutcomes:
         self._unfetched(demand)
 
     def failed(
-        self, demand: DomainDemand | None, plan: TlsPlan, ends: Ends, result: str, reason: str
+        self, demand: DomainDemand | None, plan: TlsPlan, ends: Ends, result: str, reply: RemoteReply
     ) -> None:
-        """TLS failed under ``plan``."""
+        """TLS failed under ``plan``. Of what they said the code is kept: words could be others each time."""
+        reason = f"{reply.code} {reply.enhanced}" if reply.code else reply.text
         self._add(demand, plan, ends, result or "validation-failure", reason)
         self._unfetched(demand)
 

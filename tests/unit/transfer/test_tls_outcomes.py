@@ -16,7 +16,7 @@ from a3mailer.transfer.sts import Found
 from a3mailer.transfer.tallies import Tallies
 from a3mailer.transfer.tls_outcomes import Ends, TlsOutcome, TlsOutcomes
 from a3mailer.transfer.tls_policy import MAY, NEVER, Demand, DomainDemand
-from a3mailer.wire.smtp.remote import ours
+from a3mailer.wire.smtp.remote import RemoteReply, ours
 from tests.unit.transfer.store import WatchedStore
 from tests.unit.transfer.test_mta_sts import BAD, HOST, MailHost, World, bad_hosts
 from tests.unit.transfer.test_mta_sts import authority as authority
@@ -138,7 +138,7 @@ def test_in_clear_because_the_operator_says_so_is_nothing_to_tell() -> None:
 def test_dane() -> None:
     counted = Counted()
     counted.outcomes.opened(B, DANE, ENDS, "TLSv1.3")
-    counted.outcomes.failed(B, DANE, ENDS, "certificate-not-trusted", "fits none")
+    counted.outcomes.failed(B, DANE, ENDS, "certificate-not-trusted", ours("4.7.5", "fits none"))
     counted.outcomes.opened(
         B, TlsPlan(TlsLevel.MUST, policy_type="tlsa", reason="none usable"), ENDS, "TLSv1.3"
     )
@@ -176,7 +176,7 @@ def test_what_is_in_nobodys_report_is_in_the_metrics(why: str) -> None:
     names = ("no-policy-found ok", "no-policy-found failed")
     before = [SHARED.total("a3_relay_tls_total", name) for name in names]
     counted.outcomes.opened(demand, MAY, ENDS, "TLSv1.3")
-    counted.outcomes.failed(demand, MAY, ENDS, "", "cut")
+    counted.outcomes.failed(demand, MAY, ENDS, "", ours("4.7.5", "cut"))
     assert counted.found() == []
     assert [SHARED.total("a3_relay_tls_total", name) for name in names] == [n + 1 for n in before]
 
@@ -184,7 +184,16 @@ def test_what_is_in_nobodys_report_is_in_the_metrics(why: str) -> None:
 def test_reasons_and_policies_are_bounded() -> None:
     counted = Counted()
     plan = TlsPlan(TlsLevel.STS, policy_type="sts", policy_strings=("x",) * 1000, mx_hosts=("y",) * 1000)
-    counted.outcomes.failed(B, plan, ENDS, "", "z" * 10_000)
+    counted.outcomes.failed(B, plan, ENDS, "", ours("4.7.5", "z" * 10_000))
     ((_, outcome, _),) = counted.found()
     assert outcome.result == "validation-failure"
     assert len(msgspec.json.encode(outcome)) < 2000
+
+
+def test_what_a_server_says_makes_no_row_each_time() -> None:
+    counted = Counted()
+    for number in range(50):
+        reply = RemoteReply(454, "4.7.0", f"TLS is not available, session {number}")
+        counted.outcomes.failed(B, MAY, ENDS, "starttls-not-supported", reply)
+    ((_, outcome, count),) = counted.found()
+    assert (outcome.reason, count) == ("454 4.7.0", 50)
