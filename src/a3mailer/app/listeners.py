@@ -46,9 +46,16 @@ class CannotListen(Exception):
 def bind_all(settings: Settings, ports: Sequence[Port] = PORTS) -> dict[str, list[socket.socket]]:
     """Bind these listeners on every address. Errors: CannotListen, with what to do about it."""
     bound: dict[str, list[socket.socket]] = {}
-    for port in ports:
-        number = settings.server.port_base + port.number
-        bound[port.name] = [_bind(address, number) for address in addresses_of(port, settings)]
+    try:
+        for port in ports:
+            number = settings.server.port_base + port.number
+            bound[port.name] = []
+            for address in addresses_of(port, settings):
+                bound[port.name].append(_bind(address, number))
+    except CannotListen:
+        for each in (sock for sockets in bound.values() for sock in sockets):
+            each.close()
+        raise
     return bound
 
 
@@ -71,9 +78,11 @@ def _bind(address: str, number: int) -> socket.socket:
         sock.bind((address, number))
         sock.listen(BACKLOG)
     except PermissionError as error:
+        sock.close()
         hint = "use systemd sockets, CAP_NET_BIND_SERVICE or server.port_base"
         raise CannotListen(f"{address} port {number}: not permitted below 1024 ({hint})") from error
     except OSError as error:
+        sock.close()
         raise CannotListen(f"{address} port {number}: {error.strerror or error}") from error
     return sock
 

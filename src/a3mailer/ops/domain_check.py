@@ -130,6 +130,9 @@ async def _address(exam: Examination, found: _Findings) -> None:
             found.errors.append(f"{address} is no address the world can reach.")
             continue
         await _reverse(exam, found, address)
+    for known in exam.facts.addresses:
+        if known not in addresses and ipaddress.ip_address(known).is_global:
+            await _reverse(exam, found, known)
 
 
 async def _reverse(exam: Examination, found: _Findings, address: str) -> None:
@@ -344,7 +347,9 @@ async def _autoconfig(exam: Examination, found: _Findings) -> None:
 
 async def _blocklists(exam: Examination, found: _Findings) -> None:
     addresses = await host_addresses(exam.facts.hostname, exam.resolver)
-    for address in addresses or exam.facts.addresses:
+    if not (asked := dict.fromkeys((*addresses, *exam.facts.addresses))):
+        found.not_checked.append("Which address to look for is not known.")
+    for address in asked:
         for blocklist in exam.blocklists:
             await ask_blocklist(address, blocklist, exam.resolver, found)
 
@@ -383,10 +388,11 @@ SECTIONS: Final[tuple[tuple[str, Check], ...]] = (
 """One line a subject, in the order of the report."""
 
 
-async def check(exam: Examination) -> tuple[Section, ...]:
-    """All sections, examined at the same time."""
+async def check(exam: Examination, subjects: Sequence[str] = ()) -> tuple[Section, ...]:
+    """These sections (none named: all), examined at the same time."""
+    chosen = [(subject, run) for subject, run in SECTIONS if not subjects or subject in subjects]
     async with asyncio.TaskGroup() as tasks:
-        made = [tasks.create_task(_section(exam, subject, run)) for subject, run in SECTIONS]
+        made = [tasks.create_task(_section(exam, subject, run)) for subject, run in chosen]
     return tuple(task.result() for task in made)
 
 

@@ -13,6 +13,7 @@ from collections import defaultdict
 
 import pytest
 
+from a3mailer.app.cli import unit as made
 from a3mailer.app.listeners import BACKLOG, PORTS, Port
 from a3mailer.config.tree import Settings
 from a3mailer.runtime.supervise import FINISH_SECONDS
@@ -71,6 +72,25 @@ def test_the_service_is_confined(copies: list[pathlib.Path]) -> None:
     arguments = ["security", "--offline=yes", "--no-pager", f"--threshold={EXPOSURE}"]
     done = subprocess.run([analyze, *arguments, copies[-1]], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-400:]
+
+
+def test_the_unit_that_quickstart_writes_is_this_one_with_other_paths() -> None:
+    kept = (UNITS / made.NAME).read_text("utf-8")
+    assert kept[kept.index("[Unit]") :] == made.unit(
+        ("/opt/a3mailer/.venv/bin/a3mailer",), pathlib.Path("/var/lib/a3mailer")
+    )
+    other = made.unit(("/home/me/a b/python", "-m", "x"), pathlib.Path("/srv/100%/mail"), "me")
+    assert "ReadWritePaths=/srv/100%%/mail\n" in other and "ProtectHome=read-only\n" in other
+    assert 'ExecStart="/home/me/a b/python" -m x serve /srv/100%%/mail\n' in other and "User=me\n" in other
+
+
+def test_a_unit_of_another_place_is_understood_too(tmp_path: pathlib.Path) -> None:
+    analyze = program("systemd-analyze")
+    text = made.unit((sys.executable, "-m", "a3mailer.app.main"), tmp_path / "a b%c")
+    path = tmp_path / "a3mailer.service"
+    path.write_text(text)
+    done = subprocess.run([analyze, "verify", path], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_every_public_listener_has_its_socket() -> None:

@@ -28,6 +28,7 @@ class Family:
 
 FAMILIES: Final = (
     Family("init", "make a data directory", "init"),
+    Family("quickstart", "make a mail server of this machine", "quickstart"),
     Family("serve", "run the server in the foreground", "server"),
     Family("status", "say whether the server is ready", "server"),
     Family("stop", "stop the server", "server"),

@@ -42,6 +42,8 @@ class Plan:
     """(address, password); the administrator is not among them."""
     admin: str
     admin_password: str
+    admin_hours: int = 0
+    """How long that is good; 0 = until it is changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +147,13 @@ def make(place: Path, plan: Plan, out: Output) -> Made:
 def _fill(store: Alone, plan: Plan, out: Output) -> None:
     for domain in plan.domains:
         store.perform("domain add", {"name": domain})
-    admin = {"address": plan.admin, "password": plan.admin_password, "role": "superadmin"}
+    login = {"address": plan.admin, "password": plan.admin_password}
+    admin = {**login, "role": "superadmin"}
     store.perform("account add", {**admin, "display_name": "Administrator"})
+    if plan.admin_hours:
+        store.perform("account passwd", {**login, "hours": plan.admin_hours})
+    if not plan.accounts:
+        return
     with out.progress("accounts", len(plan.accounts)) as advance:
         for number, (address, password) in enumerate(plan.accounts, 1):
             store.perform("account add", {"address": address, "password": password})
