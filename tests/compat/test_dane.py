@@ -103,14 +103,14 @@ def settings(folder: pathlib.Path, shown: Certified, port: int) -> dict[str, str
     }
 
 
-def submit(rig: Rig, to: str) -> None:
+def submit(rig: Rig, to: str, *options: str) -> None:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with smtplib.SMTP("127.0.0.1", rig.port("submission")) as smtp:
         smtp.starttls(context=context)
         smtp.login(f"alice@{HERE}", PASSWORD)
         mail = f"From: alice@{HERE}\r\nTo: {to}\r\nSubject: to {to}\r\n\r\nHello\r\n"
-        smtp.sendmail(f"alice@{HERE}", [to], mail)
+        smtp.sendmail(f"alice@{HERE}", [to], mail, options)
 
 
 @pytest.mark.parametrize("domain", ["ee.good.test", "unusable.good.test", "plain.test"])
@@ -146,6 +146,17 @@ def test_row_5_postfix_does_not_get_it_and_the_queue_says_why(
     assert why in recipient["text"]
     for entry in pair.ours.verb("queue", "list"):
         pair.ours.verb("queue", "fail", str(entry["queue"]))
+    assert f"to=<{to}>" not in pair.log()
+
+
+def test_row_5_what_demands_tls_for_its_whole_way_comes_back_at_once(pair: Pair) -> None:
+    """Postfix fits its records, but has no REQUIRETLS (RFC 8689)."""
+    to = "carol@ee.good.test"
+    submit(pair.ours, to, "REQUIRETLS")
+    alice = (f"alice@{HERE}", PASSWORD)
+    until(lambda: [m for m in inbox(pair.ours, *alice) if b"Status: 5.7.30" in m], pair.ours)
+    (notice,) = [m for m in inbox(pair.ours, *alice) if b"Status: 5.7.30" in m]
+    assert f"\r\nSubject: to {to}\r\n".encode() in notice and b"\r\nHello\r\n" not in notice
     assert f"to=<{to}>" not in pair.log()
 
 

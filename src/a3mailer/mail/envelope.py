@@ -52,6 +52,8 @@ class Envelope(msgspec.Struct, frozen=True):
     """What happens then: R (return) or N (notify), and T to be told of each hand-over."""
     not_before: int = 0
     """When it may leave, seconds since the epoch; 0: at once (RFC 4865)."""
+    tls: str = ""
+    """``required`` (REQUIRETLS), ``optional`` (TLS-Required: No) or empty (RFC 8689)."""
 
 
 class Client(msgspec.Struct, frozen=True):

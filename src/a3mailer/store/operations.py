@@ -208,6 +208,8 @@ class Enqueue(Operation, frozen=True):
     priority: int = 0
     deliver_by: int = 0
     by_mode: str = ""
+    tls: str = ""
+    """``required``, ``optional`` or empty (RFC 8689)."""
 
 
 class Enqueued(Result, frozen=True):

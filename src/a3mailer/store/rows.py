@@ -119,6 +119,7 @@ class QueueEntry:
     priority: int = 0
     deliver_by: int = 0
     by_mode: str = ""
+    tls: str = ""
 
     @property
     def begun(self) -> int:

@@ -185,6 +185,7 @@ class Attempt:
             entry.priority,
             entry.deliver_by,
             entry.by_mode,
+            tls=entry.tls,
         )
         urgent = any(r.next_attempt == URGENT for r in group)
         sign = None if self.desk.signing is None else self.desk.signing.of(entry)
@@ -254,6 +255,7 @@ class Attempt:
             priority=entry.priority,
             deliver_by=entry.deliver_by,
             by_mode=entry.by_mode,
+            tls=entry.tls,
         )
 
     # --- settling ----------------------------------------------------------------------------------

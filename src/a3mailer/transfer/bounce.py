@@ -61,6 +61,7 @@ class Sent:
     priority: int = 0
     """Its notifications have the same (RFC 6710 section 4.6)."""
     deliver_by: int = 0
+    tls: str = ""
 
 
 def wants(notify: Iterable[str], action: Action) -> bool:
@@ -89,7 +90,7 @@ def notice(
     utf8 = sent.smtputf8 and not all(r.final.isascii() and r.original.isascii() for r in recipients)
     mail = compose(
         report,
-        _original(octets, sent.return_content if recipients[0].action is Action.FAILED else "HDRS"),
+        _original(octets, _asked_back(sent, recipients[0].action)),
         to=encode_mailbox(parse_stored(sent.reverse_path)).decode(),
         now=now,
         token=token,
@@ -113,8 +114,14 @@ def notice(
         sent.trace,
         smtputf8=utf8 or not sent.reverse_path.isascii(),
         priority=sent.priority,
+        tls=sent.tls,
     )
     return Content(mail, index(mail)), queued
+
+
+def _asked_back(sent: Sent, action: Action) -> str:
+    """RET where it counts: of failures (RFC 3461 section 4.3) of mail that demands no TLS (RFC 8689)."""
+    return sent.return_content if action is Action.FAILED and sent.tls != "required" else "HDRS"
 
 
 def _original(octets: bytes, return_content: str) -> Original:

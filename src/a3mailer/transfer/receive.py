@@ -36,6 +36,7 @@ from a3mailer.transfer.judge import NOBODY, Judged, Judges, outcomes_of
 from a3mailer.transfer.route import Local, Remote, Route
 from a3mailer.transfer.stages import field_of
 from a3mailer.transfer.submission import check_authors, completed
+from a3mailer.transfer.tls_wish import HEADER_LOOKED_AT, tls_of
 from a3mailer.transfer.trace import Stamp, count_hops
 from a3mailer.wire.dsn.report import Action, RecipientStatus
 
@@ -214,6 +215,7 @@ class Receive:
                     envelope.priority,
                     envelope.deliver_by,
                     envelope.by_mode,
+                    tls=tls_of(envelope, bytes(arrival.octets[:HEADER_LOOKED_AT])),
                 ),
             )
         return Transaction((*operations, *share.beside), (content,), tenant, fingerprint(arrival, tenant))
@@ -273,6 +275,7 @@ class Receive:
             envelope.smtputf8,
             envelope.priority,
             envelope.deliver_by,
+            envelope.tls,
         )
         octets, voice = bytes(content.octets), Voice.of(self._settings)
         contents: list[Content] = []

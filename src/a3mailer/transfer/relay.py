@@ -44,6 +44,7 @@ from a3mailer.transfer.session import CONNECT_SECONDS, Dialer, Manners, Session,
 from a3mailer.transfer.signing import Sign
 from a3mailer.transfer.tls_outcomes import Ends, TlsOutcomes
 from a3mailer.transfer.tls_policy import Demand, DomainDemand, Policies, TlsPolicy, parse_rules
+from a3mailer.transfer.tls_wish import cannot, for_good, for_mail
 from a3mailer.wire.smtp.client import Outcome, Status
 from a3mailer.wire.smtp.remote import RemoteReply, ours
 
@@ -293,7 +294,8 @@ class Relay:
         self._active[lane] += 1
         try:
             for host in hosts:
-                if await self._try_host(host, attempt, await self._tls.of(demand, host)):
+                asked = for_mail(attempt.envelope, await self._tls.of(demand, host), demand, host)
+                if await self._try_host(host, attempt, asked):
                     return True
         finally:
             self._active[lane] -= 1
@@ -401,7 +403,7 @@ class Relay:
                     self._outcomes.failed(attempt.demand, plans[0], ends, error.verdict, error.reply)
                 if plans[1:]:  # opportunistic: better in clear than not at all
                     return await self._open_address(host, address, attempt, plans[1:], again=True)
-            attempt.refusals.append(error.reply)
+            attempt.refusals.append(for_good(attempt.envelope, error.reply) if error.in_tls else error.reply)
             self._learn(host, (error.reply,))
             return None
         if not again:
@@ -427,6 +429,10 @@ class Relay:
 
     async def _send(self, session: Session, host: Host, attempt: _Attempt, *, kept: bool) -> bool:
         """Transactions until every recipient has an answer; False when the session gave none at all."""
+        if lacking := cannot(session, host, attempt.envelope):
+            attempt.refusals.append(lacking)
+            await self._kept.keep(host, session)
+            return False
         while left := attempt.left:
             batch = left[: session.recipients_max]
             people = tuple(attempt.envelope.recipients[n] for n in batch)

@@ -225,6 +225,11 @@ class Session:
         return "DELIVERBY" in self._engine.features
 
     @property
+    def requires_tls(self) -> bool:
+        """The server hands TLS as a demand on (RFC 8689)."""
+        return self._engine.secure and "REQUIRETLS" in self._engine.features
+
+    @property
     def recipients_max(self) -> int:
         """Recipients one transaction may have."""
         return self._engine.recipients_max

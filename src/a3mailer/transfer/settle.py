@@ -146,6 +146,7 @@ def notices(
         entry.smtputf8,
         entry.priority,
         entry.deliver_by,
+        entry.tls,
     )
     contents: list[Content] = []
     queued: list[Operation] = []

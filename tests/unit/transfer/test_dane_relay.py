@@ -21,6 +21,7 @@ from a3mailer.runtime.resolver import Mx, Tlsa
 from a3mailer.transfer.relay import Relay
 from a3mailer.transfer.session import Manners
 from a3mailer.transfer.sts import Found
+from a3mailer.wire.dsn.report import Report
 from tests.certificates import NOW, Certified, authority, certified
 from tests.unit.transfer.office import Office
 from tests.unit.transfer.test_mta_sts import MailHost
@@ -71,6 +72,9 @@ class World:
     signed: tuple[str, ...] = ("b.test",)
     sts: Found = Found()  # noqa: RUF009 - a frozen value
     fails: list[str] = field(default_factory=list)
+    notices: list[Report] = field(default_factory=list)
+    authorities: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+    """Who vouches for certificates where MTA-STS or the mail asks for it."""
 
     @asynccontextmanager
     async def office(self, host: MailHost) -> AsyncIterator[Office]:
@@ -87,7 +91,7 @@ class World:
             dns.put(f"_{port}._tcp.{HOST}", "TLSA", *self.records)
         for kind in self.fails:
             dns.fail(f"_{port}._tcp.{HOST}" if kind == "TLSA" else HOST, kind)
-        manners = Manners("mail.a.test", opportunistic_context(), verifying=ssl.create_default_context())
+        manners = Manners("mail.a.test", opportunistic_context(), verifying=self.authorities)
         policies = Policies(self.sts)
         office.relay = Relay(dns, dial, manners, office.settings, office.clock, office.chance, policies)
         office.desk = office.make_desk("worker-1")
@@ -98,11 +102,12 @@ class World:
             server.close()
             await server.wait_closed()
 
-    async def send(self, host: MailHost) -> Any:
+    async def send(self, host: MailHost, **fields: Any) -> Any:
         """One mail to it; its outcome."""
         async with self.office(host) as office:
-            await office.enqueue("x@b.test")
+            await office.enqueue("x@b.test", **fields)
             await office.attempt()
+            self.notices = office.notices
             (outcome,) = office.outcomes
             return outcome
 

@@ -31,11 +31,17 @@ HOST = "mx.b.test"
 
 
 class MailHost:
-    """Takes every mail; ``mails`` holds (under TLS, content). Without a context it offers no STARTTLS."""
+    """Takes every mail; ``mails`` holds (under TLS, content), ``senders`` the MAIL commands.
 
-    def __init__(self, context: ssl.SSLContext | None, *, refuse: bool = False) -> None:
+    Without a context it offers no STARTTLS."""
+
+    def __init__(
+        self, context: ssl.SSLContext | None, *, refuse: bool = False, requiretls: bool = False
+    ) -> None:
         self.context = context
         self.refuse = refuse
+        self.requiretls = requiretls
+        self.senders: list[bytes] = []
         self.mails: list[tuple[bool, bytes]] = []
         self.sessions = 0
         self.port = 0
@@ -56,7 +62,11 @@ class MailHost:
             verb = line[:4].upper()
             if verb == b"EHLO":
                 offer = b"250-STARTTLS\r\n" if self.context is not None and not secure else b""
+                offer += b"250-REQUIRETLS\r\n" if self.requiretls and secure else b""
                 writer.write(b"250-mx\r\n" + offer + b"250 8BITMIME\r\n")
+            elif verb == b"MAIL":
+                self.senders.append(line.rstrip())
+                writer.write(b"250 2.0.0 ok\r\n")
             elif verb == b"STAR" and self.refuse:
                 writer.write(b"454 4.7.0 not now\r\n")
             elif verb == b"STAR" and self.context is not None:

@@ -78,6 +78,7 @@ def show(entry: QueueEntry) -> dict[str, object]:
         "state": "held" if entry.held else "trying" if entry.lease_owner else "waiting",
         "next_attempt": min((_next(r) for r in waiting), default=0),
         "trace": entry.trace,
+        "tls": entry.tls,
         "recipients": [
             {
                 "address": r.address,

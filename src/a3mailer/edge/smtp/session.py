@@ -302,6 +302,7 @@ class _Conversation:
             auth_wants_tls=profile.auth and not self._confidential(),
             auth_required=profile.auth,
             promises=offered_promises(profile.protocol, self._settings, self._door.clock.now()),
+            requiretls=secure,
         )
 
     def _confidential(self) -> bool:

@@ -37,6 +37,7 @@ class QueueRules(StoreCase):
                 world.alice, DEFAULT_TENANT, 0, "alice@a.test", people, trace="0123456789abcdef", body="7BIT",
                 smtputf8=True, return_content="HDRS", envelope_id="env-1", not_before=world.now + 30, hops=2,
                 priority=-3, deliver_by=world.now + 90, by_mode="NT",
+                tls="required",
             ),
             mail(),
         )  # fmt: skip
@@ -44,6 +45,7 @@ class QueueRules(StoreCase):
         assert (entry.id, entry.account, entry.tenant) == (done.queue, world.alice, DEFAULT_TENANT)
         assert (entry.reverse_path, entry.body, entry.smtputf8) == ("alice@a.test", "7BIT", True)
         assert (entry.return_content, entry.envelope_id, entry.trace) == ("HDRS", "env-1", "0123456789abcdef")
+        assert entry.tls == "required"
         assert (entry.hops, entry.created, entry.held, entry.size) == (2, world.now, False, len(mail()))
         assert (entry.lease_owner, entry.lease_until) == ("", 0)
         assert (entry.not_before, entry.priority) == (world.now + 30, -3)

@@ -22,6 +22,7 @@ last dot) leaves every recipient that has no answer of its own TRANSIENT: it is 
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -416,11 +417,17 @@ class ClientEngine:
                 words.append(b"RET=" + envelope.return_content.encode())
             if envelope.envelope_id:
                 words.append(b"ENVID=" + encode_xtext(envelope.envelope_id))
+        return b" ".join((*words, *self._handed_on(mail))) + b"\r\n"
+
+    def _handed_on(self, mail: Outgoing) -> Iterator[bytes]:
+        """What the server takes over of the sender's wishes."""
+        envelope, features = mail.envelope, self.features
+        if envelope.tls == "required" and self.secure and "REQUIRETLS" in features:
+            yield b"REQUIRETLS"
         if "MT-PRIORITY" in features:
-            words.append(b"MT-PRIORITY=%d" % envelope.priority)
+            yield b"MT-PRIORITY=%d" % envelope.priority
         if envelope.by_mode and "DELIVERBY" in features:
-            words.append(b"BY=%d;%b" % (mail.by_seconds, envelope.by_mode.encode()))
-        return b" ".join(words) + b"\r\n"
+            yield b"BY=%d;%b" % (mail.by_seconds, envelope.by_mode.encode())
 
     def _rcpt_command(self, recipient: Recipient) -> bytes:
         words = [b"RCPT TO:<" + _path(recipient.address) + b">"]

@@ -95,6 +95,7 @@ def parse_mail(argument: bytes) -> ev.MailFrom:
         par.size_of(found),
         par.return_content_of(found),
         par.envelope_id_of(found),
+        tls=par.tls_of(found),
     )
     return ev.MailFrom(envelope, asks_of(found))
 

@@ -120,6 +120,8 @@ class Offer:
     auth_required: bool = False
     """No MAIL before AUTH (RFC 6409 section 4.3)."""
     promises: Promises = NO_PROMISES
+    requiretls: bool = False
+    """The connection has TLS: mails may demand it for the rest of their way (RFC 8689 section 2)."""
     greeting: Reply = field(init=False, repr=False, compare=False)
     hello: Reply = field(init=False, repr=False, compare=False)
     extended_hello: Reply = field(init=False, repr=False, compare=False)
@@ -147,6 +149,8 @@ class Offer:
         lines += self.promises.lines()
         if self.starttls:
             lines.append("STARTTLS")
+        if self.requiretls:
+            lines.append("REQUIRETLS")
         if self.mechanisms:
             lines.append("AUTH " + " ".join(self.mechanisms))
         return (*lines, "HELP")
@@ -339,6 +343,8 @@ class Engine:
             if event.envelope.size > offer.size:
                 raise Rejected(say.TOO_LARGE)
             offer.promises.check(event.asks)
+            if event.envelope.tls and not offer.requiretls:
+                raise Rejected(say.UNKNOWN_PARAMETER)
 
     # --- content -----------------------------------------------------------------------------------
 

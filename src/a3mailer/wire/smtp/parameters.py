@@ -1,5 +1,7 @@
 """The parameters of MAIL and RCPT: SIZE (RFC 1870), BODY (RFC 6152, RFC 3030), SMTPUTF8 (RFC 6531),
-RET, ENVID, NOTIFY, ORCPT (RFC 3461), AUTH (RFC 4954); ``promises`` has the rest. Errors: Rejected."""
+RET, ENVID, NOTIFY, ORCPT (RFC 3461), AUTH (RFC 4954), REQUIRETLS (RFC 8689); ``promises`` has the rest.
+
+Errors: Rejected."""
 
 from __future__ import annotations
 
@@ -24,7 +26,15 @@ _KEYWORD: Final = (string.ascii_letters + string.digits + "-").encode()
 _VALUE: Final = bytes(range(33, 61)) + bytes(range(62, 127))
 _BODIES: Final = {body.value.encode(): body for body in Body}
 _NOTIFY: Final = frozenset({"SUCCESS", "FAILURE", "DELAY"})
-MAIL_PARAMETERS: Final = frozenset({b"SIZE", b"BODY", b"SMTPUTF8", b"RET", b"ENVID", b"AUTH"}) | PARAMETERS
+MAIL_PARAMETERS: Final = PARAMETERS | {
+    b"SIZE",
+    b"BODY",
+    b"SMTPUTF8",
+    b"RET",
+    b"ENVID",
+    b"AUTH",
+    b"REQUIRETLS",
+}
 RCPT_PARAMETERS: Final = frozenset({b"NOTIFY", b"ORCPT"})
 
 
@@ -81,6 +91,13 @@ def smtputf8_of(found: Mapping[bytes, bytes | None]) -> bool:
     if found.get(b"SMTPUTF8") is not None:
         raise _bad("SMTPUTF8")
     return b"SMTPUTF8" in found
+
+
+def tls_of(found: Mapping[bytes, bytes | None]) -> str:
+    """``required`` where REQUIRETLS was given; it takes no value (RFC 8689 section 2)."""
+    if found.get(b"REQUIRETLS") is not None:
+        raise _bad("REQUIRETLS")
+    return "required" if b"REQUIRETLS" in found else ""
 
 
 # ret-value = "FULL" / "HDRS"

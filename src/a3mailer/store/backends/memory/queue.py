@@ -33,6 +33,7 @@ def enqueue(state: State, o: op.Enqueue) -> op.Enqueued:
         smtputf8=o.smtputf8, return_content=o.return_content, envelope_id=o.envelope_id, trace=o.trace,
         hops=o.hops, created=state.now, held=False, lease_owner="", lease_until=0, recipients=recipients,
         not_before=o.not_before, priority=o.priority, deliver_by=o.deliver_by, by_mode=o.by_mode,
+        tls=o.tls,
     )  # fmt: skip
     state.put(state.queue, queue, entry)
     state.changed(SYSTEM_ACCOUNT, 1)

@@ -42,7 +42,7 @@ def enqueue(ledger: Ledger, op: Enqueue, work: Work) -> Enqueued:
         "queue",
         (queue, op.tenant, due, piece.blob, piece.size, op.reverse_path, op.body, op.smtputf8,
          op.return_content, op.envelope_id, op.trace, op.hops, ledger.now, op.not_before, op.priority,
-         op.deliver_by, op.by_mode),
+         op.deliver_by, op.by_mode, op.tls),
     )  # fmt: skip
     for at, recipient in enumerate(op.recipients):
         ledger.add(
