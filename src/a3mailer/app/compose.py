@@ -38,6 +38,7 @@ from a3mailer.mail.errors import MailError
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
 from a3mailer.ops.audit import StoreAudit
 from a3mailer.ops.domain_watch import DomainWatch
+from a3mailer.ops.hooks import Hooks
 from a3mailer.ops.housekeeping import Housekeeping
 from a3mailer.ops.reports.tls_sending import TlsReports
 from a3mailer.runtime import dnssec
@@ -201,7 +202,7 @@ async def compose(
         "submissions": _smtp(smtp, SUBMISSIONS),
         "imap": imap.serve,
         "imaps": imap.serve,
-        "https": public(settings, policy, sending, store, authenticator).serve,
+        "https": public(settings, policy, sending, store, authenticator, http).serve,
         "metrics": HttpDoor(Routes(health.routes())).serve,
     }
     listeners = tuple(
@@ -252,6 +253,7 @@ def _works_for_all(
     return {
         "housekeeping": Housekeeping(store, settings, clock, store, store).run,
         "tls reports": TlsReports(store, resolver, http, clock, settings, signing.signs).run,
+        "hooks": Hooks(store, http, clock).run,
         "domains": DomainWatch(store, held.directory, resolver, clock).run,
     }
 

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from a3mailer import __version__
 from a3mailer.config.tree import Settings
 from a3mailer.edge.http.api.authorise import Authorise
+from a3mailer.edge.http.api.hooks import HooksApi
 from a3mailer.edge.http.api.openapi import openapi
 from a3mailer.edge.http.api.sending import SendingApi
 from a3mailer.edge.http.door import HttpDoor
 from a3mailer.edge.http.routes import Routes
 from a3mailer.edge.http.wellknown import WellKnown
 from a3mailer.identity.authenticator import Authenticator
+from a3mailer.runtime.http import HttpClient
 from a3mailer.store.ports import Store
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.sending import Sending
@@ -24,8 +26,9 @@ def public(
     sending: Sending,
     store: Store,
     authenticator: Authenticator,
+    http: HttpClient,
 ) -> HttpDoor:
     """The door of the https listener."""
-    api = SendingApi(sending, store, settings).routes()
+    api = (*SendingApi(sending, store, settings).routes(), *HooksApi(store, http.permitted).routes())
     routes = (*WellKnown(settings, policy.is_ours).routes(), *api, openapi(api, __version__))
     return HttpDoor(Routes(routes), authorise=Authorise(authenticator, settings))

@@ -14,7 +14,9 @@ import ipaddress
 import socket
 import ssl
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import aiohttp
@@ -165,10 +167,17 @@ class HttpClient:
         return await self._guarded("GET", url, b"", {}, most, seconds)
 
     async def post(
-        self, url: str, body: bytes, media: str, *, most: int = MAX_OCTETS, seconds: float = SECONDS
+        self,
+        url: str,
+        body: bytes,
+        media: str,
+        *,
+        most: int = MAX_OCTETS,
+        seconds: float = SECONDS,
+        fields: Mapping[str, str] = MappingProxyType({}),
     ) -> HttpAnswer:
-        """Send ``body``, which is of the type ``media``. Errors: HttpFailure."""
-        return await self._guarded("POST", url, body, {"Content-Type": media}, most, seconds)
+        """Send ``body``, which is of the type ``media``, with these header fields. Errors: HttpFailure."""
+        return await self._guarded("POST", url, body, {"Content-Type": media, **fields}, most, seconds)
 
     async def close(self) -> None:
         """Let go of everything."""
@@ -181,7 +190,7 @@ class HttpClient:
     async def _guarded(
         self, method: str, text: str, body: bytes, header: dict[str, str], most: int, seconds: float
     ) -> HttpAnswer:
-        url = self._permitted(text)
+        url = self.permitted(text)
         host = self._host(f"{url.host}:{url.port}")
         left = host.until - self._clock.monotonic()
         if left > 0:
@@ -198,7 +207,8 @@ class HttpClient:
         host.failures, host.until = 0, 0.0
         return answer
 
-    def _permitted(self, text: str) -> yarl.URL:
+    def permitted(self, text: str) -> yarl.URL:
+        """A URL that our rules let us ask, as far as it says itself. Errors: HttpFailure."""
         try:
             url = yarl.URL(text)
             port, name = url.port, url.host

@@ -88,7 +88,7 @@ async def test_row_50_the_socket_itself_looks_once_more(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Were the library to find an address by itself, it would still not get a socket."""
-    monkeypatch.setattr(module.HttpClient, "_permitted", lambda self, text: module.yarl.URL(text))
+    monkeypatch.setattr(module.HttpClient, "permitted", lambda self, text: module.yarl.URL(text))
     async with Web(None, reply(b"secret")) as web:
         url = f"http://127.0.0.1:{web.port}/"
         assert (await world.client.get(url)).body == b"secret"

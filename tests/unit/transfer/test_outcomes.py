@@ -41,7 +41,7 @@ async def test_the_queue_tells_what_becomes_of_a_recipient() -> None:
     assert await settled(world.store, replace(entry, account=world.bob), news) == ()
     clock.advance(outcomes.KEPT_DAYS * outcomes.DAY)
     assert (await world.ask(f"GET /api/v1/messages/{number}")).status == 404
-    world.close()
+    await world.close()
 
 
 async def test_a_complaint_is_of_a_mail_that_was_sent_there() -> None:
@@ -61,7 +61,7 @@ async def test_a_complaint_is_of_a_mail_that_was_sent_there() -> None:
     await world.store.commit(Transaction(made))
     told = (await world.ask(f"GET /api/v1/messages/{sent['id']}")).json["recipients"]
     assert {r["address"]: r["state"] for r in told}["x@else.test"] == "complained"
-    world.close()
+    await world.close()
 
 
 def test_ids() -> None:

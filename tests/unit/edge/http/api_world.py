@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,14 @@ from a3mailer.identity.credentials import hash_password
 from a3mailer.identity.directory import Directory
 from a3mailer.identity.tokens import issue
 from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId
+from a3mailer.runtime.http import HttpClient
 from a3mailer.store import operations as op
 from a3mailer.store.operations import Operation
 from a3mailer.store.ports import Store, Transaction
 from a3mailer.telemetry.events import Secret
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.memory_connection import MemoryConnection, Stage
+from a3mailer.testing.resolver import FakeResolver
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.sending import Sending
@@ -45,7 +48,9 @@ class Answer:
 class ApiWorld:
     """One server's API; ``settle`` first."""
 
-    def __init__(self, store: Store, clock: FakeClock, settings: Settings | None = None) -> None:
+    def __init__(
+        self, store: Store, clock: FakeClock, settings: Settings | None = None, *, inside: bool = False
+    ) -> None:
         self.store = store
         self.clock = clock
         self.settings = settings or Settings(
@@ -57,12 +62,14 @@ class ApiWorld:
         self.receive = Receive(store, directory, self.settings, clock)
         self.authenticator = Authenticator(store, self.settings, clock, Audit(), b"k" * 32)
         self.sending = Sending(store, policy, self.receive, self.settings, clock)
+        resolver = FakeResolver()
+        self.http = HttpClient(resolver, clock, ssl.create_default_context(), inside=inside)
         self.door = self.make_door(policy)
         self.alice = self.bob = AccountId(0)
         self.token = ""
 
     def make_door(self, policy: Policy) -> HttpDoor:
-        return public(lambda: self.settings, policy, self.sending, self.store, self.authenticator)
+        return public(lambda: self.settings, policy, self.sending, self.store, self.authenticator, self.http)
 
     async def settle(self) -> None:
         """The domain and its people."""
@@ -85,8 +92,9 @@ class ApiWorld:
         await self.do(put)
         return token.reveal()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self.authenticator.close()
+        await self.http.close()
 
     async def raw(self, octets: bytes, *, secure: bool = True, peer: str = "192.0.2.9") -> Answer:
         """One request as it is."""

@@ -32,7 +32,7 @@ async def world() -> AsyncIterator[ApiWorld]:
     world = ApiWorld(MemoryStore(clock), clock)
     await world.settle()
     yield world
-    world.close()
+    await world.close()
 
 
 def parsed(octets: bytes) -> Any:
@@ -251,7 +251,7 @@ async def test_two_requests_at_once_are_one_mail(tmp_path: Path, clock: FakeCloc
     assert {task.result().status for task in asked} == {202}
     assert len({task.result().json["id"] for task in asked}) == 1
     assert len(await world.inbox(world.bob)) == 1
-    world.close()
+    await world.close()
     await store.close()
 
 
@@ -275,7 +275,7 @@ async def test_after_a_crash_the_same_letter_is_one_mail(tmp_path: Path, clock: 
     lost += [False, True]
     assert (await world.ask("POST /api/v1/send", body, **key)).status == 202
     assert len(await world.inbox(world.bob)) == 1 and len(await world.store.queue()) == 1
-    world.close()
+    await world.close()
     await store.close()
 
 

@@ -1,0 +1,98 @@
+"""The API of a whole server as real clients use it: curl and aiohttp over TLS, a hook that listens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pathlib
+import ssl
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.rig import Rig
+from tests.web import Web, reply
+
+SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    settings = ("profile=plain", "limits.profile=off", "web.inside=true", "queue.relay=127.0.0.1:1")
+    with Rig(tmp_path_factory.mktemp("api"), settings=settings, workers=2) as made:
+        yield made
+
+
+def token(rig: Rig) -> str:
+    scopes = ("--scope", "smtp.submit", "--scope", "hook", "--scope", "template")
+    return str(rig.verb("token", "add", "alice@example.test", "--name", "shop", *scopes)["token"])
+
+
+def curl(rig: Rig, path: str, *arguments: str, body: bytes | None = None) -> tuple[int, Any]:
+    url = f"https://127.0.0.1:{rig.port('https')}{path}"
+    command = ["curl", "-sS", "-k", "-m", "20", "-w", "\n%{http_code}", *arguments, url]
+    if body is not None:
+        command += ["-H", "Content-Type: application/json", "--data-binary", "@-"]
+    done = subprocess.run(command, input=body or b"", capture_output=True, timeout=60, check=True)
+    text, _, status = done.stdout.rpartition(b"\n")
+    return int(status), json.loads(text) if text else None
+
+
+def test_curl_sends_a_mail_once(rig: Rig) -> None:
+    bearer = ("-H", f"Authorization: Bearer {token(rig)}")
+    body = json.dumps({"to": ["bob@example.test"], "subject": "by curl", "text": "hello"}).encode()
+    key = ("-H", "Idempotency-Key: 17")
+    status, first = curl(rig, "/api/v1/send", *bearer, *key, body=body)
+    assert status == 202 and first["recipients"][0]["state"] == "delivered"
+    assert curl(rig, "/api/v1/send", *bearer, *key, body=body) == (202, first)
+    assert curl(rig, "/api/v1/send", "-u", "alice@example.test:secret-a", body=body)[0] == 202
+    assert curl(rig, "/api/v1/send", "-u", "alice@example.test:wrong", body=body)[0] == 401
+    assert curl(rig, "/api/v1/send", body=body)[0] == 401
+    status, told = curl(rig, "/api/v1/openapi.json")
+    assert status == 200 and "/api/v1/send" in told["paths"]
+    assert curl(rig, "/api/v1/send", *bearer, body=b" " * (200 << 20))[0] == 413  # curl waits for 100
+
+
+async def test_aiohttp_sends_in_chunks_and_on_one_connection(rig: Rig) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connector = aiohttp.TCPConnector(ssl=context, limit=1)
+    headers = {"Authorization": f"Bearer {token(rig)}", "Content-Type": "application/json"}
+    base = f"https://127.0.0.1:{rig.port('https')}/api/v1"
+    mail = {"to": ["bob@example.test"], "subject": "by aiohttp", "text": "x" * 300_000}
+
+    async def pieces() -> Any:
+        octets = json.dumps(mail).encode()
+        for at in range(0, len(octets), 10_000):
+            yield octets[at : at + 10_000]
+
+    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+        for _ in range(3):
+            async with session.post(f"{base}/send", data=pieces()) as answer:
+                assert answer.status == 202, await answer.text()
+                number = (await answer.json())["id"]
+            async with session.get(f"{base}/messages/{number}") as answer:
+                assert (await answer.json())["recipients"][0]["state"] == "delivered"
+        assert len(connector._conns) == 1
+
+
+async def test_a_hook_hears_what_the_queue_finds_out(rig: Rig, tmp_path: pathlib.Path) -> None:
+    bearer = ("-H", f"Authorization: Bearer {token(rig)}")
+    async with Web(None, reply(b"")) as web:
+        url = json.dumps({"url": f"http://127.0.0.1:{web.port}/"}).encode()
+        status, _ = await asyncio.to_thread(curl, rig, "/api/v1/hooks/sink", "-X", "PUT", *bearer, body=url)
+        assert status == 201
+        body = json.dumps({"to": ["x@else.test", "bob@example.test"], "subject": "s", "text": "t"}).encode()
+        status, sent = await asyncio.to_thread(curl, rig, "/api/v1/send", *bearer, body=body)
+        assert status == 202
+        async with asyncio.timeout(SECONDS):
+            while len(web.bodies) < 2:
+                await asyncio.sleep(0.1)
+        told = {(event["data"]["recipient"], event["type"]) for event in map(json.loads, web.bodies)}
+        assert told == {("bob@example.test", "delivered"), ("x@else.test", "deferred")}
+        _, now = await asyncio.to_thread(curl, rig, f"/api/v1/messages/{sent['id']}", *bearer)
+        states = {r["address"]: r["state"] for r in now["recipients"]}
+        assert states == {"bob@example.test": "delivered", "x@else.test": "deferred"}
