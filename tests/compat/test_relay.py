@@ -27,15 +27,21 @@ class Names:
         self._started = threading.Event()
         self._stop = asyncio.Event()
         self._records = records
+        self._server = NameServer()
         self.port = 0
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()))
 
     async def _run(self) -> None:
         async with NameServer() as server:
+            self._server = server
             server.put(*self._records)
             self.port = server.port
             self._started.set()
             await self._stop.wait()
+
+    def put(self, *records: str) -> None:
+        """Have more records from now on."""
+        self._loop.call_soon_threadsafe(self._server.put, *records)
 
     def __enter__(self) -> Names:
         self._thread.start()
