@@ -44,7 +44,7 @@ from a3mailer.transfer.session import CONNECT_SECONDS, Dialer, Manners, Session,
 from a3mailer.transfer.signing import Sign
 from a3mailer.transfer.tls_outcomes import Ends, TlsOutcomes
 from a3mailer.transfer.tls_policy import Demand, DomainDemand, Policies, TlsPolicy, parse_rules
-from a3mailer.transfer.tls_wish import cannot, for_good, for_mail
+from a3mailer.transfer.tls_wish import cannot, excuses, for_good, for_mail
 from a3mailer.wire.smtp.client import Outcome, Status
 from a3mailer.wire.smtp.remote import RemoteReply, ours
 
@@ -205,7 +205,7 @@ class Relay:
             async with place.gate:
                 attempt = _Attempt(envelope, b"", sign, urgent)
                 wait = place.closed_until - self._clock.monotonic()
-                if wait > 0 and not urgent:
+                if wait > 0 and not (urgent or excuses(envelope, place.reply)):
                     self._rest(attempt, place.reply, "waiting", wait)
                 else:
                     if place.lane and not urgent:
@@ -275,7 +275,7 @@ class Relay:
                 await self._take_turn(lane, patience=0.0)
             place.lane = lane
             demand = await self._demand(domain)
-            if self._smart_host is None and not domain.startswith("["):
+            if self._smart_host is None and not domain.startswith("[") and not attempt.envelope.tls:
                 attempt.demand = demand
             if await self._try_hosts(lane, hosts, attempt, demand):
                 place.failures, place.closed_until = 0, 0.0

@@ -2,7 +2,8 @@
 
 A session counts once, where it is opened, under the first plan that was tried: what a failed one falls back
 to is the same session to its domain. Mails that share a session are not counted, nor hosts that could not be
-reached at all (section 4.3.3: transient errors need not be reported), nor a smart host, which is nobody's MX.
+reached at all (section 4.3.3: transient errors need not be reported), nor a smart host, which is nobody's MX,
+nor sessions for a mail with a wish of its own (RFC 8689): our reports are such mails (section 3).
 """
 
 from __future__ import annotations

@@ -65,6 +65,11 @@ def for_mail(envelope: Envelope, demand: Demand, domain: DomainDemand, host: Hos
     return replace(demand, plans=(), refusal=ours(code, f"the mail demands TLS, and {why}"))
 
 
+def excuses(envelope: Envelope, reply: RemoteReply) -> bool:
+    """Was it TLS that a destination is left alone for, and does this mail not care?"""
+    return envelope.tls == OPTIONAL and reply.enhanced.startswith("4.7.")
+
+
 def for_good(envelope: Envelope, reply: RemoteReply) -> RemoteReply:
     """What is wrong with a host's TLS: a mail that demands TLS does not wait until it is mended."""
     if not must_require(envelope) or not reply.enhanced.startswith("4.7."):

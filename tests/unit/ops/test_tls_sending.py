@@ -141,7 +141,7 @@ async def test_the_report_holds_what_was_counted(world: World) -> None:
             ),
         ),
     )
-    assert (enqueue.account, enqueue.reverse_path) == (SYSTEM_ACCOUNT, "")
+    assert (enqueue.account, enqueue.reverse_path, enqueue.tls) == (SYSTEM_ACCOUNT, "", "optional")
     assert [(r.address, r.notify) for r in enqueue.recipients] == [("tls@b.test", ("NEVER",))]
     assert await world.left() == ()
 

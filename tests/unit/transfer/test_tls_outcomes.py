@@ -102,6 +102,42 @@ async def test_what_cannot_be_reached_is_no_failure_of_tls(world: World) -> None
     assert world.counted() == {}
 
 
+@pytest.mark.parametrize("wish", ["optional", "required"])
+async def test_a_mail_with_a_wish_of_its_own_tells_nothing(world: World, wish: str) -> None:
+    async with world.office(MailHost(world.authority.server("other.test"))) as office:
+        await office.enqueue("x@b.test", tls=wish)
+        await office.attempt()
+        assert [o.state for o in office.outcomes] == ["relayed" if wish == "optional" else "failed"]
+    assert world.counted() == {}
+
+
+async def test_a_report_does_not_wait_because_others_do(world: World) -> None:
+    """Else mail that TLS keeps back would keep back what tells of it (RFC 8460 section 3)."""
+    host = MailHost(world.authority.server("other.test"))
+    async with world.office(host) as office:
+        for wish in ("", "", "optional"):
+            await office.enqueue("x@b.test", tls=wish)
+            await office.attempt()
+        assert [o.state for o in office.outcomes] == ["waiting", "waiting", "relayed"]
+        assert [o.text for o in office.outcomes[:1]] == [o.text for o in office.outcomes[1:2]]
+        assert host.sessions == 3, "one that failed; one that failed again, and one to whoever answers"
+        await office.relay.close()
+
+        async def nobody(address: str, port: int, seconds: float) -> Any:
+            raise ConnectionRefusedError(f"{address}:{port}: refused")
+
+        dialled = office.relay._dial
+        office.relay._dial = nobody
+        for wish in ("", "optional"):
+            office.clock.advance(3600.0)
+            await office.enqueue("x@b.test", tls=wish)
+            await office.attempt()
+        office.relay._dial = dialled
+        await office.enqueue("x@b.test", tls="optional")
+        await office.attempt()
+        assert office.outcomes[-1].state == "waiting", "a host that is not there is left alone all the same"
+
+
 class Counted:
     """Outcomes told without a relay."""
 

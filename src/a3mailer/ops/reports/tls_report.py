@@ -137,7 +137,7 @@ Content-Disposition: attachment;
 
 def compose(made: Made, domain: str, to: str, sender: Sender, now: int, token: str) -> bytes:
     """The mail (section 5.3); ``token`` is random and makes it unlike any other. TLS that fails must not
-    keep it from its domain (section 3): so says TLS-Required."""
+    keep it from its domain (section 3): so says TLS-Required (RFC 8689 section 5)."""
     summaries = [result.summary for result in made.report.policies]
     text = _MAIL.format(
         sender=sender,

@@ -29,6 +29,7 @@ from a3mailer.store.operations import AddTallies, DropTallies, Enqueue, Operatio
 from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer.tls_outcomes import KIND
+from a3mailer.transfer.tls_wish import OPTIONAL
 
 DONE: Final = "tls-sent"
 """The kind of the tallies whose keys are places that have their report while others wait for it."""
@@ -187,6 +188,7 @@ def forget(period: int, domain: str) -> tuple[Operation, ...]:
 
 
 def _mail(content: int, to: str) -> Enqueue:
-    """With the null reverse-path: nothing comes back for it, and it is signed as a notice of ours."""
+    """With the null reverse-path: nothing comes back for it, and it is signed as a notice of ours. TLS that
+    fails does not keep it from its domain (section 3)."""
     recipient = QueueRecipient(to, ("NEVER",))
-    return Enqueue(SYSTEM_ACCOUNT, DEFAULT_TENANT, content, "", (recipient,), body="7BIT")
+    return Enqueue(SYSTEM_ACCOUNT, DEFAULT_TENANT, content, "", (recipient,), body="7BIT", tls=OPTIONAL)
