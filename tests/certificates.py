@@ -48,9 +48,11 @@ class Certified:
         return hashlib.sha256(self.spki).digest()
 
 
-def authority(name: str = "Test authority", issuer: Certified | None = None) -> Certified:
-    """A root, or an authority below ``issuer``."""
-    return _make(name, issuer, ca=True)
+def authority(
+    name: str = "Test authority", issuer: Certified | None = None, *, plain: bool = False
+) -> Certified:
+    """A root, or an authority below ``issuer``; ``plain``: with no extension that can be left out."""
+    return _make(name, issuer, ca=True, plain=plain)
 
 
 def certified(
@@ -59,9 +61,10 @@ def certified(
     *,
     days: float = 30,
     key: ec.EllipticCurvePrivateKey | None = None,
+    plain: bool = False,
 ) -> Certified:
     """For a server; self-signed without ``issuer``; expired when ``days`` is negative."""
-    return _make(name, issuer, ca=False, days=days, key=key)
+    return _make(name, issuer, ca=False, days=days, key=key, plain=plain)
 
 
 def _make(
@@ -71,6 +74,7 @@ def _make(
     ca: bool,
     days: float = 30,
     key: ec.EllipticCurvePrivateKey | None = None,
+    plain: bool = False,
 ) -> Certified:
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -83,7 +87,13 @@ def _make(
         .serial_number(x509.random_serial_number())
         .not_valid_before(NOW - 60 * DAY)
         .not_valid_after(NOW + days * DAY)
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    )
+    names = x509.SubjectAlternativeName([x509.DNSName(name)])
+    if plain:
+        extension = x509.BasicConstraints(ca=True, path_length=None) if ca else names
+        return Certified(key, builder.add_extension(extension, critical=False).sign(signer, hashes.SHA256()))
+    builder = (
+        builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
@@ -91,9 +101,9 @@ def _make(
         .add_extension(_usage(ca=ca), critical=True)
     )
     if not ca:
-        builder = builder.add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False
-        ).add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        builder = builder.add_extension(names, critical=False).add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
+        )
     return Certified(key, builder.sign(signer, hashes.SHA256()))
 
 

@@ -31,7 +31,7 @@ SESSIONS = (
     b"MAIL FROM:<j\xc3\xbc@b> SMTPUTF8\r\nRSET\r\n",
     b'HELO a\r\nMAIL FROM:<"a b"@[192.0.2.1]>\r\nRCPT TO:<@x,@y:c@[IPv6:::1]>\r\n'
     b"RCPT TO:<Postmaster>\r\nDATA\r\n.\r\n",
-    b"EHLO a\r\nMAIL FROM:<a@b> MT-PRIORITY=-4 BY=+120;RT HOLDFOR=60\r\nRSET\r\n"
+    b"EHLO a\r\nMAIL FROM:<a@b> MT-PRIORITY=-4 BY=+120;RT HOLDFOR=60 REQUIRETLS\r\nRSET\r\n"
     b"MAIL FROM:<a@b> HOLDUNTIL=2030-02-28T01:02:03.5+01:00\r\n",
     b"STARTTLS\r\nEHLO x\r\nVRFY x\r\nHELP\r\nEXPN x\r\nNOOP x\r\nDATA\r\nRSET\r\n",
 )

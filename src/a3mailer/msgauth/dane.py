@@ -55,6 +55,28 @@ _UNREADABLE: Final = (
 _T = TypeVar("_T")
 
 
+def _signs(_policy: object, _certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    if usage is not None and not usage.key_cert_sign:
+        raise ValueError("the key is not for signing certificates")
+
+
+_ANYHOW: Final = verification.Criticality.AGNOSTIC
+_AUTHORITIES: Final = (
+    verification.ExtensionPolicy.webpki_defaults_ca()
+    .require_present(x509.BasicConstraints, _ANYHOW, None)
+    .may_be_present(x509.KeyUsage, _ANYHOW, _signs)
+    .may_be_present(x509.AuthorityKeyIdentifier, _ANYHOW, None)
+    .may_be_present(x509.SubjectKeyIdentifier, _ANYHOW, None)
+)
+_SERVERS: Final = (
+    verification.ExtensionPolicy.webpki_defaults_ee()
+    .may_be_present(x509.BasicConstraints, _ANYHOW, None)
+    .may_be_present(x509.KeyUsage, _ANYHOW, None)
+    .may_be_present(x509.AuthorityKeyIdentifier, _ANYHOW, None)
+    .may_be_present(x509.SubjectKeyIdentifier, _ANYHOW, None)
+)
+
+
 class Verdict(Enum):
     """What the comparison says; the failures are result types of RFC 8460 section 4.3."""
 
@@ -145,8 +167,8 @@ def _anchors(associations: Sequence[Association], chain: Sequence[bytes]) -> lis
 def _leads(
     names: Sequence[str], chain: Sequence[bytes], anchors: list[x509.Certificate], now: datetime
 ) -> bool:
-    """A chain from the server's certificate to an anchor, for one of the names, by the rules of the web's
-    PKI but with these anchors only."""
+    """A chain from the server's certificate to an anchor, for one of the names, by RFC 5280 and with these
+    anchors only. What the web's PKI demands of certificates beyond it, private authorities seldom give."""
     leaf = _certificate(chain[0])
     if leaf is None:
         return False
@@ -157,6 +179,7 @@ def _leads(
             .store(verification.Store(anchors))
             .time(now)
             .max_chain_depth(MAX_DEPTH)
+            .extension_policies(ca_policy=_AUTHORITIES, ee_policy=_SERVERS)
         )
     except _UNREADABLE:
         return False

@@ -55,6 +55,24 @@ def test_under_dane_ee_neither_names_nor_dates_count() -> None:
     assert judge(record(3, 1, 1, old), chain=(LEAF.der, old.der)) is Verdict.NO_MATCH
 
 
+def test_under_dane_ta_certificates_need_no_more_than_rfc_5280_wants() -> None:
+    """As ``openssl req -x509`` and ``openssl x509 -req`` make them for a private authority."""
+    root = authority("plain", plain=True)
+    leaf = certified(NAME, root, plain=True)
+    anchor = record(2, 0, 1, root)
+    assert judge(anchor, chain=(leaf.der, root.der)) is Verdict.MATCH
+    assert judge(anchor, chain=(leaf.der, root.der), names=("other.test",)) is Verdict.NOT_VALID
+    old = certified(NAME, root, plain=True, days=-1)
+    assert judge(anchor, chain=(old.der, root.der)) is Verdict.NOT_VALID
+
+
+def test_under_dane_ta_only_an_authority_signs() -> None:
+    middle = certified("mx.c.test", MIDDLE)
+    leaf = certified(NAME, middle, plain=True)
+    for anchor in (record(2, 0, 1, middle), record(2, 0, 1, ROOT)):
+        assert judge(anchor, chain=(leaf.der, middle.der, MIDDLE.der, ROOT.der)) is Verdict.NOT_VALID
+
+
 def test_under_dane_ta_a_name_has_to_fit() -> None:
     anchor = record(2, 1, 1, ROOT)
     assert judge(anchor, names=("other.test",)) is Verdict.NOT_VALID
