@@ -40,6 +40,7 @@ from a3mailer.ops.audit import StoreAudit
 from a3mailer.ops.domain_watch import DomainWatch
 from a3mailer.ops.hooks import Hooks
 from a3mailer.ops.housekeeping import Housekeeping
+from a3mailer.ops.reports.read import read
 from a3mailer.ops.reports.tls_sending import TlsReports
 from a3mailer.runtime import dnssec
 from a3mailer.runtime.clock import SystemClock
@@ -59,6 +60,7 @@ from a3mailer.transfer.milter import Milters
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.queue import Queue
 from a3mailer.transfer.receive import Receive
+from a3mailer.transfer.reports import ReportMails
 from a3mailer.transfer.sending import Sending
 from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.stages import Stages
@@ -301,6 +303,7 @@ def _way_in(
     judges = Judges(
         {
             "authenticate": Authenticate(resolver, settings, clock),
+            "reports": ReportMails(read, directory, settings, clock),
             "milters": Milters(dial_filter, policy.lead, settings),
         }
     )

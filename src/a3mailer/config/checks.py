@@ -81,6 +81,13 @@ def _separator(value: str) -> None:
         raise BadValue("one special character such as + or -, or nothing")
 
 
+def _address_of_mail(value: str) -> None:
+    local_part, at, domain = value.rpartition("@")
+    if not at or not local_part or any(c.isspace() for c in value):
+        raise BadValue(f"{value!r} is not LOCAL@DOMAIN")
+    domain_name(domain)
+
+
 TLS_LEVELS: Final = ("may", "must", "sts", "dane", "never")
 """Words of ``queue.tls_policy``."""
 
@@ -132,6 +139,7 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "milter.servers": _milter,
     "milter.doors": _one_of("smtp", "submission", "lmtp"),
     "milter.failure": _one_of("tempfail", "accept"),
+    "reports.addresses": _address_of_mail,
     "policy.dnsbl": domain_name,
     "policy.domain_lists": domain_name,
     "smtp.subaddress_separator": _separator,

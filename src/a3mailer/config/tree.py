@@ -184,6 +184,12 @@ class Milter(Section, frozen=True, kw_only=True):
 
 
 class Reports(Section, frozen=True, kw_only=True):
+    addresses: Annotated[
+        tuple[str, ...],
+        _d("Addresses of ours where reports are read, besides dmarc-reports@, tls-reports@ and abuse@."),
+    ] = ()
+    days: Annotated[int, _d("Days reports of others are kept.", ge=1)] = 90
+    most: Annotated[int, _d("... but no more of them than this.", ge=1)] = 20_000
     tls_send: Annotated[
         bool, _d("Tell other domains once a day how TLS with them fared, where they ask for it (RFC 8460).")
     ] = False

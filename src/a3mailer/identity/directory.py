@@ -36,6 +36,10 @@ REMEMBERED: Final = 4_096
 ACCOUNTS_A_PAGE: Final = 1000
 ROLE_ADDRESSES: Final = frozenset(("postmaster", "abuse"))
 """Local parts that reach someone in every domain (RFC 5321 section 4.5.1, RFC 2142 section 2)."""
+REPORT_ADDRESSES: Final = frozenset(("dmarc-reports", "tls-reports"))
+"""Those that our DNS records name for reports: they reach someone likewise."""
+
+_ALWAYS: Final = ROLE_ADDRESSES | REPORT_ADDRESSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ class Directory:
         found: Found = {}
         if entry is not None:
             await self._follow(entry, found)
-        if not found and local_part.partition(self._separator or "@")[0] in ROLE_ADDRESSES:
+        if not found and local_part.partition(self._separator or "@")[0] in _ALWAYS:
             await self._administrator(ours, found)
         if not found and entry is None and ours.catch_all:
             await self._target(ours.catch_all, found)

@@ -87,6 +87,8 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     # the queue
     "queue.list":        (_ALL, _TEN, _NO, _TEN, _NO, _NO, _NO),
     "queue.change":      (_ALL, _TEN, _NO, _NO, _NO, _NO, _NO),
+    # reports of others about our domains
+    "report.list":       (_ALL, _TEN, _DOM, _TEN, _NO, _NO, _NO),
     # the server
     "server.status":     (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
     "server.log":        (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),

@@ -54,6 +54,20 @@ class Evaluation:
     """What ARC says; a seal of ours would carry it on."""
     forgiven: str = ""
     """The sealer for whose word a failed DMARC asks for nothing (RFC 8617 section 7.2.1); empty: none."""
+    spf: SpfResult | None = None
+    dkim: tuple[DkimResult, ...] = ()
+
+    @property
+    def author(self) -> str:
+        """The author domain where it is proved: by DMARC, or, where it has no record, by a signature of
+        its own or by SPF of itself. Empty where not."""
+        found = self.dmarc
+        if found.result == PASS:
+            return found.domain
+        proofs = [(each.result, each.domain) for each in self.dkim]
+        if self.spf is not None:
+            proofs.append((self.spf.result, self.spf.domain))
+        return found.domain if found.result == NONE and (PASS, found.domain) in proofs else ""
 
 
 class Evaluator:
@@ -91,7 +105,8 @@ class Evaluator:
                 forgiven = work.chain.sets[-1].sealer
                 judged = replace(judged, policy=NOTHING)
         results = (*work.results(), method_result(judged, forgiven))
-        return Evaluation(AuthResults(self._hostname, results), judged, work.chain, forgiven)
+        said = AuthResults(self._hostname, results)
+        return Evaluation(said, judged, work.chain, forgiven, work.spf, work.dkim)
 
 
 class _Silence:
@@ -107,17 +122,17 @@ class _Work:
     __slots__ = (
         "_author",
         "_bodies",
-        "_dkim",
         "_header",
         "_hostname",
         "_iprev",
         "_mail",
         "_now",
         "_resolver",
-        "_spf",
         "_tree",
         "_until",
         "chain",
+        "dkim",
+        "spf",
     )
 
     def __init__(self, mail: Incoming, resolver: Resolver, hostname: str, now: float, until: float) -> None:
@@ -130,10 +145,10 @@ class _Work:
         self._bodies = Bodies(mail.octets, self._header.body)
         self._author = author(mail.octets[: self._header.body])
         self._tree: Walk | None = None
-        self._spf = SpfResult(TEMPERROR, mail.ip, "", sender=mail.mail_from, reason=LATE)
+        self.spf = SpfResult(TEMPERROR, mail.ip, "", sender=mail.mail_from, reason=LATE)
         self._iprev = IprevResult(TEMPERROR, mail.ip, reason=LATE)
         signed = bool(self._header.all(DKIM_SIGNATURE))
-        self._dkim: tuple[DkimResult, ...] = (DkimResult(TEMPERROR, LATE),) if signed else ()
+        self.dkim: tuple[DkimResult, ...] = (DkimResult(TEMPERROR, LATE),) if signed else ()
         self.chain = Chain(TEMPERROR, LATE) if arc.present(self._header) else Chain(NONE)
 
     @property
@@ -141,7 +156,7 @@ class _Work:
         """What is looked at at the same time. (A task costs more than to see that there is nothing to do.)"""
         always = (self._look_at_iprev, self._look_at_spf, self._walk)
         chained = (self._look_at_arc,) if self.chain.result != NONE else ()
-        signed = (self._look_at_dkim,) if self._dkim else ()
+        signed = (self._look_at_dkim,) if self.dkim else ()
         return (*always, *signed, *chained)
 
     async def _look_at_iprev(self) -> None:
@@ -149,7 +164,7 @@ class _Work:
 
     async def _look_at_spf(self) -> None:
         mail = self._mail
-        self._spf = await check_mail_from(
+        self.spf = await check_mail_from(
             mail.ip,
             mail.helo,
             mail.mail_from,
@@ -161,7 +176,7 @@ class _Work:
 
     async def _look_at_dkim(self) -> None:
         author_domain = self._author.domain
-        self._dkim = await verify(self._header, self._bodies, self._resolver, self._now, author_domain)
+        self.dkim = await verify(self._header, self._bodies, self._resolver, self._now, author_domain)
 
     async def _look_at_arc(self) -> None:
         self.chain = await arc.validate(self._header, self._bodies, self._resolver)
@@ -186,15 +201,15 @@ class _Work:
     def _identifiers(self) -> list[Identifier]:
         """The domains that SPF and DKIM speak of."""
         return [
-            Identifier("spf", self._spf.domain, self._spf.result),
-            *(Identifier("dkim", each.domain, each.result) for each in self._dkim),
+            Identifier("spf", self.spf.domain, self.spf.result),
+            *(Identifier("dkim", each.domain, each.result) for each in self.dkim),
         ]
 
     def results(self) -> tuple[MethodResult, ...]:
         """What is told of all methods but DMARC."""
-        signatures = tuple(each.method_result() for each in self._dkim) or (MethodResult("dkim", NONE),)
+        signatures = tuple(each.method_result() for each in self.dkim) or (MethodResult("dkim", NONE),)
         chain = () if self.chain.result == NONE else (self.chain.method_result(self._mail.ip),)
-        return (self._iprev.method_result(), self._spf.method_result(), *signatures, *chain)
+        return (self._iprev.method_result(), self.spf.method_result(), *signatures, *chain)
 
 
 def _vouches(result: MethodResult, domain: str) -> bool:

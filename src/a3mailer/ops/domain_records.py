@@ -133,7 +133,7 @@ def _authentication(facts: Facts) -> Iterator[DomainRecord]:
         if rests := selector in facts.resting:
             why = "a key that signs as soon as this is published, or that signed until lately"
         yield DomainRecord("dkim", name, "TXT", quoted(text), why, needed=not rests)
-    report = f"v=DMARC1; p=quarantine; rua=mailto:postmaster@{facts.domain}"
+    report = f"v=DMARC1; p=quarantine; rua=mailto:dmarc-reports@{facts.domain}"
     why = "what others do with mail that forges this domain, and where they report it"
     yield DomainRecord("dmarc", f"_dmarc.{facts.domain}", "TXT", quoted(report), why)
     if facts.hostname != facts.domain and facts.holds_host:
@@ -152,7 +152,7 @@ def spf_text(facts: Facts) -> str:
 
 
 def _transport(facts: Facts) -> Iterator[DomainRecord]:
-    report = f"v=TLSRPTv1; rua=mailto:postmaster@{facts.domain}"
+    report = f"v=TLSRPTv1; rua=mailto:tls-reports@{facts.domain}"
     why = "where others report mail they could not send encrypted"
     yield DomainRecord("tls-rpt", f"_smtp._tls.{facts.domain}", "TXT", quoted(report), why, needed=False)
     if WEB not in facts.listeners or facts.sts_mode == "none":

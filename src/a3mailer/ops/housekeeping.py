@@ -6,6 +6,7 @@
 | expiry | 1 h | messages of mailboxes with an expiry, into the vault |
 | sweep | 1 h | receipts, delivery keys, reserved addresses and tokens whose time is over |
 | tombstones | 6 h | that messages were expunged, after TOMBSTONE_DAYS and when the vault let them go |
+| reports | 1 h | reports of others after ``reports.days``, and the oldest above ``reports.most`` |
 | compaction | 5 min | disk space of contents that are gone, for at most COMPACT_SECONDS |
 | dictionaries | ``store.dictionary_hours`` | of compression, where a tenant has enough mail or erased some |
 
@@ -26,6 +27,7 @@ from a3mailer.config.tree import Settings
 from a3mailer.mail.errors import MailError
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.operations import (
+    DropReports,
     DropTombstones,
     ExpireMailboxes,
     Operation,
@@ -95,6 +97,7 @@ class Housekeeping:
             Chore("vault", _every(600.0), self._vault),
             Chore("expiry", _every(3600.0), self._expiry),
             Chore("sweep", _every(3600.0), self._sweep),
+            Chore("reports", _every(3600.0), self._reports),
             Chore("tombstones", _every(6 * 3600.0), self._tombstones),
         ]
         if compactor is not None:
@@ -158,6 +161,10 @@ class Housekeeping:
 
     async def _sweep(self) -> int:
         return await self._in_bites(lambda now: Sweep(now, BITE))
+
+    async def _reports(self) -> int:
+        kept = self._settings().reports
+        return await self._in_bites(lambda now: DropReports(now - kept.days * DAY, kept.most, BITE))
 
     async def _tombstones(self) -> int:
         days = max(TOMBSTONE_DAYS, self._settings().store.vault_days)

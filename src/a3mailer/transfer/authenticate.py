@@ -73,7 +73,8 @@ class Authenticate:
         )
         limit = min(seconds, self._settings.msgauth.seconds)
         found = await self._evaluate(incoming, self._clock.now(), limit)
-        return self._decided(mail.with_top(encode(found.results)), found)
+        mail = structs.replace(mail.with_top(encode(found.results)), author=found.author)
+        return self._decided(mail, found)
 
     def _decided(self, mail: Judged, found: Evaluation) -> Judged:
         """What becomes of it."""

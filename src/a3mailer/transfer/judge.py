@@ -23,7 +23,7 @@ from a3mailer.telemetry.events import emit
 from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.route import Route
 
-ORDER: Final[tuple[str, ...]] = ("authenticate", "milters")
+ORDER: Final[tuple[str, ...]] = ("authenticate", "reports", "milters")
 """Names of the judges as they look: what they add lies further up, the later they come."""
 SECONDS: Final = 60.0
 """For all judges of one mail together."""
@@ -42,6 +42,8 @@ class Judged(msgspec.Struct, frozen=True):
     """It goes to Junk where it would have gone to an INBOX."""
     discarded: bool = False
     """It is answered for as if taken, and thrown away."""
+    author: str = ""
+    """The domain of its author, where that was proved."""
 
     def with_top(self, fields: bytes) -> Judged:
         """The same with fields above those of the judges before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import pathlib
 from collections.abc import AsyncIterator
@@ -31,12 +32,16 @@ from a3mailer.mail.errors import (
 from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT, AccountId, TenantId
 from a3mailer.mail.message import index
 from a3mailer.ops.audit import StoreAudit
+from a3mailer.ops.reports.read import read
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.store.backends.memory.store import MemoryStore
-from a3mailer.store.operations import Enqueue, Enqueued, QueueRecipient
+from a3mailer.store.operations import Enqueue, Enqueued, PutReport, QueueRecipient
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.telemetry.events import Secret
 from a3mailer.testing.clock import FakeClock
+from a3mailer.transfer.reports import ReportMail
+from tests.unit.msgauth.test_aggregate import WITHOUT_NAMESPACE
+from tests.unit.ops.test_reports import mail_with
 
 
 class Desk:
@@ -441,3 +446,44 @@ async def test_unknown_verbs_are_named(desk: Desk) -> None:
 def test_every_verb_is_in_the_table_once() -> None:
     names = [v.name for v in TABLE]
     assert len(names) == len(set(names))
+
+
+# --- reports ---------------------------------------------------------------------------------------
+
+
+async def test_reports_are_listed_shown_and_added_up_for_who_may_see_them(desk: Desk) -> None:
+    (found,) = read(ReportMail("big.example", mail_with(gzip.compress(WITHOUT_NAMESPACE))))
+    for domain in ("example.test", "gone.test"):
+        put = PutReport(
+            "dmarc", domain, "big.example", "1", found.begins, found.ends, found.content, desk.office.now
+        )
+        await desk.store.commit(Transaction((put,)))
+    rows = await desk.do("report list", kind="dmarc")
+    assert isinstance(rows, list)
+    assert [(row["domain"], row["mails"], row["source"]) for row in rows] == [
+        ("example.test", 415, "big.example"),
+        ("gone.test", 415, "big.example"),
+    ]
+    assert await desk.do("report list", kind="dmarc", domain="Example.test") == rows[:1]
+    assert await desk.do("report list", kind="arf") == []
+    shown = await desk.do("report show", kind="dmarc", report=rows[0]["report"])
+    assert isinstance(shown, dict)
+    assert shown["content"]["sources"][0]["ip"] == "192.0.2.7"
+    (summed,) = await desk.do("report summary", kind="dmarc", domain="example.test", days=1)  # type: ignore[misc]
+    assert summed["advice"][0].startswith(
+        "192.0.2.7 sends as example.org with SPF softfail for other.example"
+    )
+    for verb, wrong in (
+        ("report show", {"kind": "arf", "report": rows[0]["report"]}),
+        ("report show", {"kind": "dmarc", "report": 99}),
+    ):
+        with pytest.raises(NoSuchThing):
+            await desk.do(verb, **wrong)
+    with pytest.raises(BadName):
+        await desk.do("report list", kind="nothing")
+    desk.office = replace(
+        desk.office, subject=Principal(AccountId(7), DEFAULT_TENANT, "x@example.test", "domain-admin", "x")
+    )
+    assert await desk.do("report list", kind="dmarc") == rows[:1]
+    with pytest.raises(NoSuchThing):
+        await desk.do("report show", kind="dmarc", report=rows[1]["report"])

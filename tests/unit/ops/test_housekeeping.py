@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from a3mailer.config.tree import Settings
+from a3mailer.config.tree import Reports, Settings
 from a3mailer.config.tree import Store as StoreSettings
 from a3mailer.mail.errors import TryLater
 from a3mailer.mail.ids import INBOX
@@ -144,6 +144,18 @@ async def test_mailboxes_expire(house: House) -> None:
     assert await house.in_vault(house.alice) == [(trash, 1)]
 
 
+async def test_reports_go_by_age_and_number(house: House) -> None:
+    house.settings = Settings(reports=Reports(days=10, most=2))
+    for number in range(4):
+        await house.do(op.PutReport("dmarc", "a.test", "b.test", f"{number}", 1, 2, "{}"))
+    await house.live(2 * START_SECONDS)
+    assert [row.identity for row in await house.store.reports()] == ["2", "3"]
+    await house.live(9 * DAY)
+    assert len(await house.store.reports()) == 2
+    await house.live(2 * DAY)
+    assert await house.store.reports() == ()
+
+
 async def test_tombstones_are_bounded(house: House) -> None:
     await house.append(house.alice)
     await house.expunge(house.alice, 1)
@@ -172,7 +184,8 @@ async def test_every_chore_keeps_its_interval(house: House) -> None:
     house.compactor.compacted = house.compactor.trained = 0
     await house.live(DAY, step=60)
     asked = {name: house.memory.asked.count(name) for name in set(house.memory.asked)}
-    assert asked == {"PurgeVault": 144, "ExpireMailboxes": 24, "Sweep": 24, "DropTombstones": 4}
+    hourly = {"ExpireMailboxes": 24, "Sweep": 24, "DropReports": 24}
+    assert asked == {"PurgeVault": 144, **hourly, "DropTombstones": 4}
     assert (house.compactor.compacted, house.compactor.trained) == (288, 1)
 
 
@@ -238,4 +251,4 @@ async def test_it_ends_when_told_to(house: House) -> None:
 async def test_a_store_without_files_has_no_compaction() -> None:
     house = House()
     keeper = Housekeeping(house.memory, lambda: house.settings, house.clock)
-    assert [chore.name for chore in keeper.chores] == ["vault", "expiry", "sweep", "tombstones"]
+    assert [chore.name for chore in keeper.chores] == ["vault", "expiry", "sweep", "reports", "tombstones"]

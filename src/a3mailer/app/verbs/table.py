@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from a3mailer.app.verbs import account, dkim, domain, queue, records, server
+from a3mailer.app.verbs import account, dkim, domain, queue, records, report, server
 from a3mailer.app.verbs.office import Nothing, Office, Request
 from a3mailer.identity.roles import action
 from a3mailer.mail.errors import BadName
@@ -53,6 +53,9 @@ TABLE: Final = (
     StoreVerb("queue list", "queue.list", Nothing, queue.list_),
     StoreVerb("queue show", "queue.list", queue.Entry, queue.show_),
     StoreVerb("queue change", "queue.change", queue.Change, queue.change),
+    StoreVerb("report list", "report.list", report.Wanted, report.list_),
+    StoreVerb("report show", "report.list", report.One, report.show),
+    StoreVerb("report summary", "report.list", report.Wanted, report.summary),
     StoreVerb("audit note", "store.check", records.Act, records.note),
     StoreVerb("audit query", "audit.query", records.Query, records.query),
     StoreVerb("token add", "token.issue", records.Issue, records.add_token),
