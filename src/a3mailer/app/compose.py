@@ -17,10 +17,12 @@ from a3mailer.app.verbs.office import Office
 from a3mailer.app.verbs.server import gauge
 from a3mailer.config.tree import Settings
 from a3mailer.edge.certificates import ServerCertificates
+from a3mailer.edge.challenges import AlpnChallenges
 from a3mailer.edge.connection import Connection
 from a3mailer.edge.dial import dial, dial_filter
 from a3mailer.edge.http.door import HttpDoor
 from a3mailer.edge.http.health import Health
+from a3mailer.edge.http.plain import Plain
 from a3mailer.edge.http.routes import Routes
 from a3mailer.edge.imap.door import ImapDoor
 from a3mailer.edge.imap.services import Services
@@ -36,6 +38,7 @@ from a3mailer.identity.directory import Directory
 from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import MailError
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
+from a3mailer.ops.acme.answers import Answers
 from a3mailer.ops.audit import StoreAudit
 from a3mailer.ops.domain_watch import DomainWatch
 from a3mailer.ops.hooks import Hooks
@@ -204,6 +207,7 @@ async def compose(
         "submissions": _smtp(smtp, SUBMISSIONS),
         "imap": imap.serve,
         "imaps": imap.serve,
+        "http": _plain(held, settings),
         "https": public(settings, policy, sending, store, authenticator, http).serve,
         "metrics": HttpDoor(Routes(health.routes())).serve,
     }
@@ -216,6 +220,7 @@ async def compose(
             context if port.tls == "implicit" else None,
             imap.resume if port.name in {"imap", "imaps"} else None,
             limited=not port.private,
+            special=AlpnChallenges(Answers(held.directory)) if port.name == "https" else None,
             gathered=port.name in GATHERED,
         )
         for port in PORTS
@@ -315,6 +320,11 @@ def _is_dead(owner: str) -> bool:
 
     A process that nobody has waited for yet has ended too."""
     return not still_alive(owner)
+
+
+def _plain(held: Held, settings: Callable[[], Settings]) -> Serve:
+    plain = Plain(Answers(held.directory), settings)
+    return HttpDoor(Routes(plain.routes()), otherwise=plain.elsewhere).serve
 
 
 def _smtp(door: SmtpDoor, profile: Profile) -> Serve:

@@ -34,6 +34,7 @@ PORTS: Final[tuple[Port, ...]] = (
     Port("submission", 587, "start"),
     Port("imap", 143, "start"),
     Port("imaps", 993, "implicit"),
+    Port("http", 80, "none"),
     Port("https", 443, "implicit"),
     Port("metrics", 9090, "none", private=True),
 )

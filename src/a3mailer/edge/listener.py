@@ -55,6 +55,8 @@ class Listener:
     """For doors that park."""
     limited: bool = True
     """False for private listeners (metrics)."""
+    special: Callable[[Connection], Awaitable[ssl.SSLContext | None]] | None = None
+    """Looks at a connection before implicit TLS: the context of a handshake that is all it is there for."""
     gathered: bool = False
     """Sessions are short and write: they are gathered at as few workers as can carry them."""
 
@@ -235,7 +237,10 @@ class Acceptor:
             if self.before is not None:
                 await self.before(connection)
             if listener.tls is not None:
-                await connection.start_tls(listener.tls)
+                special = await listener.special(connection) if listener.special is not None else None
+                await connection.start_tls(special or listener.tls)
+                if special is not None:
+                    return None
             return await listener.serve(connection, trace)
         except ConnectionLost as lost:
             emit("connection.lost", level="debug", trace=trace, listener=listener.name, reason=str(lost))
