@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from a3mailer.access.watch import Views
+from a3mailer.app.examining import examiner, hours
 from a3mailer.app.held import Held
 from a3mailer.app.listeners import PORTS
 from a3mailer.app.material import mock_key, srs_keys
@@ -48,7 +50,7 @@ from a3mailer.ops.reports.tls_sending import TlsReports
 from a3mailer.runtime import dnssec
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.http import HttpClient
-from a3mailer.runtime.resolver import Resolver
+from a3mailer.runtime.resolver import Resolver, StubResolver
 from a3mailer.runtime.spool import Spool
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.backends.sqlite.writer import identity_of_this, still_alive
@@ -250,7 +252,7 @@ async def compose(
 def _works_for_all(
     held: Held,
     store: SqliteStore,
-    resolver: Resolver,
+    resolver: StubResolver,
     http: HttpClient,
     clock: SystemClock,
     settings: Callable[[], Settings],
@@ -261,7 +263,15 @@ def _works_for_all(
         "housekeeping": Housekeeping(store, settings, clock, store, store).run,
         "tls reports": TlsReports(store, resolver, http, clock, settings, signing.signs).run,
         "hooks": Hooks(store, http, clock).run,
-        "domains": DomainWatch(store, held.directory, resolver, clock).run,
+        "domains": DomainWatch(
+            store,
+            held.directory,
+            resolver,
+            clock,
+            lambda: hours(settings()),
+            examiner(held, resolver, http, settings, clock),
+            random.SystemRandom(),
+        ).run,
     }
 
 

@@ -122,6 +122,9 @@ class Dns(Section, frozen=True, kw_only=True):
         _d("auto, libunbound (or do not start), resolver (the AD bit of one on this machine), or off."),
     ] = "auto"
     trust_anchor: Annotated[str, _d("File of DNSKEY or DS records; empty = the root zone's.")] = ""
+    check_hours: Annotated[
+        float, _d("Hours between looks at what the DNS says of the domains of ours; 0 = none.", ge=0)
+    ] = 24.0
     unsigned: Annotated[tuple[str, ...], _d("Zones taken without signatures, such as private ones.")] = ()
 
 

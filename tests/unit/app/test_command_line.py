@@ -258,7 +258,7 @@ def supervise(directory: pathlib.Path) -> subprocess.Popen[str]:
 
 def test_status_reload_restart_stop(instance: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "status", str(instance), "--json")
-    assert code == exits.NO and json.loads(out) == dict(server.NOTHING)
+    assert code == exits.NO and json.loads(out) == {**server.NOTHING, "domains": {}}
     for verb in ("stop", "reload", "restart"):
         assert run(capsys, verb, "--dir", str(instance))[0] == exits.NOT_RUNNING
     process = supervise(instance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pathlib
+import random
 
 from a3mailer.config.tree import Settings
 from a3mailer.keys import selectors
@@ -35,7 +36,15 @@ class World:
         (self.folder / "old.pem").write_bytes(pem("ed"))
         self.clock, self.resolver = FakeClock(), FakeResolver()
         self.signing = Signing(place / selectors.FOLDER, Settings(), self.clock)
-        self.watch = DomainWatch(Directory(), place, self.resolver, self.clock)  # type: ignore[arg-type]
+        self.watch = DomainWatch(
+            Directory(),  # type: ignore[arg-type]
+            place,
+            self.resolver,
+            self.clock,
+            lambda: 24.0,
+            None,
+            random.Random(1),
+        )
 
     def prepare(self) -> None:
         now = int(self.clock.now())

@@ -17,13 +17,12 @@ from a3mailer.app.cli.output import GREEN, RED, Output
 from a3mailer.app.cli.resolve import resolver_of
 from a3mailer.app.cli.verb import Arguments, Option, Verb
 from a3mailer.config.tree import Dns
-from a3mailer.msgauth.mta_sts import MAX_POLICY
-from a3mailer.ops.domain_check import BLOCKLISTS, Examination, FetchFailed, Section, check
+from a3mailer.ops.domain_check import BLOCKLISTS, Section
+from a3mailer.ops.domain_history import word
 from a3mailer.ops.domain_records import Facts
 from a3mailer.ops.record_state import PUBLISHED, RecordState, look
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.dnssec import who_validates
-from a3mailer.runtime.resolver import Resolver
 
 EVERY_SECONDS: Final = "15"
 
@@ -49,34 +48,16 @@ def check_(args: Arguments, out: Output) -> int:
 async def _examine(
     facts: Facts, dns: Dns, blocklists: Sequence[str]
 ) -> tuple[str, tuple[RecordState, ...], tuple[Section, ...]]:
+    from a3mailer.ops.domain_look import examine
+    from a3mailer.runtime.http import HttpClient
+
     async with resolver_of(dns) as resolver:
+        client = HttpClient(resolver, SystemClock(), ssl.create_default_context())
         validator = await who_validates(resolver)
-        return validator, *await examine(facts, resolver, validator, blocklists)
-
-
-async def examine(
-    facts: Facts, resolver: Resolver, validator: str, blocklists: Sequence[str]
-) -> tuple[tuple[RecordState, ...], tuple[Section, ...]]:
-    """The state of the records, then the sections. ``validator``: as ``who_validates`` says."""
-    from a3mailer.runtime.http import HttpClient, HttpFailure
-
-    states = await look(facts, resolver, time.time())
-    client = HttpClient(resolver, SystemClock(), ssl.create_default_context())
-
-    async def fetch(address: str) -> bytes:
         try:
-            answer = await client.get(address, most=MAX_POLICY)
-        except HttpFailure as error:
-            raise FetchFailed(str(error)) from error
-        if answer.status != 200:
-            raise FetchFailed(f"the answer is {answer.status}")
-        return answer.body
-
-    try:
-        exam = Examination(facts, resolver, time.time(), states, blocklists, fetch, validator)
-        return states, await check(exam)
-    finally:
-        await client.close()
+            return validator, *await examine(facts, resolver, client, validator, blocklists, time.time())
+        finally:
+            await client.close()
 
 
 def _state(each: RecordState) -> dict[str, object]:
@@ -89,10 +70,7 @@ def report(domain: str, validator: str, sections: Sequence[Section]) -> Iterator
     """For people: a line a subject, then what is wrong with it and what to do."""
     yield f"{domain}: (answers of the DNS are validated by {validator})"
     for each in sections:
-        word = "error" if each.errors else "warning" if each.warnings else "ok"
-        if word == "ok" and each.not_checked:
-            word = "not checked"
-        yield f"{each.subject.ljust(12)} {word}"
+        yield f"{each.subject.ljust(12)} {word(each)}"
         yield from (f"    error: {text}" for text in each.errors)
         yield from (f"    warning: {text}" for text in each.warnings)
         yield from (f"    not checked: {text}" for text in each.not_checked)

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ from a3mailer.app.cli.verb import INSTALLED, Argument, Arguments, Option, Verb
 from a3mailer.app.lock import is_held_by
 
 STATE: Final = Path("run") / "state.json"
+LOOKS: Final = Path("cache") / "domains.json"
+LOOKED: Final = ("checked", "errors", "warnings")
 STOP_SECONDS: Final = 60.0
 RESTART_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.05
@@ -66,14 +69,33 @@ def serve(args: Arguments, out: Output) -> int:
 
 def status(args: Arguments, out: Output) -> int:
     """status."""
-    found = state(directory_of(args))
+    directory = directory_of(args)
+    found = state(directory)
     text = "not running"
     if found["pid"]:
         text = f"{'ready' if found['ready'] else 'not ready'}, pid {found['pid']}, version {found['version']}"
         text += f"\nworkers {', '.join(map(str, found['workers']))}"
         text += "".join(f"\n{name} {where}" for name, where in found["listeners"].items())
-    out.result(found, text)
+    domains = looks(directory)
+    text += "".join(f"\n{line}" for line in troubles(domains))
+    out.result({**found, "domains": domains}, text)
     return OK if found["ready"] else NO
+
+
+def looks(directory: Path) -> dict[str, dict[str, int]]:
+    """How many errors and warnings the last look at each domain found (``ops.domain_history``)."""
+    try:
+        found = json.loads((directory / LOOKS).read_bytes())
+        return {name: {key: int(each[key]) for key in LOOKED} for name, each in found.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def troubles(domains: dict[str, dict[str, int]]) -> Iterator[str]:
+    """A line for each domain with errors."""
+    for name, each in domains.items():
+        if each["errors"]:
+            yield f"{name} has {each['errors']} errors in the DNS (a3mailer domain check {name})"
 
 
 def _running(directory: Path) -> tuple[dict[str, Any], int]:

@@ -16,6 +16,7 @@ from typing import Final
 from a3mailer.app.cli.exits import BUSY, EXISTS, LATER, NO, OK, UNUSABLE, USAGE, Failed
 from a3mailer.app.cli.office import Remote, connect, data_directory, read_password, session
 from a3mailer.app.cli.output import Output, size
+from a3mailer.app.cli.server import looks, troubles
 from a3mailer.app.cli.verb import INSTALLED, Argument, Arguments, Option, Verb
 from a3mailer.app.lock import Locked, acquire
 from a3mailer.config.load import load
@@ -137,6 +138,8 @@ def doctor(args: Arguments, out: Output) -> int:
     lines = [f"mended: {doctors.describe(f)}" for f in found.repaired]
     lines += [doctors.describe(f) for f in found.findings]
     validator = _validator(directory)
+    for line in troubles(looks(directory)):
+        out.note(line)
     value = {"findings": _findings(found.findings), "repaired": _findings(found.repaired),
              "validated_by": validator}  # fmt: skip
     lines = lines or [f"nothing is wrong with {directory}"]
