@@ -24,9 +24,11 @@ from a3mailer.transfer.schedule import Schedule
 from a3mailer.transfer.srs import DAYS_VALID, BadSrs, Srs
 from a3mailer.transfer.submission import author_fields, completed
 from a3mailer.transfer.trace import count_hops
+from a3mailer.transfer.verp import BadVerp, Verp
 from a3mailer.wire.dsn.compose import compose
 from a3mailer.wire.dsn.parse import parse, parse_status
 from a3mailer.wire.dsn.report import Action, Original, RecipientStatus, Report
+from a3mailer.wire.dsn.returned import failures
 from tests.unit.transfer.world import MX, World
 
 PIECES = (
@@ -271,6 +273,36 @@ def test_no_stranger_makes_an_address_that_leads_through_us(address: Address, no
         assert address.domain != "a.test" or not address.local_part.upper().startswith(("SRS0=", "SRS1="))
     with pytest.raises(BadSrs):
         SRS.reverse(address, now)
+
+
+STREAMS = st.from_regex(r"[a-z0-9._-]{1,40}", fullmatch=True)
+
+
+@given(
+    STREAMS,
+    SENDERS,
+    st.floats(0, 4e9),
+    st.integers(0, DAYS_VALID),
+)
+def test_a_bounce_to_a_path_of_its_own_names_stream_and_recipient(
+    stream: str, recipient: Address, now: float, days: int
+) -> None:
+    verp = Verp((b"k" * 32,))
+    made = verp.encode(stream, recipient, "a.test", now)
+    if made is None:
+        return
+    assert len(str(made).encode()) <= 254
+    assert verp.decode(made, now + days * 86400) == (stream, recipient)
+    with pytest.raises(BadVerp):
+        Verp((b"other" * 7,)).decode(made, now)
+    with pytest.raises(BadVerp):
+        verp.decode(recipient, now)
+
+
+@given(MAILS | st.binary(max_size=300))
+def test_any_octets_have_failed_or_not(octets: bytes) -> None:
+    for failure in failures(b"From: mailer-daemon@x\r\nSubject: undeliverable\r\n" + octets):
+        assert failure.status[0] in "45" and failure.diagnostic.isprintable()
 
 
 @given(SENDERS, st.lists(st.integers(0, 3), max_size=8))

@@ -66,12 +66,14 @@ from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.queue import Queue
 from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.reports import ReportMails
+from a3mailer.transfer.returns import Returns
 from a3mailer.transfer.sending import Sending
 from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.stages import Stages
 from a3mailer.transfer.sts import StsPolicies
 from a3mailer.transfer.tallies import Tallies
 from a3mailer.transfer.tls_outcomes import TlsOutcomes
+from a3mailer.transfer.verp import Verp
 
 STS_FOLDER: Final = "cache/mta-sts"
 """Where the policies of other domains are kept, in the data directory."""
@@ -312,9 +314,11 @@ def _way_in(
     held: Held, store: Store, directory: Directory, resolver: Resolver, settings: Settings, clock: SystemClock
 ) -> tuple[Forwarding, Policy, Receive]:
     """Who may send what to whom, and who takes responsibility for it."""
-    forwarding = Forwarding(directory, settings, clock, srs_keys(held.directory))
+    secrets = srs_keys(held.directory)
+    forwarding = Forwarding(directory, settings, clock, secrets)
     stages = Stages(all_checks(), resolver, clock, held.rates, held.greylist, settings)
-    policy = Policy(store, directory, settings, forwarding, stages)
+    returns = Returns(Verp(secrets), clock, {})
+    policy = Policy(store, directory, settings, forwarding, stages, returns)
     judges = Judges(
         {
             "authenticate": Authenticate(resolver, settings, clock),
@@ -322,7 +326,7 @@ def _way_in(
             "milters": Milters(dial_filter, policy.lead, settings),
         }
     )
-    return forwarding, policy, Receive(store, directory, settings, clock, judges, forwarding)
+    return forwarding, policy, Receive(store, directory, settings, clock, judges, forwarding, returns)
 
 
 def _is_dead(owner: str) -> bool:

@@ -120,6 +120,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         "act",
         ("rewritten", "too_long", "returned", "refused"),
     ),
+    Metric(
+        "a3_returns_total",
+        "counter",
+        "Mails that came back to reverse-paths of their recipients' own.",
+        "kind",
+        ("permanent", "transient", "not_failed", "refused"),
+    ),
     Metric("a3_worker_restarts_total", "counter", "Processes replaced after they died."),
     Metric("a3_hints_total", "counter", "Change hints received by workers."),
 )

@@ -31,7 +31,7 @@ from a3mailer.transfer.bounce import FULL_SIZE, HEADER_SIZE, Voice
 from a3mailer.transfer.deliver import appends, delivery_key, status_of
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.relay import Crowded, Relay, Result
-from a3mailer.transfer.route import Local, Remote
+from a3mailer.transfer.route import Local, Remote, Returned
 from a3mailer.transfer.schedule import URGENT, Schedule
 from a3mailer.transfer.settle import is_over, judge, notices
 from a3mailer.transfer.signing import Signing
@@ -213,6 +213,7 @@ class Attempt:
         results: list[Result] = []
         locals_: list[Local] = []
         remotes: list[Operation] = []
+        returned: list[Returned] = []
         for recipient in group:
             try:
                 routes = await self.desk.policy.lead(parse_stored(recipient.address))
@@ -221,6 +222,7 @@ class Attempt:
                 results.append(Result("failed" if enhanced[0] == "5" else "waiting", ours(enhanced, text)))
                 continue
             locals_ += [route for route in routes if isinstance(route, Local)]
+            returned += [route for route in routes if isinstance(route, Returned)]
             onward = [route for route in routes if isinstance(route, Remote)]
             if onward:
                 remotes.append(self._forwarded(recipient, onward))
@@ -228,13 +230,14 @@ class Attempt:
             results.append(Result(state, ours("2.1.5", ""), confirms=bool(onward)))
         now = int(self.desk.clock.now())
         operations = (*appends(locals_, 0, now, delivery_key(self.entry.id)), *remotes)
-        if not operations:
+        if not operations and not returned:
             await self._settle(group, results)
             return
         address = parse_stored(self.entry.reverse_path) if self.entry.reverse_path else None
         top = return_path(Envelope(ReversePath(address))).encode()
         async with self._content() as stored:
             octets = top + without_return_path(stored)
+            operations += await self.desk.policy.came_back(returned, octets, self.entry.trace)
             await self._settle(group, results, operations, (Content(octets, index(octets)),))
 
     def _forwarded(self, recipient: QueuedRecipient, routes: Sequence[Remote]) -> Enqueue:

@@ -7,6 +7,7 @@ reaches our own addresses only (no relay, attack row 6); who has logged in reach
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -16,9 +17,11 @@ from a3mailer.mail.address import Address
 from a3mailer.mail.envelope import Client, Envelope, Recipient
 from a3mailer.mail.errors import NoSuchDomain, NotAllowed, OverQuota, TooLarge
 from a3mailer.mail.ids import DEFAULT_TENANT, AccountId, TenantId
+from a3mailer.store.operations import Operation
 from a3mailer.store.ports import DirectoryReader
 from a3mailer.transfer.forward import Forwarding
-from a3mailer.transfer.route import Local, Remote, Route, routes_of
+from a3mailer.transfer.returns import Returns
+from a3mailer.transfer.route import Local, Remote, Returned, Route, routes_of
 from a3mailer.transfer.stages import UNCHECKED, Course, Stages
 
 REMEMBERED: Final = 10_000
@@ -30,7 +33,8 @@ class Policy:
 
     What looks at a whole mail comes at its end (``judge``)."""
 
-    __slots__ = ("_directory", "_forwarding", "_generation", "_reader", "_routes", "_settings", "_stages")
+    __slots__ = ("_directory", "_forwarding", "_generation", "_reader", "_returns", "_routes", "_settings",
+                 "_stages")  # fmt: skip
 
     def __init__(
         self,
@@ -39,9 +43,11 @@ class Policy:
         settings: Settings,
         forwarding: Forwarding | None = None,
         stages: Stages | None = None,
+        returns: Returns | None = None,
     ) -> None:
         self._forwarding = forwarding
         self._stages = stages
+        self._returns = returns
         self._reader = reader
         self._directory = directory
         self._generation = -1
@@ -87,9 +93,22 @@ class Policy:
         if not envelope.reverse_path.is_null and self._leads_back(recipient.address):
             raise NotAllowed("this address takes bounces only")
         try:
-            return await self.lead(recipient.address)
+            return await self._led(recipient.address, envelope)
         except NoSuchDomain:
             return (await self._relayed(client, recipient.address),)
+
+    async def _led(self, address: Address, envelope: Envelope) -> tuple[Route, ...]:
+        routes = await self.lead(address)
+        if isinstance(routes[0], Returned) and not envelope.reverse_path.is_null:
+            raise NotAllowed("this address takes bounces only")
+        return routes
+
+    async def came_back(self, routes: Iterable[Route], octets: bytes, trace: str) -> tuple[Operation, ...]:
+        """What a mail comes to that has led to these; nothing where none of them is a ``Returned``."""
+        returned = {route for route in routes if isinstance(route, Returned)}
+        if not returned or self._returns is None:
+            return ()
+        return await self._returns.operations(returned, octets, trace)
 
     async def is_ours(self, domain: str) -> bool:
         """Does mail for this domain end here?"""
@@ -99,6 +118,10 @@ class Policy:
         """Where an address of ours leads. Errors: NoSuchDomain (not ours), else those of ``recipient``."""
         if self._leads_back(address):
             return await self._lead_back(address)
+        if self._returns is not None and self._returns.holds(address):
+            domain = await self._directory.domain(address.domain)
+            if domain is not None:
+                return (self._returns.route(address, domain.tenant),)
         routes = self.known(address)
         return await self._look_up(address) if routes is None else routes
 

@@ -33,7 +33,8 @@ from a3mailer.transfer.bounce import Sent, Voice, notice, wants
 from a3mailer.transfer.deliver import appends
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.judge import NOBODY, Judged, Judges, outcomes_of
-from a3mailer.transfer.route import Local, Remote, Route
+from a3mailer.transfer.returns import Returns
+from a3mailer.transfer.route import Local, Remote, Returned, Route
 from a3mailer.transfer.stages import field_of
 from a3mailer.transfer.submission import check_authors, completed
 from a3mailer.transfer.tls_wish import HEADER_LOOKED_AT, tls_of
@@ -55,14 +56,17 @@ class _Share:
     remotes: dict[str, tuple[QueueRecipient, int]] = field(default_factory=dict)
     reverse_path: str = ""
     """What is queued goes out with it."""
+    returned: set[Returned] = field(default_factory=set)
     beside: tuple[Operation, ...] = ()
-    """Operations of the arrival, with the last share: what they say holds only when all is done."""
+    """What else is done with it: what has come back to ``returned`` comes to, and with the last share the
+    operations of the arrival, for what they say holds only when all is done."""
 
 
 class Receive:
     """The end of DATA. One object serves all sessions of a process."""
 
-    __slots__ = ("_clock", "_directory", "_forwarding", "_judges", "_settings", "_stamp", "_store")
+    __slots__ = ("_clock", "_directory", "_forwarding", "_judges", "_returns", "_settings", "_stamp",
+                 "_store")  # fmt: skip
 
     def __init__(
         self,
@@ -72,9 +76,11 @@ class Receive:
         clock: Clock,
         judges: Judges = NOBODY,
         forwarding: Forwarding | None = None,
+        returns: Returns | None = None,
     ) -> None:
         """Without ``forwarding`` what an alias sends on keeps its reverse-path."""
         self._forwarding = forwarding
+        self._returns = returns
         self._store = store
         self._directory = directory
         self._clock = clock
@@ -124,8 +130,6 @@ class Receive:
         content = Content(whole, made, unique=True)
         for number, (tenant, share) in enumerate(shares.items(), 1):
             share.beside = arrival.beside if number == len(shares) else ()
-            if share.remotes:
-                share.reverse_path = str(await self._onward(arrival))
             await self._commit(arrival, tenant, share, content, int(now), hops, outcomes)
         if any(outcomes) or any("SUCCESS" in r.notify for r in arrival.envelope.recipients):
             await self._notify(arrival, content, int(now), outcomes)
@@ -183,6 +187,12 @@ class Receive:
         outcomes: list[MailError | None],
     ) -> None:
         """One transaction; once more without the mailboxes that went away since RCPT."""
+        if share.remotes:
+            share.reverse_path = str(await self._onward(arrival))
+        if share.returned and self._returns is not None:
+            share.beside += await self._returns.operations(
+                share.returned, bytes(content.octets), arrival.trace
+            )
         try:
             await self._store.commit(self._transaction(arrival, tenant, share, content, now, hops))
         except (NoSuchMailbox, NoSuchAccount):
@@ -218,7 +228,8 @@ class Receive:
                     tls=tls_of(envelope, bytes(arrival.octets[:HEADER_LOOKED_AT])),
                 ),
             )
-        return Transaction((*operations, *share.beside), (content,), tenant, fingerprint(arrival, tenant))
+        contents = (content,) if share.locals or share.remotes else ()
+        return Transaction((*operations, *share.beside), contents, tenant, fingerprint(arrival, tenant))
 
     async def _drop_gone(self, share: _Share, outcomes: list[MailError | None]) -> bool:
         """Take out routes whose mailbox is gone; a recipient left without any route has failed."""
@@ -325,7 +336,9 @@ def _shares(arrival: Arrival) -> tuple[dict[TenantId, _Share], list[MailError | 
             share = shares.get(route.tenant)
             if share is None:
                 share = shares[route.tenant] = _Share()
-            if isinstance(route, Local):
+            if isinstance(route, Returned):
+                share.returned.add(route)
+            elif isinstance(route, Local):
                 share.locals.setdefault(route, []).append(number)
             else:
                 share.remotes.setdefault(str(route.address), (_queued(recipient, route), number))

@@ -27,7 +27,16 @@ class Remote:
     tenant: TenantId
 
 
-Route = Local | Remote
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """To whom mail of ours came back (``returns.py``): it ends here, in no mailbox."""
+
+    stream: str
+    recipient: Address
+    tenant: TenantId
+
+
+Route = Local | Remote | Returned
 
 
 def routes_of(destinations: tuple[Destination, ...], tenant: TenantId) -> tuple[Route, ...]:

@@ -39,7 +39,7 @@ from a3mailer.transfer.outcomes import (
 )
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.receive import Receive
-from a3mailer.transfer.route import Local, Route
+from a3mailer.transfer.route import Local, Remote, Route
 from a3mailer.transfer.stages import Facts, Stage
 from a3mailer.wire.smtp.paths import BadPath, encode_mailbox, needs_utf8, parse_mailbox
 
@@ -260,6 +260,6 @@ def _first(recipient: Recipient, routes: Sequence[Route], now: int) -> Outcome |
     """What is known at once; None where the queue will say it."""
     if all(isinstance(route, Local) for route in routes):
         return Outcome("delivered", now, "put into the mailbox")
-    if any(not isinstance(route, Local) and route.address == recipient.address for route in routes):
+    if any(isinstance(route, Remote) and route.address == recipient.address for route in routes):
         return None
     return Outcome("forwarded", now, "this address leads to others")

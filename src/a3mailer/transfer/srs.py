@@ -64,13 +64,13 @@ class Srs:
         """The address to forward with in place of a foreign ``sender``; None when it would be too long."""
         inner = _forwarded(sender)
         if inner is None:
-            day = _stamp(now)
+            day = stamp(now)
             body = f"{day}={sender.domain}={sender.local_part}"
-            local_part = f"SRS0={self._hash(self.secrets[0], '0', body)}={body}"
+            local_part = f"SRS0={mark(self.secrets[0], '0', self.domain, body)}={body}"
         else:
             first, rest = inner
             body = f"{first}={rest}"
-            local_part = f"SRS1={self._hash(self.secrets[0], '1', body)}={body}"
+            local_part = f"SRS1={mark(self.secrets[0], '1', self.domain, body)}={body}"
         octets = len(local_part.encode("utf-8", "replace"))
         if octets > MAX_LOCAL_PART or octets + 1 + len(self.domain) > MAX_PATH:
             return None
@@ -80,24 +80,31 @@ class Srs:
         """Where a bounce to ``address`` goes on to. Errors: BadSrs."""
         if not self.holds(address):
             raise BadSrs("no address of this form")
-        mark, _, body = address.local_part[_TAG + 1 :].partition("=")
+        given, _, body = address.local_part[_TAG + 1 :].partition("=")
         kind = address.local_part[_TAG - 1]
-        given = mark.upper().encode("utf-8", "replace")
-        if not any(hmac.compare_digest(given, self._hash(s, kind, body).encode()) for s in self.secrets):
+        if not marked(given, self.secrets, kind, self.domain, body):
             raise BadSrs("not one of ours")
         if kind == "1":
             first, _, rest = body.partition("=")
             return Address(f"SRS0{rest}", first.lower())
         stamp, _, origin = body.partition("=")
         domain, _, local_part = origin.partition("=")
-        if not _is_fresh(stamp.upper(), now):
+        if not is_fresh(stamp.upper(), now):
             raise BadSrs("too old")
         return Address(local_part, domain.lower().replace("[ipv6:", "[IPv6:"))
 
-    def _hash(self, secret: bytes, kind: str, body: str) -> str:
-        octets = f"{kind}\0{self.domain}\0{body}".encode("utf-8", "replace").lower()  # of ASCII only
-        digest = hmac.digest(secret, octets, hashlib.sha256)
-        return base64.b32encode(digest[:5]).decode()[:HASH_LENGTH]
+
+def mark(secret: bytes, kind: str, domain: str, body: str) -> str:
+    """HASH of an address at ``domain``; kinds keep the forms apart that share a key."""
+    octets = f"{kind}\0{domain}\0{body}".encode("utf-8", "replace").lower()  # of ASCII only
+    digest = hmac.digest(secret, octets, hashlib.sha256)
+    return base64.b32encode(digest[:5]).decode()[:HASH_LENGTH]
+
+
+def marked(given: str, secrets: tuple[bytes, ...], kind: str, domain: str, body: str) -> bool:
+    """Was HASH made with one of these keys?"""
+    octets = given.upper().encode("utf-8", "replace")
+    return any(hmac.compare_digest(octets, mark(s, kind, domain, body).encode()) for s in secrets)
 
 
 def _tag(local_part: str) -> str:
@@ -118,12 +125,13 @@ def _forwarded(sender: Address) -> tuple[str, str] | None:
     return first.lower(), inner
 
 
-def _stamp(now: float) -> str:
+def stamp(now: float) -> str:
+    """DAY of a moment, two digits."""
     day = int(now // _DAY_SECONDS) % _CYCLE
     return _DIGITS[day >> 5] + _DIGITS[day & 31]
 
 
-def _is_fresh(stamp: str, now: float) -> bool:
+def is_fresh(stamp: str, now: float) -> bool:
     """Made within DAYS_VALID; a day ahead is forgiven, for a clock that was put right."""
     if len(stamp) != 2 or not set(stamp) <= set(_DIGITS):
         return False
