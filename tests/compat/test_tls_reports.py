@@ -54,7 +54,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         there = Rig(
             tmp_path_factory.mktemp("there"), hostname="mx.there.test", domain="there.test", workers=1,
             accounts=(("bob@there.test", "secret-b"),), env=clock.env, extra=dns,
-            settings=("limits.profile=off", "dns.dnssec=off", "web.mta_sts=enforce"),
+            settings=("limits.profile=off", "dns.dnssec=off", "web.mta_sts=enforce",
+                      "reports.addresses=bob@there.test"),
         )  # fmt: skip
         there.init()
         for file, name in zip(authority.issue("mta-sts.there.test"), ("cert.pem", "key.pem"), strict=True):
@@ -109,4 +110,13 @@ def test_what_fails_at_one_is_told_by_the_other(world: World) -> None:
     results = parse(value)
     assert results is not None
     assert ("dkim", "pass") in {(each.method, each.result) for each in results.results}
+    (row,) = world.there.verb("report", "tls", "list")
+    assert (row["source"], row["domain"], row["sessions"], row["failed"]) == ("here.test", "there.test", 1, 1)
+    shown = world.there.verb("report", "tls", "show", str(row["report"]))
+    assert shown["lines"][-1].startswith("  mx.there.test showed a certificate for another name once (")
+    (entry,) = world.there.verb("report", "tls", "summary", "--domain", "there.test")
+    assert entry["advice"] == [
+        "mx.there.test showed a certificate for another name once; says here.test;"
+        " its certificate must carry the name mx.there.test"
+    ]
     assert at_bobs(world.there, "one") == [], "what is not a report waits for a good certificate"

@@ -22,6 +22,10 @@ KINDS: Final[dict[str, tuple[str, Mapping[str, Callable[[object], str]]]]] = {
         "what others report of mail in our name (DMARC)",
         {"organization": plain, "mails": plain, "passed": plain, "policy": plain},
     ),
+    "tls": (
+        "what others report of TLS with our hosts",
+        {"organization": plain, "sessions": plain, "failed": plain},
+    ),
     "arf": (
         "complaints about our mail, and mail in our name that failed",
         {"type": plain, "ip": plain, "from": plain, "mails": plain},

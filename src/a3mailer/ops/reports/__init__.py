@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from a3mailer.ops.reports import arf, dmarc
+from a3mailer.ops.reports import arf, dmarc, tls
 from a3mailer.ops.reports.kind import Kind
 
-KINDS: Final[tuple[Kind, ...]] = (dmarc.KIND, arf.KIND)
+KINDS: Final[tuple[Kind, ...]] = (dmarc.KIND, tls.KIND, arf.KIND)

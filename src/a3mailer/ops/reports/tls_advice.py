@@ -19,6 +19,8 @@ MOST_WORD: Final = 100
 MOST_FAILURES: Final = 1000
 """Kinds of failure that are told apart."""
 MOST_SOURCES: Final = 1000
+ADVICES: Final = 20
+"""Sentences about failures of one domain."""
 NAMED: Final = 3
 """Sources that a sentence names."""
 POLICIES: Final = {
@@ -100,7 +102,7 @@ class TlsSum:
         ranked = sorted(
             self.failures.items(), key=lambda each: (each[0].policy_type not in POLICIES, -each[1])
         )
-        told = [self._sentence(kind, count) for kind, count in ranked if count]
+        told = [self._sentence(kind, count) for kind, count in ranked if count][:ADVICES]
         for domain in sorted(self.testing):
             good, failed = self.good[domain, "sts"], self.failed[domain, "sts"]
             if good and not failed:
@@ -111,24 +113,28 @@ class TlsSum:
         return told
 
     def _sentence(self, kind: Kind, count: int) -> str:
-        what = RESULT_TYPES.get(kind.result, kind.result or "failed")
         who = kind.domain if kind.result.startswith("sts-") else kind.host or f"a host of {kind.domain}"
-        said = [f"{who} {what} {times(count)}"]
+        told = [f"{who} {said(kind.result)} {times(count)}"]
         if kind.result == "starttls-not-supported" and kind.policy_type in POLICIES:
-            said[0] += f": {POLICIES[kind.policy_type]}"
+            told[0] += f": {POLICIES[kind.policy_type]}"
         if kind.result not in DO and kind in self.reasons:
-            said[0] += f" ({self.reasons[kind]})"
+            told[0] += f" ({self.reasons[kind]})"
         names = sorted(self.sources.get(kind, ()))
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        said.append(f"says {', '.join(names[:NAMED])}{more}")
+        told.append(f"says {', '.join(names[:NAMED])}{more}")
         do = (
             TRUST.get(kind.policy_type, "")
             if kind.result == "certificate-not-trusted"
             else DO.get(kind.result, "")
         )
         policy = f"https://mta-sts.{kind.domain}{PATH}"
-        said += [do.format(host=kind.host or "of the host", domain=kind.domain, policy=policy)] if do else []
-        return "; ".join(said)
+        told += [do.format(host=kind.host or "of the host", domain=kind.domain, policy=policy)] if do else []
+        return "; ".join(told)
+
+
+def said(result: str) -> str:
+    """A result type in words; one that is not of the RFC as it came."""
+    return RESULT_TYPES.get(result) or word(result) or "failed"
 
 
 def times(count: int) -> str:
