@@ -62,48 +62,53 @@ def certified(
     days: float = 30,
     key: ec.EllipticCurvePrivateKey | None = None,
     plain: bool = False,
+    alternative: bool = True,
+    subject: str = "",
 ) -> Certified:
-    """For a server; self-signed without ``issuer``; expired when ``days`` is negative."""
-    return _make(name, issuer, ca=False, days=days, key=key, plain=plain)
+    """For a server; self-signed without ``issuer``; expired when ``days`` is negative.
+
+    Without ``alternative`` its subject alone, which is ``name`` otherwise too, says what it is for."""
+    names = x509.SubjectAlternativeName([x509.DNSName(name)]) if alternative else None
+    return _make(subject or name, issuer, names, days=days, key=key, plain=plain)
 
 
 def _make(
-    name: str,
+    subject: str,
     issuer: Certified | None,
+    names: x509.SubjectAlternativeName | None = None,
     *,
-    ca: bool,
+    ca: bool = False,
     days: float = 30,
     key: ec.EllipticCurvePrivateKey | None = None,
     plain: bool = False,
 ) -> Certified:
     key = key or ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
     signer = issuer.key if issuer else key
     builder = (
         x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.certificate.subject if issuer else subject)
+        .subject_name(name)
+        .issuer_name(issuer.certificate.subject if issuer else name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(NOW - 60 * DAY)
         .not_valid_after(NOW + days * DAY)
     )
-    names = x509.SubjectAlternativeName([x509.DNSName(name)])
-    if plain:
-        extension = x509.BasicConstraints(ca=True, path_length=None) if ca else names
-        return Certified(key, builder.add_extension(extension, critical=False).sign(signer, hashes.SHA256()))
-    builder = (
-        builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+    if names is not None:
+        builder = builder.add_extension(names, critical=False)
+    if ca or not plain:
+        basic = x509.BasicConstraints(ca=ca, path_length=None)
+        builder = builder.add_extension(basic, critical=not plain)
+    if not plain:
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+        builder = (
+            builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(identifier, critical=False)
+            .add_extension(_usage(ca=ca), critical=True)
         )
-        .add_extension(_usage(ca=ca), critical=True)
-    )
-    if not ca:
-        builder = builder.add_extension(names, critical=False).add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
-        )
+        if not ca:
+            server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+            builder = builder.add_extension(server, critical=False)
     return Certified(key, builder.sign(signer, hashes.SHA256()))
 
 

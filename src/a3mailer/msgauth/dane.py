@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from enum import Enum
 from typing import Final, TypeVar
@@ -17,6 +18,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import verification
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from a3mailer.mail.tls import Association, TlsLevel, TlsPlan
 from a3mailer.runtime.resolver import Tlsa
@@ -60,6 +62,12 @@ def _signs(_policy: object, _certificate: x509.Certificate, usage: x509.KeyUsage
         raise ValueError("the key is not for signing certificates")
 
 
+def _serves(_policy: object, _certificate: x509.Certificate, usages: x509.ExtendedKeyUsage | None) -> None:
+    if usages is not None and not SERVER & set(usages):
+        raise ValueError("the key is not for servers")
+
+
+SERVER: Final = frozenset((ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE))
 _ANYHOW: Final = verification.Criticality.AGNOSTIC
 _AUTHORITIES: Final = (
     verification.ExtensionPolicy.webpki_defaults_ca()
@@ -68,12 +76,8 @@ _AUTHORITIES: Final = (
     .may_be_present(x509.AuthorityKeyIdentifier, _ANYHOW, None)
     .may_be_present(x509.SubjectKeyIdentifier, _ANYHOW, None)
 )
-_SERVERS: Final = (
-    verification.ExtensionPolicy.webpki_defaults_ee()
-    .may_be_present(x509.BasicConstraints, _ANYHOW, None)
-    .may_be_present(x509.KeyUsage, _ANYHOW, None)
-    .may_be_present(x509.AuthorityKeyIdentifier, _ANYHOW, None)
-    .may_be_present(x509.SubjectKeyIdentifier, _ANYHOW, None)
+_SERVERS: Final = verification.ExtensionPolicy.permit_all().may_be_present(
+    x509.ExtendedKeyUsage, _ANYHOW, _serves
 )
 
 
@@ -170,33 +174,40 @@ def _leads(
     """A chain from the server's certificate to an anchor, for one of the names, by RFC 5280 and with these
     anchors only. What the web's PKI demands of certificates beyond it, private authorities seldom give."""
     leaf = _certificate(chain[0])
-    if leaf is None:
+    if leaf is None or not any(_covers(shown, name) for shown in _identities(leaf) for name in names):
         return False
     between = _known(_certificate(each) for each in chain[1:])
     try:
-        policy = (
+        (
             verification.PolicyBuilder()
             .store(verification.Store(anchors))
             .time(now)
             .max_chain_depth(MAX_DEPTH)
             .extension_policies(ca_policy=_AUTHORITIES, ee_policy=_SERVERS)
+            .build_client_verifier()  # that is: no name is compared, and no usage asked for
+            .verify(leaf, between)
         )
-    except _UNREADABLE:
-        return False
-    return any(_is_for(name, policy, leaf, between) for name in names)
-
-
-def _is_for(
-    name: str,
-    policy: verification.PolicyBuilder,
-    leaf: x509.Certificate,
-    between: list[x509.Certificate],
-) -> bool:
-    try:
-        policy.build_server_verifier(x509.DNSName(name)).verify(leaf, between)
     except (verification.VerificationError, *_UNREADABLE):
         return False
     return True
+
+
+def _identities(leaf: x509.Certificate) -> list[str]:
+    """What it is for: its DNS-IDs, or the CN-ID where there are none (RFC 7672 section 3.2.3)."""
+    try:
+        with suppress(x509.ExtensionNotFound):
+            names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            if shown := names.get_values_for_type(x509.DNSName):
+                return shown
+        return [str(each.value) for each in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    except _UNREADABLE:
+        return []
+
+
+def _covers(shown: str, name: str) -> bool:
+    """A wildcard stands for the whole first label (RFC 7672 section 3.2.3)."""
+    shown, name = shown.lower(), name.lower()
+    return shown == name or (shown.startswith("*.") and shown[2:] == name.partition(".")[2] != "")
 
 
 def _certificate(octets: bytes) -> x509.Certificate | None:

@@ -66,6 +66,31 @@ def test_under_dane_ta_certificates_need_no_more_than_rfc_5280_wants() -> None:
     assert judge(anchor, chain=(old.der, root.der)) is Verdict.NOT_VALID
 
 
+@pytest.mark.parametrize(
+    ("shown", "names", "verdict"),
+    [
+        ("*.b.test", ("mx.b.test",), Verdict.MATCH),
+        ("MX.B.test", ("mx.b.test",), Verdict.MATCH),
+        ("b.test", ("mx.b.test", "b.test"), Verdict.MATCH),
+        ("*.b.test", ("b.test", "x.mx.b.test"), Verdict.NOT_VALID),
+        ("mx*.b.test", ("mx1.b.test",), Verdict.NOT_VALID),
+        ("*.test", ("mx.b.test",), Verdict.NOT_VALID),
+        ("*.", ("test",), Verdict.NOT_VALID),
+    ],
+)
+@pytest.mark.parametrize("alternative", [True, False])
+def test_under_dane_ta_names_are_those_of_the_certificate(
+    shown: str, names: tuple[str, ...], verdict: Verdict, alternative: bool
+) -> None:
+    leaf = certified(shown, ROOT, plain=True, alternative=alternative)
+    assert judge(record(2, 0, 1, ROOT), chain=(leaf.der, ROOT.der), names=names) is verdict
+
+
+def test_under_dane_ta_the_subject_counts_only_without_alternative_names() -> None:
+    leaf = certified("mx.other.test", ROOT, plain=True, subject=NAME)
+    assert judge(record(2, 0, 1, ROOT), chain=(leaf.der, ROOT.der)) is Verdict.NOT_VALID
+
+
 def test_under_dane_ta_only_an_authority_signs() -> None:
     middle = certified("mx.c.test", MIDDLE)
     leaf = certified(NAME, middle, plain=True)

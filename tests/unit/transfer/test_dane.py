@@ -33,6 +33,14 @@ async def test_a_signed_way_demands_what_the_records_say() -> None:
     assert plan.names == ("mx.b.test", "b.test")
 
 
+async def test_a_certificate_may_be_for_what_the_domain_is_an_alias_of() -> None:
+    resolver = zone("b.test")
+    resolver.aliases["www.b.test"] = "b.test"
+    (host,) = await hosts_of("www.b.test", resolver, US, 25, random.Random(1))
+    plan = await dane_plan(host, "www.b.test", resolver)
+    assert plan is not None and plan.names == ("mx.b.test", "www.b.test", "b.test")
+
+
 async def test_the_port_is_the_one_that_is_dialled() -> None:
     resolver = zone("b.test")
     assert await dane_plan(Host("mx.b.test", 2525, authentic=True), "b.test", resolver) is None

@@ -24,7 +24,8 @@ async def dane_plan(host: Host, domain: str, resolver: Resolver) -> TlsPlan | No
     for base in await _bases(host, resolver):
         answer = await ask(resolver, f"_{host.port}._tcp.{base}", "TLSA")
         if answer.authentic and answer.associations:
-            plan = plan_of(answer.associations, base, (base, host.name, domain))
+            names = filter(None, (base, host.name, domain, host.canonical))  # section 3.2.2
+            plan = plan_of(answer.associations, base, tuple(names))
             return replace(plan, policy_domain=domain)
     return None
 

@@ -28,6 +28,8 @@ class Host:
     port: int
     authentic: bool = field(default=False, compare=False)
     """Validated answers, or the operator, say that the mail goes there: DANE can apply."""
+    canonical: str = field(default="", compare=False)
+    """What the domain it serves is an alias of."""
 
 
 class NoRoute(Exception):
@@ -80,7 +82,10 @@ async def hosts_of(
 
 def _without_us(exchanges: Sequence[Mx], ourselves: Ourselves, port: int, answer: Answer) -> tuple[Host, ...]:
     """Drop ourselves and all hosts that are not better than we are (RFC 5321 section 5.1)."""
-    hosts = [(mx.preference, Host(mx.exchange.lower(), port, answer.authentic)) for mx in exchanges]
+    hosts = [
+        (mx.preference, Host(mx.exchange.lower(), port, answer.authentic, answer.canonical))
+        for mx in exchanges
+    ]
     ours = [preference for preference, host in hosts if ourselves.is_us(host)]
     left = tuple(host for preference, host in hosts if not ours or preference < min(ours))
     if not left:
