@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from a3mailer.access.watch import Views
@@ -17,6 +18,8 @@ from a3mailer.app.material import mock_key, srs_keys
 from a3mailer.app.public import public
 from a3mailer.app.verbs.office import Office
 from a3mailer.app.verbs.server import gauge
+from a3mailer.config.fields import BadValue
+from a3mailer.config.routes import read_secret
 from a3mailer.config.tree import Settings
 from a3mailer.edge.certificates import ServerCertificates
 from a3mailer.edge.challenges import AlpnChallenges
@@ -306,8 +309,17 @@ def _way_out(
         signing,
         held.paces,
         TlsOutcomes(tallies, settings),
+        partial(_secret, held.directory),
     )
     return queue, http, signing
+
+
+def _secret(directory: Path, name: str) -> str:
+    """A password in a file of the data directory. Errors: ValueError."""
+    try:
+        return read_secret(directory, name)
+    except BadValue as error:
+        raise ValueError(str(error)) from error
 
 
 def _way_in(

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from a3mailer.app.listeners import PORTS, CannotListen, bind_all
-from a3mailer.config.checks import host_port
+from a3mailer.config.syntax import host_port
 from a3mailer.config.tree import Settings
 from a3mailer.edge.connection import Connection, ConnectionLost
 from a3mailer.ops.domain_check import Examination, check

@@ -4,47 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import math
-import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from a3mailer.config.fields import BadValue
+from a3mailer.config.routes import parse_rule
+from a3mailer.config.syntax import address, domain_name, host_port
 from a3mailer.config.tree import Settings
-
-_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
-MAX_NAME: Final = 253
-"""Characters of a domain name (RFC 1035 section 2.3.4, without the root)."""
-
-
-def domain_name(value: str) -> None:
-    """Letters, digits and hyphens in labels: A-labels for international names. Errors: BadValue."""
-    if len(value) > MAX_NAME or not _NAME.match(value) or value.replace(".", "").isdigit():
-        raise BadValue(f"{value!r} is not a domain name (international ones as A-labels, xn--...)")
-
-
-def host_port(value: str) -> tuple[str, int]:
-    """``HOST:PORT``, ``ADDRESS:PORT`` or ``[IPv6]:PORT``. Errors: BadValue."""
-    host, colon, port = value.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise BadValue(f"{value!r} is not HOST:PORT")
-    if host.startswith("[") and host.endswith("]"):
-        _address(host[1:-1])
-        return host[1:-1], int(port)
-    if ":" in host:
-        raise BadValue(f"{value!r}: an IPv6 address goes into brackets, [::1]:{port}")
-    if not host.replace(".", "").isdigit():
-        domain_name(host)
-    else:
-        _address(host)
-    return host, int(port)
-
-
-def _address(value: str) -> None:
-    try:
-        ipaddress.ip_address(value)
-    except ValueError as error:
-        raise BadValue(f"{value!r} is not an IPv4 or IPv6 address") from error
 
 
 def _network(value: str) -> None:
@@ -55,7 +21,7 @@ def _network(value: str) -> None:
 
 
 def _server_address(value: str) -> None:
-    _address(host_port(value)[0])
+    address(host_port(value)[0])
 
 
 def _milter(value: str) -> None:
@@ -121,7 +87,7 @@ def _optional(check: Callable[[str], object]) -> Callable[[str], None]:
 CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "server.hostname": domain_name,
     "server.domain": _optional(domain_name),
-    "server.listen": _address,
+    "server.listen": address,
     "server.profile": _one_of("standard", "plain"),
     "server.proxy_from": _network,
     "limits.profile": _one_of("standard", "off"),
@@ -132,6 +98,7 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "queue.priority_trusted": _trusted,
     "msgauth.arc_trusted": domain_name,
     "msgauth.dmarc": _one_of("tag", "junk", "enforce"),
+    "queue.rules": parse_rule,
     "queue.relay": _optional(host_port),
     "dns.servers": _server_address,
     "dns.dnssec": _one_of("auto", "libunbound", "resolver", "off"),

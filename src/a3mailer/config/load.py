@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import msgspec
 
 from a3mailer.config.checks import check, contradictions
 from a3mailer.config.fields import ALIASES, BOOT, FIELDS, BadValue, NoSuchSetting, field, text_of, value_of
+from a3mailer.config.routes import parse_rule, read_secret
 from a3mailer.config.sources import Given, Unreadable, all_sources
 from a3mailer.config.tree import Settings
 
@@ -81,9 +82,22 @@ def load(
         raise ConfigError(tuple(problems))
     settings = build(values)
     problems = [f"{_place(origins, n)}: {n}: {text}" for n, text in contradictions(settings)]
+    if directory is not None:
+        problems += [f"{_place(origins, n)}: {n}: {text}" for n, text in _files(directory, settings)]
     if problems:
         raise ConfigError(tuple(problems))
     return Snapshot(settings, origins)
+
+
+def _files(directory: Path, settings: Settings) -> Iterator[tuple[str, str]]:
+    """(name, what is wrong) of settings that name files which are read when they are taken."""
+    for text in settings.queue.rules:
+        secret = parse_rule(text).secret
+        if secret:
+            try:
+                read_secret(directory, secret)
+            except BadValue as error:
+                yield "queue.rules", str(error)
 
 
 def _value(name: str, given: Given) -> object:

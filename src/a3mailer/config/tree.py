@@ -76,6 +76,13 @@ class Queue(Section, frozen=True, kw_only=True):
     delay_notice_seconds: Annotated[int, _d("Age of the first delay notice.")] = 4 * 3600
     language: Annotated[str, _d("en or zh: of what notifications say to people.")] = "en"
     relay: Annotated[str, _d("Smart host HOST:PORT; empty = the recipients' MX.")] = ""
+    rules: Annotated[
+        tuple[str, ...],
+        _d(
+            "How mail leaves, the first that applies: to=, from=, account= say which; via=HOST:PORT, tls=, "
+            "login=, secret=FILE, source=ADDRESS, ehlo=NAME or hold say how."
+        ),
+    ] = ()
     smtp_port: Annotated[int, _d("Port of other servers' MX.", ge=1, le=65535)] = 25
     tls_policy: Annotated[
         tuple[str, ...],

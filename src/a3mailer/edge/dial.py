@@ -25,6 +25,17 @@ async def dial_filter(where: str, seconds: float) -> Connection:
     return Connection(sock, (path, 0), ("", 0))
 
 
+def cannot_send_from(address: str) -> str:
+    """Why this machine cannot use an address of ``queue.rules``, in words; empty: it can."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            sock.bind((address, 0))
+    except OSError as error:
+        return f"this machine cannot send from {address}: {error.strerror or error}"
+    return ""
+
+
 async def dial(address: str, port: int, seconds: float, source: str = "") -> Connection:
     """Connect to one IP address (never a name: who resolves decides) within ``seconds``.
 
@@ -36,6 +47,10 @@ async def dial(address: str, port: int, seconds: float, source: str = "") -> Con
     try:
         if source:
             sock.bind((source, 0))
+    except OSError as error:
+        sock.close()
+        raise ConnectionLost(f"this machine cannot send from {source}: {error.strerror or error}") from error
+    try:
         async with asyncio.timeout(seconds):
             await asyncio.get_running_loop().sock_connect(sock, (address, port))
     except TimeoutError as error:

@@ -11,8 +11,8 @@ from typing import Final
 
 import idna
 
-from a3mailer.config.checks import domain_name
 from a3mailer.config.fields import BadValue
+from a3mailer.config.syntax import domain_name
 from a3mailer.identity.directory import fold
 from a3mailer.mail.errors import BadName
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from a3mailer.config.checks import domain_name
+from a3mailer.config.syntax import domain_name
 from a3mailer.config.tree import Settings
 from a3mailer.ops.acme.csr import Chain, ServerKey, key_pem, read_chain, read_key
 

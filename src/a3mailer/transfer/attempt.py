@@ -21,7 +21,14 @@ from a3mailer.mail.errors import Conflict, DamagedContent, MailError, NoSuchMess
 from a3mailer.mail.message import index
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.supervise import contained
-from a3mailer.store.operations import Enqueue, Operation, QueueRecipient, RecipientOutcome, SettleQueue
+from a3mailer.store.operations import (
+    ChangeQueue,
+    Enqueue,
+    Operation,
+    QueueRecipient,
+    RecipientOutcome,
+    SettleQueue,
+)
 from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.store.rows import QueuedRecipient, QueueEntry
 from a3mailer.telemetry.events import emit, redact_address
@@ -36,6 +43,7 @@ from a3mailer.transfer.schedule import URGENT, Schedule
 from a3mailer.transfer.settle import is_over, judge, notices
 from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.trace import return_path, without_return_path
+from a3mailer.transfer.ways import Onward
 from a3mailer.wire.smtp.remote import ours
 
 LEASE_SECONDS: Final = 120
@@ -49,8 +57,8 @@ SETTLE_TRIES: Final = 8
 """Attempts to record an outcome while the store is in trouble; after them the lease runs out."""
 SETTLE_PAUSE: Final = 0.25
 """Seconds before the second of them; doubled each time."""
-HERE: Final = ""
-"""In place of a domain: an address of ours."""
+HERE: Final = Onward("")
+"""In place of a destination: an address of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +115,24 @@ class Attempt:
                     await self.desk.store.commit(Transaction((release,)))
             raise
 
-    async def _ways(self) -> dict[str, list[QueuedRecipient]]:
+    async def _ways(self) -> dict[Onward, list[QueuedRecipient]]:
         """The recipients that are due, by destination; those of ours under HERE."""
-        now, ways = self.desk.clock.now(), dict[str, list[QueuedRecipient]]()
+        now, ways = self.desk.clock.now(), dict[Onward, list[QueuedRecipient]]()
+        by_rules = self.desk.relay.ways
+        sender = self.entry.reverse_path.rpartition("@")[2]
+        account = await self.desk.policy.login_of(self.entry.account) if by_rules.by_account else ""
         for recipient in self.entry.recipients:
             if recipient.state == "waiting" and recipient.next_attempt <= now:
                 domain = parse_stored(recipient.address).domain
                 here = await self.desk.policy.is_ours(domain)
-                ways.setdefault(HERE if here else self.desk.relay.destination(domain), []).append(recipient)
+                onward = HERE if here else by_rules.of(domain, sender, account).to(domain)
+                ways.setdefault(onward, []).append(recipient)
         return ways
 
-    async def _go(self, ways: dict[str, list[QueuedRecipient]]) -> None:
+    async def _go(self, ways: dict[Onward, list[QueuedRecipient]]) -> None:
         works = [
-            contained(self._go_one(domain, group), "queue", self.entry.trace)
-            for domain, group in ways.items()
+            contained(self._go_one(onward, group), "queue", self.entry.trace)
+            for onward, group in ways.items()
         ]
         if self._alone:  # as nearly always: no task is needed
             await works[0]
@@ -129,15 +141,17 @@ class Attempt:
             for work in works:
                 tasks.create_task(work)
 
-    async def _go_one(self, domain: str, group: Sequence[QueuedRecipient]) -> None:
-        """One way."""
+    async def _go_one(self, onward: Onward, group: Sequence[QueuedRecipient]) -> None:
+        """One way. What a rule holds goes only where an operator wants it retried."""
         try:
             if is_over(self.entry, int(self.desk.clock.now())):
                 await self._settle(group, [_overdue(r) for r in group])
-            elif domain == HERE:
+            elif onward == HERE:
                 await self._deliver(group)
+            elif onward.way.hold and not any(r.next_attempt == URGENT for r in group):
+                await self._hold(group)
             else:
-                await self._hand_on(domain, group)
+                await self._hand_on(onward, group)
         except Crowded as error:
             await self._put_off(group, error)
         except (DamagedContent, NoSuchMessage) as error:
@@ -152,7 +166,7 @@ class Attempt:
         async with large:
             yield await self.desk.store.octets(self.entry.account, self.entry.blob)
 
-    async def _give_back(self, ways: dict[str, list[QueuedRecipient]]) -> None:
+    async def _give_back(self, ways: dict[Onward, list[QueuedRecipient]]) -> None:
         """Whoever has no outcome (the store was in trouble, or a bug) waits for the next attempt."""
         left = [r for group in ways.values() for r in group if r.number in self._open]
         if left:
@@ -172,7 +186,7 @@ class Attempt:
 
     # --- out ---------------------------------------------------------------------------------------
 
-    async def _hand_on(self, domain: str, group: Sequence[QueuedRecipient]) -> None:
+    async def _hand_on(self, onward: Onward, group: Sequence[QueuedRecipient]) -> None:
         entry = self.entry
         envelope = Envelope(
             ReversePath(parse_stored(entry.reverse_path)) if entry.reverse_path else NULL_PATH,
@@ -189,22 +203,40 @@ class Attempt:
         )
         urgent = any(r.next_attempt == URGENT for r in group)
         sign = None if self.desk.signing is None else self.desk.signing.of(entry)
-        results = await self.desk.relay(domain, envelope, self._content, urgent=urgent, sign=sign)
+        results = await self.desk.relay(onward, envelope, self._content, urgent=urgent, sign=sign)
         await self._settle(group, results)
+
+    async def _hold(self, group: Sequence[QueuedRecipient]) -> None:
+        """The entry waits for an operator; ways already under way end as they end."""
+        hold = ChangeQueue(self.entry.id, "hold", int(self.desk.clock.now()))
+        await self._leave(group, "4.7.0", "a rule of queue.rules holds this mail", 0, (hold,))
+        emit("queue.held", trace=self.entry.trace, queue=self.entry.id)
 
     async def _put_off(self, group: Sequence[QueuedRecipient], error: Crowded) -> None:
         """Others come first: no attempt is counted, and whoever wants it retried now can have that."""
+        await self._leave(group, "4.4.5", str(error), max(1, round(error.seconds)))
+        count("a3_relay_attempts_total", "put_off", by=len(group))
+
+    async def _leave(
+        self,
+        group: Sequence[QueuedRecipient],
+        enhanced: str,
+        text: str,
+        seconds: int,
+        acts: tuple[Operation, ...] = (),
+    ) -> None:
+        """Record that nothing was tried, and why, and when it may be."""
         now = int(self.desk.clock.now())
-        later, text = now + max(1, round(error.seconds)), str(error)
+        later = now + seconds
         outcomes = tuple(
-            RecipientOutcome(r.number, "waiting", 0, "4.4.5", text, "", later, r.delay_notified, tried=False)
+            RecipientOutcome(r.number, "waiting", 0, enhanced, text, "", later, r.delay_notified, tried=False)
             for r in group
         )
         until = 0 if self._alone else now + LEASE_SECONDS
-        if await self._record((SettleQueue(self.entry.id, self.desk.owner, outcomes, now, until),)):
+        settled = SettleQueue(self.entry.id, self.desk.owner, outcomes, now, until)
+        if await self._record((*acts, settled)):
             self._open -= {r.number for r in group}
             self._stays = True
-            count("a3_relay_attempts_total", "put_off", by=len(outcomes))
 
     # --- here --------------------------------------------------------------------------------------
 

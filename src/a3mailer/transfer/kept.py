@@ -15,6 +15,7 @@ from a3mailer.runtime.clock import Clock
 from a3mailer.transfer.destinations.mx import Host
 from a3mailer.transfer.session import Session, TlsTicket
 from a3mailer.transfer.tls_policy import Demand
+from a3mailer.transfer.ways import Way
 
 MAILS_A_SESSION: Final = 100
 IDLE_SECONDS: Final = 5.0
@@ -30,6 +31,7 @@ UNPROVEN: Final = (TlsLevel.MAY, TlsLevel.MUST)
 @dataclass(frozen=True, slots=True)
 class _Idle:
     host: Host
+    way: Way
     session: Session
 
 
@@ -44,15 +46,16 @@ class KeptSessions:
         self._retired = False
         self._tickets: OrderedDict[Host, TlsTicket] = OrderedDict()
 
-    def take(self, host: Host, demand: Demand) -> Session | None:
-        """An idle session with this host that is still fresh, and as secure as is demanded now."""
+    def take(self, host: Host, way: Way, demand: Demand) -> Session | None:
+        """An idle session with this host that is still fresh, by this way, and as secure as is demanded."""
         self.sweep()
         for at in range(len(self._idle) - 1, -1, -1):
-            if self._idle[at].host == host and self._idle[at].session.plan in demand.plans:
+            each = self._idle[at]
+            if each.host == host and each.way == way and each.session.plan in demand.plans:
                 return self._idle.pop(at).session
         return None
 
-    async def keep(self, host: Host, session: Session) -> None:
+    async def keep(self, host: Host, way: Way, session: Session) -> None:
         """Keep it for the next mail, or end it where it is spent."""
         ticket = session.ticket
         if ticket is not None and session.plan.level in UNPROVEN:
@@ -64,7 +67,7 @@ class KeptSessions:
         if full or session.spent or session.mails >= MAILS_A_SESSION:
             await session.quit()
         else:
-            self._idle.append(_Idle(host, session))
+            self._idle.append(_Idle(host, way, session))
 
     def ticket(self, host: Host, plan: TlsPlan) -> TlsTicket:
         """What a new session may begin with, once: who uses it twice can be recognised (RFC 8446 C.4)."""

@@ -114,6 +114,11 @@ class Policy:
         """Does mail for this domain end here?"""
         return await self._directory.domain(domain or self._settings.server.domain) is not None
 
+    async def login_of(self, account: AccountId) -> str:
+        """The login of an account, in lower case; empty for none."""
+        found = await self._reader.account(account) if account else None
+        return "" if found is None else found.address.lower()
+
     async def lead(self, address: Address) -> tuple[Route, ...]:
         """Where an address of ours leads. Errors: NoSuchDomain (not ours), else those of ``recipient``."""
         if self._leads_back(address):

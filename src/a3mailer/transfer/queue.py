@@ -44,6 +44,7 @@ from a3mailer.transfer.settle import notices
 from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.tls_outcomes import TlsOutcomes
 from a3mailer.transfer.tls_policy import Policies
+from a3mailer.transfer.ways import Secrets, no_secrets
 from a3mailer.wire.dsn.report import Action, RecipientStatus
 
 CHECK_SECONDS: Final = 60.0
@@ -66,8 +67,8 @@ class Queue:
     """One worker's share of the queue."""
 
     __slots__ = ("_clock", "_context", "_desk", "_dial", "_is_dead", "_large", "_look_again", "_offset",
-                 "_outcomes", "_owner", "_paces", "_policies", "_policy", "_resolver", "_running", "_signing",
-                 "_store", "_verifying", "_wake")  # fmt: skip
+                 "_outcomes", "_owner", "_paces", "_policies", "_policy", "_resolver", "_running", "_secrets",
+                 "_signing", "_store", "_verifying", "_wake")  # fmt: skip
 
     def __init__(
         self,
@@ -85,11 +86,12 @@ class Queue:
         signing: Signing | None = None,
         paces: SharedTable | None = None,
         outcomes: TlsOutcomes | None = None,
+        secrets: Secrets = no_secrets,
     ) -> None:
         """``owner`` is unique to this process for ever; ``is_dead`` knows of another owner that it has ended;
         ``paces`` is what all processes know of destinations (``transfer.pace``).
 
-        Errors: ValueError when ``queue.relay`` is no host."""
+        Errors: ValueError when ``queue.relay`` is no host, or a rule's secret cannot be read."""
         self._store = store
         self._policy = policy
         self._resolver = resolver
@@ -98,6 +100,7 @@ class Queue:
         self._verifying = verifying
         self._policies = policies
         self._signing = signing
+        self._secrets = secrets
         self._paces = Paces(paces or SharedTable(LANES, HALF_LIFE), clock, random.SystemRandom())
         self._outcomes = outcomes
         self._clock = clock
@@ -124,6 +127,7 @@ class Queue:
             self._policies,
             self._paces,
             self._outcomes,
+            self._secrets,
         )
         schedule = Schedule.of(settings.queue)
         return Desk(
@@ -142,7 +146,8 @@ class Queue:
     def reconfigure(self, settings: Settings) -> None:
         """Take the settings of a new snapshot; what is under way ends under the old ones.
 
-        Errors: ValueError when ``queue.relay`` is no host; then nothing has changed."""
+        Errors: ValueError when ``queue.relay`` is no host, or a rule's secret cannot be read; then nothing
+        has changed."""
         former, self._desk = self._desk, self._make_desk(settings)
         if self._signing is not None:
             self._signing.reconfigure(settings)

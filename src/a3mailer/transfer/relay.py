@@ -13,7 +13,7 @@ import random
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -34,17 +34,17 @@ from a3mailer.transfer.destinations.mx import (
     Ourselves,
     addresses_of,
     hosts_of,
-    smart_host,
 )
 from a3mailer.transfer.destinations.providers import lane_of, provider_of
 from a3mailer.transfer.kept import KeptSessions
 from a3mailer.transfer.pace import HALF_LIFE, LANES, PATIENCE, Paces
 from a3mailer.transfer.schedule import LONGEST_BACKOFF
-from a3mailer.transfer.session import CONNECT_SECONDS, Dialer, Manners, Session, SessionFailed
+from a3mailer.transfer.session import CONNECT_SECONDS, Dialer, Manners, Session, SessionFailed, Wire
 from a3mailer.transfer.signing import Sign
 from a3mailer.transfer.tls_outcomes import Ends, TlsOutcomes
 from a3mailer.transfer.tls_policy import Demand, DomainDemand, Policies, TlsPolicy, parse_rules
 from a3mailer.transfer.tls_wish import cannot, excuses, for_good, for_mail
+from a3mailer.transfer.ways import USUAL, Onward, Secrets, Way, Ways, no_secrets
 from a3mailer.wire.smtp.client import Outcome, Status
 from a3mailer.wire.smtp.remote import RemoteReply, ours
 
@@ -65,8 +65,6 @@ BACKOFF_SECONDS: Final = 30.0
 BACKOFF_MOST: Final = float(LONGEST_BACKOFF)
 PLACES: Final = 10_000
 """Destinations whose state is kept; quiet ones go first."""
-SMART_HOST: Final = "smart host"
-"""The key of the one destination there is when a smart host takes all mail."""
 
 
 Load = Callable[[], AbstractAsyncContextManager[bytes]]
@@ -127,6 +125,8 @@ class _Attempt:
     octets: bytes
     sign: Sign | None = None
     urgent: bool = False
+    way: Way = USUAL
+    lane: str = ""
     results: dict[int, Result] = field(default_factory=dict)
     connected: bool = False
     """An address of the host in hand has taken a connection."""
@@ -149,8 +149,8 @@ class Relay:
     """One object a process; its sessions and its knowledge of destinations serve all mails."""
 
     __slots__ = ("_active", "_chance", "_clock", "_dial", "_kept", "_manners", "_ourselves", "_outcomes",
-                 "_paces", "_places", "_resolver", "_sessions", "_settings", "_smart_host",
-                 "_tls")  # fmt: skip
+                 "_paces", "_places", "_resolver", "_sessions", "_settings",
+                 "_tls", "ways")  # fmt: skip
 
     def __init__(
         self,
@@ -163,10 +163,11 @@ class Relay:
         policies: Policies | None = None,
         paces: Paces | None = None,
         outcomes: TlsOutcomes | None = None,
+        secrets: Secrets = no_secrets,
     ) -> None:
         """Without ``policies`` no domain has an MTA-STS policy; without ``paces`` they are this object's own.
 
-        Errors: ValueError when ``queue.relay`` is no host."""
+        Errors: ValueError when ``queue.relay`` is no host, or a rule's secret cannot be read."""
         self._resolver = resolver
         self._dial = dial
         self._manners = manners
@@ -176,8 +177,7 @@ class Relay:
         self._tls = TlsPolicy(parse_rules(settings.queue.tls_policy), policies, resolver)
         self._outcomes = outcomes or TlsOutcomes(None, settings)
         self._ourselves = ourselves(settings)
-        queue = settings.queue
-        self._smart_host = smart_host(queue.relay, queue.smtp_port) if queue.relay else None
+        self.ways = Ways(settings, secrets)
         self._places: OrderedDict[str, _Place] = OrderedDict()
         self._sessions = asyncio.Semaphore(settings.queue.concurrency)
         self._paces = paces or Paces(SharedTable(LANES, HALF_LIFE), clock, chance)
@@ -187,23 +187,23 @@ class Relay:
 
     async def __call__(
         self,
-        domain: str,
+        onward: Onward,
         envelope: Envelope,
         content: Load,
         *,
         urgent: bool = False,
         sign: Sign | None = None,
     ) -> tuple[Result, ...]:
-        """One result a recipient of ``envelope``; all in ``domain``, unless a smart host takes all.
+        """One result a recipient of ``envelope``; all of them go ``onward`` there.
 
         What is ``urgent`` is tried although the destination is to be left alone, and out of turn.
         The content is loaded when its turn has come. Errors: Crowded, and what loading raises."""
-        place = self._place(self.destination(domain))
+        place = self._place(onward)
         self._admit(place)
         place.users += 1
         try:
             async with place.gate:
-                attempt = _Attempt(envelope, b"", sign, urgent)
+                attempt = _Attempt(envelope, b"", sign, urgent, onward.way)
                 wait = place.closed_until - self._clock.monotonic()
                 if wait > 0 and not (urgent or excuses(envelope, place.reply)):
                     self._rest(attempt, place.reply, "waiting", wait)
@@ -211,7 +211,7 @@ class Relay:
                     if place.lane and not urgent:
                         await self._take_turn(place.lane)
                     async with self._sessions, content() as attempt.octets:
-                        await self._deliver(place, domain, attempt)
+                        await self._deliver(place, onward.domain, attempt)
         finally:
             place.users -= 1
             self._left(place)
@@ -223,7 +223,7 @@ class Relay:
         all mail keeps none from the others."""
         fast = place.users * place.interval < FAST_SECONDS
         most = WAITING_A_FAST_ONE if fast else WAITING_A_DESTINATION
-        if self._smart_host is not None or place.users < most:
+        if self.ways.single or place.users < most:
             return
         place.turned_away += 1
         seconds = min(max(WAITING_A_DESTINATION * place.interval, FAST_SECONDS), CROWDED_SECONDS)
@@ -248,14 +248,12 @@ class Relay:
             finally:
                 self._paces.waited()
 
-    def destination(self, domain: str) -> str:
-        """What mail for ``domain`` has in common: its recipients may share a transaction."""
-        return domain if self._smart_host is None else SMART_HOST
-
-    def _place(self, key: str) -> _Place:
+    def _place(self, onward: Onward) -> _Place:
+        key = onward.name
         place = self._places.get(key)
         if place is None:
-            most = self._settings.queue.concurrency if key == SMART_HOST else SESSIONS_A_DESTINATION
+            ours_to_use = onward.way.host is not None
+            most = self._settings.queue.concurrency if ours_to_use else SESSIONS_A_DESTINATION
             place = self._places[key] = _Place(asyncio.Semaphore(most))
             for _ in range(len(self._places) - PLACES):
                 oldest, quiet = next(iter(self._places.items()))
@@ -269,15 +267,15 @@ class Relay:
 
     async def _deliver(self, place: _Place, domain: str, attempt: _Attempt) -> None:
         try:
-            hosts = await self._hosts(domain)
-            lane = lane_of(min(host.name for host in hosts))
+            hosts = await self._hosts(domain, attempt.way)
+            lane = attempt.lane = _lane(hosts, attempt.way)
             if place.lane != lane and not attempt.urgent:
                 await self._take_turn(lane, patience=0.0)
             place.lane = lane
-            demand = await self._demand(domain)
-            if self._smart_host is None and not domain.startswith("[") and not attempt.envelope.tls:
+            demand = await self._demand(domain, attempt.way)
+            if attempt.way.host is None and not domain.startswith("[") and not attempt.envelope.tls:
                 attempt.demand = demand
-            if await self._try_hosts(lane, hosts, attempt, demand):
+            if await self._try_hosts(hosts, attempt, demand):
                 place.failures, place.closed_until = 0, 0.0
                 return
         except NoRoute as error:
@@ -287,14 +285,14 @@ class Relay:
             attempt.refusals.append(ours(error.enhanced, error.text))
         self._unreachable(place, attempt)
 
-    async def _try_hosts(
-        self, lane: str, hosts: Sequence[Host], attempt: _Attempt, demand: DomainDemand
-    ) -> bool:
+    async def _try_hosts(self, hosts: Sequence[Host], attempt: _Attempt, demand: DomainDemand) -> bool:
         """True when one of them has answered for the recipients. Errors: NoRoute."""
+        lane = attempt.lane
         self._active[lane] += 1
         try:
             for host in hosts:
-                asked = for_mail(attempt.envelope, await self._tls.of(demand, host), demand, host)
+                asked = attempt.way.demand() or await self._tls.of(demand, host)
+                asked = for_mail(attempt.envelope, asked, demand, host)
                 if await self._try_host(host, attempt, asked):
                     return True
         finally:
@@ -303,16 +301,17 @@ class Relay:
                 del self._active[lane]
         return False
 
-    async def _hosts(self, domain: str) -> Sequence[Host]:
-        if self._smart_host is not None:
-            return (self._smart_host,)
+    async def _hosts(self, domain: str, way: Way) -> Sequence[Host]:
+        if way.host is not None:
+            return (way.host,)
         port = self._settings.queue.smtp_port
         return await hosts_of(domain, self._resolver, self._ourselves, port, self._chance)
 
-    async def _demand(self, domain: str) -> DomainDemand:
+    async def _demand(self, domain: str, way: Way) -> DomainDemand:
         """What is asked of the TLS of a destination's hosts."""
-        if self._smart_host is not None:
-            return await self._tls.demand(self._smart_host.name, smart_host=True)
+        if way.host is not None:
+            demand = await self._tls.demand(way.host.name, smart_host=True)
+            return replace(demand, level=way.tls) if way.tls else demand
         return await self._tls.demand(domain)
 
     def _unreachable(self, place: _Place, attempt: _Attempt) -> None:
@@ -353,7 +352,7 @@ class Relay:
             attempt.refusals.append(ours("4.4.1", f"{host.name} did not answer lately and is left alone"))
             return False
         attempt.dialled = True
-        session = self._kept.take(host, demand)
+        session = self._kept.take(host, attempt.way, demand)
         if session is not None and await self._send(session, host, attempt, kept=True):
             return True
         self._outcomes.refused(attempt.demand, host.name, demand)
@@ -375,7 +374,7 @@ class Relay:
             if session is not None:
                 self._paces.answered(place_of(host))
                 return session
-        if not attempt.connected:
+        if not attempt.connected and not attempt.way.sources:  # else it may be our address that is at fault
             self._paces.failed(place_of(host), self._backoff(1))
         return None
 
@@ -383,8 +382,12 @@ class Relay:
         self, host: Host, address: str, attempt: _Attempt, plans: Sequence[TlsPlan], *, again: bool = False
     ) -> Session | None:
         """A session under the first of the plans that TLS does not fail under; ``again``: one has failed."""
+        source = attempt.way.source_to(address)
+        if source is None:
+            attempt.refusals.append(ours("4.4.4", f"queue.rules gives no address to reach {address} from"))
+            return None
         try:
-            wire = await self._dial(address, host.port, CONNECT_SECONDS)
+            wire = await self._connect(address, host.port, source)
         except ConnectionError as error:
             attempt.refusals.append(ours("4.4.1", str(error)))
             return None
@@ -395,7 +398,8 @@ class Relay:
         ends = Ends(host.name, wire.local[0], address)
         try:
             ticket = self._kept.ticket(host, plans[0])
-            session = await Session.open(wire, host.name, self._manners, plans[0], self._clock, ticket)
+            manners = self._manners_of(attempt.way)
+            session = await Session.open(wire, host.name, manners, plans[0], self._clock, ticket)
         except SessionFailed as error:
             if error.in_tls:
                 emit("relay.tls_failed", level="warning", host=host.name, reason=str(error))
@@ -404,17 +408,28 @@ class Relay:
                 if plans[1:]:  # opportunistic: better in clear than not at all
                     return await self._open_address(host, address, attempt, plans[1:], again=True)
             attempt.refusals.append(for_good(attempt.envelope, error.reply) if error.in_tls else error.reply)
-            self._learn(host, (error.reply,))
+            self._learn(host, attempt, (error.reply,))
             return None
         if not again:
             self._outcomes.opened(attempt.demand, plans[0], ends, session.tls)
         return session
 
-    def _learn(self, host: Host, replies: Iterable[RemoteReply]) -> None:
+    async def _connect(self, address: str, port: int, source: str) -> Wire:
+        """Errors: ConnectionError."""
+        if source:
+            return await self._dial(address, port, CONNECT_SECONDS, source)
+        return await self._dial(address, port, CONNECT_SECONDS)
+
+    def _manners_of(self, way: Way) -> Manners:
+        if not (way.ehlo or way.login):
+            return self._manners
+        return replace(self._manners, hostname=way.ehlo or self._manners.hostname, login=way.login)
+
+    def _learn(self, host: Host, attempt: _Attempt, replies: Iterable[RemoteReply]) -> None:
         """Be slower or faster, as they say."""
         provider = provider_of(host.name)
         answers = {classify(reply, provider) for reply in replies}
-        lane = lane_of(host.name)
+        lane = attempt.lane
         if Answer.ACCEPTED in answers:
             count("a3_relay_taken_total", provider)
         if Answer.THROTTLED in answers:
@@ -431,7 +446,7 @@ class Relay:
         """Transactions until every recipient has an answer; False when the session gave none at all."""
         if lacking := cannot(session, host, attempt.envelope):
             attempt.refusals.append(lacking)
-            await self._kept.keep(host, session)
+            await self._kept.keep(host, attempt.way, session)
             return False
         while left := attempt.left:
             batch = left[: session.recipients_max]
@@ -440,14 +455,14 @@ class Relay:
                 msgspec.structs.replace(attempt.envelope, recipients=people), attempt.octets, attempt.sign
             )
             if session.closed and not sent and _unanswered(outcomes):
-                self._learn(host, (outcomes[0].reply,))
+                self._learn(host, attempt, (outcomes[0].reply,))
                 if not kept:
                     attempt.refusals.append(outcomes[0].reply)
                 return False
             self._take_results(host, session, attempt, batch, outcomes)
             if session.closed and attempt.left:
                 self._rest(attempt, outcomes[-1].reply, "waiting")
-        await self._kept.keep(host, session)
+        await self._kept.keep(host, attempt.way, session)
         return True
 
     def _take_results(
@@ -472,7 +487,7 @@ class Relay:
                 session.times,
                 answer=answer,
             )
-        self._learn(host, (outcome.reply for outcome in outcomes))
+        self._learn(host, attempt, (outcome.reply for outcome in outcomes))
 
     # --- sessions kept -----------------------------------------------------------------------------
 
@@ -495,6 +510,12 @@ class Relay:
 
 
 STATES: Final = {Status.RELAYED: "relayed", Status.PERMANENT: "failed", Status.TRANSIENT: "waiting"}
+
+
+def _lane(hosts: Sequence[Host], way: Way) -> str:
+    """Whose patience counts for these hosts, and with which of our addresses."""
+    lane = lane_of(min(host.name for host in hosts))
+    return f"{lane} from {way.sources[0]}" if way.sources else lane
 
 
 def place_of(host: Host) -> str:

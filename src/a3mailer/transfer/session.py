@@ -7,7 +7,7 @@ be tried again (``wire/smtp/client.py`` says how).
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -24,6 +24,7 @@ from a3mailer.wire.smtp.client import (
     ClientEvent,
     Ended,
     Finished,
+    Login,
     Outcome,
     Outgoing,
     Ready,
@@ -98,7 +99,7 @@ class Wire(Protocol):
 class Dialer(Protocol):
     """Opens connections; ``edge.dial.dial`` is the one. Errors: ConnectionError, in words."""
 
-    async def __call__(self, address: str, port: int, seconds: float) -> Wire: ...
+    async def __call__(self, address: str, port: int, seconds: float, source: str = "") -> Wire: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class Manners:
     lmtp: bool = False
     verifying: TlsContext = None
     """Verifies chain and name."""
+    login: Login | None = field(default=None, repr=False)
 
 
 class SessionFailed(Exception):
@@ -172,7 +174,7 @@ class Session:
         ticket: TlsTicket = None,
     ) -> Session:
         """Greeting, EHLO, and STARTTLS as ``plan`` demands. Errors: SessionFailed."""
-        engine = ClientEngine(manners.hostname, tls=USES[plan.level], lmtp=manners.lmtp)
+        engine = ClientEngine(manners.hostname, tls=USES[plan.level], lmtp=manners.lmtp, login=manners.login)
         session = cls(wire, engine, host, clock, plan)
         session._ticket = ticket
         try:

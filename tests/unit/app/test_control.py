@@ -267,6 +267,11 @@ async def test_settings_verbs(server: Server) -> None:
     await server.cli("config", "set", "smtp.hops", "--unset")
     assert await server.rows("config", "diff") == []
     assert "good" in await server.cli("config", "test")
+    await server.cli("config", "set", "queue.rules", "to=b.test source=192.0.2.77")
+    said = await server.cli("config", "test", code=exits.CONFIG)
+    assert "queue.rules: this machine cannot send from 192.0.2.77" in said
+    await server.cli("config", "set", "queue.rules", "to=b.test source=127.0.0.1")
+    assert "good" in await server.cli("config", "test")
     (server.directory / "a3mailer.toml").write_text("[smtp]\nhops = 'x'\n")
     said = await server.cli("config", "test", code=exits.CONFIG)
     assert "a3mailer.toml: smtp.hops" in said

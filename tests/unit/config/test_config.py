@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a3mailer.config import fields, load, sources, write
-from a3mailer.config.checks import CHECKS, host_port
+from a3mailer.config.checks import CHECKS
 from a3mailer.config.fields import FIELDS, BadValue, NoSuchSetting, field, text_of, value_of
 from a3mailer.config.load import ConfigError, diff
+from a3mailer.config.syntax import host_port
 from a3mailer.config.tree import Settings, Smtp
 
 

@@ -21,11 +21,11 @@ from a3mailer.transfer.queue import change
 from a3mailer.transfer.relay import (
     CROWDED_SECONDS,
     FAST_SECONDS,
-    SMART_HOST,
     WAITING_A_DESTINATION,
     WAITING_A_FAST_ONE,
     Crowded,
 )
+from a3mailer.transfer.ways import SMART_HOST, Onward
 from a3mailer.wire.dsn.report import Action
 from tests.unit.transfer.office import CONTENT, Office
 
@@ -385,7 +385,7 @@ async def test_new_settings_count_for_the_next_attempt() -> None:
     queue = office.make_queue()
     former = queue._desk.relay
     queue.reconfigure(Settings(queue=QueueSettings(relay="[192.0.2.9]:26", retry=(7,), concurrency=2)))
-    assert queue._desk.relay.destination("b.test") == SMART_HOST
+    assert queue._desk.relay.ways.usual.name == SMART_HOST
     assert queue._desk.schedule.interval(1) == 7
     assert former._kept._retired
     with pytest.raises(ValueError, match="host"):
@@ -464,7 +464,7 @@ async def test_a_slow_destination_does_not_hold_up_the_others(monkeypatch: pytes
 
 async def test_a_fast_destination_is_crowded_later_and_for_a_shorter_time() -> None:
     office = Office()
-    place = office.relay._place("b.test")
+    place = office.relay._place(Onward("b.test"))
     place.users = WAITING_A_DESTINATION
     with pytest.raises(Crowded) as slow:
         office.relay._admit(place)
@@ -480,7 +480,7 @@ async def test_a_fast_destination_is_crowded_later_and_for_a_shorter_time() -> N
 
 def test_who_takes_all_mail_is_never_crowded() -> None:
     office = Office(queue=QueueSettings(relay="127.0.0.1:2525"))
-    place = office.relay._place(office.relay.destination("b.test"))
+    place = office.relay._place(office.relay.ways.of("b.test", "", "").to("b.test"))
     place.users = 10 * WAITING_A_FAST_ONE
     office.relay._admit(place)
 

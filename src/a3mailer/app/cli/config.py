@@ -11,6 +11,9 @@ from a3mailer.app.cli.output import Output, plain
 from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
 from a3mailer.config.fields import FIELDS, NoSuchSetting, field, text_of, value_of
 from a3mailer.config.load import ConfigError, Snapshot, load
+from a3mailer.config.routes import parse_rule
+from a3mailer.config.tree import Settings
+from a3mailer.edge.dial import cannot_send_from
 
 NAME: Final = Argument("NAME", "section.key")
 
@@ -94,15 +97,24 @@ def test(args: Arguments, out: Output) -> int:
     """config test."""
     with session(args.dir) as store:
         stored = store.perform("config stored", {})
+    problems: tuple[str, ...] = ()
     try:
-        load(Path(args.dir), {}, stored=stored)
+        problems = _sources(load(Path(args.dir), {}, stored=stored).settings)
     except ConfigError as error:
-        for problem in error.problems:
+        problems = error.problems
+    if problems:
+        for problem in problems:
             out.note(problem)
-        out.result({"ok": False, "problems": list(error.problems)})
+        out.result({"ok": False, "problems": list(problems)})
         return CONFIG
     out.result({"ok": True, "problems": []}, "the settings are good")
     return OK
+
+
+def _sources(settings: Settings) -> tuple[str, ...]:
+    """What is wrong with the addresses that rules send from: a start does not fail by it, mail waits."""
+    found = [cannot_send_from(source) for text in settings.queue.rules for source in parse_rule(text).sources]
+    return tuple(f"queue.rules: {why}" for why in found if why)
 
 
 def diff(args: Arguments, out: Output) -> int:

@@ -15,8 +15,8 @@ from a3mailer.app.cli.exits import OK, REFUSED, USAGE, Failed
 from a3mailer.app.cli.office import session
 from a3mailer.app.cli.output import Output
 from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
-from a3mailer.config.checks import host_port
 from a3mailer.config.fields import BadValue
+from a3mailer.config.syntax import host_port
 from a3mailer.config.tree import Dns
 from a3mailer.ops.dns_provider import DnsProvider, ProviderFailure, ZoneChange, plan
 from a3mailer.ops.dns_providers.rfc2136 import Rfc2136, read_key

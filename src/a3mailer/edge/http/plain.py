@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from a3mailer.config.checks import domain_name
 from a3mailer.config.fields import BadValue
+from a3mailer.config.syntax import domain_name
 from a3mailer.config.tree import Settings
 from a3mailer.edge.http.exchange import Request, Response, problem
 from a3mailer.edge.http.routes import Route

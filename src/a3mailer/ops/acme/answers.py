@@ -15,8 +15,8 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from a3mailer.config.checks import domain_name
 from a3mailer.config.fields import BadValue
+from a3mailer.config.syntax import domain_name
 from a3mailer.ops.acme.jose import is_token
 
 FOLDER: Final = Path("run") / "acme"

@@ -340,8 +340,8 @@ class ClientEngine:
     def _auth(self, reply: RemoteReply) -> None:
         if reply.code == 235:
             self._ready()
-        else:
-            self._end(reply)
+        else:  # whatever they say: it is our login that is wrong, and not the mail
+            self._end(ours("4.7.8", f"our login was refused: {reply}"))
 
     def _ready(self) -> None:
         self._state = _State.READY
