@@ -13,20 +13,25 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 
+from a3mailer.app import preflight
 from a3mailer.app.cli import exits, quickstart
 from a3mailer.app.cli.installing import Machine
 from a3mailer.app.main import main
-from a3mailer.config.tree import Dns
+from a3mailer.config.tree import Dns, Server, Settings
+from a3mailer.edge.dial import dial
 from a3mailer.mail.authresults import PASS
 from a3mailer.msgauth import fields
 from a3mailer.msgauth.canonical import Bodies
 from a3mailer.msgauth.dkim import verify
 from a3mailer.runtime import dnssec
 from a3mailer.runtime.clock import SystemClock
+from a3mailer.runtime.unbound import Unavailable, library
 from bench import ports
 from tests.bind import Named
+from tests.named import signed_server
 
 SECONDS = 30.0
 MAIL = "From: You <you@example.test>\r\nTo: far@else.test\r\nSubject: {}\r\n\r\nHello.\r\n"
@@ -111,6 +116,24 @@ def selectors(mail: bytes, port: int) -> list[str]:
         return sorted(each.selector for each in results)
 
     return asyncio.run(ask())
+
+
+async def test_a_first_run_knows_who_validates(tmp_path: pathlib.Path) -> None:
+    try:
+        library()
+    except Unavailable as error:
+        pytest.skip(f"absent: {error}")
+    with signed_server(tmp_path, {}) as named:
+        settings = Settings(server=Server(hostname="host.good.test", domain="good.test"))
+        for anchor, verdict in ((str(named.anchor), preflight.OK), ("", preflight.WARNING)):
+            dns = Dns(servers=(f"127.0.0.1:{named.port}",), trust_anchor=anchor)
+            if not anchor:
+                dns = msgspec.structs.replace(dns, dnssec="off")
+            aim = preflight.Aim(tmp_path, settings, (), False, "127.0.0.1:1", (), 0.0)
+            resolver = dnssec.resolver_of(dns, SystemClock())
+            found = {f.subject: f for f in await preflight.network(aim, resolver, dial)}
+            resolver.close()
+            assert (found["resolver"].verdict, found["dnssec"].verdict) == (preflight.OK, verdict)
 
 
 def test_from_nothing_to_signed_mail_and_new_keys(

@@ -256,6 +256,16 @@ def supervise(directory: pathlib.Path) -> subprocess.Popen[str]:
     return process
 
 
+def test_root_leaves_no_files_that_the_servers_user_cannot_read(
+    instance: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid() == 0:
+        os.chown(instance, 65534, 65534)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    code, _, err = run(capsys, "account", "list", "--dir", str(instance))
+    assert code == exits.UNUSABLE and "belongs to user" in err
+
+
 def test_status_reload_restart_stop(instance: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "status", str(instance), "--json")
     assert code == exits.NO and json.loads(out) == {**server.NOTHING, "domains": {}}

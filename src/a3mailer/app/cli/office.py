@@ -86,6 +86,7 @@ def session(text: str) -> Generator[Session, None, None]:
             with connection:
                 yield Remote(connection)
             return
+        _must_be_owner(directory)
         try:
             lock = acquire(directory)
         except Locked as error:
@@ -103,6 +104,14 @@ def session(text: str) -> Generator[Session, None, None]:
         finally:
             os.close(lock)
         return
+
+
+def _must_be_owner(directory: Path) -> None:
+    """Root working alone would leave files that the server's user cannot read. Errors: Failed (UNUSABLE)."""
+    owner = directory.stat().st_uid
+    if os.geteuid() == 0 and owner:
+        text = f"{directory} belongs to user {owner} and its server is stopped"
+        raise Failed(UNUSABLE, f"{text}: start it, or run this as that user (sudo -u '#{owner}' ...)")
 
 
 def connect(directory: Path) -> socket.socket | None:

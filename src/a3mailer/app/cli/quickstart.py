@@ -23,6 +23,7 @@ from a3mailer.app import preflight
 from a3mailer.app.cli import unit
 from a3mailer.app.cli.account import ONE_TIME_HOURS
 from a3mailer.app.cli.exits import CONFIG, NO, OK, UNUSABLE, USAGE, Failed, failure
+from a3mailer.app.cli.greet import command
 from a3mailer.app.cli.init import Plan
 from a3mailer.app.cli.installing import LOG, Installing, Machine, Wish
 from a3mailer.app.cli.office import session
@@ -209,23 +210,23 @@ def _text(shown: dict[str, Any], facts: Facts, settings: Settings) -> Iterator[s
     """The records, then on one screen what a new operator needs to know."""
     from a3mailer.app.cli.domain_dns import paste
 
-    directory, address = shown["directory"], shown["address"]
+    directory, address, a3mailer = shown["directory"], shown["address"], command()
     yield ""
     yield from paste(facts, records(facts))
     yield ""
-    yield f"As a zone file: a3mailer domain dns {facts.domain} --bind --dir {directory}"
-    yield f"Look at any time: a3mailer domain check {facts.domain} --dir {directory}"
+    yield f"As a zone file: {a3mailer} domain dns {facts.domain} --bind --dir {directory}"
+    yield f"Look at any time: {a3mailer} domain check {facts.domain} --dir {directory}"
     yield ""
     yield (
         "A3Mailer is running."
         if shown["started"]
-        else f"A3Mailer is ready. Start it: a3mailer serve {directory}"
+        else f"A3Mailer is ready. Start it: {a3mailer} serve {directory}"
     )
     yield ""
     yield f"  sign in as      {address}"
     yield f"  password        {shown['password']}"
     yield f"                  shown this once, good until {moment(shown['password_until'])}; set your own:"
-    yield f"                  a3mailer account passwd {address} --dir {directory}"
+    yield f"                  {a3mailer} account passwd {address} --dir {directory}"
     yield f"  read mail       IMAP {facts.hostname} port {facts.listeners['imaps']} (TLS)"
     yield f"  send mail       SMTP {facts.hostname} port {facts.listeners['submissions']} (TLS)"
     yield f"  recovery key    {shown['recovery_key']}"
@@ -234,7 +235,7 @@ def _text(shown: dict[str, Any], facts: Facts, settings: Settings) -> Iterator[s
     if shown["service"]:
         yield f"  service         systemctl status {unit.NAME}; journalctl -u {unit.NAME}"
     elif shown["started"]:
-        yield f"  log             {directory}/{LOG}; stop it: a3mailer stop --dir {directory}"
+        yield f"  log             {directory}/{LOG}; stop it: {a3mailer} stop --dir {directory}"
 
 
 def _watch(facts: Facts, args: Arguments, out: Output) -> None:
