@@ -27,8 +27,10 @@ from a3mailer.mail.errors import BadName, MailError
 from a3mailer.runtime.supervise import contained
 from a3mailer.telemetry.events import emit
 
-MAX_LINE: Final = 4 << 20
-"""Octets of one request."""
+MAX_LINE: Final = 96 << 20
+"""Octets of one request: a mail of 64 MiB in base64, and what is said of it."""
+LARGE: Final = 256 * 1024
+"""Octets of a request that is decoded outside the event loop."""
 ITEMS_A_LINE: Final = 500
 PROGRESS_WAITING: Final = 16
 """Progress lines kept for a peer that reads slowly; further ones are left out."""
@@ -89,9 +91,11 @@ async def _lines(connection: socket.socket) -> AsyncIterator[bytes]:
         if len(buffer) > MAX_LINE:
             await loop.sock_sendall(connection, _fault(BadName(f"a request of more than {MAX_LINE} octets")))
             return
-        while (end := buffer.find(b"\n")) >= 0:
+        looked = len(buffer) - len(octets)  # no line ends before: each octet is looked at once
+        while (end := buffer.find(b"\n", looked)) >= 0:
             line = bytes(buffer[:end])
             del buffer[: end + 1]
+            looked = 0
             yield line
 
 
@@ -127,7 +131,7 @@ async def _send(connection: socket.socket, lines: asyncio.Queue[bytes]) -> bool:
 
 async def _outcome(line: bytes, office: Office) -> list[bytes]:
     try:
-        call = _decode(line)
+        call = _decode(line) if len(line) < LARGE else await asyncio.to_thread(_decode, line)
         result = await perform(office, call.verb, call.arguments)
     except msgspec.MsgspecError as error:
         return [_fault(BadName(f"not a request: {error}"))]

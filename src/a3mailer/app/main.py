@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from a3mailer.app.cli.exits import BUG, INTERRUPTED, LATER, OK, USAGE, Failed
 from a3mailer.app.cli.families import BY_WORD, FAMILIES, Family
@@ -14,7 +15,7 @@ from a3mailer.app.cli.verb import Verb, parse
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code (``cli/exits.py``)."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(_called() if arguments is None else arguments)
     try:
         return _run(words)
     except Failed as failed:
@@ -34,6 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return LATER
 
 
+def _called() -> list[str]:
+    """The words of the command line; a link that is called sendmail stands for the verb."""
+    return ["sendmail"] * (Path(sys.argv[0]).name == "sendmail") + sys.argv[1:]
+
+
 def _run(words: list[str]) -> int:
     if not words:
         from a3mailer.app.cli.tryit import tryit
@@ -51,8 +57,11 @@ def _run(words: list[str]) -> int:
     if verb is None:
         print(listing(family))
         return OK
-    args = parse(verb, rest)
-    code = verb.run(args, Output(args.json))
+    try:
+        args = parse(verb, rest)
+        code = verb.run(args, Output(args.json))
+    except Failed as failed:
+        raise Failed(verb.codes.get(failed.code, failed.code), str(failed)) from failed
     sys.stdout.flush()
     return code
 

@@ -91,6 +91,7 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     "report.list":       (_ALL, _TEN, _DOM, _TEN, _NO, _NO, _NO),
     # the server
     "server.status":     (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
+    "server.submit":     (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
     "server.log":        (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
     "server.control":    (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
     "config.read":       (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),

@@ -133,6 +133,11 @@ def _addresses(name: str, mailboxes: Sequence[Mailbox]) -> str:
     return _folded(name, ", ".join(_mailbox(each) for each in mailboxes).split(" "))
 
 
+def mailbox_field(name: str, mailbox: Mailbox) -> str:
+    """One field with one mailbox. Errors: BadPiece."""
+    return _addresses(name, (mailbox,))
+
+
 # parameter = attribute "=" value / attribute "*=" charset "'" [ language ] "'" value (RFC 2231 section 4)
 def _parameter(name: str, value: str) -> str:
     value = checked(value, name)

@@ -43,6 +43,7 @@ FAMILIES: Final = (
     Family("token", "bearer tokens", "records", "TOKENS"),
     Family("queue", "mail that waits to be relayed", "queue"),
     Family("report", "what others report about our mail", "report"),
+    Family("sendmail", "send a mail that a program hands over", "sendmail"),
     Family("config", "settings and where they come from", "config"),
     Family("backup", "copy everything into one file, sealed to the recovery key", "upkeep"),
     Family("restore", "make a data directory of a backup", "upkeep"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from a3mailer.app.cli.exits import USAGE, Failed
@@ -53,6 +53,8 @@ class Verb:
     options: tuple[Option, ...] = ()
     directory: bool = True
     """Takes ``--dir``; verbs whose data directory is an argument, or that need none, do not."""
+    codes: Mapping[int, int] = field(default_factory=dict)
+    """Exit codes in the place of ours, for a command that others have defined."""
 
     def __post_init__(self) -> None:
         action(self.action)  # a verb without a rule fails here, at import

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from a3mailer.app.verbs import account, dkim, domain, queue, records, report, server
+from a3mailer.app.verbs import account, dkim, domain, queue, records, report, sendmail, server
 from a3mailer.app.verbs.office import Nothing, Office, Request
 from a3mailer.identity.roles import action
 from a3mailer.mail.errors import BadName
@@ -50,6 +50,7 @@ TABLE: Final = (
     StoreVerb("alias add", "alias.add", domain.PutAliasRequest, domain.put_alias),
     StoreVerb("alias rm", "alias.remove", domain.NamedAlias, domain.remove_alias),
     StoreVerb("alias list", "alias.list", domain.Kind, domain.list_aliases),
+    StoreVerb("mail submit", "server.submit", sendmail.Submit, sendmail.submit),
     StoreVerb("queue list", "queue.list", Nothing, queue.list_),
     StoreVerb("queue show", "queue.list", queue.Entry, queue.show_),
     StoreVerb("queue change", "queue.change", queue.Change, queue.change),
