@@ -39,12 +39,20 @@ MOST_WAIT: Final = 900.0
 """Bounds of how long a mail is put off, in seconds."""
 
 
+QUIET_SECONDS: Final = 1.0
+"""So long a worker believes that nothing is known of a lane or host; then it has heard of the others."""
+QUIET_KEPT: Final = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """When a mail may go: after ``wait`` seconds, or not before ``put_off``."""
 
     wait: float = 0.0
     put_off: float = 0.0
+
+
+AT_ONCE: Final = Turn()
 
 
 def sessions(gap: float, most: int) -> int:
@@ -55,23 +63,39 @@ def sessions(gap: float, most: int) -> int:
 class Paces:
     """One object a process; ``table`` is made before the fork."""
 
-    __slots__ = ("_chance", "_clock", "_table", "_waiting")
+    __slots__ = ("_chance", "_clock", "_quiet", "_table", "_waiting")
 
     def __init__(self, table: SharedTable, clock: Clock, chance: random.Random) -> None:
         self._table = table
         self._clock = clock
         self._chance = chance
         self._waiting = 0
+        self._quiet: dict[str, dict[str, float]] = {"gap": {}, "host": {}}
+        """Of what nothing was known, and until when that is believed: nearly all, nearly always."""
+
+    def _is_quiet(self, kind: str, name: str, now: float) -> bool:
+        """Is nothing known of it? Asked for every mail: the table is looked at once in QUIET_SECONDS."""
+        quiet = self._quiet[kind]
+        if now < quiet.get(name, 0.0):
+            return True
+        if self._table.get(f"{kind} {name}") is not None:
+            return False
+        if len(quiet) >= QUIET_KEPT:
+            quiet.clear()
+        quiet[name] = now + QUIET_SECONDS
+        return True
 
     def turn(self, lane: str, active: int, most: int, patience: float = PATIENCE) -> Turn:
         """Take the next turn of a lane, or learn how long to stay away. ``waited`` ends a wait.
 
         ``active`` mails are on their way already, of ``most`` where there is no pace."""
         now = self._clock.monotonic()
+        if self._is_quiet("gap", lane, now):
+            return AT_ONCE
         with self._table.locked():
             gap = self._gap(lane, now)
             if not gap:
-                return Turn()
+                return AT_ONCE
             following = self._table.get(f"turn {lane}")
             wait = max(0.0, following[1] - now) if following is not None else 0.0
             full = active >= sessions(gap, most) or (wait and self._waiting >= WAITERS)
@@ -107,6 +131,7 @@ class Paces:
     def slower(self, lane: str) -> bool:
         """They complained. False when this complaint is one with the last."""
         now = self._clock.monotonic()
+        self._quiet["gap"].pop(lane, None)
         with self._table.locked():
             told = self._table.get(f"told {lane}")
             if told is not None and now - told[1] < STEP_SECONDS:
@@ -119,9 +144,9 @@ class Paces:
 
     def faster(self, lane: str) -> None:
         """They took a mail."""
-        if not self.gap(lane):
-            return
         now = self._clock.monotonic()
+        if self._is_quiet("gap", lane, now):
+            return
         with self._table.locked():
             gap = self._gap(lane, now) * EASING
             if gap >= GAP_LEAST:
@@ -134,12 +159,16 @@ class Paces:
 
     def cooling(self, host: str) -> float:
         """Seconds for which a host is left alone, whatever domain its mail is for."""
+        now = self._clock.monotonic()
+        if self._is_quiet("host", host, now):
+            return 0.0
         found = self._table.get(f"host {host}")
-        return max(0.0, found[1] - self._clock.monotonic()) if found is not None else 0.0
+        return max(0.0, found[1] - now) if found is not None else 0.0
 
     def failed(self, host: str, first: float) -> None:
         """It could not be connected to: leave it alone for ``first`` seconds, doubled each time."""
         now = self._clock.monotonic()
+        self._quiet["host"].pop(host, None)
         with self._table.locked():
             found = self._table.get(f"host {host}")
             if found is not None and found[1] > now:
@@ -150,6 +179,6 @@ class Paces:
 
     def answered(self, host: str) -> None:
         """It could."""
-        if self._table.get(f"host {host}") is not None:
+        if not self._is_quiet("host", host, self._clock.monotonic()):
             with self._table.locked():
                 self._table.remove(f"host {host}")

@@ -100,6 +100,18 @@ def test_workers_share_a_pace(paces: Paces, table: SharedTable, clock: FakeClock
     assert [p.turn("lane", 0, MOST).wait for p in (paces, other, paces)] == pytest.approx([1.0, 2.0, 3.0])
 
 
+def test_what_another_worker_is_told_is_heard_within_a_second(
+    paces: Paces, table: SharedTable, clock: FakeClock, rng: random.Random
+) -> None:
+    other = Paces(table, clock, rng)
+    assert other.turn("lane", 0, MOST) == Turn() and not other.cooling("mx:25")
+    paces.slower("lane")
+    paces.failed("mx:25", 30.0)
+    clock.advance(1)
+    assert other.turn("lane", 0, MOST).wait or other.turn("lane", 0, MOST).wait
+    assert other.cooling("mx:25")
+
+
 def test_the_line_grows_and_is_waited_for(paces: Paces, clock: FakeClock) -> None:
     for _ in range(6):
         paces.slower("lane")
