@@ -105,13 +105,13 @@ class PolicyResult(Struct, frozen=True, rename="kebab", omit_defaults=True):
     failure_details: Annotated[tuple[Failure, ...], Meta(max_length=MAX_DETAILS)] = ()
 
 
-class TlsReport(Struct, frozen=True, rename="kebab", omit_defaults=True):
+class TlsReport(Struct, frozen=True, rename="kebab", omit_defaults=True, kw_only=True):
     """One report (section 4.4)."""
 
-    organization_name: Text
+    organization_name: Text = ""
+    contact_info: Text = ""
+    report_id: Text = ""
     date_range: DateRange
-    contact_info: Text
-    report_id: Text
     policies: Annotated[tuple[PolicyResult, ...], Meta(max_length=MAX_POLICIES)]
 
 
@@ -180,12 +180,13 @@ def decode(octets: bytes) -> TlsReport:
     """A report, not compressed. Members that are unknown or null do not count; a name that stands twice in
     one object makes it none, and so does half of a surrogate pair (RFC 7493 section 2).
 
+    QUIRK: counts may stand in quotation marks, and who reports may be left out, as some senders do.
     Errors: Unreadable."""
     if len(octets) > MAX_UNPACKED:
         raise Unreadable(f"more than {MAX_UNPACKED} octets")
     try:
         tree = json.loads(octets.decode("utf-8-sig"), object_pairs_hook=_object)
-        report = msgspec.convert(tree, TlsReport)
+        report = msgspec.convert(tree, TlsReport, strict=False)
         encode(report)
     except RecursionError as error:
         raise Unreadable("too deep") from error

@@ -64,11 +64,11 @@ EXAMPLE = b"""{
 }"""
 """The example of RFC 8460 appendix B."""
 SMALL = TlsReport(
-    "b.test",
-    day_range(20_000),
-    "postmaster@b.test",
-    "1@b.test",
-    (PolicyResult(Policy("no-policy-found", "a.test"), Summary(1, 0)),),
+    organization_name="b.test",
+    date_range=day_range(20_000),
+    contact_info="postmaster@b.test",
+    report_id="1@b.test",
+    policies=(PolicyResult(Policy("no-policy-found", "a.test"), Summary(1, 0)),),
 )
 
 
@@ -156,6 +156,9 @@ def test_a_day_is_whole_and_in_utc() -> None:
 def test_what_others_leave_out_or_write_otherwise() -> None:
     text = EXAMPLE.replace(b'["*.mail.company-y.example"]', b'"*.mail.company-y.example"')
     assert decode(text) == decode(b"\xef\xbb\xbf" + EXAMPLE)
+    assert decode(text.replace(b": 5326", b': "5326"')) == decode(EXAMPLE)
+    nameless = text.replace(b'"organization-name": "Company-X",', b"").replace(b'"report-id"', b'"id"')
+    assert decode(nameless).organization_name == decode(nameless).report_id == ""
     (result,) = decode(
         text[: text.index(b'"failure-details"')] + b'"failure-details": null, "x": {}}]}'
     ).policies
@@ -179,7 +182,9 @@ DEEP = b"[" * 100_000
         EXAMPLE.replace(b": 5326", b": 9007199254740993"),
         EXAMPLE.replace(b": 5326", b": 1e400"),
         EXAMPLE.replace(b": 5326", b": NaN"),
-        EXAMPLE.replace(b": 5326", b': "5326"'),
+        EXAMPLE.replace(b": 5326", b': "many"'),
+        EXAMPLE.replace(b": 5326", b': "' + b"9" * 5000 + b'"'),
+        EXAMPLE.replace(b": 5326", b": []"),
         EXAMPLE.replace(b"2016-04-01T00:00:00Z", b"2016-04-01T00:00:00"),
         EXAMPLE.replace(b"2016-04-01T00:00:00Z", b"yesterday"),
         EXAMPLE.replace(b'"Company-X"', b'"Company-\\ud800"'),
@@ -272,5 +277,11 @@ def test_what_is_written_is_read_again(
     result = PolicyResult(
         Policy("tlsa", name, tuple(lines), tuple(lines)), Summary(sessions, sessions), tuple(failures)
     )
-    report = TlsReport(name, day_range(sessions % 30_000), contact, name, (result, result))
+    report = TlsReport(
+        organization_name=name,
+        date_range=day_range(sessions % 30_000),
+        contact_info=contact,
+        report_id=name,
+        policies=(result, result),
+    )
     assert decode(encode(report)) == report

@@ -31,7 +31,7 @@ def report(
     failed = sum(failure.failed_session_count for failure in failures)
     lines = ("version: STSv1", f"mode: {mode}") if kind == "sts" else ()
     result = PolicyResult(Policy(kind, domain, lines, (HOST,)), Summary(good, failed), failures)
-    return TlsReport(source, day_range(20_000), "x@a.test", "1", (result,))
+    return TlsReport(organization_name=source, date_range=day_range(20_000), policies=(result,))
 
 
 def said(*reports: TlsReport) -> list[str]:

@@ -63,10 +63,18 @@ def test_a_report_is_found_whatever_its_label(media: str, octets: bytes) -> None
 
 
 @pytest.mark.parametrize(
-    "octets", [b"", b"{}", b"\x1f\x8b", EXAMPLE[:-20], pack(EXAMPLE)[:-9], b'{"report-id": 1, "policies": 2}']
+    "octets",
+    [b"", b"{}", b"\x1f\x8b", EXAMPLE[:-20], pack(EXAMPLE)[:-9], b'{"date-range": 1, "policies": 2}'],
 )
 def test_what_is_no_report_is_none(octets: bytes) -> None:
     assert read(mail(("application/tlsrpt+gzip", octets))) == []
+
+
+def test_a_report_without_a_name_has_that_of_its_time() -> None:
+    nameless = encode(msgspec.structs.replace(decode(EXAMPLE), report_id=""))
+    assert b"report-id" not in nameless
+    (found,) = read(mail(("application/tlsrpt+json", nameless)))
+    assert found.identity == "1459468800"
 
 
 def test_our_own_mail_is_read_by_us() -> None:

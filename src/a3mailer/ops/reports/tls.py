@@ -23,7 +23,7 @@ MOST_POLICIES: Final = 50
 """Policies of one domain in one report that are kept."""
 _MEDIA: Final = frozenset((GZIP_MEDIA.encode(), JSON_MEDIA.encode(), b"application/gzip", b"application/json",
                            b"application/x-gzip", b"application/octet-stream"))  # fmt: skip
-_MARKS: Final = (b'"report-id"', b'"policies"')
+_MARKS: Final = (b'"date-range"', b'"policies"')
 
 
 def read(mail: ReportMail, index: MessageIndex) -> Sequence[ReportFound]:
@@ -52,7 +52,8 @@ def _found(report: TlsReport, domain: str, results: Sequence[PolicyResult]) -> R
     kept = msgspec.structs.replace(report, policies=tuple(map(_bounded, results[:MOST_POLICIES])))
     time = report.date_range
     begins, ends = int(time.start_datetime.timestamp()), int(time.end_datetime.timestamp())
-    return ReportFound(NAME, (domain,), report.report_id, begins, ends, encode(kept).decode())
+    identity = report.report_id or str(begins)
+    return ReportFound(NAME, (domain,), identity, begins, ends, encode(kept).decode())
 
 
 def _bounded(result: PolicyResult) -> PolicyResult:

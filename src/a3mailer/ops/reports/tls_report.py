@@ -58,11 +58,11 @@ def make(period: int, domain: str, tallies: Iterable[Tally], sender: Sender) -> 
     """Made of the same counts it is the same octets: a second attempt is no second report."""
     unique = hashlib.blake2b(f"{period} {domain} {sender.domain}".encode(), digest_size=8).hexdigest()
     report = TlsReport(
-        sender.domain,
-        day_range(period // DAY),
-        sender.address,
-        f"{unique}@{sender.domain}",
-        results(domain, tallies),
+        organization_name=sender.domain,
+        date_range=day_range(period // DAY),
+        contact_info=sender.address,
+        report_id=f"{unique}@{sender.domain}",
+        policies=results(domain, tallies),
     )
     name = file_name(sender.domain, domain, period, period + DAY - 1, unique)
     return Made(report, pack(encode(report)), name)
