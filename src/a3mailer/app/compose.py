@@ -48,6 +48,7 @@ from a3mailer.ops.audit import StoreAudit
 from a3mailer.ops.domain_watch import DomainWatch
 from a3mailer.ops.hooks import Hooks
 from a3mailer.ops.housekeeping import Housekeeping
+from a3mailer.ops.reports.dmarc_sending import DmarcReports
 from a3mailer.ops.reports.read import read
 from a3mailer.ops.reports.tls_sending import TlsReports
 from a3mailer.runtime import dnssec
@@ -62,6 +63,7 @@ from a3mailer.store.ports import Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer.authenticate import Authenticate
 from a3mailer.transfer.checks.load import all_checks
+from a3mailer.transfer.dmarc_outcomes import DmarcOutcomes
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.judge import Judges
 from a3mailer.transfer.milter import Milters
@@ -173,13 +175,13 @@ async def compose(
         verified=held.verified,
     )
     resolver = dnssec.resolver_of(settings().dns, clock)
-    forwarding, policy, receive = _way_in(held, store, directory, resolver, settings(), clock)
+    tallies = Tallies(store, clock)
+    forwarding, policy, receive = _way_in(held, store, directory, resolver, settings(), clock, tallies)
     spools = held.directory / "spool"
     context = certificates.context
     smtp = SmtpDoor(policy, receive, authenticator, settings, context, spools, clock)
     views = Views(store, store)
     imap = ImapDoor(Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context))
-    tallies = Tallies(store, clock)
     queue, http, signing = _way_out(held, store, policy, resolver, settings(), clock, tallies)
     health = Health(partial(_not_ready, store), partial(_gauge, store, clock))
     sending = Sending(store, policy, receive, settings(), clock)
@@ -267,6 +269,7 @@ def _works_for_all(
     return {
         "housekeeping": Housekeeping(store, settings, clock, store, store).run,
         "tls reports": TlsReports(store, resolver, http, clock, settings, signing.signs).run,
+        "dmarc reports": DmarcReports(store, resolver, clock, settings, signing.signs).run,
         "hooks": Hooks(store, http, clock).run,
         "domains": DomainWatch(
             store,
@@ -323,7 +326,13 @@ def _secret(directory: Path, name: str) -> str:
 
 
 def _way_in(
-    held: Held, store: Store, directory: Directory, resolver: Resolver, settings: Settings, clock: SystemClock
+    held: Held,
+    store: Store,
+    directory: Directory,
+    resolver: Resolver,
+    settings: Settings,
+    clock: SystemClock,
+    tallies: Tallies,
 ) -> tuple[Forwarding, Policy, Receive]:
     """Who may send what to whom, and who takes responsibility for it."""
     secrets = srs_keys(held.directory)
@@ -333,7 +342,7 @@ def _way_in(
     policy = Policy(store, directory, settings, forwarding, stages, returns)
     judges = Judges(
         {
-            "authenticate": Authenticate(resolver, settings, clock),
+            "authenticate": Authenticate(resolver, settings, clock, DmarcOutcomes(tallies, settings)),
             "reports": ReportMails(read, directory, settings, clock),
             "milters": Milters(dial_filter, policy.lead, settings),
         }

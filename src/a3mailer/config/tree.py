@@ -200,6 +200,12 @@ class Reports(Section, frozen=True, kw_only=True):
     ] = ()
     days: Annotated[int, _d("Days reports of others are kept.", ge=1)] = 90
     most: Annotated[int, _d("... but no more of them than this.", ge=1)] = 20_000
+    dmarc_send: Annotated[
+        bool,
+        _d(
+            "Tell other domains once a day what DMARC found of mail in their name, where they ask (RFC 9990)."
+        ),
+    ] = False
     tls_send: Annotated[
         bool, _d("Tell other domains once a day how TLS with them fared, where they ask for it (RFC 8460).")
     ] = False

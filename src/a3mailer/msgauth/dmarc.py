@@ -52,6 +52,8 @@ class DmarcResult:
     record: DmarcRecord | None = None
     found_at: str = ""
     """The domain whose record it is."""
+    organizational: str = ""
+    """The organizational domain of the author domain."""
 
     def sentence(self) -> str:
         """The verdict for people."""
@@ -153,10 +155,23 @@ async def _evaluate(tree: Walk, identifiers: Sequence[Identifier], resolver: Res
         if await is_aligned(each, tree, published, resolver):
             reason = "" if each.result == PASS else f"{each.method} of {each.domain} could not be checked"
             return DmarcResult(
-                each.result, domain, reason=reason, aligned=each, record=published, found_at=found_at
+                each.result,
+                domain,
+                reason=reason,
+                aligned=each,
+                record=published,
+                found_at=found_at,
+                organizational=tree.organizational,
             )
     policy = await _policy(domain, found_at, published, resolver)
-    return DmarcResult(FAIL, domain, policy, record=published, found_at=found_at)
+    return DmarcResult(
+        FAIL,
+        domain,
+        policy,
+        record=published,
+        found_at=found_at,
+        organizational=tree.organizational,
+    )
 
 
 async def is_aligned(identifier: Identifier, tree: Walk, published: DmarcRecord, resolver: Resolver) -> bool:

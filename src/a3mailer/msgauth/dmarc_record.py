@@ -27,6 +27,9 @@ QUARANTINE: Final = "quarantine"
 REJECT: Final = "reject"
 POLICIES: Final = (NONE, QUARANTINE, REJECT)
 
+MAX_DIGITS: Final = 12
+"""Of a size; larger ones are no limit."""
+_UNITS: Final = {"k": 10, "m": 20, "g": 30, "t": 40}
 _URI: Final = re.compile(r"[a-z][a-z0-9+.-]{0,30}:[!-~]{1,1000}\Z", re.IGNORECASE)
 
 
@@ -48,6 +51,8 @@ class DmarcRecord:
     failure: tuple[str, ...] = ()
     """``ruf``: URIs for failure reports."""
     failure_options: str = "0"
+    limits: tuple[tuple[str, int], ...] = ()
+    """(URI of ``aggregate``, octets that a report to it may have), where there is a limit (RFC 7489)."""
 
 
 # dmarc-record  = dmarc-version *(*WSP ";" *WSP dmarc-tag) [*WSP ";"] *WSP
@@ -75,7 +80,8 @@ def _record(tags: dict[str, str]) -> DmarcRecord:
     """The record of its tags; one without a valid ``p`` (or with an invalid ``sp`` or ``np``) asks for
     nothing, but for reports where it has addresses for them (RFC 7489 section 6.6.3)."""
     policy, subdomain, absent = (tags.get(name, "").lower() for name in ("p", "sp", "np"))
-    aggregate = _uris(tags.get("rua", ""))
+    destinations = _destinations(tags.get("rua", ""))
+    aggregate = tuple(uri for uri, _ in destinations)
     if policy not in POLICIES or subdomain not in ("", *POLICIES) or absent not in ("", *POLICIES):
         policy, subdomain, absent = NONE if aggregate else "", "", ""
     return DmarcRecord(
@@ -87,8 +93,9 @@ def _record(tags: dict[str, str]) -> DmarcRecord:
         psd=_one_of(tags.get("psd", ""), "y", "n") or "u",
         testing=_testing(tags),
         aggregate=aggregate,
-        failure=_uris(tags.get("ruf", "")),
+        failure=tuple(uri for uri, _ in _destinations(tags.get("ruf", ""))),
         failure_options=_failure_options(tags.get("fo", "")),
+        limits=tuple((uri, most) for uri, most in destinations if most),
     )
 
 
@@ -104,10 +111,19 @@ def _testing(tags: dict[str, str]) -> bool:
     return percent.isascii() and percent.isdigit() and len(percent) <= 3 and int(percent) < 100
 
 
-def _uris(value: str) -> tuple[str, ...]:
-    """The URIs of a list; the size limit that RFC 7489 let follow ``!`` is cut off."""
-    found = (uri.strip(" \t").partition("!")[0] for uri in value.split(",", 100)[:100])
-    return tuple([uri for uri in found if _URI.match(uri)][:MAX_REPORT_ADDRESSES])
+# dmarc-uri = URI [ "!" 1*DIGIT [ "k" / "m" / "g" / "t" ] ]
+def _destinations(value: str) -> tuple[tuple[str, int], ...]:
+    """(URI, octets that RFC 7489 let follow ``!``, 0 without them) of a list."""
+    found = (uri.strip(" \t").partition("!") for uri in value.split(",", 100)[:100])
+    return tuple([(uri, _octets(most)) for uri, _, most in found if _URI.match(uri)][:MAX_REPORT_ADDRESSES])
+
+
+def _octets(text: str) -> int:
+    unit = _UNITS.get(text[-1:].lower(), 0)
+    digits = text[:-1] if unit else text
+    if not digits.isascii() or not digits.isdigit() or len(digits) > MAX_DIGITS:
+        return 0
+    return int(digits) << unit
 
 
 def _failure_options(value: str) -> str:

@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 from msgspec import Meta, Struct
 
-from a3mailer.msgauth.domainkeys import is_name
+from a3mailer.msgauth.mailto import MAX_URI, mailbox
 from a3mailer.msgauth.packed import MAX_UNPACKED, Unreadable
 
 MAX_RECORD: Final = 4096
 """Octets of the TXT record that are looked at."""
 MAX_TARGETS: Final = 10
 """Places of one record that reports are sent to; the rest is passed over."""
-MAX_URI: Final = 1024
 MAX_POLICIES: Final = 1000
 MAX_DETAILS: Final = 10_000
 """Kinds of failure of one policy."""
@@ -126,9 +123,6 @@ class Target:
     where: str
 
 
-_MAILBOX: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}")
-
-
 # tlsrpt-record  = tlsrpt-version 1*(field-delim tlsrpt-field) [field-delim]
 # field-delim    = *WSP ";" *WSP
 # tlsrpt-version = %s"v=TLSRPTv1"
@@ -159,13 +153,8 @@ def _target(uri: bytes) -> Target | None:
         return None
     if scheme.lower() == b"https" and rest.startswith(b"//") and len(rest) > 2:
         return Target("post", uri.decode("ascii"))
-    if scheme.lower() != b"mailto":
-        return None
-    local_part, at, domain = unquote_to_bytes(rest.partition(b"?")[0]).rpartition(b"@")
-    dots = local_part.startswith(b".") or local_part.endswith(b".") or b".." in local_part
-    if not at or dots or not _MAILBOX.fullmatch(local_part) or not is_name(domain):
-        return None
-    return Target("mail", f"{local_part.decode('ascii')}@{domain.decode('ascii').lower()}")
+    address = mailbox(uri)
+    return Target("mail", address) if address else None
 
 
 # --- the report ------------------------------------------------------------------------------------

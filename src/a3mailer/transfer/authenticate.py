@@ -18,18 +18,23 @@ from a3mailer.config.tree import Settings
 from a3mailer.mail.authresults import FAIL, encode, strip_own
 from a3mailer.mail.errors import Refused
 from a3mailer.mail.message.headers import header_end
+from a3mailer.msgauth.dmarc import DmarcResult
+from a3mailer.msgauth.dmarc_record import NONE as NOTHING
 from a3mailer.msgauth.dmarc_record import QUARANTINE, REJECT
-from a3mailer.msgauth.evaluate import Evaluation, Evaluator, Incoming
+from a3mailer.msgauth.evaluate import Evaluator, Incoming
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.arrival import Arrival, is_exempt
+from a3mailer.transfer.dmarc_outcomes import DmarcOutcomes
 from a3mailer.transfer.judge import Judged
 from a3mailer.wire.smtp.paths import encode_mailbox
 
 JUNK: Final = "junk"
 ENFORCE: Final = "enforce"
+DONE: Final = {NOTHING: "delivered", QUARANTINE: "junk", REJECT: "refused"}
+"""What an event calls it."""
 LARGE: Final = 256 * 1024
 """Octets of a header above which it is searched outside the event loop."""
 MULTIPLE_FAILED: Final = "5.7.26"
@@ -39,17 +44,23 @@ MULTIPLE_FAILED: Final = "5.7.26"
 class Authenticate:
     """See ``transfer/judge.py``."""
 
-    __slots__ = ("_clock", "_evaluate", "_resolver", "_settings", "_wanted")
+    __slots__ = ("_clock", "_evaluate", "_outcomes", "_resolver", "_settings", "_wanted")
 
-    def __init__(self, resolver: Resolver, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, resolver: Resolver, settings: Settings, clock: Clock, outcomes: DmarcOutcomes | None = None
+    ) -> None:
+        """Without ``outcomes`` nothing is counted for the reports of others."""
         self._resolver = resolver
         self._clock = clock
+        self._outcomes = outcomes
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
         """Take the settings of a new snapshot."""
         self._settings = settings
         self._wanted = settings.msgauth.enabled and settings.server.profile != "plain"
+        if self._outcomes is not None:
+            self._outcomes.reconfigure(settings)
         self._evaluate = Evaluator(self._resolver, settings.server.hostname, settings.msgauth.arc_trusted)
 
     def wants(self, arrival: Arrival) -> bool:
@@ -74,17 +85,23 @@ class Authenticate:
         limit = min(seconds, self._settings.msgauth.seconds)
         found = await self._evaluate(incoming, self._clock.now(), limit)
         mail = structs.replace(mail.with_top(encode(found.results)), author=found.author)
-        return self._decided(mail, found)
+        count("a3_dmarc_total", found.dmarc.result)
+        disposition = self._disposition(found.dmarc)
+        if self._outcomes is not None:
+            self._outcomes.add(client.ip, "" if sender is None else sender.domain.lower(), found, disposition)
+        return self._decided(mail, found.dmarc, disposition) if found.dmarc.result == FAIL else mail
 
-    def _decided(self, mail: Judged, found: Evaluation) -> Judged:
-        """What becomes of it."""
-        dmarc = found.dmarc
-        count("a3_dmarc_total", dmarc.result)
-        if dmarc.result != FAIL:
-            return mail
+    def _disposition(self, dmarc: DmarcResult) -> str:
+        """What is done with it: none, quarantine or reject."""
         choice = self._settings.msgauth.dmarc
-        refused = choice == ENFORCE and dmarc.policy == REJECT
-        junk = not refused and choice in (JUNK, ENFORCE) and dmarc.policy in (QUARANTINE, REJECT)
+        if dmarc.result != FAIL or choice not in (JUNK, ENFORCE):
+            return NOTHING
+        if choice == JUNK and dmarc.policy == REJECT:
+            return QUARANTINE
+        return dmarc.policy
+
+    def _decided(self, mail: Judged, dmarc: DmarcResult, disposition: str) -> Judged:
+        """What becomes of a mail that failed."""
         emit(
             "mail.dmarc.failed",
             trace=mail.arrival.trace,
@@ -92,14 +109,14 @@ class Authenticate:
             domain=dmarc.domain,
             policy=dmarc.policy,
             reason=dmarc.reason,
-            disposition="refused" if refused else "junk" if junk else "delivered",
+            disposition=DONE[disposition],
         )
-        if refused:
+        if disposition == REJECT:
             whom = dmarc.domain or dmarc.reason
             raise Refused(
                 f"not authentic, and its author's domain asks to refuse it ({whom})", MULTIPLE_FAILED
             )
-        return structs.replace(mail, junk=True) if junk else mail
+        return structs.replace(mail, junk=True) if disposition == QUARANTINE else mail
 
 
 async def _without_own(octets: bytes | mmap.mmap, hostname: str) -> bytes | None:

@@ -35,6 +35,7 @@ from tests.growth import assert_linear
                 aggregate=("mailto:a@b.example", "https://c.example/x"),
                 failure=("mailto:d@e.example",),
                 failure_options="1:d",
+                limits=(("mailto:a@b.example", 10 << 20),),
             ),
         ),
         # without a policy: reports make it p=none
@@ -87,3 +88,15 @@ def test_the_order_of_tags_means_nothing(
 def test_a_record_costs_in_step_with_its_size(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dr, "MAX_RECORD", 1 << 30)
     assert_linear(lambda n: b"v=DMARC1;p=none;" + piece * n, parse.__wrapped__, 2000)
+
+
+@pytest.mark.parametrize(
+    ("text", "octets"),
+    [("10m", 10 << 20), ("7", 7), ("2K", 2048), ("1g", 1 << 30), ("1t", 1 << 40)]
+    + [(wrong, None) for wrong in ("", "m", "-1", "1x", "1 m", "\xb2", "9" * 13 + "m", "0", "0m")],
+)
+def test_the_size_of_a_report(text: str, octets: int | None) -> None:
+    found = parse(f"v=DMARC1; p=none; rua=mailto:a@b.example!{text}".encode())
+    assert found is not None
+    assert found.aggregate == ("mailto:a@b.example",)
+    assert found.limits == ((("mailto:a@b.example", octets),) if octets else ())
