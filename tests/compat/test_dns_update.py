@@ -1,5 +1,6 @@
 """Dynamic updates against Debian's bind9: the door's rules, and a domain's records put into a zone."""
 
+import asyncio
 import json
 import os
 import pathlib
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from a3mailer.app.main import main
+from a3mailer.keys import selectors
+from a3mailer.keys.selectors import Selector
 from a3mailer.ops.dns_provider import DnsProvider, ProviderFailure, ZoneRecord
 from a3mailer.ops.dns_providers.rfc2136 import Rfc2136, read_key
 from a3mailer.testing.dns_provider import DnsProviderCompliance
@@ -108,6 +111,28 @@ def test_a_domain_is_put_into_its_zone_and_checked(
     assert again.splitlines()[0] == "example.test:" and "+" not in again and "CAA records already" in again
     said = command(capsys, "domain", "dns", *words, "--update", code=2)
     assert "--server" in said
+
+
+def test_the_record_of_a_deleted_key_is_taken_out(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, name = tmp_path / "instance", "old._domainkey.example.test"
+    (tmp_path / "named").mkdir()
+    before = os.umask(0o022)
+    command(capsys, "init", str(place), "--domain", "example.test")
+    os.umask(before)
+    folder = place / selectors.FOLDER / "example.test"
+    selectors.write(folder, (Selector("old", "rsa", selectors.REMOVED, 1),))
+    here = ("example.test", "--dir", str(place))
+    texts = "".join(f"{name}. IN TXT {text}\n" for text in ('"v=DKIM1; p=AAAA"', '"a note"'))
+    with Named(tmp_path / "named", "example.test", texts) as named:
+        send = ("--update", "--server", f"127.0.0.1:{named.port}", "--tsig", str(named.key_file))
+        made = json.loads(command(capsys, "domain", "dns", *here, "--address", "192.0.2.1", *send, "--json"))
+        gone = [(r["name"], r["data"]) for r in made["remove"] if r["name"] == name]
+        assert gone == [(name, '"v=DKIM1; p=AAAA"')]
+        assert asyncio.run(rfc2136(named).read("example.test", name, "TXT")) == ('"a note"',)
+        said = command(capsys, "dkim", "publish", *here, "--dns", f"127.0.0.1:{named.port}")
+        assert "old: gone" in said and "old" not in command(capsys, "dkim", "list", *here)
 
 
 async def test_what_others_put_there_stays(named: Named) -> None:

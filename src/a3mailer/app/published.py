@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from a3mailer.app.listeners import PORTS
 from a3mailer.app.material import DKIM_FOLDER, NEXT_KEY
 from a3mailer.config.tree import Settings
-from a3mailer.keys import selectors
+from a3mailer.keys.selectors import REMOVED, SIGNING
 from a3mailer.ops.certificates import CertificateStore
 from a3mailer.ops.dkim_rotation import keys
 from a3mailer.ops.domain_records import ISSUER, Certificate, Facts
@@ -27,13 +27,14 @@ def facts(
 
     Errors: OSError, ValueError (a key or certificate that cannot be read)."""
     base = settings.server.port_base
-    dkim = dkim_keys(directory / DKIM_FOLDER / domain)
+    dkim = keys(directory / DKIM_FOLDER / domain)
     return Facts(
         domain=domain,
         hostname=settings.server.hostname.lower(),
         addresses=tuple(addresses) or bound_addresses(settings.server.listen),
-        dkim=tuple((key.name, text) for key, text in dkim),
-        resting=tuple(key.name for key, _ in dkim if key.state != selectors.SIGNING),
+        dkim=tuple((key.name, text) for key, text in dkim if key.state != REMOVED),
+        resting=tuple(key.name for key, _ in dkim if key.state not in (SIGNING, REMOVED)),
+        removed=tuple(key.name for key, _ in dkim if key.state == REMOVED),
         keys=tls_keys(directory, settings),
         listeners={port.name: base + port.number for port in PORTS if not port.private},
         sts_mode=settings.web.mta_sts,
@@ -47,11 +48,6 @@ def bound_addresses(listen: Sequence[str]) -> tuple[str, ...]:
     """Those of the bound addresses that name one host: no wildcard, no loopback."""
     found = [ipaddress.ip_address(each) for each in listen]
     return tuple(str(each) for each in found if not each.is_unspecified and not each.is_loopback)
-
-
-def dkim_keys(folder: Path) -> tuple[tuple[selectors.Selector, str], ...]:
-    """Every key of a domain that has a place in the DNS, and the text of its record."""
-    return tuple((key, text) for key, text in keys(folder) if key.state != selectors.REMOVED)
 
 
 def tls_keys(directory: Path, settings: Settings) -> tuple[str, ...]:

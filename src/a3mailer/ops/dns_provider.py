@@ -72,8 +72,11 @@ class ZoneChange:
     left: tuple[str, ...] = ()
 
 
-async def plan(wanted: Sequence[DomainRecord], zone: str, provider: DnsProvider) -> ZoneChange:
-    """The least change after which every wanted record is served. Errors: ProviderFailure.
+async def plan(
+    wanted: Sequence[DomainRecord], zone: str, provider: DnsProvider, gone: Sequence[str] = ()
+) -> ZoneChange:
+    """The least change after which every wanted record is served, and no key record at the names ``gone``.
+    Errors: ProviderFailure.
 
     Other people's records stay: TXT records of other subjects, a CAA set, a name that has addresses of its
     own where we want an alias, and an SPF or DMARC record that does as well."""
@@ -93,6 +96,9 @@ async def plan(wanted: Sequence[DomainRecord], zone: str, provider: DnsProvider)
         out, into = _difference(group, present)
         remove += (ZoneRecord(name, kind, data) for data in out)
         add += (ZoneRecord(name, kind, data, group[0].ttl) for data in into)
+    for name in gone:
+        texts = await provider.read(zone, name, "TXT")
+        remove += (ZoneRecord(name, "TXT", d) for d in texts if begins(text(d), VERSIONS["dkim"]))
     return ZoneChange(tuple(remove), tuple(add), tuple(left))
 
 
@@ -129,4 +135,9 @@ def text(data: str) -> str:
 
 def is_about(record: DomainRecord, seen: str) -> bool:
     """Is a text at this name of the record's subject?"""
-    return "".join(seen.split()).lower().startswith(VERSIONS[record.subject])
+    return begins(seen, VERSIONS[record.subject])
+
+
+def begins(seen: str, version: str) -> bool:
+    """Does a text begin with this, however it is spaced?"""
+    return "".join(seen.split()).lower().startswith(version)

@@ -60,6 +60,8 @@ class Facts:
     """(selector, text of the key record)"""
     resting: tuple[str, ...] = ()
     """Those of the selectors whose keys do not sign now: not yet, or no more."""
+    removed: tuple[str, ...] = ()
+    """Selectors of keys that are deleted: their records may go."""
     keys: tuple[str, ...] = ()
     """SHA-256, hexadecimal, of the certificate's SubjectPublicKeyInfo, and of the next one's."""
     listeners: Mapping[str, int] = field(default_factory=dict)

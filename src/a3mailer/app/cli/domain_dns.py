@@ -76,7 +76,8 @@ def update(facts: Facts, args: Arguments, out: Output) -> int:
 
 async def _apply(facts: Facts, provider: DnsProvider) -> tuple[str, ZoneChange]:
     zone = await provider.zone_of(facts.domain)
-    change = await plan(records(facts), zone, provider)
+    gone = [f"{selector}._domainkey.{facts.domain}" for selector in facts.removed]
+    change = await plan(records(facts), zone, provider, gone)
     if change.remove or change.add:
         await provider.change(zone, change.remove, change.add)
     return zone, change
