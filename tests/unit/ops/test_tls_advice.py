@@ -71,6 +71,11 @@ def test_no_starttls_where_a_policy_demands_it() -> None:
         ("dane-required", "tlsa", "signed zone"),
         ("sts-policy-fetch-error", "sts", "https://mta-sts.example.net/.well-known/mta-sts.txt answers"),
         ("sts-policy-invalid", "sts", "https://mta-sts.example.net/.well-known/mta-sts.txt gives"),
+        (
+            "sts-policy-fetch-error",
+            "sts",
+            "could not be fetched once (X509_V_ERR_CERT_REVOKED); says a.test;",
+        ),
         ("sts-webpki-invalid", "sts", "the name mta-sts.example.net"),
         ("validation-failure", "sts", "failed in TLS once (X509_V_ERR_CERT_REVOKED); says a.test"),
         ("never-heard-of", "sts", "mx1.example.net never-heard-of once (X509_V_ERR_CERT_REVOKED)"),

@@ -10,6 +10,7 @@ import pytest
 
 from a3mailer.config.tree import Reports, Settings
 from a3mailer.mail.tls import Association, TlsLevel, TlsPlan
+from a3mailer.runtime.resolver import Tlsa
 from a3mailer.telemetry.metrics import SHARED
 from a3mailer.testing.clock import FakeClock
 from a3mailer.transfer.sts import Found
@@ -17,6 +18,7 @@ from a3mailer.transfer.tallies import Tallies
 from a3mailer.transfer.tls_outcomes import Ends, TlsOutcome, TlsOutcomes
 from a3mailer.transfer.tls_policy import MAY, NEVER, Demand, DomainDemand
 from a3mailer.wire.smtp.remote import RemoteReply, ours
+from tests.unit.transfer import test_dane_relay as dane
 from tests.unit.transfer.store import WatchedStore
 from tests.unit.transfer.test_mta_sts import BAD, HOST, MailHost, World, bad_hosts
 from tests.unit.transfer.test_mta_sts import authority as authority
@@ -155,6 +157,28 @@ class Counted:
 B = DomainDemand("b.test")
 RECORD = Association(3, 1, 1, b"x" * 32)
 DANE = TlsPlan(TlsLevel.DANE, associations=(RECORD,), policy_type="tlsa", policy_strings=(str(RECORD),))
+
+
+@pytest.mark.parametrize(
+    ("records", "result"),
+    [
+        ((dane.ee(dane.RIGHT),), ""),
+        ((dane.ee(dane.MIDDLE),), "certificate-not-trusted"),
+        ((Tlsa(1, 1, 1, b"x" * 32),), "tlsa-invalid"),
+    ],
+)
+async def test_a_host_with_tlsa_records(tmp_path: Path, records: tuple[Tlsa, ...], result: str) -> None:
+    counted = Counted()
+    host = MailHost(dane.Shows(tmp_path, dane.RIGHT, dane.MIDDLE).context)
+    async with dane.World(records).office(host) as office:
+        office.relay._outcomes = counted.outcomes
+        await office.enqueue("x@b.test")
+        await office.attempt()
+    ((domain, outcome, count),) = counted.found()
+    assert (domain, outcome.policy_type, outcome.result, count) == ("b.test", "tlsa", result, 1)
+    record = records[0]
+    assert outcome.policy_string == (f"{record.usage} 1 1 {record.data.hex().upper()}",)
+    assert outcome.host == (HOST if result else "")
 
 
 def test_in_clear_because_they_offer_nothing_else() -> None:

@@ -117,7 +117,7 @@ class TlsSum:
         told = [f"{who} {said(kind.result)} {times(count)}"]
         if kind.result == "starttls-not-supported" and kind.policy_type in POLICIES:
             told[0] += f": {POLICIES[kind.policy_type]}"
-        if kind.result not in DO and kind in self.reasons:
+        if kind in self.reasons and (kind.result not in DO or kind.result.startswith("sts-policy-")):
             told[0] += f" ({self.reasons[kind]})"
         names = sorted(self.sources.get(kind, ()))
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
