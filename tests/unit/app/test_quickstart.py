@@ -146,6 +146,20 @@ def test_a_service_is_installed_started_and_told(tmp_path: pathlib.Path, base: i
         assert main(["stop", "--dir", str(world.directory)]) == exits.OK
 
 
+def test_what_was_there_before_stays(tmp_path: pathlib.Path, base: int) -> None:
+    world = World(tmp_path, base)
+    (world.machine.units / "a3mailer.service").write_text("somebody else's")
+    (world.directory.parent).mkdir()
+    world.directory.mkdir()
+    for name in ("", "mine"):  # an empty directory, then one with something in it
+        if name:
+            (world.directory / name).write_text("mine")
+        before = tree(world.root)
+        with pytest.raises((Failed, FileExistsError)):
+            perform(world.installing().steps(lambda: None))
+        assert tree(world.root) == before
+
+
 @pytest.mark.parametrize("refused", ["daemon-reload", "enable"])
 def test_a_systemd_that_says_no_is_repeated(tmp_path: pathlib.Path, base: int, refused: str) -> None:
     world = World(tmp_path, base, refused)

@@ -69,9 +69,10 @@ class Installing:
         self._machine = machine
         self._out = out
         self._existed = wish.directory.exists()
+        self._was_empty = not self._existed or not any(wish.directory.iterdir())
+        self._had_unit = (machine.units / unit.NAME).exists()
         self._missing = [path for path in wish.directory.parents if not path.exists()]
         self._server = 0
-        self._has_user = False
         self.made: Made | None = None
 
     def steps(self, tell: Callable[[], None]) -> tuple[Step, ...]:
@@ -104,10 +105,9 @@ class Installing:
         home = str(self._wish.directory)
         words = ("--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin")
         _run(self._machine.useradd, *words, "--home-dir", home, self._machine.user)
-        self._has_user = True
 
     def _remove_user(self) -> None:
-        if self._has_user:
+        if self._user_exists():
             _run(self._machine.userdel, self._machine.user)
 
     # --- the data directory -----------------------------------------------------------------------------
@@ -117,7 +117,7 @@ class Installing:
 
     def _unmake(self) -> None:
         directory = self._wish.directory
-        if self.made is not None:
+        if self._was_empty and directory.exists():
             for each in directory.iterdir() if self._existed else (directory,):
                 shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
         for path in self._missing:
@@ -142,6 +142,8 @@ class Installing:
         _run(self._machine.systemctl, "daemon-reload")
 
     def _remove_unit(self) -> None:
+        if self._had_unit:
+            return
         (self._machine.units / unit.NAME).unlink(missing_ok=True)
         _run(self._machine.systemctl, "daemon-reload")
 

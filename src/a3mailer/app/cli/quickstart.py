@@ -194,6 +194,9 @@ def _install(wish: Wish, aim: Aim, found: Sequence[Finding], out: Output) -> Fac
         perform(installing.steps(tell))
     except Failed as error:
         raise Failed(error.code, f"{error}\neverything that was made is removed again") from error
+    except OSError as error:
+        text = f"{error.filename or wish.directory}: {error.strerror}"
+        raise Failed(UNUSABLE, f"{text}\neverything that was made is removed again") from error
     except NotUndone as error:
         raise Failed(UNUSABLE, str(error)) from error
     return told[0]
