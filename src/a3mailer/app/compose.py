@@ -343,7 +343,7 @@ def _way_in(
     judges = Judges(
         {
             "authenticate": Authenticate(resolver, settings, clock, DmarcOutcomes(tallies, settings)),
-            "reports": ReportMails(read, directory, settings, clock),
+            "reports": ReportMails(read, store, directory, settings, clock),
             "milters": Milters(dial_filter, policy.lead, settings),
         }
     )

@@ -18,10 +18,12 @@ from a3mailer.config.tree import Settings
 from a3mailer.identity.directory import REPORT_ADDRESSES, ROLE_ADDRESSES, Directory, fold
 from a3mailer.mail.envelope import Recipient
 from a3mailer.runtime.clock import Clock
-from a3mailer.store.operations import PutReport
+from a3mailer.store.operations import Operation, PutReport
+from a3mailer.store.ports import Store
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.judge import Judged
+from a3mailer.transfer.outcomes import complained
 
 MAX_MAIL: Final = 24 << 20
 """Octets of a mail in which a report is looked for."""
@@ -41,6 +43,17 @@ class ReportMail(msgspec.Struct, frozen=True):
     octets: bytes | mmap.mmap
 
 
+class Complaint(msgspec.Struct, frozen=True):
+    """Somebody did not want a mail of ours."""
+
+    kind: str
+    """Of RFC 5965: abuse, fraud ..."""
+    message_id: str
+    senders: tuple[str, ...]
+    """Addresses it came from, reverse-path first."""
+    recipients: tuple[str, ...]
+
+
 class ReportFound(msgspec.Struct, frozen=True):
     """One report, read."""
 
@@ -53,8 +66,8 @@ class ReportFound(msgspec.Struct, frozen=True):
     ends: int
     content: str
     """JSON: what is kept of it."""
-    complaint: str = ""
-    """What it complains of; empty where it only tells."""
+    complaint: Complaint | None = None
+    """None where it only tells."""
 
 
 Read = Callable[[ReportMail], tuple[ReportFound, ...]]
@@ -64,10 +77,13 @@ Read = Callable[[ReportMail], tuple[ReportFound, ...]]
 class ReportMails:
     """See ``transfer/judge.py``."""
 
-    __slots__ = ("_addresses", "_clock", "_directory", "_read")
+    __slots__ = ("_addresses", "_clock", "_directory", "_read", "_store")
 
-    def __init__(self, read: Read, directory: Directory, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, read: Read, store: Store, directory: Directory, settings: Settings, clock: Clock
+    ) -> None:
         self._read = read
+        self._store = store
         self._directory = directory
         self._clock = clock
         self.reconfigure(settings)
@@ -102,12 +118,12 @@ class ReportMails:
         for each in found[:MAX_FOUND]:
             domain = await self._ours(each.domains)
             if domain:
-                operations += (self._kept(each, domain, mail.author),)
+                operations += (self._kept(each, domain, mail.author), *await self._told(each.complaint))
             emit(
                 "report.complaint" if each.complaint else "report.received",
                 level="warning" if each.complaint else "info",
                 trace=trace,
-                kind=each.complaint or each.kind,
+                kind=each.complaint.kind if each.complaint else each.kind,
                 source=mail.author,
                 domain=domain,
                 about=each.domains[:MAX_FOUND],
@@ -116,6 +132,22 @@ class ReportMails:
             return mail
         arrival = msgspec.structs.replace(mail.arrival, beside=operations)
         return msgspec.structs.replace(mail, arrival=arrival)
+
+    async def _told(self, complaint: Complaint | None) -> tuple[Operation, ...]:
+        """Whoever sent the mail through the API hears of it."""
+        if complaint is None:
+            return ()
+        told: tuple[Operation, ...] = ()
+        now = int(self._clock.now())
+        for sender in complaint.senders:
+            owner = await self._store.address(sender.lower())
+            if owner is None or owner.kind != "account":
+                continue
+            for recipient in complaint.recipients[:MAX_FOUND]:
+                told += await complained(self._store, owner.account, complaint.message_id, recipient, now)
+            if told:
+                break
+        return told
 
     def _kept(self, found: ReportFound, domain: str, source: str) -> PutReport:
         return PutReport(

@@ -71,7 +71,10 @@ class Office(World):
         self.tallies = Tallies(self.store, self.clock)
         self.judge = Authenticate(resolver, given, self.clock, DmarcOutcomes(self.tallies, given))
         judges = Judges(
-            {"authenticate": self.judge, "reports": ReportMails(read, self.directory, given, self.clock)}
+            {
+                "authenticate": self.judge,
+                "reports": ReportMails(read, self.store, self.directory, given, self.clock),
+            }
         )
         self.receive = Receive(self.store, self.directory, given, self.clock, judges)
         put(folder, domain, "rsa2048")

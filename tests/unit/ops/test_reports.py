@@ -12,7 +12,7 @@ from a3mailer.ops.reports import KINDS, arf, dmarc
 from a3mailer.ops.reports.kind import DAY, Kind, days, mails
 from a3mailer.ops.reports.read import read
 from a3mailer.store.rows import Report
-from a3mailer.transfer.reports import ReportFound, ReportMail
+from a3mailer.transfer.reports import Complaint, ReportFound, ReportMail
 from tests.unit.msgauth.test_aggregate import WITHOUT_NAMESPACE, zipped
 from tests.unit.msgauth.test_feedback import ABUSE
 
@@ -161,7 +161,13 @@ def test_a_stricter_policy_is_advised_when_all_pass() -> None:
 
 def test_a_complaint_is_kept_and_said() -> None:
     (found,) = read(ReportMail("example.com", ABUSE))
-    assert (found.kind, found.complaint, found.domains[0]) == ("arf", "abuse", "example.net")
+    assert (found.kind, found.domains[0]) == ("arf", "example.net")
+    assert found.complaint == Complaint(
+        "abuse",
+        "8787KJKJ3K4J3K4J3K4J3.mail@example.net",
+        ("somespammer@example.net",),
+        ("user@example.com",),
+    )
     row = stored(found, domain="example.net")
     assert arf.KIND.columns(row) == {
         "type": "abuse",
@@ -177,7 +183,7 @@ def test_a_complaint_is_kept_and_said() -> None:
     (other,) = read(
         ReportMail("example.com", ABUSE.replace(b"Feedback-Type: abuse", b"Feedback-Type: auth-failure"))
     )
-    assert other.complaint == ""
+    assert other.complaint is None
     assert advice(arf.KIND, stored(other))[0].startswith(
         "3 mails as somespammer@example.net from 192.0.2.1 failed;"
     )

@@ -9,10 +9,12 @@ from msgspec import structs
 from a3mailer.config.tree import Reports, Settings
 from a3mailer.mail.envelope import Client
 from a3mailer.ops.reports.read import read
+from a3mailer.store.ports import Transaction
 from a3mailer.store.rows import Report
 from a3mailer.testing.resolver import FakeResolver
 from a3mailer.transfer.authenticate import Authenticate
 from a3mailer.transfer.judge import Judges
+from a3mailer.transfer.outcomes import Mail, Outcome, new_id, outcomes_of, put_mail, put_outcome
 from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.reports import MAX_FOUND, ReportMails
 from tests.unit.msgauth.test_aggregate import WITHOUT_NAMESPACE
@@ -36,7 +38,7 @@ class Office(World):
         judges = Judges(
             {
                 "authenticate": Authenticate(resolver, given, self.clock),
-                "reports": ReportMails(read, self.directory, given, self.clock),
+                "reports": ReportMails(read, self.store, self.directory, given, self.clock),
             }
         )
         self.receive = Receive(self.store, self.directory, given, self.clock, judges)
@@ -133,3 +135,24 @@ async def test_a_mail_with_many_reports_is_bounded() -> None:
     head = b"From: <reports@b.test>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"
     await office.send(head + b"".join(parts) + b"--x--\r\n", "abuse@a.test", sender="reports@b.test")
     assert len(await office.reports()) == MAX_FOUND
+
+
+async def test_a_complaint_reaches_whoever_sent_the_mail_through_the_api() -> None:
+    office = Office()
+    number = new_id()
+    sent = Mail(int(office.clock.now()), f"{number}@mail.a.test", "alice@a.test")
+    await office.store.commit(
+        Transaction(
+            (
+                put_mail(office.alice.id, number, sent),
+                put_outcome(office.alice.id, number, "user@example.com", Outcome("delivered", 1), 1 << 40),
+            )
+        )
+    )
+    mail = ABUSE.replace(b"\n", b"\r\n").replace(b"somespammer@example.net", b"Alice@a.test")
+    mail = mail.replace(b"8787KJKJ3K4J3K4J3K4J3.mail@example.net", f"<{number}@mail.a.test>".encode())
+    mail = mail.replace(b"From: <abusedesk@example.com>", b"From: <abusedesk@b.test>", 1)
+    await office.send(mail, "abuse@a.test", sender="abusedesk@b.test")
+    known = await outcomes_of(office.store, office.alice.id, number)
+    assert known["user@example.com"].state == "complained"
+    assert [row.domain for row in await office.reports()] == ["a.test"]

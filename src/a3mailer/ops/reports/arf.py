@@ -12,7 +12,7 @@ from a3mailer.mail.message import MessageIndex
 from a3mailer.msgauth.feedback import AUTH_FAILURE, Feedback, parse
 from a3mailer.ops.reports.kind import Kind, mails
 from a3mailer.store.rows import Report
-from a3mailer.transfer.reports import ReportFound, ReportMail
+from a3mailer.transfer.reports import Complaint, ReportFound, ReportMail
 
 NAME: Final = "arf"
 ADVICES: Final = 10
@@ -26,15 +26,22 @@ def read(mail: ReportMail, index: MessageIndex) -> Sequence[ReportFound]:
     report = parse(mail.octets, index)
     if report is None:
         return ()
-    addresses = (report.mail_from, report.author.removesuffix(">"))
-    candidates = (*report.reported_domains, report.dkim_domain, *(a.rpartition("@")[2] for a in addresses))
+    senders = tuple(dict.fromkeys(each for each in (report.mail_from, _address(report.author)) if each))
+    names = (*report.reported_domains, report.dkim_domain, *(each.rpartition("@")[2] for each in senders))
     content = msgspec.json.encode(report)
     identity = hashlib.blake2b(content, digest_size=16).hexdigest()
-    domains = tuple(dict.fromkeys(name.lower() for name in candidates if name))
-    complaint = "" if report.kind in NOT_ABUSE else report.kind
+    domains = tuple(dict.fromkeys(name.lower() for name in names if name))
+    complaint = None
+    if report.kind not in NOT_ABUSE:
+        complaint = Complaint(report.kind, report.message_id, senders, report.rcpt_to)
     return (
         ReportFound(NAME, domains, identity, report.arrival, report.arrival, content.decode(), complaint),
     )
+
+
+def _address(author: str) -> str:
+    """That of ``Name <address>``."""
+    return author.rpartition("<")[2].removesuffix(">").strip()
 
 
 def _kept(report: Report) -> Feedback | None:
