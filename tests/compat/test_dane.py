@@ -19,7 +19,7 @@ from tests.named import signed_server, validating
 from tests.peers import peer
 from tests.rig import Rig
 
-HERE, MX = "here.good.test", "mx.here.good.test"
+HERE, NEXT, MX = "here.good.test", "next.good.test", "mx.here.good.test"
 ROOT = authority()
 LAST_YEARS = certified("mx.ta.good.test", ROOT, days=-1)
 """What Postfix shows: of the right name for one domain, and expired."""
@@ -34,10 +34,11 @@ PASSWORD = "secret-a"
 
 @dataclass(frozen=True)
 class Pair:
-    """Our server and Postfix; each knows the other by the signed zone alone."""
+    """Our server and Postfix; each knows the other by the signed zone alone. ``next`` is not started."""
 
     ours: Rig
     postfix: PeerRig
+    next: Rig
 
     def log(self) -> str:
         return self.postfix.postfix.log.read_text("utf-8", "replace")
@@ -55,35 +56,47 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     except Unavailable as error:
         pytest.skip(f"absent: {error}")
     folder = tmp_path_factory.mktemp("dane")
-    rig = Rig(
-        folder, hostname=MX, domain=HERE, workers=1, accounts=((f"alice@{HERE}", PASSWORD),),
-        settings=("profile=plain", "limits.profile=off", "queue.retry=1"),
-    )  # fmt: skip
-    rig.init()
-    published = rig.verb("domain", "dns", HERE)
-    ours = [r["data"] for r in published if (r["name"], r["kind"]) == (f"_25._tcp.{MX}", "TLSA")]
-    assert len(ours) == 2  # the certificate's key and the next one
+    rig, another = server(folder / "here", HERE, "alice"), server(folder / "next", NEXT, "bob")
     port = rig.port("smtp")
     postfix = peer(log=True, settings=settings(folder, LAST_YEARS, port))
     there = postfix.port("smtp")
-    zone = host("here", port, *ours) + host("liar", port, "3 1 1 " + "ab" * 32)
+    zone = host("here", port, *tlsa(rig, HERE)) + host("liar", port, "3 1 1 " + "ab" * 32)
+    zone += host("next", another.port("smtp"), *tlsa(another, NEXT))
     zone += "".join(host(name, there, data) for name, data in CASES.items())
     zone += "bogus IN MX 10 host.forged.test.\n"
     plain = f"@ IN MX 10 host\n_{there}._tcp.host IN TLSA {CASES['wrong']}\n"
     names = folder / "named"
     names.mkdir()
-    with signed_server(names, {"good.test": zone, "plain.test": plain}) as server, rig:
-        for setting in (
-            f"dns.servers=127.0.0.1:{server.port}", "dns.dnssec=libunbound",
-            f"dns.trust_anchor={server.anchor}", f"queue.smtp_port={there}",
-        ):  # fmt: skip
-            rig.verb("config", "set", *setting.split("=", 1))
-        rig.stop()
-        rig.start()
-        with validating(names, server) as address:
+    with signed_server(names, {"good.test": zone, "plain.test": plain}) as dns:
+        for each in (rig, another):
+            each.env |= {
+                "A3_DNS__SERVERS": f"127.0.0.1:{dns.port}", "A3_DNS__DNSSEC": "libunbound",
+                "A3_DNS__TRUST_ANCHOR": str(dns.anchor), "A3_QUEUE__SMTP_PORT": str(there),
+            }  # fmt: skip
+        with rig, validating(names, dns) as address:
             postfix.postfix.resolver = address
             with postfix:
-                yield Pair(rig, postfix)
+                yield Pair(rig, postfix, another)
+
+
+def server(folder: pathlib.Path, domain: str, account: str) -> Rig:
+    """Made, not started."""
+    folder.mkdir()
+    rig = Rig(
+        folder, hostname=f"mx.{domain}", domain=domain, workers=1,
+        accounts=((f"{account}@{domain}", PASSWORD),),
+        settings=("profile=plain", "limits.profile=off", "queue.retry=1"),
+    )  # fmt: skip
+    rig.init()
+    return rig
+
+
+def tlsa(rig: Rig, domain: str) -> list[str]:
+    """What it wants to be published: of the certificate's key and of the next one."""
+    name = f"_25._tcp.mx.{domain}"
+    data = [r["data"] for r in rig.verb("domain", "dns", domain) if (r["name"], r["kind"]) == (name, "TLSA")]
+    assert len(data) == 2
+    return data
 
 
 def settings(folder: pathlib.Path, shown: Certified, port: int) -> dict[str, str]:
@@ -154,10 +167,34 @@ def test_row_5_what_demands_tls_for_its_whole_way_comes_back_at_once(pair: Pair)
     to = "carol@ee.good.test"
     submit(pair.ours, to, "REQUIRETLS")
     alice = (f"alice@{HERE}", PASSWORD)
-    until(lambda: [m for m in inbox(pair.ours, *alice) if b"Status: 5.7.30" in m], pair.ours)
-    (notice,) = [m for m in inbox(pair.ours, *alice) if b"Status: 5.7.30" in m]
-    assert f"\r\nSubject: to {to}\r\n".encode() in notice and b"\r\nHello\r\n" not in notice
+    until(lambda: [m for m in inbox(pair.ours, *alice) if to.encode() in m], pair.ours)
+    (notice,) = [m for m in inbox(pair.ours, *alice) if to.encode() in m]
+    assert (
+        b"Status: 5.7.30" in notice
+        and f"\r\nSubject: to {to}\r\n".encode() in notice
+        and b"\r\nHello\r\n" not in notice
+    )
     assert f"to=<{to}>" not in pair.log()
+
+
+def test_a_demand_for_tls_is_handed_on_and_comes_back_from_where_it_is_not(pair: Pair) -> None:
+    """Here, next, Postfix: the second hop has REQUIRETLS, the third has not."""
+    alice = (f"alice@{HERE}", PASSWORD)
+    pair.next.verb("alias", "add", f"onward@{NEXT}", "dave@ee.good.test")
+    pair.ours.verb("config", "set", "queue.smtp_port", str(pair.next.port("smtp")))
+    pair.ours.verb("reload")
+    try:
+        with pair.next:
+            for to in (f"bob@{NEXT}", f"onward@{NEXT}"):
+                submit(pair.ours, to, "REQUIRETLS")
+            until(lambda: inbox(pair.next, f"bob@{NEXT}", PASSWORD), pair.ours)
+            until(lambda: [m for m in inbox(pair.ours, *alice) if b"dave@ee.good.test" in m], pair.next)
+    finally:
+        pair.ours.verb("config", "set", "queue.smtp_port", "--unset")
+        pair.ours.verb("reload")
+    (notice,) = [m for m in inbox(pair.ours, *alice) if b"dave@ee.good.test" in m]
+    assert b"Status: 5.7.30" in notice and b"\r\nHello\r\n" not in notice
+    assert "to=<dave@" not in pair.log()
 
 
 def test_postfix_verifies_our_certificate_by_the_records_we_publish(pair: Pair) -> None:

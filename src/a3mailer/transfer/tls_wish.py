@@ -58,8 +58,10 @@ def for_mail(envelope: Envelope, demand: Demand, domain: DomainDemand, host: Hos
     if not plans and host.authentic and domain.level != "never":
         reason = "the mail demands TLS (REQUIRETLS)"
         plans = (TlsPlan(TlsLevel.STS, names=(host.name.lower().rstrip("."),), reason=reason),)
-    if plans or not must_require(envelope):
-        return replace(demand, plans=plans or demand.plans)
+    if not must_require(envelope):
+        return replace(demand, plans=(*plans, *(plan for plan in demand.plans if plan not in plans)))
+    if plans:
+        return replace(demand, plans=plans)
     why = domain.found.reason or f"nothing proves that {host.name} is a server of {domain.domain}"
     code = "4.7.10" if domain.found.failure else "5.7.10"
     return replace(demand, plans=(), refusal=ours(code, f"the mail demands TLS, and {why}"))
