@@ -14,7 +14,7 @@ from a3mailer.access.watch import Views
 from a3mailer.app.examining import examiner, hours
 from a3mailer.app.held import Held
 from a3mailer.app.listeners import PORTS
-from a3mailer.app.material import mock_key, srs_keys
+from a3mailer.app.material import mock_key, policy_hook_key, srs_keys
 from a3mailer.app.public import public
 from a3mailer.app.verbs.office import Office
 from a3mailer.app.verbs.server import gauge
@@ -68,6 +68,7 @@ from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.judge import Judges
 from a3mailer.transfer.milter import Milters
 from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.policy_hook import REST_SECONDS, AskAboutMail, PolicyHook
 from a3mailer.transfer.queue import Queue
 from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.reports import ReportMails
@@ -176,7 +177,9 @@ async def compose(
     )
     resolver = dnssec.resolver_of(settings().dns, clock)
     tallies = Tallies(store, clock)
-    forwarding, policy, receive = _way_in(held, store, directory, resolver, settings(), clock, tallies)
+    forwarding, policy, receive, asking = _way_in(
+        held, store, directory, resolver, settings(), clock, tallies
+    )
     spools = held.directory / "spool"
     context = certificates.context
     smtp = SmtpDoor(policy, receive, authenticator, settings, context, spools, clock)
@@ -204,6 +207,7 @@ async def compose(
         views.close()
         await tallies.flush()
         await http.close()
+        await asking.close()
         authenticator.close()
         pool.close()
         resolver.close()
@@ -333,21 +337,27 @@ def _way_in(
     settings: Settings,
     clock: SystemClock,
     tallies: Tallies,
-) -> tuple[Forwarding, Policy, Receive]:
+) -> tuple[Forwarding, Policy, Receive, HttpClient]:
     """Who may send what to whom, and who takes responsibility for it."""
     secrets = srs_keys(held.directory)
     forwarding = Forwarding(directory, settings, clock, secrets)
-    stages = Stages(all_checks(), resolver, clock, held.rates, held.greylist, settings)
+    context = verifying_context(held.directory, settings)
+    # the operator's own service may be anywhere, so also inside
+    asking = HttpClient(resolver, clock, context, inside=True, rest_most=REST_SECONDS)
+    hook = PolicyHook(asking, clock, partial(policy_hook_key, held.directory))
+    checks = (*all_checks(), *hook.checks())
+    stages = Stages(checks, resolver, clock, held.rates, held.greylist, settings)
     returns = Returns(Verp(secrets), clock, {})
     policy = Policy(store, directory, settings, forwarding, stages, returns)
     judges = Judges(
         {
             "authenticate": Authenticate(resolver, settings, clock, DmarcOutcomes(tallies, settings)),
             "reports": ReportMails(read, store, directory, settings, clock),
+            "policy hook": AskAboutMail(hook, settings),
             "milters": Milters(dial_filter, policy.lead, settings),
         }
     )
-    return forwarding, policy, Receive(store, directory, settings, clock, judges, forwarding, returns)
+    return forwarding, policy, Receive(store, directory, settings, clock, judges, forwarding, returns), asking
 
 
 def _is_dead(owner: str) -> bool:

@@ -33,6 +33,7 @@ NEXT_KEY: Final = Path("tls") / "next-key.pem"
 section 8.1): whoever renews the certificate takes it, and makes another."""
 MOCK_KEY: Final = Path("keys") / "scram-mock"
 SRS_KEY: Final = Path("keys") / "srs"
+POLICY_HOOK_KEY: Final = Path("keys") / "policy-hook"
 OLD_SRS_KEY: Final = Path("keys") / "srs.old"
 RECOVERY_PUBLIC: Final = Path("keys") / "recovery.pub"
 MOCK_KEY_SIZE: Final = 32
@@ -107,6 +108,11 @@ def mock_key(directory: Path) -> bytes:
     """The key that makes the salts SCRAM shows for accounts without a verifier: made once, the same in every
     process of this data directory."""
     return _kept(directory / MOCK_KEY, MOCK_KEY_SIZE)
+
+
+def policy_hook_key(directory: Path) -> bytes:
+    """The secret that signs what is asked of the operator's service (``transfer/policy_hook.py``)."""
+    return _kept(directory / POLICY_HOOK_KEY, SECRET_SIZE)
 
 
 def srs_keys(directory: Path) -> tuple[bytes, ...]:

@@ -32,6 +32,14 @@ def _milter(value: str) -> None:
         _server_address(value)
 
 
+def _url(value: str) -> None:
+    scheme, separator, rest = value.partition("://")
+    if scheme not in ("http", "https") or not separator or not rest or not value.isascii():
+        raise BadValue(f"{value!r} is not http://... or https://...")
+    if "@" in rest.partition("/")[0] or not value.isprintable() or " " in value:
+        raise BadValue(f"{value!r}: no spaces, and no credentials (what is posted is signed)")
+
+
 def _one_of(*words: str) -> Callable[[str], None]:
     def check(value: str) -> None:
         if value not in words:
@@ -106,6 +114,10 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "milter.servers": _milter,
     "milter.doors": _one_of("smtp", "submission", "lmtp"),
     "milter.failure": _one_of("tempfail", "accept"),
+    "policy_hook.url": _optional(_url),
+    "policy_hook.stages": _one_of("connect", "ehlo", "auth", "mail", "rcpt", "data", "message"),
+    "policy_hook.doors": _one_of("smtp", "submission", "lmtp"),
+    "policy_hook.failure": _one_of("tempfail", "accept"),
     "reports.addresses": _address_of_mail,
     "policy.dnsbl": domain_name,
     "policy.domain_lists": domain_name,

@@ -193,6 +193,21 @@ class Milter(Section, frozen=True, kw_only=True):
     seconds: Annotated[float, _d("Longest wait for one of its answers.", ge=0.1)] = 20.0
 
 
+class PolicyHook(Section, frozen=True, kw_only=True):
+    url: Annotated[str, _d("A service of yours that is asked about mail (JSON by POST); empty = none.")] = ""
+    stages: Annotated[
+        tuple[str, ...],
+        _d("When it is asked: connect, ehlo, auth, mail, rcpt, data, and message (whole mails)."),
+    ] = ("rcpt", "message")
+    doors: Annotated[tuple[str, ...], _d("Whose mail it is asked about: smtp, submission, lmtp.")] = (
+        "smtp", "submission",
+    )  # fmt: skip
+    failure: Annotated[str, _d("When it does not answer: tempfail, or accept without it.")] = "tempfail"
+    seconds: Annotated[
+        float, _d("Longest wait for an answer; at a stage never more than policy.seconds.", ge=0.1)
+    ] = 3.0
+
+
 class Reports(Section, frozen=True, kw_only=True):
     addresses: Annotated[
         tuple[str, ...],
@@ -233,5 +248,6 @@ class Settings(Section, frozen=True, kw_only=True):
     policy: Policy = Policy()
     msgauth: Msgauth = Msgauth()
     milter: Milter = Milter()
+    policy_hook: PolicyHook = PolicyHook()
     reports: Reports = Reports()
     log: Log = Log()

@@ -8,8 +8,6 @@ and one may come twice; its id is the same each time. Signed as by Standard Webh
 from __future__ import annotations
 
 import asyncio
-import base64
-import hmac
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -21,6 +19,7 @@ from a3mailer.mail.ids import AccountId
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.http import HttpClient, HttpFailure
 from a3mailer.runtime.supervise import contained
+from a3mailer.runtime.webhook import signed
 from a3mailer.store.operations import Operation, PutDocument, RemoveDocument
 from a3mailer.store.ports import Store, Transaction
 from a3mailer.store.rows import Document
@@ -43,17 +42,6 @@ LONGEST_PAUSE: Final = 3600
 JSON: Final = "application/json"
 
 _event: Final = msgspec.json.Decoder(Event).decode
-
-
-def signed(secret: Secret, number: str, now: int, body: str) -> dict[str, str]:
-    """The header fields by which a hook knows us."""
-    text = f"{number}.{now}.{body}".encode()
-    mark = hmac.digest(base64.b64decode(secret.reveal()), text, "sha256")
-    return {
-        "webhook-id": number,
-        "webhook-timestamp": str(now),
-        "webhook-signature": f"v1,{base64.b64encode(mark).decode()}",
-    }
 
 
 class Hooks:
@@ -106,10 +94,11 @@ class Hooks:
     async def _tell(self, hook: Hook, row: Document, event: Event) -> str:
         """Why it was not taken; empty when it was."""
         now = int(self._clock.now())
-        fields = signed(Secret(hook.secret), row.name, now, event.body)
+        body = event.body.encode()
+        fields = signed(Secret(hook.secret), row.name, now, body)
         try:
             answer = await self._http.post(
-                hook.url, event.body.encode(), JSON, most=ANSWER_OCTETS, seconds=POST_SECONDS, fields=fields
+                hook.url, body, JSON, most=ANSWER_OCTETS, seconds=POST_SECONDS, fields=fields
             )
         except HttpFailure as failure:
             return f"{failure.kind}: {failure}"

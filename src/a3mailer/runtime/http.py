@@ -150,11 +150,19 @@ class _Host:
 class HttpClient:
     """One object a process; made and closed inside its loop."""
 
-    __slots__ = ("_checked", "_clock", "_context", "_gate", "_hosts", "_session")
+    __slots__ = ("_checked", "_clock", "_context", "_gate", "_hosts", "_rest_most", "_session")
 
     def __init__(
-        self, resolver: Resolver, clock: Clock, context: ssl.SSLContext, *, inside: bool = False
+        self,
+        resolver: Resolver,
+        clock: Clock,
+        context: ssl.SSLContext,
+        *,
+        inside: bool = False,
+        rest_most: float = BREAK_MOST,
     ) -> None:
+        """``rest_most``: the longest a host that fails is left alone."""
+        self._rest_most = rest_most
         self._checked = _Checked(resolver, inside)
         self._clock = clock
         self._context = context
@@ -202,7 +210,7 @@ class HttpClient:
             host.failures += 1
             if host.failures >= BREAK_AFTER:
                 pause = BREAK_SECONDS * 2.0 ** min(host.failures - BREAK_AFTER, 10)
-                host.until = self._clock.monotonic() + min(pause, BREAK_MOST)
+                host.until = self._clock.monotonic() + min(pause, self._rest_most)
             raise _failure(url.host or "", error, seconds) from error
         host.failures, host.until = 0, 0.0
         return answer
