@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from a3mailer.ops.acme import csr
+from a3mailer.ops import pkix
 from a3mailer.ops.acme.answers import ALPN_PROTOCOL, HTTP_PATH, Answers
 from a3mailer.ops.acme.challenges.responder import Means
 from a3mailer.ops.acme.client import AcmeClient
@@ -65,12 +65,14 @@ async def issued(
     kind: str,
     names: tuple[str, ...] = NAMES,
     key: AccountKey | None = None,
-) -> csr.Chain:
+) -> pkix.Chain:
     account = key or AccountKey.generate()
     client = world.client(url, account)
     await client.begin()
     await client.register(CONTACT, agreed=True, eab=None)
-    return await issue(client, account, csr.new_key(), names, responders((kind,), means), SystemClock().now())
+    return await issue(
+        client, account, pkix.new_key(), names, responders((kind,), means), SystemClock().now()
+    )
 
 
 async def test_http_01(pebble: Pebble, world: World) -> None:

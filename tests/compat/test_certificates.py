@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from a3mailer.config.tree import Settings
 from a3mailer.edge.tls import opportunistic_context
-from a3mailer.ops.acme.csr import read_chain
 from a3mailer.ops.certificates import ACME, CertificateStore
+from a3mailer.ops.pkix import read_chain
 from tests.certificates import Certified, authority, certified
 from tests.rig import Rig
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from a3mailer.ops.acme.csr import read_chain, read_key
 from a3mailer.ops.acme.documents import (
     Account,
     AcmeFailure,
@@ -17,6 +16,7 @@ from a3mailer.ops.acme.documents import (
     retry_after,
 )
 from a3mailer.ops.acme.jose import base64url, from_base64url
+from a3mailer.ops.pkix import read_chain, read_key
 from tests.certificates import authority, certified
 from tests.fuzz import mutate
 

@@ -44,6 +44,7 @@ from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import MailError
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
 from a3mailer.ops.acme.answers import Answers
+from a3mailer.ops.acme.renewal import Renewal
 from a3mailer.ops.audit import StoreAudit
 from a3mailer.ops.domain_watch import DomainWatch
 from a3mailer.ops.hooks import Hooks
@@ -275,6 +276,7 @@ def _works_for_all(
         "tls reports": TlsReports(store, resolver, http, clock, settings, signing.signs).run,
         "dmarc reports": DmarcReports(store, resolver, clock, settings, signing.signs).run,
         "hooks": Hooks(store, http, clock).run,
+        "certificates": Renewal(held.directory, store, resolver, http, clock, settings).run,
         "domains": DomainWatch(
             store,
             held.directory,

@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from a3mailer.keys import selectors
 from a3mailer.keys.recovery import make_recovery
+from a3mailer.ops.certificates import NEXT_KEY
 from a3mailer.transfer.srs import SECRET_SIZE
 
 CERTIFICATE_DAYS: Final = 3650
@@ -28,9 +29,6 @@ RSA_BITS: Final = 2048
 DKIM_FOLDER: Final = selectors.FOLDER
 RSA_SELECTOR: Final = "a3-rsa"
 ED25519_SELECTOR: Final = "a3-ed25519"
-NEXT_KEY: Final = Path("tls") / "next-key.pem"
-"""The key of the certificate after this one, so that its TLSA record is published in time (RFC 7671
-section 8.1): whoever renews the certificate takes it, and makes another."""
 MOCK_KEY: Final = Path("keys") / "scram-mock"
 SRS_KEY: Final = Path("keys") / "srs"
 POLICY_HOOK_KEY: Final = Path("keys") / "policy-hook"

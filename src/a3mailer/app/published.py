@@ -12,10 +12,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from a3mailer.app.listeners import PORTS
-from a3mailer.app.material import DKIM_FOLDER, NEXT_KEY
+from a3mailer.app.material import DKIM_FOLDER
 from a3mailer.config.tree import Settings
 from a3mailer.keys.selectors import REMOVED, SIGNING
-from a3mailer.ops.certificates import CertificateStore
+from a3mailer.ops.certificates import NEXT_KEY, CertificateStore
 from a3mailer.ops.dkim_rotation import keys
 from a3mailer.ops.domain_records import ISSUER, Certificate, Facts
 

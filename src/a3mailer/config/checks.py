@@ -62,6 +62,11 @@ def _address_of_mail(value: str) -> None:
     domain_name(domain)
 
 
+def _https(value: str) -> None:
+    if not value.startswith("https://") or not value.isascii() or not value.isprintable():
+        raise BadValue(f"{value!r} is not an https URL")
+
+
 TLS_LEVELS: Final = ("may", "must", "sts", "dane", "never")
 """Words of ``queue.tls_policy``."""
 
@@ -96,6 +101,12 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "server.hostname": domain_name,
     "server.domain": _optional(domain_name),
     "server.listen": address,
+    "acme.directory": _optional(_https),
+    "acme.contact": _address_of_mail,
+    "acme.challenges": _one_of("tls-alpn-01", "http-01", "dns-01"),
+    "acme.names": domain_name,
+    "acme.domain_names": domain_name,
+    "acme.dns_server": _optional(host_port),
     "server.profile": _one_of("standard", "plain"),
     "server.proxy_from": _network,
     "limits.profile": _one_of("standard", "off"),

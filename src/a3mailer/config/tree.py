@@ -39,6 +39,35 @@ class Tls(Section, frozen=True, kw_only=True):
     key: Annotated[str, _d("PEM file of the private key.")] = "tls/key.pem"
 
 
+class Acme(Section, frozen=True, kw_only=True):
+    directory: Annotated[
+        str,
+        _d(
+            "URL of the ACME directory certificates come from, such as "
+            "https://acme-v02.api.letsencrypt.org/directory; empty = none are fetched."
+        ),
+    ] = ""
+    agree: Annotated[bool, _d("You agree to the terms of that authority.")] = False
+    contact: Annotated[tuple[str, ...], _d("Mail addresses it may write to.")] = ()
+    challenges: Annotated[
+        tuple[str, ...],
+        _d("Kinds of proof, the preferred one first: tls-alpn-01 (port 443), http-01 (port 80), dns-01."),
+    ] = ("tls-alpn-01", "http-01")
+    names: Annotated[tuple[str, ...], _d("Further names in the certificate of server.hostname.")] = ()
+    domain_names: Annotated[
+        tuple[str, ...],
+        _d("Names below each domain in a certificate of its own, where the DNS has an address for them."),
+    ] = ("mta-sts", "autoconfig", "autodiscover")
+    new_key: Annotated[
+        bool, _d("A new key at each renewal; else the key stays, and TLSA records with it.")
+    ] = False
+    eab_kid: Annotated[str, _d("Key id of an external account, where the authority wants one.")] = ""
+    eab_key_file: Annotated[str, _d("File of its MAC key (base64url), in the data directory.")] = ""
+    dns_server: Annotated[str, _d("For dns-01: the zones' primary server, HOST:PORT (RFC 2136).")] = ""
+    dns_key_file: Annotated[str, _d("... and the file of the key it knows, made by tsig-keygen.")] = ""
+    dns_seconds: Annotated[float, _d("... and how long its secondaries may take.", ge=0)] = 30.0
+
+
 class Smtp(Section, frozen=True, kw_only=True):
     size: Annotated[int, _d("Largest mail, octets (RFC 1870).", ge=1024)] = 50 * 1024 * 1024
     recipients: Annotated[int, _d("Recipients a transaction (RFC 5321 asks for 100).", ge=1)] = 100
@@ -235,6 +264,7 @@ class Settings(Section, frozen=True, kw_only=True):
 
     server: Server = Server()
     tls: Tls = Tls()
+    acme: Acme = Acme()
     smtp: Smtp = Smtp()
     imap: Imap = Imap()
     store: Store = Store()

@@ -21,12 +21,15 @@ from typing import Final
 
 from a3mailer.config.syntax import domain_name
 from a3mailer.config.tree import Settings
-from a3mailer.ops.acme.csr import Chain, ServerKey, key_pem, read_chain, read_key
+from a3mailer.ops.pkix import Chain, ServerKey, key_pem, read_chain, read_key
 
 IMPORTED: Final = "imported"
 ACME: Final = "acme"
 FILE: Final = "file"
 FOLDERS: Final = {IMPORTED: Path("tls") / IMPORTED, ACME: Path("tls") / ACME}
+NEXT_KEY: Final = Path("tls") / "next-key.pem"
+"""The key of the certificate after this one, so that its TLSA record is published in time (RFC 7671
+section 8.1): whoever renews the certificate takes it, and makes another."""
 MAX_FILE: Final = 256 * 1024
 MAX_CERTIFICATES: Final = 10_000
 
@@ -131,18 +134,11 @@ class CertificateStore:
         """Keep a certificate under a name, in place of the one before. Errors: OSError, BadValue."""
         path = self.path(source, name)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(key_pem(key) + chain.pem())
-            file.flush()
-            os.fsync(file.fileno())
         if path.exists():
             former = path.with_name(f"{path.name}.old")
             former.unlink(missing_ok=True)
             former.hardlink_to(path)
-        draft.replace(path)
-        _sync(path.parent)
+        write_whole(path, key_pem(key) + chain.pem())
         return path
 
     def remove(self, source: str, name: str) -> bool:
@@ -175,6 +171,18 @@ def is_current(kept: Kept) -> bool:
 
 def _stamp(status: os.stat_result) -> Stamp:
     return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def write_whole(path: Path, octets: bytes) -> None:
+    """A file for its owner alone, there as a whole or as it was before. Errors: OSError."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(octets)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    _sync(path.parent)
 
 
 def _mtime(path: Path) -> int:

@@ -16,8 +16,8 @@ from a3mailer.config.tree import Server, Settings, Tls
 from a3mailer.edge.certificates import ServerCertificates
 from a3mailer.edge.tls import TICKET_SECONDS, end_point_of, opportunistic_context
 from a3mailer.identity.sasl.channel import server_end_point
-from a3mailer.ops.acme.csr import read_chain
 from a3mailer.ops.certificates import ACME, CertificateStore
+from a3mailer.ops.pkix import read_chain
 from a3mailer.testing.clock import FakeClock
 from tests.certificates import NOW, Certified, authority, certified
 

@@ -8,8 +8,8 @@ import pytest
 
 from a3mailer.config.fields import BadValue
 from a3mailer.config.tree import Settings
-from a3mailer.ops.acme.csr import ServerKey, read_chain, spki
 from a3mailer.ops.certificates import ACME, IMPORTED, CertificateStore, is_current, key_of
+from a3mailer.ops.pkix import ServerKey, read_chain, spki
 from tests.certificates import DAY, NOW, Certified, authority, certified
 
 ROOT = authority()

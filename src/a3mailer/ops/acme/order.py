@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from a3mailer.ops.acme import csr
+from a3mailer.ops import pkix
 from a3mailer.ops.acme.challenges import KINDS
 from a3mailer.ops.acme.challenges.responder import ChallengeFailure, Means, Responder
 from a3mailer.ops.acme.client import AcmeClient
@@ -27,12 +27,12 @@ def responders(kinds: Sequence[str], means: Means) -> tuple[Responder, ...]:
 async def issue(
     client: AcmeClient,
     account: AccountKey,
-    key: csr.ServerKey,
+    key: pkix.ServerKey,
     names: Sequence[str],
     responders: Sequence[Responder],
     now: float,
     replaces: str = "",
-) -> csr.Chain:
+) -> pkix.Chain:
     """The chain for ``names``, checked. The client has an account. Errors: AcmeFailure."""
     url, order = await client.order(names, replaces)
     given: list[Given] = []
@@ -56,10 +56,10 @@ async def issue(
     finally:
         for responder, name, token, proof in given:
             await responder.withdraw(name, token, proof)
-    pem = await client.certificate(url, order, csr.request(key, names).public_bytes(Encoding.DER))
+    pem = await client.certificate(url, order, pkix.request(key, names).public_bytes(Encoding.DER))
     try:
-        chain = csr.read_chain(pem)
-        csr.check(chain, key, names, now)
+        chain = pkix.read_chain(pem)
+        pkix.check(chain, key, names, now)
     except ValueError as error:
         raise AcmeFailure("nonsense", f"the certificate cannot be used: {error}") from error
     return chain

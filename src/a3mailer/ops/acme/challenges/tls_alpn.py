@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from a3mailer.config.fields import BadValue
 from a3mailer.ops.acme.answers import Answers
 from a3mailer.ops.acme.challenges.responder import ChallengeFailure, Means
-from a3mailer.ops.acme.csr import key_pem
+from a3mailer.ops.pkix import key_pem
 
 ACME_IDENTIFIER: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 DAYS: Final = 7

@@ -21,8 +21,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from a3mailer.ops.acme.jose import base64url
-
 RSA_LEAST: Final = 2048
 COMMON_NAME: Final = 64
 """Characters a common name holds; longer names go into the extension alone."""
@@ -156,14 +154,3 @@ def check(chain: Chain, key: ServerKey, names: Sequence[str], now: float) -> Non
 def covers(names: Sequence[str], name: str) -> bool:
     """Is a host name among a certificate's names, or under a wildcard of them (RFC 6125 section 6.4.3)?"""
     return name in names or ("." in name and f"*.{name.partition('.')[2]}" in names)
-
-
-def renewal_id(leaf: x509.Certificate) -> str:
-    """What renewal information is asked by (RFC 9773 section 4.1); empty: the certificate has no such."""
-    try:
-        key = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
-    except x509.ExtensionNotFound:
-        return ""
-    number = leaf.serial_number
-    serial = number.to_bytes(number.bit_length() // 8 + 1, "big")
-    return f"{base64url(key)}.{base64url(serial)}" if key else ""

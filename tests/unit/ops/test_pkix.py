@@ -10,8 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from a3mailer.ops.acme import csr
-from a3mailer.ops.acme.csr import check, covers, names_of, read_chain, read_key, renewal_id, request
+from a3mailer.ops import pkix
+from a3mailer.ops.acme.schedule import renewal_id
+from a3mailer.ops.pkix import check, covers, names_of, read_chain, read_key, request
 from tests.certificates import NOW, Certified, authority, certified
 
 NAME = "mail.example.test"
@@ -23,7 +24,7 @@ def root() -> Certified:
 
 
 def test_a_request_names_every_name() -> None:
-    key = csr.new_key()
+    key = pkix.new_key()
     long = "x" * 60 + ".example.test"
     for names in ((NAME, "mta-sts.example.test"), (long, NAME)):
         made = request(key, names)
@@ -46,7 +47,7 @@ def test_what_is_checked(root: Certified) -> None:
     chain = read_chain(leaf.pem)
     check(chain, leaf.key, (NAME,), now)
     with pytest.raises(ValueError, match="another key"):
-        check(chain, csr.new_key(), (NAME,), now)
+        check(chain, pkix.new_key(), (NAME,), now)
     with pytest.raises(ValueError, match=r"not for b\.test"):
         check(chain, leaf.key, (NAME, "b.test"), now)
     with pytest.raises(ValueError, match="expired"):
@@ -60,8 +61,8 @@ def test_a_key_is_found_beside_certificates(root: Certified) -> None:
         leaf.pem + leaf.key_pem,
         (leaf.pem + leaf.key_pem).replace(b"\n", b"\r\n"),
     ):
-        assert csr.spki(read_key(text)) == leaf.spki
-    assert csr.spki(read_key(csr.key_pem(leaf.key))) == leaf.spki
+        assert pkix.spki(read_key(text)) == leaf.spki
+    assert pkix.spki(read_key(pkix.key_pem(leaf.key))) == leaf.spki
 
 
 @pytest.mark.parametrize("kind", ["rsa 1024", "ed25519", "p521", "nothing", "cut"])
@@ -82,7 +83,7 @@ def test_keys_that_no_client_would_take(kind: str) -> None:
 
 def test_a_strong_rsa_key_is_taken() -> None:
     key = rsa.generate_private_key(65537, 2048)
-    assert csr.spki(read_key(csr.key_pem(key))) == csr.spki(key)
+    assert pkix.spki(read_key(pkix.key_pem(key))) == pkix.spki(key)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_the_renewal_id_of_rfc_9773() -> None:
 
 def test_a_certificate_without_the_identifier_has_no_renewal_id(root: Certified) -> None:
     assert renewal_id(certified(NAME, root).certificate)
-    key = csr.new_key()
+    key = pkix.new_key()
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     bare = (
         x509.CertificateBuilder()
