@@ -78,6 +78,7 @@ from a3mailer.transfer.sending import Sending
 from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.stages import Stages
 from a3mailer.transfer.sts import StsPolicies
+from a3mailer.transfer.suppression import Suppressions
 from a3mailer.transfer.tallies import Tallies
 from a3mailer.transfer.tls_outcomes import TlsOutcomes
 from a3mailer.transfer.verp import Verp
@@ -350,7 +351,8 @@ def _way_in(
     checks = (*all_checks(), *hook.checks())
     stages = Stages(checks, resolver, clock, held.rates, held.greylist, settings)
     returns = Returns(Verp(secrets), clock, {})
-    policy = Policy(store, directory, settings, forwarding, stages, returns)
+    suppressions = Suppressions(store, settings, clock)
+    policy = Policy(store, directory, settings, forwarding, stages, returns, suppressions)
     judges = Judges(
         {
             "authenticate": Authenticate(resolver, settings, clock, DmarcOutcomes(tallies, settings)),

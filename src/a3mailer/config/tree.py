@@ -112,6 +112,10 @@ class Queue(Section, frozen=True, kw_only=True):
             "login=, secret=FILE, source=ADDRESS, ehlo=NAME or hold say how."
         ),
     ] = ()
+    suppress_after: Annotated[
+        int, _d("Mails refused as for nobody before submission refuses an address; 0 = never.", ge=0)
+    ] = 0
+    suppress_days: Annotated[int, _d("... for so many days.", ge=1)] = 30
     smtp_port: Annotated[int, _d("Port of other servers' MX.", ge=1, le=65535)] = 25
     tls_policy: Annotated[
         tuple[str, ...],

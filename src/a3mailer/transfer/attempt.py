@@ -16,6 +16,7 @@ from typing import Final
 
 from a3mailer.identity.directory import parse_stored
 from a3mailer.mail.address import NULL_PATH, ReversePath
+from a3mailer.mail.answers import Answer
 from a3mailer.mail.envelope import Body, Envelope, Recipient
 from a3mailer.mail.errors import Conflict, DamagedContent, MailError, NoSuchMessage, TryLater
 from a3mailer.mail.message import index
@@ -57,6 +58,8 @@ SETTLE_TRIES: Final = 8
 """Attempts to record an outcome while the store is in trouble; after them the lease runs out."""
 SETTLE_PAUSE: Final = 0.25
 """Seconds before the second of them; doubled each time."""
+CONGESTED: Final = "4.4.5"
+"""The enhanced code (RFC 3463) of what is put off, as others come first."""
 HERE: Final = Onward("")
 """In place of a destination: an address of ours."""
 
@@ -214,7 +217,7 @@ class Attempt:
 
     async def _put_off(self, group: Sequence[QueuedRecipient], error: Crowded) -> None:
         """Others come first: no attempt is counted, and whoever wants it retried now can have that."""
-        await self._leave(group, "4.4.5", str(error), max(1, round(error.seconds)))
+        await self._leave(group, CONGESTED, str(error), max(1, round(error.seconds)))
         count("a3_relay_attempts_total", "put_off", by=len(group))
 
     async def _leave(
@@ -322,7 +325,8 @@ class Attempt:
             for r, v, result in zip(group, verdicts, results, strict=True)
         ]
         noted = await outcomes.settled(desk.store, entry, shown)
-        if await self._record((settled, *operations, *queued, *noted), contents + told):
+        struck = await self._strikes(group, results)
+        if await self._record((settled, *operations, *queued, *noted, *struck), contents + told):
             self._open -= {r.number for r in group}
             self._stays |= any(verdict.outcome.state == "waiting" for verdict in verdicts)
             for recipient, verdict, result in zip(group, verdicts, results, strict=True):
@@ -339,6 +343,15 @@ class Attempt:
                 count("a3_relay_attempts_total", COUNTED[outcome.state])
                 if outcome.state != "delivered":
                     count("a3_relay_answers_total", result.answer)
+
+    async def _strikes(self, group: Sequence[QueuedRecipient], results: Sequence[Result]) -> list[Operation]:
+        """What the list of suppressed addresses makes of these results."""
+        found: list[Operation] = []
+        suppressions = self.desk.policy.suppressions
+        for recipient, result in zip(group, results, strict=True):
+            if suppressions is not None and result.answer is Answer.NO_SUCH_USER:
+                found += await suppressions.strike(self.entry.tenant, recipient.address, str(result.reply))
+        return found
 
     async def _returned(self) -> bytes:
         """As much of the mail as a notification may return; nothing of one that is damaged."""

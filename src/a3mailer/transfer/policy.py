@@ -23,6 +23,7 @@ from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.returns import Returns
 from a3mailer.transfer.route import Local, Remote, Returned, Route, routes_of
 from a3mailer.transfer.stages import UNCHECKED, Course, Stages
+from a3mailer.transfer.suppression import Suppressions
 
 REMEMBERED: Final = 10_000
 """Forward-paths whose routes are kept; when full, they are learnt anew."""
@@ -34,7 +35,7 @@ class Policy:
     What looks at a whole mail comes at its end (``judge``)."""
 
     __slots__ = ("_directory", "_forwarding", "_generation", "_reader", "_returns", "_routes", "_settings",
-                 "_stages")  # fmt: skip
+                 "_stages", "suppressions")  # fmt: skip
 
     def __init__(
         self,
@@ -44,10 +45,13 @@ class Policy:
         forwarding: Forwarding | None = None,
         stages: Stages | None = None,
         returns: Returns | None = None,
+        suppressions: Suppressions | None = None,
     ) -> None:
         self._forwarding = forwarding
         self._stages = stages
         self._returns = returns
+        self.suppressions = suppressions
+        """Addresses that nothing is sent to; None: there is no such list."""
         self._reader = reader
         self._directory = directory
         self._generation = -1
@@ -58,6 +62,8 @@ class Policy:
     def reconfigure(self, settings: Settings) -> None:
         """Take the settings of a new snapshot."""
         self._settings = settings
+        if self.suppressions is not None:
+            self.suppressions.reconfigure(settings)
         if self._stages is not None:
             self._stages.reconfigure(settings)
 
@@ -89,7 +95,8 @@ class Policy:
     async def recipient(self, client: Client, envelope: Envelope, recipient: Recipient) -> tuple[Route, ...]:
         """RCPT: where this forward-path leads.
 
-        Errors: NotAllowed (relaying), NoSuchAccount, TooMany, OverQuota (every mailbox is full)."""
+        Errors: NotAllowed (relaying), Refused (nothing is sent there), NoSuchAccount, TooMany, OverQuota
+        (every mailbox is full)."""
         if not envelope.reverse_path.is_null and self._leads_back(recipient.address):
             raise NotAllowed("this address takes bounces only")
         try:
@@ -174,6 +181,8 @@ class Policy:
             raise NotAllowed("mail is not relayed into private networks by address")
         if not address.domain:
             raise NoSuchDomain(str(address))
+        if self.suppressions is not None:
+            await self.suppressions.check(tenant, address)
         return Remote(address, tenant)
 
     async def _submitter(self, client: Client) -> TenantId:

@@ -92,6 +92,11 @@ async def test_verbs_work_over_the_socket(server: Server) -> None:
     assert (await server.rows("domain", "list"))[0]["domain"] == "example.test"
     assert await server.rows("queue", "list") == []
     assert await server.rows("queue", "release", "--all") == []
+    assert await server.rows("queue", "retry", "--domain", "b.test", "--age", "2d", "--answer", "full") == []
+    assert "a@b.test gets no mail" in await server.cli("queue", "suppress", "add", "a@b.test", "--days", "3")
+    (row,) = await server.rows("queue", "suppress", "list")
+    assert (row["address"], row["state"], row["reason"]) == ("a@b.test", "suppressed", "manual")
+    await server.cli("queue", "suppress", "rm", "a@b.test")
     assert [r["action"] for r in await server.rows("audit", "query", "--action", "account")] == [
         "account.add"
     ]
@@ -127,6 +132,11 @@ async def test_verbs_work_over_the_socket(server: Server) -> None:
         (("queue", "retry", "9"), exits.ABSENT),
         (("queue", "retry"), exits.USAGE),
         (("queue", "retry", "9", "--all"), exits.USAGE),
+        (("queue", "retry", "9", "--domain", "b.test"), exits.USAGE),
+        (("queue", "list", "--age", "soon"), exits.USAGE),
+        (("queue", "suppress", "add"), exits.USAGE),
+        (("queue", "suppress", "list", "a@b.test"), exits.USAGE),
+        (("queue", "suppress", "rm", "a@b.test"), exits.ABSENT),
         (("token", "rm", "nothing"), exits.ABSENT),
         (("config", "get", "no.such"), exits.ABSENT),
         (("config", "set", "smtp.size", "tiny"), exits.USAGE),

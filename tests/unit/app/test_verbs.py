@@ -35,7 +35,15 @@ from a3mailer.ops.audit import StoreAudit
 from a3mailer.ops.reports.read import read
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.store.backends.memory.store import MemoryStore
-from a3mailer.store.operations import Enqueue, Enqueued, PutReport, QueueRecipient
+from a3mailer.store.operations import (
+    ClaimQueue,
+    Enqueue,
+    Enqueued,
+    PutReport,
+    QueueRecipient,
+    RecipientOutcome,
+    SettleQueue,
+)
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.telemetry.events import Secret
 from a3mailer.testing.clock import FakeClock
@@ -400,6 +408,55 @@ async def test_the_queue_at_the_operators_hand(desk: Desk) -> None:
     assert told["from"] == "" and [r["address"] for r in told["recipients"]] == ["bob@example.test"]
     actions = [a for _, a, _ in await desk.audit() if a.startswith("queue.")]
     assert actions == ["queue.hold", "queue.release", "queue.retry", "queue.fail"]
+
+
+async def test_entries_are_chosen_by_what_they_are(desk: Desk) -> None:
+    here = await enqueue(desk, "a@one.test", "b@two.test")
+    there = await enqueue(desk, "c@below.two.test")
+    await desk.store.commit(Transaction((ClaimQueue("w", desk.office.now, desk.office.now + 60),)))
+    full = RecipientOutcome(0, "waiting", 452, "4.2.2", "over quota", "mx.one.test", desk.office.now + 900)
+    put_off = RecipientOutcome(0, "waiting", 0, "4.4.5", "later", "", desk.office.now + 900, tried=False)
+    await desk.store.commit(Transaction((SettleQueue(here, "w", (full,), desk.office.now),)))
+    await desk.store.commit(Transaction((SettleQueue(there, "w", (put_off,), desk.office.now),)))
+
+    async def found(**filters: object) -> list[int]:
+        return [row["queue"] for row in await desk.do("queue list", **filters)]  # type: ignore[misc]
+
+    assert await found() == [here, there]
+    assert await found(domain="One.test") == await found(answer="full") == [here]
+    assert await found(domain=".two.test") == await found(answer="throttled") == [there]
+    assert await found(domain="two.test", answer="full") == []  # of one and the same recipient
+    assert await found(sender="Bob@example.test") == await found(sender="example.test") == [here, there]
+    assert await found(sender="<>") == await found(sender=".example.test") == await found(age=60) == []
+    assert await found(limit=1) == [here] and await found(limit=1, after=here) == [there]
+    (row,) = await desk.do("queue list", domain="one.test")  # type: ignore[misc]
+    assert [r["answer"] for r in row["recipients"]] == ["full", ""]
+    with pytest.raises(BadName, match="none of"):
+        await desk.do("queue list", answer="rude")
+
+
+async def test_addresses_that_nothing_is_sent_to(desk: Desk) -> None:
+    assert await desk.do("queue suppressed") == []
+    made = await desk.do("queue suppress", address="Gone@B.test", words="asked for it", days=2)
+    assert made == {"address": "gone@b.test", "until": desk.office.now + 2 * 86_400}
+    await desk.do("queue suppress", address="angry@b.test", reason="complaint")
+    rows = await desk.do("queue suppressed")
+    assert [(r["address"], r["state"], r["reason"], r["words"], r["until"]) for r in rows] == [  # type: ignore[attr-defined]
+        ("angry@b.test", "suppressed", "complaint", "", 0),
+        ("gone@b.test", "suppressed", "manual", "asked for it", desk.office.now + 2 * 86_400),
+    ]
+    await desk.do("queue unsuppress", address="angry@b.test")
+    with pytest.raises(NoSuchThing):
+        await desk.do("queue unsuppress", address="angry@b.test")
+    for bad in ({"address": "nobody"}, {"address": "a@b.test", "reason": "whim"}):
+        with pytest.raises(BadName):
+            await desk.do("queue suppress", **bad)
+    actions = [(a, t) for _, a, t in await desk.audit() if a.startswith("queue.")]
+    assert actions == [
+        ("queue.suppress", "gone@b.test"),
+        ("queue.suppress", "angry@b.test"),
+        ("queue.unsuppress", "angry@b.test"),
+    ]
 
 
 async def test_an_empty_queue_and_an_unknown_entry(desk: Desk) -> None:

@@ -16,6 +16,7 @@ from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.receive import Receive
+from a3mailer.transfer.suppression import Suppressions
 from tests.unit.transfer.store import WatchedStore
 
 SETTINGS = Settings(server=Server(hostname="mail.a.test", domain="a.test"))
@@ -45,7 +46,10 @@ class World:
         self.store.put_alias("away@a.test", "alice@elsewhere.test")
         self.directory = Directory(self.store, settings)
         self.forwarding = Forwarding(self.directory, settings, self.clock, (b"k" * 32,))
-        self.policy = Policy(self.store, self.directory, settings, self.forwarding)
+        self.suppressions = Suppressions(self.store, settings, self.clock)
+        self.policy = Policy(
+            self.store, self.directory, settings, self.forwarding, suppressions=self.suppressions
+        )
         self.receive = Receive(self.store, self.directory, settings, self.clock, forwarding=self.forwarding)
 
     def submitter(self, account: int = 1) -> Client:

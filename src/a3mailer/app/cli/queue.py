@@ -3,22 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from a3mailer.app.cli.exits import OK, USAGE, Failed
-from a3mailer.app.cli.office import session
+from a3mailer.app.cli.office import Session, session
 from a3mailer.app.cli.output import Output, moment, plain, size
 from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
+from a3mailer.mail.answers import Answer
+from a3mailer.transfer.suppression import REASONS
 
 ID: Final = Argument("ID", "the entry's number, as queue list prints it")
 IDS: Final = Argument("ID", "the entries' numbers, as queue list prints them", "*")
 ALL: Final = (Option("--all", "every entry there is"),)
 
 
+FILTERS: Final = (
+    Option("--domain", "with a recipient there who waits (.example.org: below it)", metavar="DOMAIN"),
+    Option("--sender", "from this address or domain; <> for notices", metavar="SENDER"),
+    Option("--age", "at least so old: 90s, 30m, 4h, 2d", metavar="AGE"),
+    Option("--answer", "whose last answer was about this", metavar="WORD", choices=tuple(Answer)),
+)
+ACTING: Final = (*ALL, *FILTERS)
+UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+ENTRIES_A_PAGE: Final = 1000
+
+
+def wanted(args: Arguments) -> dict[str, object]:
+    """What the filters ask for. Errors: Failed (USAGE)."""
+    found = {
+        "domain": args.domain or "", "sender": args.sender or "", "age": _seconds(args.age or "0s"),
+        "answer": args.answer or "",
+    }  # fmt: skip
+    return {name: value for name, value in found.items() if value}
+
+
+def _seconds(text: str) -> int:
+    number, unit = text[:-1], text[-1:]
+    if unit not in UNITS or not number.isascii() or not number.isdigit():
+        raise Failed(USAGE, f"{text!r} is not a time such as 90s, 30m, 4h or 2d")
+    return int(number) * UNITS[unit]
+
+
+def _entries(store: Session, asked: Mapping[str, object]) -> list[dict[str, Any]]:
+    """In pages: the server holds no more than one of them."""
+    found: list[dict[str, Any]] = []
+    while page := store.perform("queue list", {**asked, "limit": ENTRIES_A_PAGE, "after": _last(found)}):
+        found += page
+    return found
+
+
+def _last(rows: list[dict[str, Any]]) -> int:
+    return int(rows[-1]["queue"]) if rows else 0
+
+
 def list_(args: Arguments, out: Output) -> int:
     """queue list."""
+    asked = wanted(args)
     with session(args.dir) as store:
-        rows = store.perform("queue list", {})
+        rows = _entries(store, asked)
     columns = {"queue": plain, "created": moment, "state": plain, "next_attempt": moment, "size": size}
     out.table(rows, {**columns, "from": _sender, "recipients": _recipients})
     return OK
@@ -77,13 +119,42 @@ def fail(args: Arguments, out: Output) -> int:
 
 
 def _change(args: Arguments, out: Output, act: str, done: str) -> int:
-    if bool(args.id) is args.all:
-        raise Failed(USAGE, "give numbers of entries, or --all")
+    asked = wanted(args)
+    if [bool(args.id), args.all, bool(asked)].count(True) != 1:
+        raise Failed(USAGE, "give numbers of entries, or --all, or which ones (--domain, --sender, ...)")
     with session(args.dir) as store:
-        ids = [row["queue"] for row in store.perform("queue list", {})] if args.all else map(number, args.id)
+        ids = map(number, args.id) if args.id else [row["queue"] for row in _entries(store, asked)]
         made = [store.perform("queue change", {"queue": each, "act": act}) for each in ids]
     out.result(made, "\n".join(f"{m['queue']} {done}" for m in made))
     return OK
+
+
+def suppress(args: Arguments, out: Output) -> int:
+    """queue suppress."""
+    if (args.act == "list") is bool(args.address):
+        raise Failed(USAGE, "list takes no address, add and rm take some")
+    with session(args.dir) as store:
+        if args.act == "list":
+            rows = store.perform("queue suppressed", {})
+            columns = {"address": plain, "state": plain, "reason": plain, "strikes": plain, "until": moment}
+            out.table(rows, {**columns, "words": plain})
+            return OK
+        if args.act == "rm":
+            made = [store.perform("queue unsuppress", {"address": each}) for each in args.address]
+            out.result(made, "\n".join(f"{m['address']} gets mail again" for m in made))
+            return OK
+        asked = {
+            "reason": args.reason or REASONS[-1],
+            "words": args.words or "",
+            "days": args.days or 0,
+        }
+        made = [store.perform("queue suppress", {"address": each, **asked}) for each in args.address]
+    out.result(made, "\n".join(f"{m['address']} gets no mail {_until(m['until'])}" for m in made))
+    return OK
+
+
+def _until(value: int) -> str:
+    return f"before {moment(value)}" if value else "any more"
 
 
 def number(text: str) -> int:
@@ -94,12 +165,27 @@ def number(text: str) -> int:
 
 
 VERBS: Final = (
-    Verb("queue list", "list what waits", "queue.list", list_),
+    Verb("queue list", "list what waits", "queue.list", list_, (), FILTERS),
     Verb(
         "queue show", "show one entry with its recipients and their last answers", "queue.list", show, (ID,)
     ),
-    Verb("queue hold", "do not try these until they are released", "queue.change", hold, (IDS,), ALL),
-    Verb("queue release", "let held ones go on", "queue.change", release, (IDS,), ALL),
-    Verb("queue retry", "try these now", "queue.change", retry, (IDS,), ALL),
-    Verb("queue fail", "give these up and tell their senders", "queue.change", fail, (IDS,), ALL),
+    Verb("queue hold", "do not try these until they are released", "queue.change", hold, (IDS,), ACTING),
+    Verb("queue release", "let held ones go on", "queue.change", release, (IDS,), ACTING),
+    Verb("queue retry", "try these now", "queue.change", retry, (IDS,), ACTING),
+    Verb("queue fail", "give these up and tell their senders", "queue.change", fail, (IDS,), ACTING),
+    Verb(
+        "queue suppress",
+        "the addresses that nothing is sent to: list, add or rm",
+        "queue.change",
+        suppress,
+        (
+            Argument("ACT", "list, add or rm", choices=("list", "add", "rm")),
+            Argument("ADDRESS", "addresses of other servers", "*"),
+        ),
+        (
+            Option("--reason", "why (manual unless given)", metavar="REASON", choices=REASONS),
+            Option("--words", "what the sender is told of it", metavar="TEXT"),
+            Option("--days", "for so long; without, for ever", metavar="DAYS", number=True),
+        ),
+    ),
 )

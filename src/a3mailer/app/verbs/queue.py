@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 from a3mailer.app.verbs.office import Nothing, Office, Request
+from a3mailer.config.routes import NULL_SENDER, is_of
+from a3mailer.identity.names import clean_address
 from a3mailer.identity.principal import Object
 from a3mailer.identity.roles import allow, require
-from a3mailer.mail.errors import NoSuchThing
-from a3mailer.mail.ids import QueueId
+from a3mailer.mail.answers import Answer
+from a3mailer.mail.errors import BadName, NoSuchThing
+from a3mailer.mail.ids import DEFAULT_TENANT, QueueId
 from a3mailer.store.rows import QueuedRecipient, QueueEntry
-from a3mailer.transfer import queue
+from a3mailer.transfer import queue, suppression
+from a3mailer.transfer.answers import classify
+from a3mailer.transfer.attempt import CONGESTED
 from a3mailer.transfer.bounce import Voice
+from a3mailer.transfer.destinations.providers import provider_of
 from a3mailer.transfer.schedule import URGENT
+from a3mailer.wire.smtp.remote import RemoteReply
 
 ENTRIES_A_PAGE: Final = 1000
 
@@ -25,14 +33,61 @@ class Change(Entry, frozen=True, kw_only=True):
     act: str
 
 
-async def list_(office: Office, request: Nothing) -> list[dict[str, object]]:
-    """All entries, oldest first."""
+class Wanted(Request, frozen=True, kw_only=True):
+    """Which entries; what is empty is not asked for."""
+
+    domain: str = ""
+    """Of a recipient who waits; ``.domain`` for what lies below it."""
+    sender: str = ""
+    """An address, or a domain as above; ``<>`` for the null reverse-path."""
+    age: int = 0
+    """At least so many seconds old."""
+    answer: str = ""
+    """What the last answer to a recipient who waits was about (``mail.answers``)."""
+    after: int = 0
+    limit: int = 0
+    """0: all of them."""
+
+    def takes(self, entry: QueueEntry, now: int) -> bool:
+        """Is it one of them?"""
+        if entry.created > now - self.age or not self._sent_by(entry.reverse_path.lower()):
+            return False
+        if not (self.domain or self.answer):
+            return True
+        return any(self._waits(r) for r in entry.recipients if r.state == "waiting")
+
+    def _sent_by(self, sender: str) -> bool:
+        wanted = self.sender.lower()
+        if not wanted or wanted == (sender or NULL_SENDER):
+            return True
+        return bool(sender) and is_of(wanted, sender.rpartition("@")[2])
+
+    def _waits(self, recipient: QueuedRecipient) -> bool:
+        domain = recipient.address.rpartition("@")[2].lower()
+        return is_of(self.domain.lower(), domain) and self.answer in ("", answer_to(recipient))
+
+
+def answer_to(recipient: QueuedRecipient) -> str:
+    """What the last answer to a recipient was about; empty for one that was not tried."""
+    if not (recipient.code or recipient.enhanced):
+        return ""
+    if not recipient.code and recipient.enhanced == CONGESTED:  # we put it off ourselves
+        return Answer.THROTTLED
+    reply = RemoteReply(recipient.code, recipient.enhanced, recipient.text)
+    return classify(reply, provider_of(recipient.host))
+
+
+async def list_(office: Office, request: Wanted) -> list[dict[str, object]]:
+    """Entries, oldest first. Errors: BadName (there is no such answer)."""
+    if request.answer not in ("", *Answer):
+        raise BadName(f"{request.answer} is none of: {', '.join(Answer)}")
     found: list[dict[str, object]] = []
-    after = 0
-    while entries := await office.store.queue(ENTRIES_A_PAGE, after):
-        found += [show(e) for e in entries if allow(office.subject, "queue.list", Object(e.tenant))]
+    after, most = request.after, request.limit or sys.maxsize
+    while len(found) < most and (entries := await office.store.queue(ENTRIES_A_PAGE, after)):
         after = entries[-1].id
-    return found
+        seen = [e for e in entries if allow(office.subject, "queue.list", Object(e.tenant))]
+        found += [show(e) for e in seen if request.takes(e, office.now)]
+    return found[:most]
 
 
 async def show_(office: Office, request: Entry) -> dict[str, object]:
@@ -50,6 +105,57 @@ async def change(office: Office, request: Change) -> dict[str, object]:
     else:
         await queue.change(office.store, entry.id, request.act, subject=subject, now=now)
     return {"queue": entry.id, "act": request.act}
+
+
+class Listed(Request, frozen=True, kw_only=True):
+    address: str
+
+
+class Suppress(Listed, frozen=True, kw_only=True):
+    reason: str = "manual"
+    words: str = ""
+    days: int = 0
+    """0: for ever."""
+
+
+async def suppressions(office: Office, request: Nothing) -> list[dict[str, object]]:
+    """The addresses that nothing is sent to, and those whose refusals are being counted."""
+    return [
+        {
+            "address": row.address,
+            "tenant": row.tenant,
+            "state": "suppressed" if row.what.active else "counted",
+            "reason": row.what.reason,
+            "words": row.what.words,
+            "strikes": row.what.strikes,
+            "since": row.since,
+            "until": row.until,
+        }
+        async for row in suppression.suppressions(office.store)
+        if allow(office.subject, "queue.list", Object(row.tenant))
+    ]
+
+
+async def suppress(office: Office, request: Suppress) -> dict[str, object]:
+    """Send nothing to an address. Errors: BadName (no address, no such reason)."""
+    address = clean_address(request.address)
+    if request.reason not in suppression.REASONS:
+        raise BadName(f"{request.reason} is none of: {', '.join(suppression.REASONS)}")
+    tenant = office.subject.tenant or DEFAULT_TENANT
+    require(office.subject, "queue.change", Object(tenant))
+    what = suppression.Suppression(request.reason, request.words[: suppression.MAX_WORDS], active=True)
+    until = office.now + request.days * suppression.DAY if request.days else 0
+    await office.change("queue.suppress", address, suppression.suppress(tenant, address, what, until))
+    return {"address": address, "until": until}
+
+
+async def release(office: Office, request: Listed) -> dict[str, object]:
+    """Send to an address again. Errors: NoSuchThing."""
+    address = clean_address(request.address)
+    tenant = office.subject.tenant or DEFAULT_TENANT
+    require(office.subject, "queue.change", Object(tenant))
+    await office.change("queue.unsuppress", address, suppression.release(tenant, address))
+    return {"address": address}
 
 
 async def _entry(office: Office, action: str, queue: int) -> QueueEntry:
@@ -84,6 +190,7 @@ def show(entry: QueueEntry) -> dict[str, object]:
                 "address": r.address,
                 "state": r.state,
                 "attempts": r.attempts,
+                "answer": answer_to(r),
                 "next_attempt": _next(r),
                 "code": r.code,
                 "enhanced": r.enhanced,

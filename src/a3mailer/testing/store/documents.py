@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from a3mailer.mail.errors import AlreadyExists, NoSuchAccount, NoSuchThing
-from a3mailer.mail.ids import AccountId
+from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId
 from a3mailer.store import operations as op
 from a3mailer.store.ports import Store
 from a3mailer.store.rows import Document
@@ -35,6 +35,11 @@ class DocumentRules(StoreCase):
         assert await world.store.documents(world.alice, "template") == ()
         await world.fails(NoSuchThing, op.RemoveDocument(world.alice, "template", "a"))
         await world.fails(NoSuchAccount, op.PutDocument(NOBODY, "template", "a", "one"))
+
+    async def test_the_system_has_documents_of_its_own(self, world: World) -> None:
+        await world.do(op.PutDocument(SYSTEM_ACCOUNT, "template", "a", "ours"))
+        assert await names(world.store, SYSTEM_ACCOUNT) == ["a"]
+        assert await names(world.store, world.alice) == []
 
     async def test_only_new(self, world: World) -> None:
         put = op.PutDocument(world.alice, "key", "a", "one", 0, world.now + 10, only_new=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from a3mailer.mail.errors import AlreadyExists, NoSuchThing
-from a3mailer.mail.ids import AccountId
+from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId
 from a3mailer.store import operations as op
 from a3mailer.store.backends.memory.state import State
 from a3mailer.store.rows import Document
@@ -11,7 +11,8 @@ from a3mailer.store.rows import Document
 
 def put_document(state: State, o: op.PutDocument) -> op.Done:
     """``PutDocument``."""
-    state.account(o.account)
+    if o.account != SYSTEM_ACCOUNT:
+        state.account(o.account)
     key = (o.account, o.kind, o.name)
     old = state.documents.get(key)
     if o.only_new and old is not None and not 0 < old.expires <= state.now:
