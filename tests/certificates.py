@@ -49,10 +49,14 @@ class Certified:
 
 
 def authority(
-    name: str = "Test authority", issuer: Certified | None = None, *, plain: bool = False
+    name: str = "Test authority",
+    issuer: Certified | None = None,
+    *,
+    key: ec.EllipticCurvePrivateKey | None = None,
+    plain: bool = False,
 ) -> Certified:
     """A root, or an authority below ``issuer``; ``plain``: with no extension that can be left out."""
-    return _make(name, issuer, ca=True, plain=plain)
+    return _make(name, issuer, ca=True, key=key, plain=plain)
 
 
 def certified(

@@ -7,9 +7,10 @@ import hashlib
 import pytest
 
 from a3mailer.mail.tls import Association, TlsLevel
-from a3mailer.msgauth.dane import Verdict, key_info, plan_of, usable, verify
+from a3mailer.msgauth.dane import MAX_CHAIN, Verdict, key_info, plan_of, usable, verify
 from a3mailer.runtime.resolver import Tlsa
 from tests.certificates import DAY, NOW, Certified, authority, certified
+from tests.growth import assert_linear
 
 NAME = "mx.b.test"
 ROOT = authority()
@@ -179,3 +180,15 @@ def test_the_key_is_taken_as_it_stands() -> None:
     assert key_info(LEAF.der) == LEAF.spki
     assert key_info(LEAF.der[:-1]) == b""
     assert key_info(b"") == b""
+
+
+def test_authorities_that_all_vouch_for_one_another_are_not_a_labyrinth() -> None:
+    """One name and one key, many certificates: every order of them is a chain, none has the anchor."""
+    anchor, first = record(2, 0, 0, ROOT), authority("Labyrinth")
+    leaf = certified(NAME, first)
+
+    def chain(many: int) -> tuple[bytes, ...]:
+        return (leaf.der, *(authority("Labyrinth", key=first.key).der for _ in range(many)))
+
+    assert judge(anchor, chain=chain(MAX_CHAIN)) is Verdict.NOT_VALID
+    assert_linear(chain, lambda shown: judge(anchor, chain=shown), 4)
