@@ -223,7 +223,7 @@ async def compose(
         "imap": imap.serve,
         "imaps": imap.serve,
         "http": _plain(held, settings),
-        "https": public(settings, policy, sending, store, authenticator, http).serve,
+        "https": public(settings, policy, sending, store, authenticator, http, office).serve,
         "metrics": HttpDoor(Routes(health.routes())).serve,
     }
     listeners = tuple(

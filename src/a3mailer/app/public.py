@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from a3mailer import __version__
+from a3mailer.app.api import exposed
+from a3mailer.app.verbs.office import Office
 from a3mailer.config.tree import Settings
 from a3mailer.edge.http.api.authorise import Authorise
 from a3mailer.edge.http.api.hooks import HooksApi
@@ -27,8 +29,13 @@ def public(
     store: Store,
     authenticator: Authenticator,
     http: HttpClient,
+    office: Callable[[], Office],
 ) -> HttpDoor:
     """The door of the https listener."""
-    api = (*SendingApi(sending, store, settings).routes(), *HooksApi(store, http.permitted).routes())
+    api = (
+        *SendingApi(sending, store, settings).routes(),
+        *HooksApi(store, http.permitted).routes(),
+        *exposed(office),
+    )
     routes = (*WellKnown(settings, policy.is_ours).routes(), *api, openapi(api, __version__))
     return HttpDoor(Routes(routes), authorise=Authorise(authenticator, settings))

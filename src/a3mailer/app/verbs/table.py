@@ -72,12 +72,12 @@ TABLE: Final = (
     StoreVerb("config pending", "config.read", Nothing, records.pending),
     StoreVerb("config set", "config.change", records.Set, records.set_setting),
 )
-_BY_NAME: Final = {each.name: each for each in TABLE}
+BY_NAME: Final = {each.name: each for each in TABLE}
 
 
 async def perform(office: Office, name: str, arguments: object) -> object:
     """Run one verb. Errors: BadName (no such verb, arguments that do not fit) and what the verb raises."""
-    verb = _BY_NAME.get(name)
+    verb = BY_NAME.get(name)
     if verb is None:
         raise BadName(f"no such verb: {name} (is the running server of another version?)")
     try:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
 
 from a3mailer.identity.principal import ANONYMOUS, Principal
 from a3mailer.wire.http.engine import Head
 
+MAX_QUERY: Final = 50
+"""Parameters of a query."""
 TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
@@ -55,6 +57,18 @@ class Request:
     def path(self) -> str:
         """Percent-decoded; octets that are no UTF-8 become replacement characters."""
         return path_of(self.head.target)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """What follows the ``?``. Errors: BadRequest (a name twice, or too many)."""
+        text = self.head.target.partition(b"?")[2].decode("ascii")
+        try:
+            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_QUERY)
+        except ValueError as error:
+            raise BadRequest(400, "too many query parameters") from error
+        if len({name for name, _ in pairs}) != len(pairs):
+            raise BadRequest(400, "a query parameter occurs twice")
+        return dict(pairs)
 
     def header(self, name: bytes) -> str | None:
         """The one value of a field (lower-case name). Errors: BadRequest (400) where there are several."""

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from a3mailer.edge.http.exchange import Handler
 from a3mailer.identity.roles import action
 
@@ -33,6 +35,8 @@ class Route:
     """Octets of a request's body at most."""
     form: type | None = None
     """Of its JSON body."""
+    query: type[msgspec.Struct] | None = None
+    """Of the parameters in its path and query."""
     about: str = ""
     """One sentence; routes of the API have one."""
     _segments: tuple[str, ...] = field(init=False)

@@ -6,13 +6,15 @@ import base64
 import json
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from a3mailer.app.public import public
+from a3mailer.app.verbs.office import Office
 from a3mailer.config.tree import Limits, Server, Settings
 from a3mailer.edge.http.door import HttpDoor
 from a3mailer.identity.authenticator import Authenticator
-from a3mailer.identity.credentials import hash_password
+from a3mailer.identity.credentials import HashPool, hash_password
 from a3mailer.identity.directory import Directory
 from a3mailer.identity.tokens import issue
 from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId
@@ -64,12 +66,21 @@ class ApiWorld:
         self.sending = Sending(store, policy, self.receive, self.settings, clock)
         resolver = FakeResolver()
         self.http = HttpClient(resolver, clock, ssl.create_default_context(), inside=inside)
+        self.pool = HashPool()
         self.door = self.make_door(policy)
         self.alice = self.bob = AccountId(0)
         self.token = ""
 
     def make_door(self, policy: Policy) -> HttpDoor:
-        return public(lambda: self.settings, policy, self.sending, self.store, self.authenticator, self.http)
+        return public(
+            lambda: self.settings,
+            policy,
+            self.sending,
+            self.store,
+            self.authenticator,
+            self.http,
+            lambda: Office(self.store, Path("/nonexistent"), self.settings, self.clock, self.pool),
+        )
 
     async def settle(self) -> None:
         """The domain and its people."""
@@ -94,6 +105,7 @@ class ApiWorld:
 
     async def close(self) -> None:
         self.authenticator.close()
+        self.pool.close()
         await self.http.close()
 
     async def raw(self, octets: bytes, *, secure: bool = True, peer: str = "192.0.2.9") -> Answer:

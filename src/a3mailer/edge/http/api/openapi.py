@@ -47,15 +47,28 @@ def _operation(route: Route) -> dict[str, object]:
     }
     if route.action != OPEN:
         made["security"] = [{"token": []}, {"password": []}]
-    places = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
-    if places:
-        made["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in places
-        ]
+    if parameters := _parameters(route):
+        made["parameters"] = parameters
     if route.form is not None:
         schema = {"$ref": _SCHEMAS.format(name=route.form.__name__)}
         made["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
     return made
+
+
+def _parameters(route: Route) -> list[dict[str, object]]:
+    """Those of the path, and those of the query."""
+    places = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    fields = {} if route.query is None else {each.name: each for each in msgspec.structs.fields(route.query)}
+    kinds = {name: "integer" if each.type is int else "string" for name, each in fields.items()}
+    found: list[dict[str, object]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": kinds.get(name, "string")}}
+        for name in places
+    ]
+    return found + [
+        {"name": name, "in": "query", "required": each.required, "schema": {"type": kinds[name]}}
+        for name, each in fields.items()
+        if name not in places
+    ]
 
 
 def openapi(routes: Sequence[Route], version: str) -> Route:
