@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -35,12 +36,17 @@ class Kept:
         self.arrivals: list[Arrival] = []
         self.octets: list[bytes] = []
         self.fail = fail
+        self.doubted: list[bytes] = []
+
+    async def doubt(self, fingerprints: Collection[bytes]) -> None:
+        self.doubted += fingerprints
 
     async def __call__(self, arrival: Arrival) -> tuple[MailError | None, ...]:
         if self.fail:
             raise getattr(errors, self.fail)
         self.arrivals.append(arrival)
         self.octets.append(bytes(arrival.octets[:]))
+        arrival.kept(b"mail %d" % len(self.arrivals))
         return tuple(
             errors.NoSuchAccount() if str(r.address).startswith("gone") else None
             for r in arrival.envelope.recipients

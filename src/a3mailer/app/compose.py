@@ -303,7 +303,7 @@ def _way_out(
     verifying = verifying_context(held.directory, settings)
     http = HttpClient(resolver, clock, verifying, inside=settings.web.inside)
     policies = StsPolicies(resolver, http, clock, held.directory / STS_FOLDER, settings.web.port)
-    signing = Signing(held.directory / "keys" / "dkim", settings, clock)
+    signing = Signing(held.directory / "keys" / "dkim", settings)
     queue = Queue(
         store,
         policy,

@@ -452,6 +452,13 @@ class Audit(Operation, frozen=True):
     now: int = 0
 
 
+class Doubt(Operation, frozen=True):
+    """Whoever brought the transactions of these fingerprints may not have heard that they were committed: the
+    next transaction of each is answered without results and not executed (ADR 0010). Result: Done."""
+
+    fingerprints: tuple[bytes, ...]
+
+
 class PutSetting(Operation, frozen=True):
     """A setting of the ``store`` source of the configuration; an empty value removes it."""
 
@@ -547,6 +554,7 @@ AnyOperation = (
     | RemoveDocument
     | BumpEpoch
     | Audit
+    | Doubt
     | PutSetting
     | PutDictionary
     | RewrapKeys

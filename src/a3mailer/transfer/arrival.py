@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import mmap
+from collections.abc import Callable
 
 import msgspec
 
@@ -11,6 +12,12 @@ from a3mailer.config.tree import Settings
 from a3mailer.mail.envelope import Client, Envelope
 from a3mailer.store.operations import Operation
 from a3mailer.transfer.route import Route
+
+Heard = Callable[[bytes], None]
+
+
+def unheard(fingerprint: bytes) -> None:
+    """Nobody wants to know."""
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -28,6 +35,8 @@ class Arrival(msgspec.Struct, frozen=True):
     """What becomes durable with the mail or not at all; where one of them fails, the mail is not taken."""
     mark: bytes = b""
     """Names the mail as it came, once a judge has changed it; empty as long as nobody has."""
+    kept: Heard = unheard
+    """Is told the fingerprint of each transaction that has made this mail durable (ADR 0010)."""
 
 
 def is_exempt(client: Client, settings: Settings) -> bool:

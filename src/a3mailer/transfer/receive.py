@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import mmap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,7 +24,7 @@ from a3mailer.mail.ids import INBOX, AccountId, TenantId
 from a3mailer.mail.message import index
 from a3mailer.mail.message.headers import header_end
 from a3mailer.runtime.clock import Clock
-from a3mailer.store.operations import Enqueue, Operation, QueueRecipient
+from a3mailer.store.operations import Doubt, Enqueue, Operation, QueueRecipient
 from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
@@ -101,6 +101,14 @@ class Receive:
             outcomes = [error] * len(arrival.routes)
         self._report(arrival, outcomes)
         return tuple(outcomes)
+
+    async def doubt(self, fingerprints: Collection[bytes]) -> None:
+        """A client has gone without a word: it may not have heard that these mails are ours, and sends each
+        once more. Errors: none; at the worst a mail is there twice."""
+        try:
+            await self._store.commit(Transaction((Doubt(tuple(fingerprints)),)))
+        except MailError as error:
+            emit("mail.doubt_lost", level="warning", mails=len(fingerprints), error=type(error).__name__)
 
     async def _receive(self, came: Arrival) -> list[MailError | None]:
         octets = came.octets
@@ -193,13 +201,16 @@ class Receive:
             share.beside += await self._returns.operations(
                 share.returned, bytes(content.octets), arrival.trace
             )
+        transaction = self._transaction(arrival, tenant, share, content, now, hops)
         try:
-            await self._store.commit(self._transaction(arrival, tenant, share, content, now, hops))
+            await self._store.commit(transaction)
         except (NoSuchMailbox, NoSuchAccount):
             if not await self._drop_gone(share, outcomes):
                 raise
             if share.locals or share.remotes:
                 await self._store.commit(self._transaction(arrival, tenant, share, content, now, hops))
+        if content.index.message_id:
+            arrival.kept(transaction.fingerprint)
         count("a3_deliveries_total", "", len(share.locals))
 
     def _transaction(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -22,7 +23,6 @@ from a3mailer.msgauth import fields
 from a3mailer.msgauth.author import author
 from a3mailer.msgauth.canonical import Bodies
 from a3mailer.msgauth.sign import SigningKey, load_key, sign
-from a3mailer.runtime.clock import Clock
 from a3mailer.store.rows import QueueEntry
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
@@ -45,11 +45,10 @@ class _Kept(NamedTuple):
 class Signing:
     """The keys of this server. One object a process; its files are read in threads."""
 
-    __slots__ = ("_clock", "_folder", "_hostname", "_kept", "_on", "_sealer", "_seals")
+    __slots__ = ("_folder", "_hostname", "_kept", "_on", "_sealer", "_seals")
 
-    def __init__(self, folder: Path, settings: Settings, clock: Clock) -> None:
+    def __init__(self, folder: Path, settings: Settings) -> None:
         self._folder = folder
-        self._clock = clock
         self._kept: dict[str, _Kept] = {}
         self.reconfigure(settings)
 
@@ -64,30 +63,32 @@ class Signing:
     def of(self, entry: QueueEntry) -> Sign | None:
         """How to sign this mail; a stranger's is sealed, None where nothing is to be added.
 
+        The time it says is when the mail was queued: another attempt sends the same octets, so that whoever
+        has them already can know them (ADR 0010).
         A notice of ours is what nobody submitted and no server brought: it has no hop yet."""
         if entry.account != SYSTEM_ACCOUNT or not (entry.reverse_path or entry.hops):
-            return self._signed if self._on else None
-        return self._sealed if self._seals else None
+            return partial(self._signed, entry.created) if self._on else None
+        return partial(self._sealed, entry.created) if self._seals else None
 
     def signs(self, domain: str) -> bool:
         """Whether a notice of ours from this domain leaves with a signature."""
         return self._on and bool(self.keys(domain))
 
-    async def _sealed(self, octets: bytes) -> bytes:
-        return await asyncio.to_thread(self.seal, octets)
+    async def _sealed(self, now: int, octets: bytes) -> bytes:
+        return await asyncio.to_thread(self.seal, octets, now)
 
-    def seal(self, octets: bytes) -> bytes:
+    def seal(self, octets: bytes, now: int) -> bytes:
         """A stranger's mail with an ARC set of ours on top, where it was judged when it came."""
-        return sealed(octets, self._hostname, self.keys(self._sealer), int(self._clock.now()))
+        return sealed(octets, self._hostname, self.keys(self._sealer), now)
 
-    async def _signed(self, octets: bytes) -> bytes:
-        return await asyncio.to_thread(self.sign, octets)
+    async def _signed(self, now: int, octets: bytes) -> bytes:
+        return await asyncio.to_thread(self.sign, octets, now)
 
-    def sign(self, octets: bytes) -> bytes:
+    def sign(self, octets: bytes, now: int) -> bytes:
         """The mail with one signature a key on top; some milliseconds of CPU."""
         header = fields.read(octets)
         keys = self.keys(author(octets[: header.body]).domain)
-        made = sign(header, Bodies(octets, header.body), keys, int(self._clock.now())) if keys else b""
+        made = sign(header, Bodies(octets, header.body), keys, now) if keys else b""
         if made:
             count("a3_dkim_signed_total")
         return made + octets

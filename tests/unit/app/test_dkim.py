@@ -15,7 +15,6 @@ from a3mailer.app.cli import exits
 from a3mailer.app.main import main
 from a3mailer.config.tree import Settings
 from a3mailer.keys import selectors
-from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.nameserver import NameServer
 from a3mailer.transfer.signing import Signing
 
@@ -42,7 +41,7 @@ async def test_the_next_keys_sign_when_their_records_are_seen(
     place: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = (DOMAIN, "--dir", str(place))
-    signing = Signing(place / selectors.FOLDER, Settings(), FakeClock())
+    signing = Signing(place / selectors.FOLDER, Settings())
 
     def signers() -> list[str]:
         return [one.selector for one in signing.keys(DOMAIN)]

@@ -35,7 +35,7 @@ class World:
         self.folder.mkdir(parents=True)
         (self.folder / "old.pem").write_bytes(pem("ed"))
         self.clock, self.resolver = FakeClock(), FakeResolver()
-        self.signing = Signing(place / selectors.FOLDER, Settings(), self.clock)
+        self.signing = Signing(place / selectors.FOLDER, Settings())
         self.watch = DomainWatch(
             Directory(),  # type: ignore[arg-type]
             place,

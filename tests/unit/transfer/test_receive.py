@@ -81,6 +81,27 @@ async def test_a_fingerprint_names_envelope_and_octets_and_not_the_moment() -> N
     assert len({first, *others}) == 4
 
 
+async def test_what_a_client_may_not_have_heard_is_known_when_it_comes_again() -> None:
+    world = World()
+    named = b"Message-ID: <1@b.test>\r\n" + MAIL
+    heard: list[bytes] = []
+    for octets in (MAIL, named, named):
+        await world.send(octets, "bob@a.test", kept=heard.append)
+    assert len(heard) == 2 and heard[0] == heard[1]  # a mail without a name may well be sent twice on purpose
+    await world.receive.doubt(heard[:1])
+    assert await world.send(named, "bob@a.test") == (None,)
+    assert len(world.store.inbox(world.bob.id)) == 3
+    await world.send(named, "bob@a.test")
+    assert len(world.store.inbox(world.bob.id)) == 4
+
+
+async def test_a_doubt_that_cannot_be_written_down_troubles_nobody() -> None:
+    world = World()
+    world.store.fail.append(StoreFull())
+    await world.receive.doubt((b"f",))
+    assert not world.store.transactions
+
+
 @pytest.mark.parametrize("error", [StoreFull(), Uncertain()])
 async def test_what_was_not_committed_is_not_ours(error: Exception) -> None:
     world = World()

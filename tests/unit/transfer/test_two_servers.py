@@ -97,7 +97,7 @@ async def two(spool: Path, keys: Path | None = None) -> AsyncIterator[tuple[Node
     ports = [s.getsockname()[1] for s in sockets]
     a, b = Node("a.test", sockets[0], ports[1], spool), Node("b.test", sockets[1], ports[0], spool)
     if keys is not None:
-        a.signing, b.signing = (Signing(keys, node.settings, node.clock) for node in (a, b))
+        a.signing, b.signing = (Signing(keys, node.settings) for node in (a, b))
     stop = asyncio.Event()
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -12,7 +12,7 @@ from a3mailer.mail.address import NULL_PATH, Address, ReversePath
 from a3mailer.mail.envelope import Client, Envelope, Recipient
 from a3mailer.mail.errors import MailError
 from a3mailer.testing.clock import FakeClock
-from a3mailer.transfer.arrival import Arrival
+from a3mailer.transfer.arrival import Arrival, unheard
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.receive import Receive
@@ -62,6 +62,7 @@ class World:
         sender: str = "carol@b.test",
         client: Client = MX,
         before: Callable[[], object] = lambda: None,
+        kept: Callable[[bytes], None] = unheard,
         **promises: int | str,
     ) -> tuple[MailError | None, ...]:
         """One mail transaction through policy and receive, as a door would run it."""
@@ -72,4 +73,4 @@ class World:
         envelope = structs.replace(Envelope(reverse_path, people), **promises)
         routes = tuple([await self.policy.recipient(client, envelope, each) for each in people])
         before()
-        return await self.receive(Arrival(client, envelope, routes, octets, "0123456789abcdef"))
+        return await self.receive(Arrival(client, envelope, routes, octets, "0123456789abcdef", kept=kept))

@@ -25,6 +25,7 @@ from a3mailer.config.tree import Settings
 from a3mailer.edge.connection import Connection, ConnectionLost, Draining
 from a3mailer.edge.smtp import replies as say
 from a3mailer.edge.smtp.profiles import Profile
+from a3mailer.edge.smtp.unheard import Unheard
 from a3mailer.edge.tls import end_point_of
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.principal import ANONYMOUS, SERVER, Object, Principal
@@ -103,6 +104,7 @@ class SmtpDoor:
         except Draining:
             await _goodbye(connection, say.SHUTTING_DOWN)
         except ConnectionLost:
+            await conversation.doubt()
             if not connection.closed and not connection.unsent:  # the deadline has passed, and it listens
                 await _goodbye(connection, say.TOO_SLOW)
             raise
@@ -123,7 +125,7 @@ class _Conversation:
     __slots__ = ("_client", "_connection", "_content_deadline", "_course", "_door", "_ended", "_engine",
                  "_envelope", "_error", "_excess", "_exchange", "_fresh", "_idle_commands", "_left", "_loop",
                  "_mails", "_mails_max", "_offered", "_out", "_owed", "_principal", "_profile", "_recipients",
-                 "_refusals", "_routes", "_settings", "_spool", "_trace")  # fmt: skip
+                 "_refusals", "_routes", "_settings", "_spool", "_trace", "_unheard")  # fmt: skip
 
     def __init__(self, door: SmtpDoor, connection: Connection, profile: Profile, trace: str) -> None:
         self._door = door
@@ -153,17 +155,14 @@ class _Conversation:
         """Replies that wait for those behind them."""
         self._fresh = True
         """Something was answered since the deadline was set."""
-        self._ended = False
-        """The client has finished."""
-        self._left = False
-        """The client has said QUIT: nothing follows."""
+        self._ended = self._left = False
+        """The client has finished; it has said QUIT: nothing follows."""
         self._spool: Spool | None = None
         self._error: MailError | None = None
         self._content_deadline = 0.0
         self._mails = 0
-        self._refusals = 0
-        self._excess = 0
-        self._idle_commands = 0
+        self._unheard = Unheard(self._loop.time)
+        self._refusals = self._excess = self._idle_commands = 0
 
     # --- the loop ----------------------------------------------------------------------------------
 
@@ -178,6 +177,7 @@ class _Conversation:
             await connection.attend(self._take)
             connection.idle = False
             if self._ended:
+                await self.doubt()
                 return
             while await self._wait():
                 self._answer()
@@ -267,6 +267,11 @@ class _Conversation:
         if self._refusals > TARPIT_AFTER and limits.profile != "off":
             await asyncio.sleep(limits.tarpit_seconds)
         return replies
+
+    async def doubt(self) -> None:
+        """The client has gone without QUIT: its last mails may come again."""
+        if doubted := self._unheard.take():
+            await self._door.receive.doubt(doubted)
 
     def forget(self) -> None:
         """Let go of the mail in hand."""
@@ -559,7 +564,8 @@ class _Conversation:
 
     def _arrival(self, octets: bytes | mmap.mmap, trace: str) -> Arrival:
         envelope = structs.replace(self._envelope, recipients=tuple(self._recipients))
-        return Arrival(self._client, envelope, tuple(self._routes), octets, trace, self._course.notes)
+        routes, notes = tuple(self._routes), self._course.notes
+        return Arrival(self._client, envelope, routes, octets, trace, notes, kept=self._unheard.add)
 
     def _mail_trace(self) -> str:
         """The connection's trace id for its first mail; then with a number, so that each has its own."""

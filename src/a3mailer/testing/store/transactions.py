@@ -183,6 +183,26 @@ class TransactionRules(StoreCase):
         assert first != second
         assert await world.uids(world.alice) == [1, 2]
 
+    async def test_a_doubted_mail_is_answered_once_more_and_not_stored(self, world: World) -> None:
+        """Whoever brought it went without a word; its retry is one, what comes after that is not."""
+        one = Transaction((op.Append(world.alice, INBOX, 0),), (content(mail()),), fingerprint=b"f" * 32)
+        await world.store.commit(one)
+        await world.store.commit(Transaction((op.Doubt((b"f" * 32, b"g" * 32)),)))
+        assert await world.store.commit(one) == ()
+        assert await world.uids(world.alice) == [1]
+        await world.store.commit(one)
+        assert await world.uids(world.alice) == [1, 2]
+
+    async def test_a_doubt_that_fails_with_its_transaction_is_none(self, world: World) -> None:
+        one = Transaction((op.Append(world.alice, INBOX, 0),), (content(mail()),), fingerprint=b"f" * 32)
+        await world.store.commit(one)
+        with pytest.raises(NoSuchMailbox):
+            await world.store.commit(
+                Transaction((op.Doubt((b"f" * 32,)), op.Append(world.alice, NOWHERE, 0)), (content(mail()),))
+            )
+        assert await world.store.commit(one) != ()
+        assert await world.uids(world.alice) == [1, 2]
+
     # --- hints -------------------------------------------------------------------------------------
 
     @pytest.mark.parametrize(

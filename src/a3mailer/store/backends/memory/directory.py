@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from a3mailer.mail.errors import AddressReserved, AlreadyExists, BadName, Conflict, NoSuchDomain, NoSuchThing
@@ -256,6 +257,13 @@ def remove_token(state: State, o: op.RemoveToken) -> op.Done:
         raise NoSuchThing("token")
     state.drop(state.tokens, o.digest)
     return _told(state)
+
+
+def doubt(state: State, o: op.Doubt) -> op.Done:
+    """``Doubt``."""
+    state.doubted.update(o.fingerprints)
+    state.journal.append(partial(state.doubted.subtract, o.fingerprints))
+    return op.Done()
 
 
 def sweep(state: State, o: op.Sweep) -> op.Purged:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -72,6 +73,8 @@ class State:
     counters: dict[tuple[AccountId, str], int] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     """Of the transaction in progress."""
+    doubted: Counter[bytes] = field(default_factory=Counter)
+    """Fingerprints whose next transaction is not executed."""
     journal: list[Callable[[], None]] = field(default_factory=list)
     """How to undo the transaction in progress, last first."""
     stored: dict[int, BlobId] = field(default_factory=dict)

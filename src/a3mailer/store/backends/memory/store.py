@@ -73,6 +73,7 @@ APPLY: Final[dict[type[Operation], Callable[[State, Any], Result]]] = {
     op.PutDocument: documents.put_document,
     op.RemoveDocument: documents.remove_document,
     op.Audit: directory.audit,
+    op.Doubt: directory.doubt,
     op.PutSetting: directory.put_setting,
     op.AddTallies: reports.add_tallies,
     op.DropTallies: reports.drop_tallies,
@@ -95,6 +96,9 @@ class MemoryStore:
     async def commit(self, transaction: Transaction) -> tuple[Result, ...]:
         await asyncio.sleep(0)
         state = self._state
+        if state.doubted[transaction.fingerprint] > 0:
+            state.doubted[transaction.fingerprint] -= 1
+            return ()
         state.now = int(self._clock.now())
         state.contents = transaction.contents
         state.stored.clear()

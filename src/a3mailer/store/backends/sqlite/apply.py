@@ -60,6 +60,7 @@ TABLE: Final[dict[type[Operation], Apply]] = {
     op.RemoveDocument: apply_documents.remove_document,
     op.BumpEpoch: apply_directory.bump_epoch,
     op.Audit: apply_directory.audit,
+    op.Doubt: apply_store.doubt,
     op.PutSetting: apply_directory.put_setting,
     op.PutDictionary: apply_store.put_dictionary,
     op.RewrapKeys: apply_store.rewrap_keys,

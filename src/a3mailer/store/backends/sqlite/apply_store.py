@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from a3mailer.store.backends.sqlite.handover import Work
+from a3mailer.store.backends.sqlite.handover import NOTHING, Work
 from a3mailer.store.backends.sqlite.ledger import Ledger
-from a3mailer.store.operations import Done, PutDictionary, Relocate, RewrapKeys
+from a3mailer.store.operations import Done, Doubt, PutDictionary, Relocate, RewrapKeys
+
+
+def doubt(ledger: Ledger, op: Doubt, work: Work) -> Done:
+    """Receipts without results."""
+    ledger.make_receipts([(fingerprint, NOTHING) for fingerprint in op.fingerprints])
+    return Done()
 
 
 def put_dictionary(ledger: Ledger, op: PutDictionary, work: Work) -> Done:

@@ -8,7 +8,6 @@ same envelope and octets is answered with the recorded results, once each (ADR 0
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,10 +140,6 @@ class Committer:
             )
         }
         self._ended: list[int] = []
-        self._load_receipts()
-
-    def _load_receipts(self) -> None:
-        self._receipts = Counter(row[0] for row in self._execute("SELECT fingerprint FROM receipts"))
 
     @property
     def commits(self) -> int:
@@ -207,7 +202,7 @@ class Committer:
             self._execute("ROLLBACK")
         self.ledger.reset()
         self.ledger.commits = self._execute("SELECT number FROM commits").fetchone()[0]
-        self._load_receipts()
+        self.ledger.load_receipts()
 
     def take_hints(self) -> list[tuple[int, int, int]]:
         """(account, mailbox, modseq) of what changed since the last call, the newest modseq each."""
@@ -218,8 +213,9 @@ class Committer:
     # --- one transaction ---------------------------------------------------------------------------
 
     def _transaction(self, work: Work) -> Outcome:
-        if work.fingerprint and self._receipts and (known := self._receipt(work.fingerprint)):
-            return known
+        ledger = self.ledger
+        if work.fingerprint and ledger.receipts and (known := ledger.take_receipt(work.fingerprint)):
+            return decode_outcome(known)
         kinds = set(map(type, work.operations))
         if kinds <= LIGHT:
             return self._light(work)
@@ -272,17 +268,6 @@ class Committer:
 
     # --- sessions and receipts ---------------------------------------------------------------------
 
-    def _receipt(self, fingerprint: bytes) -> Outcome | None:
-        if not self._receipts[fingerprint]:
-            return None
-        row = self._execute(
-            "DELETE FROM receipts WHERE fingerprint=?1 AND number ="
-            " (SELECT min(number) FROM receipts WHERE fingerprint=?1) RETURNING results",
-            (fingerprint,),
-        ).fetchone()
-        self._receipts[fingerprint] -= 1
-        return decode_outcome(row[0]) if row else None
-
     def end_session(self, session: int, clean: bool) -> None:
         """A worker session is over. Unless ``clean``, what it may not have told anybody becomes receipts."""
         known = self.sessions.pop(session, None)
@@ -311,17 +296,11 @@ class Committer:
         ]
         if not pairs:
             return
-        now = int(self._clock.now())
+        self.ledger.now = int(self._clock.now())
         self._execute("BEGIN IMMEDIATE")
-        for fingerprint, results in pairs:
-            self._execute(
-                "INSERT INTO receipts (fingerprint, number, at, results) SELECT ?1,"
-                " coalesce((SELECT max(number) FROM receipts WHERE fingerprint=?1), 0) + 1, ?2, ?3",
-                (fingerprint, now, results),
-            )
+        self.ledger.make_receipts(pairs)
         self._drop_ended()
         self._execute("COMMIT")
-        self._receipts.update(fingerprint for fingerprint, _ in pairs)
 
     def _drop_ended(self) -> None:
         if self._ended:

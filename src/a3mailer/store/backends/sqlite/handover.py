@@ -135,6 +135,8 @@ FromWorker = Hello | Frame | Acknowledge | Goodbye
 FromWriter = Welcome | Answer
 
 encode: Final = msgspec.msgpack.Encoder().encode
+NOTHING: Final = encode(Outcome(()))
+"""It was done before; with which results is not known any more."""
 decode_from_worker: Final = msgspec.msgpack.Decoder(FromWorker).decode
 decode_from_writer: Final = msgspec.msgpack.Decoder(FromWriter).decode
 decode_work: Final = msgspec.msgpack.Decoder(Work).decode

@@ -7,6 +7,7 @@ counters are restored from what ``touch_*`` saved, its waiting rows are cut off.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -211,6 +212,38 @@ class Ledger:
         """Where each row in waiting of this transaction was put."""
         self._hint_mark = 0
         self._grown_mark = 0
+        self.load_receipts()
+
+    # --- receipts (ADR 0010) -----------------------------------------------------------------------
+
+    def load_receipts(self) -> None:
+        """As the database has them."""
+        self.receipts = Counter(row[0] for row in self.execute("SELECT fingerprint FROM receipts"))
+        """How many there are of each fingerprint; too many after an undone operation, never too few."""
+
+    def make_receipts(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        """(fingerprint, encoded outcome) of what somebody may not have heard of."""
+        for fingerprint, results in pairs:
+            self.execute(
+                "INSERT INTO receipts (fingerprint, number, at, results) SELECT ?1,"
+                " coalesce((SELECT max(number) FROM receipts WHERE fingerprint=?1), 0) + 1, ?2, ?3",
+                (fingerprint, self.now, results),
+            )
+        self.receipts.update(fingerprint for fingerprint, _ in pairs)
+
+    def take_receipt(self, fingerprint: bytes) -> bytes | None:
+        """The outcome that answers this transaction; it is used up."""
+        if not self.receipts[fingerprint]:
+            return None
+        row = self.execute(
+            "DELETE FROM receipts WHERE fingerprint=?1 AND number ="
+            " (SELECT min(number) FROM receipts WHERE fingerprint=?1) RETURNING results",
+            (fingerprint,),
+        ).fetchone()
+        self.receipts[fingerprint] -= 1
+        return row[0] if row else None
+
+    # --- keys --------------------------------------------------------------------------------------
 
     def use_key(self, key_id: str) -> None:
         """Wrap new keys by this key-encryption key from now on. Errors: NoSuchThing: the file lacks it."""
