@@ -22,6 +22,7 @@ from a3mailer.app.cli.installing import Installing, Machine, Wish
 from a3mailer.app.cli.output import Output
 from a3mailer.app.cli.steps import NotUndone, Step, perform
 from a3mailer.app.main import main
+from a3mailer.config.load import load
 from a3mailer.testing.nameserver import NameServer
 from bench import ports
 
@@ -237,6 +238,23 @@ def _sign_in(base: int, context: ssl.SSLContext, made: dict[str, Any]) -> list[s
     with imaplib.IMAP4_SSL("127.0.0.1", base + 993, ssl_context=context) as client:
         said, _ = client.login(made["address"], made["password"])
         return [said]
+
+
+async def test_certificates_are_fetched_where_somebody_agrees(
+    tmp_path: pathlib.Path, base: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quickstart, "MACHINE", Machine(booted=tmp_path / "no-systemd"))
+    async with NameServer() as server:
+        ask = ("--dns", f"127.0.0.1:{server.port}", "--blocklist", "list.test", "--probe", "127.0.0.1:1")
+        where = ("--address", "192.0.2.1", "--listen", "127.0.0.1", "--port-base", str(base), "--json")
+        for agreed in (False, True):
+            place = tmp_path / f"{agreed}"
+            words = ("quickstart", "you@example.test", str(place), *ask, *where)
+            code, _, err = await run(capsys, *words, *(["--letsencrypt"] * agreed))
+            assert code == exits.OK, err
+            acme = load(place, {}, {}).settings.acme
+            assert (acme.agree, acme.contact) == (agreed, ("you@example.test",) if agreed else ())
+            assert ("letsencrypt.org" in acme.directory) is agreed
 
 
 async def test_without_a_terminal_no_password_is_printed(

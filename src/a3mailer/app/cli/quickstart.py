@@ -44,6 +44,7 @@ from a3mailer.telemetry.events import LOG as EVENTS
 
 PROBE: Final = "gmail-smtp-in.l.google.com:25"
 """A mail server that answers everybody: whom it greets, mail gets out of."""
+LETS_ENCRYPT: Final = "https://acme-v02.api.letsencrypt.org/directory"
 HERE: Final = "a3mailer"
 """The data directory of those who may not write the installed one."""
 MACHINE: Final = Machine()
@@ -80,7 +81,7 @@ def _wish(args: Arguments, machine: Machine) -> tuple[Wish, Aim]:
     except MailError as error:
         raise failure(type(error).__name__, str(error)) from error
     domain = address.rpartition("@")[2]
-    texts = _texts(args, domain)
+    texts = _texts(args, address, domain)
     try:
         settings = load(None, texts, {}).settings
     except ConfigError as error:
@@ -98,7 +99,7 @@ def _wish(args: Arguments, machine: Machine) -> tuple[Wish, Aim]:
     return wish, aim
 
 
-def _texts(args: Arguments, domain: str) -> dict[str, str]:
+def _texts(args: Arguments, address: str, domain: str) -> dict[str, str]:
     given = {
         "server.hostname": args.hostname or f"mail.{domain}",
         "server.domain": domain,
@@ -106,6 +107,11 @@ def _texts(args: Arguments, domain: str) -> dict[str, str]:
         "server.port_base": args.port_base,
         "dns.servers": ",".join(args.dns) or None,
         "queue.relay": args.relay,
+        **(
+            {"acme.directory": LETS_ENCRYPT, "acme.agree": "on", "acme.contact": address}
+            if args.letsencrypt
+            else {}
+        ),
     }
     settings = {name: value for name, value in given.items() if value is not None}
     return settings | {ALIASES.get(name, name): value for name, value in overrides(args.set).items()}
@@ -232,6 +238,10 @@ def _text(shown: dict[str, Any], facts: Facts, settings: Settings) -> Iterator[s
     yield f"                  {a3mailer} account passwd {address} --dir {directory}"
     yield f"  read mail       IMAP {facts.hostname} port {facts.listeners['imaps']} (TLS)"
     yield f"  send mail       SMTP {facts.hostname} port {facts.listeners['submissions']} (TLS)"
+    if settings.acme.directory:
+        yield "  certificate     self-signed; one of Let's Encrypt as soon as the address record is there"
+    else:
+        yield "  certificate     self-signed, mail programs warn of it (to fetch one: acme.directory)"
     yield f"  recovery key    {shown['recovery_key']}"
     yield "                  shown this once: write it down, no backup opens elsewhere without it"
     yield f"  data            {directory}"
@@ -274,6 +284,10 @@ VERBS: Final = (
             Option("--no-service", "leave systemd alone"),
             Option("--no-watch", "do not wait for the DNS records"),
             Option("--anyway", "go on although a check failed"),
+            Option(
+                "--letsencrypt",
+                "fetch certificates from Let's Encrypt, to whose terms you agree by saying so",
+            ),
             Option("--relay", "a smart host all mail out goes through", metavar="HOST:PORT"),
             Option("--probe", "a mail server to try port 25 with", metavar="HOST:PORT", default=PROBE),
             Option("--port-base", "added to every standard port", metavar="NUMBER"),
