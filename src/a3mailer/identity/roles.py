@@ -94,6 +94,8 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     "server.submit":     (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
     "server.log":        (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
     "server.control":    (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
+    "cert.list":         (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
+    "cert.change":       (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
     "config.read":       (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
     "config.change":     (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
     "store.backup":      (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),

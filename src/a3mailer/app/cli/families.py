@@ -36,6 +36,7 @@ FAMILIES: Final = (
     Family("restart", "make the server start its new code", "server"),
     Family("account", "people and their credentials", "account"),
     Family("domain", "the domains mail is received for", "domain", "DOMAINS"),
+    Family("cert", "the certificates that are shown", "cert"),
     Family("dkim", "the keys mail is signed with", "dkim"),
     Family("alias", "addresses that lead elsewhere", "domain", "ALIASES"),
     Family("group", "addresses that reach several people", "domain", "GROUPS"),

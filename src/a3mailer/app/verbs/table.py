@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from a3mailer.app.verbs import account, dkim, domain, queue, records, report, sendmail, server
+from a3mailer.app.verbs import account, cert, dkim, domain, queue, records, report, sendmail, server
 from a3mailer.app.verbs.office import Nothing, Office, Request
 from a3mailer.identity.roles import action
 from a3mailer.mail.errors import BadName
@@ -44,6 +44,13 @@ TABLE: Final = (
     StoreVerb("domain rm", "domain.remove", domain.NamedDomain, domain.remove),
     StoreVerb("domain list", "domain.list", Nothing, domain.list_),
     StoreVerb("domain dns", "domain.list", domain.Dns, domain.dns),
+    StoreVerb("cert list", "cert.list", Nothing, cert.list_),
+    StoreVerb("cert show", "cert.list", cert.Named, cert.show),
+    StoreVerb("cert import", "cert.change", cert.Import, cert.import_),
+    StoreVerb("cert rm", "cert.change", cert.Named, cert.remove),
+    StoreVerb("cert renew", "cert.change", cert.Names, cert.renew),
+    StoreVerb("cert busy", "cert.list", Nothing, cert.busy),
+    StoreVerb("cert request", "cert.change", cert.Names, cert.make_request),
     StoreVerb("dkim list", "domain.list", dkim.NamedDomain, dkim.list_),
     StoreVerb("dkim rotate", "domain.keys", dkim.Rotate, dkim.rotate),
     StoreVerb("dkim seen", "domain.keys", dkim.Seen, dkim.seen),

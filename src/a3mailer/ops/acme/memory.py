@@ -68,6 +68,13 @@ class Memory:
         """Cheap: one question to the kernel."""
         return (self._directory / ASKED).exists()
 
+    def is_busy(self) -> bool:
+        """Does somebody wait to be served, or is it being done?"""
+        if self.is_asked():
+            return True
+        with self.alone() as free:
+            return not free
+
     def asked(self) -> tuple[str, ...] | None:
         """Who was asked for, once; None: nobody asked. Empty: all."""
         path = self._directory / ASKED
