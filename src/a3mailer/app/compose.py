@@ -16,6 +16,7 @@ from a3mailer.app.held import Held
 from a3mailer.app.listeners import PORTS
 from a3mailer.app.material import mock_key, policy_hook_key, srs_keys
 from a3mailer.app.public import public
+from a3mailer.app.reporting import daily, reporting
 from a3mailer.app.verbs.office import Office
 from a3mailer.app.verbs.server import gauge
 from a3mailer.config.fields import BadValue
@@ -49,9 +50,7 @@ from a3mailer.ops.audit import StoreAudit
 from a3mailer.ops.domain_watch import DomainWatch
 from a3mailer.ops.hooks import Hooks
 from a3mailer.ops.housekeeping import Housekeeping
-from a3mailer.ops.reports.dmarc_sending import DmarcReports
 from a3mailer.ops.reports.read import read
-from a3mailer.ops.reports.tls_sending import TlsReports
 from a3mailer.runtime import dnssec
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.http import HttpClient
@@ -64,7 +63,6 @@ from a3mailer.store.ports import Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer.authenticate import Authenticate
 from a3mailer.transfer.checks.load import all_checks
-from a3mailer.transfer.dmarc_outcomes import DmarcOutcomes
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.judge import Judges
 from a3mailer.transfer.milter import Milters
@@ -178,16 +176,17 @@ async def compose(
         verified=held.verified,
     )
     resolver = dnssec.resolver_of(settings().dns, clock)
-    tallies = Tallies(store, clock)
+    signing = Signing(held.directory / "keys" / "dkim", settings(), clock)
+    reports = reporting(held, store, resolver, clock, settings, signing)
     forwarding, policy, receive, asking = _way_in(
-        held, store, directory, resolver, settings(), clock, tallies
+        held, store, directory, resolver, settings(), clock, reports.authenticate
     )
     spools = held.directory / "spool"
     context = certificates.context
     smtp = SmtpDoor(policy, receive, authenticator, settings, context, spools, clock)
     views = Views(store, store)
     imap = ImapDoor(Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context))
-    queue, http, signing = _way_out(held, store, policy, resolver, settings(), clock, tallies)
+    queue, http = _way_out(held, store, policy, resolver, settings(), clock, reports.tallies, signing)
     health = Health(partial(_not_ready, store), partial(_gauge, store, clock))
     sending = Sending(store, policy, receive, settings(), clock)
     store.watch(directory.heard)
@@ -207,7 +206,7 @@ async def compose(
 
     async def close() -> None:
         views.close()
-        await tallies.flush()
+        await reports.tallies.flush()
         await http.close()
         await asking.close()
         authenticator.close()
@@ -244,7 +243,8 @@ async def compose(
     background: dict[str, Background] = {
         "queue": queue.run,
         "recheck": parked.recheck,
-        "tallies": tallies.run,
+        "tallies": reports.tallies.run,
+        "failure reports": reports.failures.run,
     }
     if number == 1:
         background |= _works_for_all(held, store, resolver, http, clock, settings, signing)
@@ -272,10 +272,11 @@ def _works_for_all(
     signing: Signing,
 ) -> dict[str, Background]:
     """What one worker of an instance does for all of them."""
+    tls, dmarc = daily(store, resolver, http, clock, settings, signing)
     return {
         "housekeeping": Housekeeping(store, settings, clock, store, store).run,
-        "tls reports": TlsReports(store, resolver, http, clock, settings, signing.signs).run,
-        "dmarc reports": DmarcReports(store, resolver, clock, settings, signing.signs).run,
+        "tls reports": tls.run,
+        "dmarc reports": dmarc.run,
         "hooks": Hooks(store, http, clock).run,
         "certificates": Renewal(held.directory, store, resolver, http, clock, settings).run,
         "domains": DomainWatch(
@@ -298,12 +299,12 @@ def _way_out(
     settings: Settings,
     clock: SystemClock,
     tallies: Tallies,
-) -> tuple[Queue, HttpClient, Signing]:
-    """The queue, the client by which everything out there but mail is asked, and what signs."""
+    signing: Signing,
+) -> tuple[Queue, HttpClient]:
+    """The queue, and the client by which everything out there but mail is asked."""
     verifying = verifying_context(held.directory, settings)
     http = HttpClient(resolver, clock, verifying, inside=settings.web.inside)
     policies = StsPolicies(resolver, http, clock, held.directory / STS_FOLDER, settings.web.port)
-    signing = Signing(held.directory / "keys" / "dkim", settings)
     queue = Queue(
         store,
         policy,
@@ -321,7 +322,7 @@ def _way_out(
         TlsOutcomes(tallies, settings),
         partial(_secret, held.directory),
     )
-    return queue, http, signing
+    return queue, http
 
 
 def _secret(directory: Path, name: str) -> str:
@@ -339,7 +340,7 @@ def _way_in(
     resolver: Resolver,
     settings: Settings,
     clock: SystemClock,
-    tallies: Tallies,
+    authenticate: Authenticate,
 ) -> tuple[Forwarding, Policy, Receive, HttpClient]:
     """Who may send what to whom, and who takes responsibility for it."""
     secrets = srs_keys(held.directory)
@@ -355,7 +356,7 @@ def _way_in(
     policy = Policy(store, directory, settings, forwarding, stages, returns, suppressions)
     judges = Judges(
         {
-            "authenticate": Authenticate(resolver, settings, clock, DmarcOutcomes(tallies, settings)),
+            "authenticate": authenticate,
             "reports": ReportMails(read, store, directory, settings, clock),
             "policy hook": AskAboutMail(hook, settings),
             "milters": Milters(dial_filter, policy.lead, settings),

@@ -31,6 +31,7 @@ RSA_SELECTOR: Final = "a3-rsa"
 ED25519_SELECTOR: Final = "a3-ed25519"
 MOCK_KEY: Final = Path("keys") / "scram-mock"
 SRS_KEY: Final = Path("keys") / "srs"
+REDACTION_KEY: Final = Path("keys") / "report-redaction"
 POLICY_HOOK_KEY: Final = Path("keys") / "policy-hook"
 OLD_SRS_KEY: Final = Path("keys") / "srs.old"
 RECOVERY_PUBLIC: Final = Path("keys") / "recovery.pub"
@@ -118,6 +119,11 @@ def srs_keys(directory: Path) -> tuple[bytes, ...]:
     before it where ``keys/srs.old`` keeps it for the bounces still to come."""
     old = directory / OLD_SRS_KEY
     return (_kept(directory / SRS_KEY, SECRET_SIZE), *([old.read_bytes()] if old.exists() else []))
+
+
+def redaction_key(directory: Path) -> bytes:
+    """The key of the hashes that stand for names in failure reports (``ops/reports/failures.py``)."""
+    return _kept(directory / REDACTION_KEY, SECRET_SIZE)
 
 
 def _kept(path: Path, size: int) -> bytes:

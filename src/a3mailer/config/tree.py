@@ -248,6 +248,11 @@ class Reports(Section, frozen=True, kw_only=True):
     ] = ()
     days: Annotated[int, _d("Days reports of others are kept.", ge=1)] = 90
     most: Annotated[int, _d("... but no more of them than this.", ge=1)] = 20_000
+    failure_send: Annotated[
+        bool,
+        _d("Tell other domains of single mails that fail DMARC, names hidden, where they ask (RFC 6591)."),
+    ] = False
+    failure_rate: Annotated[int, _d("... so many times an hour a domain and worker.", ge=1)] = 10
     dmarc_send: Annotated[
         bool,
         _d(

@@ -31,7 +31,8 @@ KINDS: Final = ("abuse", "fraud", "virus", "not-spam", "auth-failure", "other")
 AUTH_FAILURE: Final = "auth-failure"
 _MEDIA: Final = b"message/feedback-report"
 _HEADERS: Final = (b"text/rfc822-headers", b"message/rfc822", b"message/global", b"message/global-headers")
-_ADDRESS: Final = re.compile(rb"[^\s<>,;:\"'=()@]+(?=@[A-Za-z0-9])")
+_ADDRESS: Final = re.compile(rb"(?<![^\s<>,;:\"'=()@])[^\s<>,;:\"'=()@]++(?=@[A-Za-z0-9])")
+"""A word before an at-sign; each word is looked at once."""
 
 
 class Feedback(Struct, frozen=True):

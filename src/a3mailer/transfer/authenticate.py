@@ -28,6 +28,7 @@ from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.arrival import Arrival, is_exempt
 from a3mailer.transfer.dmarc_outcomes import DmarcOutcomes
+from a3mailer.transfer.failures import DmarcFailure, Failed
 from a3mailer.transfer.judge import Judged
 from a3mailer.wire.smtp.paths import encode_mailbox
 
@@ -44,12 +45,18 @@ MULTIPLE_FAILED: Final = "5.7.26"
 class Authenticate:
     """See ``transfer/judge.py``."""
 
-    __slots__ = ("_clock", "_evaluate", "_outcomes", "_resolver", "_settings", "_wanted")
+    __slots__ = ("_clock", "_evaluate", "_failed", "_outcomes", "_resolver", "_settings", "_wanted")
 
     def __init__(
-        self, resolver: Resolver, settings: Settings, clock: Clock, outcomes: DmarcOutcomes | None = None
+        self,
+        resolver: Resolver,
+        settings: Settings,
+        clock: Clock,
+        outcomes: DmarcOutcomes | None = None,
+        failed: Failed | None = None,
     ) -> None:
-        """Without ``outcomes`` nothing is counted for the reports of others."""
+        """Without ``outcomes`` nothing is counted for the reports of others; ``failed`` hears of failures."""
+        self._failed = failed
         self._resolver = resolver
         self._clock = clock
         self._outcomes = outcomes
@@ -89,7 +96,12 @@ class Authenticate:
         disposition = self._disposition(found.dmarc)
         if self._outcomes is not None:
             self._outcomes.add(client.ip, "" if sender is None else sender.domain.lower(), found, disposition)
-        return self._decided(mail, found.dmarc, disposition) if found.dmarc.result == FAIL else mail
+        if found.dmarc.result != FAIL:
+            return mail
+        if self._failed is not None:
+            path, octets, now = incoming.mail_from, incoming.octets, int(self._clock.now())
+            self._failed(DmarcFailure(client.ip, path, octets, found, disposition, now))
+        return self._decided(mail, found.dmarc, disposition)
 
     def _disposition(self, dmarc: DmarcResult) -> str:
         """What is done with it: none, quarantine or reject."""

@@ -145,3 +145,5 @@ def test_no_name_is_told() -> None:
 def test_reading_is_linear() -> None:
     assert_linear(lambda n: ABUSE.replace(b"Incidents: 3", b"Reported-Domain: a.test\r\n" * n), read, 500)
     assert_linear(lambda n: b"a.b" * n + b"@x.test " * n, lambda octets: redact(octets, b"k"), 1000)
+    assert_linear(lambda n: b"a" * n, lambda octets: redact(octets, b"k"), 1000)
+    assert_linear(lambda n: b"a@" * n, lambda octets: redact(octets, b"k"), 1000)

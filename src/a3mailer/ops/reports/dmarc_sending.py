@@ -2,9 +2,8 @@
 
 For each domain that was counted a time after midnight UTC is drawn, so that no domain hears of everybody at
 once. Then its record is asked anew: what stands there now says where reports are wanted, and whoever wants
-none any more gets none. A place outside the domain's organization has to say in the DNS that it takes them
-(RFC 7489 section 7.1), or anybody could be flooded by anybody's record. In one transaction the mails are
-queued and the counts forgotten: a report goes out once.
+none any more gets none. In one transaction the mails are queued and the counts forgotten: a report goes out
+once.
 """
 
 from __future__ import annotations
@@ -20,9 +19,7 @@ from a3mailer.config.tree import Settings
 from a3mailer.mail.errors import MailError
 from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT
 from a3mailer.mail.message import index
-from a3mailer.msgauth import dmarc, dmarc_record
-from a3mailer.msgauth.dmarc_record import DmarcRecord
-from a3mailer.msgauth.mailto import mailbox
+from a3mailer.ops.reports.destinations import destinations, record_of
 from a3mailer.ops.reports.dmarc_report import Made, compose, make
 from a3mailer.ops.reports.kind import DAY
 from a3mailer.ops.reports.tls_report import Sender
@@ -39,8 +36,6 @@ LEAST_SECONDS: Final = 1800
 SPREAD_SECONDS: Final = 4 * 3600
 GIVE_UP_SECONDS: Final = 3 * DAY
 """After the first attempt: the DNS of the domain did not answer for so long."""
-MOST_PLACES: Final = 5
-"""Of one domain that get its report."""
 CONTACT: Final = "dmarc-reports"
 
 
@@ -102,8 +97,9 @@ class DmarcReports:
             await self._forget(period, domain)
             return
         try:
-            record = await self._record(domain)
-            places = await self._places(domain, record) if record is not None else {}
+            record = await record_of(domain, self._resolver)
+            uris = record.aggregate if record is not None else ()
+            places = await destinations(domain, uris, self._resolver)
         except ResolverFailure as error:
             emit("reports.dmarc.no_answer", level="warning", domain=domain, error=str(error))
             return
@@ -112,50 +108,14 @@ class DmarcReports:
             return
         tallies = await self._store.tallies(KIND, period, domain)
         made = await asyncio.to_thread(make, period, domain, tallies, record, sender)
-        await self._send(period, domain, made, places, sender)
-
-    async def _record(self, domain: str) -> DmarcRecord | None:
-        """Errors: ResolverFailure."""
-        answer = await self._resolver.lookup(f"_dmarc.{domain}", "TXT")
-        records = [r for r in map(dmarc_record.parse, answer.texts) if r is not None]
-        return records[0] if len(records) == 1 else None
-
-    async def _places(self, domain: str, record: DmarcRecord) -> dict[str, int]:
-        """Addresses that want the report and may have it, with the octets it may have there (0: any).
-
-        Errors: ResolverFailure."""
         limits = dict(record.limits)
-        found: dict[str, int] = {}
-        for uri in record.aggregate:
-            address = mailbox(uri.encode("ascii", "replace"))
-            if not address or len(found) >= MOST_PLACES:
-                continue
-            for each in await self._allowed(domain, address):
-                found[each] = limits.get(uri, 0)
-        return found
-
-    async def _allowed(self, domain: str, address: str) -> tuple[str, ...]:
-        """The address, or those that its host names in its place; none where it wants none of this domain's.
-
-        Errors: ResolverFailure."""
-        host = address.rpartition("@")[2]
-        if host == domain or await self._organization(host) == await self._organization(domain):
-            return (address,)
-        answer = await self._resolver.lookup(f"{domain}._report._dmarc.{host}", "TXT")
-        records = [r for r in map(dmarc_record.parse, answer.texts) if r is not None]
-        if not records:
-            emit("reports.dmarc.not_wanted", domain=domain, host=host)
-            return ()
-        others = [mailbox(uri.encode("ascii", "replace")) for r in records for uri in r.aggregate]
-        there = tuple(each for each in others if each.rpartition("@")[2] == host)
-        return there[:1] if there else (address,)
-
-    async def _organization(self, domain: str) -> str:
-        return (await dmarc.walk(domain, self._resolver)).organizational
+        wanted = {address: limits.get(uri, 0) for address, uri in places.items()}
+        await self._send(period, domain, made, wanted, sender)
 
     async def _send(
         self, period: int, domain: str, made: Made, places: dict[str, int], sender: Sender
     ) -> None:
+        """``places``: addresses, and how many octets each takes (0: any number)."""
         contents: list[Content] = []
         operations: list[Operation] = [DropTallies(KIND, domain, period, period + DAY)]
         now = int(self._clock.now())

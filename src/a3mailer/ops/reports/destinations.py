@@ -1,0 +1,64 @@
+"""Where a domain's DMARC reports may go: its own addresses, and those elsewhere that agreed (RFC 7489 7.1).
+
+A place outside the domain's organization has to say in the DNS that it takes reports about the domain, or
+anybody could be flooded by anybody's record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from a3mailer.msgauth import dmarc, dmarc_record
+from a3mailer.msgauth.dmarc_record import DmarcRecord
+from a3mailer.msgauth.mailto import mailbox
+from a3mailer.runtime.resolver import Resolver
+from a3mailer.telemetry.events import emit
+
+MOST_PLACES: Final = 5
+"""Of one domain that get a report."""
+
+
+async def record_of(domain: str, resolver: Resolver) -> DmarcRecord | None:
+    """The one record of a domain, as it is now. Errors: ResolverFailure."""
+    records = await _records(f"_dmarc.{domain}", resolver)
+    return records[0] if len(records) == 1 else None
+
+
+async def destinations(
+    domain: str, uris: Iterable[str], resolver: Resolver, *, failures: bool = False
+) -> dict[str, str]:
+    """Addresses that may have the report, each with the URI that led to it.
+
+    ``failures``: of failure reports (``ruf``), not of aggregate ones. Errors: ResolverFailure."""
+    found: dict[str, str] = {}
+    for uri in uris:
+        address = mailbox(uri.encode("ascii", "replace"))
+        if address and len(found) < MOST_PLACES:
+            allowed = await _allowed(domain, address, resolver, failures=failures)
+            if allowed:
+                found[allowed] = uri
+    return found
+
+
+async def _allowed(domain: str, address: str, resolver: Resolver, *, failures: bool) -> str:
+    """The address, or the one that its host names in its place; empty where it wants no such report."""
+    host = address.rpartition("@")[2]
+    if host == domain or await _organization(host, resolver) == await _organization(domain, resolver):
+        return address
+    records = await _records(f"{domain}._report._dmarc.{host}", resolver)
+    if not records:
+        emit("reports.dmarc.not_wanted", domain=domain, host=host)
+        return ""
+    uris = [uri for each in records for uri in (each.failure if failures else each.aggregate)]
+    others = [mailbox(uri.encode("ascii", "replace")) for uri in uris]
+    return next((each for each in others if each.rpartition("@")[2] == host), address)
+
+
+async def _records(name: str, resolver: Resolver) -> list[DmarcRecord]:
+    answer = await resolver.lookup(name, "TXT")
+    return [found for found in map(dmarc_record.parse, answer.texts) if found is not None]
+
+
+async def _organization(domain: str, resolver: Resolver) -> str:
+    return (await dmarc.walk(domain, resolver)).organizational

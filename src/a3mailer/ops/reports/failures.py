@@ -1,0 +1,203 @@
+"""Our failure reports: of single mails that failed DMARC, to domains whose record asks (RFC 6591).
+
+Off by default, because they tell of single mails: of the header only FIELDS go, with a keyed hash in place of
+every local part (RFC 6590), nothing of subject, recipients and body. A domain gets a few an hour; what is
+beyond is counted into the next (``Incidents``). They are made beside the mail, which waits for nothing; those
+that a worker has not sent when it is killed are lost. Mails with the null reverse-path are in no report: a
+report of ours that fails elsewhere must not come back as one about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import secrets
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from a3mailer import __version__
+from a3mailer.config.tree import Settings
+from a3mailer.mail.errors import MailError
+from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT
+from a3mailer.mail.message import headers, index
+from a3mailer.msgauth.feedback import AUTH_FAILURE, Feedback, compose, redact
+from a3mailer.ops.reports.destinations import destinations
+from a3mailer.runtime.clock import Clock
+from a3mailer.runtime.resolver import Resolver, ResolverFailure
+from a3mailer.store.operations import Enqueue, Operation, QueueRecipient
+from a3mailer.store.ports import Content, Store, Transaction
+from a3mailer.telemetry.events import emit
+from a3mailer.transfer.failures import DmarcFailure
+
+HOUR: Final = 3600
+MOST_WAITING: Final = 200
+"""Reports that wait to be made; of more nothing is told."""
+MOST_DOMAINS: Final = 10_000
+"""Domains whose hour is remembered."""
+MAX_HEADER: Final = 32 * 1024
+"""Octets of a header that go into a report."""
+FIELDS: Final = frozenset(
+    (b"from", b"sender", b"reply-to", b"date", b"received", b"dkim-signature", b"list-id")
+)
+"""What the owner of a domain needs to know his own mail by."""
+MESSAGE_ID: Final = frozenset((b"message-id",))
+CONTACT: Final = "dmarc-reports"
+AGENT: Final = f"A3Mailer/{__version__}"
+_RESULTS: Final = {"none": "delivered", "quarantine": "spam", "reject": "reject"}
+_TOLD: Final = frozenset((("header", "from"), ("header", "d"), ("header", "s"), ("policy", "dmarc")))
+"""Properties of results that name no person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A report to be made."""
+
+    domain: str
+    """Whose record asks for it."""
+    uris: tuple[str, ...]
+    feedback: Feedback
+    header: bytes
+
+
+class FailureReports:
+    """One object a process: ``note`` is told of failures, ``run`` makes the reports."""
+
+    def __init__(
+        self,
+        store: Store,
+        resolver: Resolver,
+        clock: Clock,
+        settings: Callable[[], Settings],
+        signs: Callable[[str], bool],
+        key: bytes,
+    ) -> None:
+        """``signs``: whether mail of a domain of ours is signed; ``key``: of the hashes in place of names."""
+        self._store = store
+        self._resolver = resolver
+        self._clock = clock
+        self._settings = settings
+        self._signs = signs
+        self._key = key
+        self._waiting: deque[Waiting] = deque()
+        self._more = asyncio.Event()
+        self._hours: dict[str, tuple[int, int, int]] = {}
+        """Domain -> (hour, reports in it, mails since that are in none)."""
+
+    def note(self, failure: DmarcFailure) -> None:
+        """See ``transfer/failures.py``."""
+        settings, dmarc = self._settings(), failure.found.dmarc
+        record = dmarc.record
+        if not settings.reports.failure_send or record is None or not record.failure:
+            return
+        if not failure.reverse_path or not _asks(record.failure_options, failure):
+            return
+        incidents = self._counted(dmarc.found_at, failure.now, settings.reports.failure_rate)
+        if not incidents or len(self._waiting) >= MOST_WAITING:
+            return
+        feedback = _feedback(failure, incidents, self._key)
+        header = shown(failure.octets, self._key)
+        self._waiting.append(Waiting(dmarc.found_at, record.failure, feedback, header))
+        self._more.set()
+
+    def _counted(self, domain: str, now: int, most: int) -> int:
+        """How many mails the report stands for; 0 where there were enough in this hour."""
+        hour, reports, left_out = self._hours.pop(domain, (0, 0, 0))
+        if hour != now // HOUR:
+            hour, reports = now // HOUR, 0
+        if len(self._hours) >= MOST_DOMAINS:
+            del self._hours[next(iter(self._hours))]
+        if reports >= most:
+            self._hours[domain] = (hour, reports, left_out + 1)
+            return 0
+        self._hours[domain] = (hour, reports + 1, 0)
+        return left_out + 1
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop`` is set; what waits then is lost."""
+        async with asyncio.TaskGroup() as tasks:
+            work = tasks.create_task(self._run())
+            await stop.wait()
+            work.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await self._more.wait()
+            await self.round()
+
+    async def round(self) -> None:
+        """Make what waits."""
+        self._more.clear()
+        while self._waiting:
+            one = self._waiting.popleft()
+            try:
+                await self._send(one)
+            except (MailError, ResolverFailure) as error:
+                emit("reports.failure.lost", level="warning", domain=one.domain, error=repr(error))
+
+    async def _send(self, one: Waiting) -> None:
+        server = self._settings().server
+        domain = (server.domain or server.hostname).lower()
+        if not self._signs(domain):
+            emit("reports.failure.unsigned", level="warning", domain=one.domain, sender=domain)
+            return
+        places = await destinations(one.domain, one.uris, self._resolver, failures=True)
+        contents: list[Content] = []
+        operations: list[Operation] = []
+        for address in places:
+            octets = compose(
+                one.feedback,
+                one.header,
+                sender=f"{CONTACT}@{domain}",
+                to=address,
+                subject=f"DMARC failure of {one.domain}",
+                now=int(self._clock.now()),
+                token=secrets.token_hex(12),
+            )
+            recipient = QueueRecipient(address, ("NEVER",))
+            operations.append(Enqueue(SYSTEM_ACCOUNT, DEFAULT_TENANT, len(contents), "", (recipient,)))
+            contents.append(Content(octets, index(octets)))
+        if operations:
+            await self._store.commit(Transaction(tuple(operations), tuple(contents)))
+            emit("reports.failure.sent", domain=one.domain, places=len(contents))
+
+
+def shown(octets: bytes | mmap.mmap, key: bytes) -> bytes:
+    """What a report has of a header: FIELDS without names, and the Message-ID."""
+    header = bytes(octets[: min(headers.header_end(octets, 0, len(octets)), MAX_HEADER)])
+    fields = headers.select(header, 0, len(header), FIELDS).removesuffix(b"\r\n")
+    return redact(fields, key) + headers.select(header, 0, len(header), MESSAGE_ID)
+
+
+def _asks(options: str, failure: DmarcFailure) -> bool:
+    """Does ``fo`` ask for a mail that failed? ``0`` and ``1``: for every one; ``d`` and ``s``: where DKIM or
+    SPF itself failed."""
+    words, found = options.split(":"), failure.found
+    if "0" in words or "1" in words:
+        return True
+    if "d" in words and any(each.result not in ("pass", "temperror") for each in found.dkim):
+        return True
+    return "s" in words and found.spf is not None and found.spf.result in ("fail", "softfail", "permerror")
+
+
+def _feedback(failure: DmarcFailure, incidents: int, key: bytes) -> Feedback:
+    found = failure.found
+    results = tuple(
+        f"{each.method}={each.result}"
+        + "".join(f" {kind}.{name}={value}" for kind, name, value in each.properties if (kind, name) in _TOLD)
+        for each in found.results.results
+    )
+    return Feedback(
+        AUTH_FAILURE,
+        AGENT,
+        failure.ip,
+        (found.dmarc.domain,),
+        redact(failure.reverse_path.encode(), key).decode(),
+        (),
+        failure.now,
+        incidents,
+        "dmarc",
+        _RESULTS[failure.disposition],
+        (f"{found.results.authserv_id}; {'; '.join(results)}",),
+    )
