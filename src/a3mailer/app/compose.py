@@ -16,7 +16,7 @@ from a3mailer.app.held import Held
 from a3mailer.app.listeners import PORTS
 from a3mailer.app.material import mock_key, policy_hook_key, srs_keys
 from a3mailer.app.public import public
-from a3mailer.app.reporting import daily, reporting
+from a3mailer.app.reporting import Reporting, daily, reporting
 from a3mailer.app.verbs.office import Office
 from a3mailer.app.verbs.server import gauge
 from a3mailer.config.fields import BadValue
@@ -77,7 +77,6 @@ from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.stages import Stages
 from a3mailer.transfer.sts import StsPolicies
 from a3mailer.transfer.suppression import Suppressions
-from a3mailer.transfer.tallies import Tallies
 from a3mailer.transfer.tls_outcomes import TlsOutcomes
 from a3mailer.transfer.verp import Verp
 
@@ -176,8 +175,7 @@ async def compose(
         verified=held.verified,
     )
     resolver = dnssec.resolver_of(settings().dns, clock)
-    signing = Signing(held.directory / "keys" / "dkim", settings(), clock)
-    reports = reporting(held, store, resolver, clock, settings, signing)
+    reports = reporting(held, store, resolver, clock, settings)
     forwarding, policy, receive, asking = _way_in(
         held, store, directory, resolver, settings(), clock, reports.authenticate
     )
@@ -186,7 +184,7 @@ async def compose(
     smtp = SmtpDoor(policy, receive, authenticator, settings, context, spools, clock)
     views = Views(store, store)
     imap = ImapDoor(Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context))
-    queue, http = _way_out(held, store, policy, resolver, settings(), clock, reports.tallies, signing)
+    queue, http = _way_out(held, store, policy, resolver, settings(), clock, reports)
     health = Health(partial(_not_ready, store), partial(_gauge, store, clock))
     sending = Sending(store, policy, receive, settings(), clock)
     store.watch(directory.heard)
@@ -247,7 +245,7 @@ async def compose(
         "failure reports": reports.failures.run,
     }
     if number == 1:
-        background |= _works_for_all(held, store, resolver, http, clock, settings, signing)
+        background |= _works_for_all(held, store, resolver, http, clock, settings, reports.signing)
     sweeps = (imap.services.contents.sweep, certificates.sweep)
     return Rooms(
         store,
@@ -298,8 +296,7 @@ def _way_out(
     resolver: Resolver,
     settings: Settings,
     clock: SystemClock,
-    tallies: Tallies,
-    signing: Signing,
+    reports: Reporting,
 ) -> tuple[Queue, HttpClient]:
     """The queue, and the client by which everything out there but mail is asked."""
     verifying = verifying_context(held.directory, settings)
@@ -317,9 +314,9 @@ def _way_out(
         _is_dead,
         verifying,
         policies,
-        signing,
+        reports.signing,
         held.paces,
-        TlsOutcomes(tallies, settings),
+        TlsOutcomes(reports.tallies, settings),
         partial(_secret, held.directory),
     )
     return queue, http

@@ -23,8 +23,9 @@ from a3mailer.transfer.tallies import Tallies
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
-    """What counts, who hears of failures, and the judge that tells both."""
+    """What counts, who hears of failures, the judge that tells both, and what signs."""
 
+    signing: Signing
     tallies: Tallies
     failures: FailureReports
     authenticate: Authenticate
@@ -36,14 +37,15 @@ def reporting(
     resolver: Resolver,
     clock: Clock,
     settings: Callable[[], Settings],
-    signing: Signing,
 ) -> Reporting:
     """Of one worker."""
+    signing = Signing(held.directory / "keys" / "dkim", settings())
     tallies = Tallies(store, clock)
     key = redaction_key(held.directory)
     failures = FailureReports(store, resolver, clock, settings, signing.signs, key)
     outcomes = DmarcOutcomes(tallies, settings())
-    return Reporting(tallies, failures, Authenticate(resolver, settings(), clock, outcomes, failures.note))
+    authenticate = Authenticate(resolver, settings(), clock, outcomes, failures.note)
+    return Reporting(signing, tallies, failures, authenticate)
 
 
 def daily(

@@ -24,6 +24,7 @@ from a3mailer.telemetry.events import emit
 from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.judge import Judged
 from a3mailer.transfer.outcomes import complained
+from a3mailer.transfer.suppression import Suppressions
 
 MAX_MAIL: Final = 24 << 20
 """Octets of a mail in which a report is looked for."""
@@ -77,7 +78,7 @@ Read = Callable[[ReportMail], tuple[ReportFound, ...]]
 class ReportMails:
     """See ``transfer/judge.py``."""
 
-    __slots__ = ("_addresses", "_clock", "_directory", "_read", "_store")
+    __slots__ = ("_addresses", "_clock", "_directory", "_read", "_store", "_suppressions")
 
     def __init__(
         self, read: Read, store: Store, directory: Directory, settings: Settings, clock: Clock
@@ -86,10 +87,12 @@ class ReportMails:
         self._store = store
         self._directory = directory
         self._clock = clock
+        self._suppressions = Suppressions(store, settings, clock)
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
         """Take the settings of a new snapshot."""
+        self._suppressions.reconfigure(settings)
         self._addresses = frozenset(address.lower() for address in settings.reports.addresses)
 
     def wants(self, arrival: Arrival) -> bool:
@@ -118,7 +121,10 @@ class ReportMails:
         for each in found[:MAX_FOUND]:
             domain = await self._ours(each.domains)
             if domain:
-                operations += (self._kept(each, domain, mail.author), *await self._told(each.complaint))
+                operations += (
+                    self._kept(each, domain, mail.author),
+                    *await self._told(each.complaint, mail.author),
+                )
             emit(
                 "report.complaint" if each.complaint else "report.received",
                 level="warning" if each.complaint else "info",
@@ -133,20 +139,24 @@ class ReportMails:
         arrival = msgspec.structs.replace(mail.arrival, beside=operations)
         return msgspec.structs.replace(mail, arrival=arrival)
 
-    async def _told(self, complaint: Complaint | None) -> tuple[Operation, ...]:
-        """Whoever sent the mail through the API hears of it."""
-        if complaint is None:
-            return ()
+    async def _told(self, complaint: Complaint | None, source: str) -> tuple[Operation, ...]:
+        """Whoever sent the mail through the API hears of it; nothing is sent to who complained.
+
+        Of a reader only his own provider may say so, or who knows the random name of a mail that was sent to
+        him: or anybody could take anybody off our mail."""
         told: tuple[Operation, ...] = ()
-        now = int(self._clock.now())
-        for sender in complaint.senders:
+        for sender in complaint.senders if complaint is not None else ():
             owner = await self._store.address(sender.lower())
-            if owner is None or owner.kind != "account":
+            if complaint is None or owner is None or owner.kind != "account":
                 continue
             for recipient in complaint.recipients[:MAX_FOUND]:
-                told += await complained(self._store, owner.account, complaint.message_id, recipient, now)
-            if told:
-                break
+                now = int(self._clock.now())
+                known = await complained(self._store, owner.account, complaint.message_id, recipient, now)
+                told += known
+                if known or _is_provider(source, recipient.rpartition("@")[2].lower()):
+                    words = f"complained of by {source}"
+                    told += self._suppressions.complaint(owner.tenant, recipient.lower(), words)
+            break
         return told
 
     def _kept(self, found: ReportFound, domain: str, source: str) -> PutReport:
@@ -170,3 +180,8 @@ class ReportMails:
                     return name.lower()
                 name = name.partition(".")[2]
         return ""
+
+
+def _is_provider(source: str, domain: str) -> bool:
+    """Is one of them the other or below it? A provider may report under a name of its own organization."""
+    return bool(domain) and (f".{source}".endswith(f".{domain}") or f".{domain}".endswith(f".{source}"))

@@ -92,6 +92,13 @@ class Suppressions:
         what = Suppression(REASONS[0], words[:MAX_WORDS], strikes, strikes >= self._after)
         return (suppress(tenant, address, what, int(self._clock.now()) + self._days * DAY),)
 
+    def complaint(self, tenant: TenantId, address: str, words: str) -> tuple[Operation, ...]:
+        """What the complaint of a reader comes to, once it is known to be his; none where nobody counts."""
+        if not self._after:
+            return ()
+        what = Suppression(REASONS[1], words[:MAX_WORDS], active=True)
+        return (suppress(tenant, address, what, int(self._clock.now()) + self._days * DAY),)
+
 
 def suppress(tenant: TenantId, address: str, what: Suppression, until: int) -> Operation:
     """The act of putting an address on the list; ``until`` 0: for ever."""

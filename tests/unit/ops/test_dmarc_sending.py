@@ -78,13 +78,16 @@ class Office(World):
         )
         self.receive = Receive(self.store, self.directory, given, self.clock, judges)
         put(folder, domain, "rsa2048")
-        self.signing = Signing(folder, given, self.clock)
+        self.signing = Signing(folder, given)
         self.restart()
 
     def restart(self) -> None:
         self.reports = DmarcReports(
             self.store, self.resolver, self.clock, lambda: self.settings, self.signing.signs
         )
+
+    def signed(self, mail: bytes) -> bytes:
+        return self.signing.sign(mail, int(self.clock.now()))
 
     async def counted(self) -> dict[DmarcOutcome, int]:
         await self.tallies.flush()
@@ -179,7 +182,7 @@ async def test_signatures_are_told_and_whether_they_are_aligned(tmp_path: Path) 
     office = Office(tmp_path, dns(), settings("a.test"))
     put(tmp_path, "b.test", "ed")
     office.resolver.put("ed._domainkey.b.test", "TXT", record(key("ed")))
-    signed = Signing(tmp_path, settings("b.test"), office.clock).sign(MAIL)
+    signed = Signing(tmp_path, settings("b.test")).sign(MAIL, int(office.clock.now()))
     await office.send(signed, "alice@a.test", client=FORGER, sender="list@c.test")
     (counted,) = await office.counted()
     assert (counted.disposition, counted.dkim, counted.spf) == ("pass", True, False)
@@ -343,13 +346,13 @@ async def test_one_reports_and_the_other_shows_it(tmp_path: Path) -> None:
     there = Office(tmp_path / "b", resolver, settings("b.test"))
     forgotten = Client("192.0.2.7", 40000, "printer.b.test")
     for number in range(5):
-        signed = there.signing.sign(MAIL.replace(b"hello", b"%d" % number))
+        signed = there.signed(MAIL.replace(b"hello", b"%d" % number))
         await here.send(signed, "alice@a.test", client=OURS)
         await here.send(MAIL, "alice@a.test", client=forgotten)
     ((enqueue, mail),) = await here.look()
     there.clock.advance(DAY + SOON)
     way = Client("203.0.113.9", 40000, "mail.a.test")  # not in SPF: the signature alone proves it
-    sent = await there.send(here.signing.sign(mail), enqueue.recipients[0].address, sender="", client=way)
+    sent = await there.send(here.signed(mail), enqueue.recipients[0].address, sender="", client=way)
     assert sent == (None,)
     (row,) = await there.store.reports()
     assert (row.kind, row.domain, row.source) == ("dmarc", "b.test", "a.test")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from a3mailer.config.tree import Reports, Settings
+from a3mailer.config.tree import Queue, Reports, Settings
 from a3mailer.mail.envelope import Client
 from a3mailer.ops.reports.read import read
 from a3mailer.store.ports import Transaction
@@ -17,6 +17,7 @@ from a3mailer.transfer.judge import Judges
 from a3mailer.transfer.outcomes import Mail, Outcome, new_id, outcomes_of, put_mail, put_outcome
 from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.reports import MAX_FOUND, ReportMails
+from a3mailer.transfer.suppression import suppressions
 from tests.unit.msgauth.test_aggregate import WITHOUT_NAMESPACE
 from tests.unit.msgauth.test_feedback import ABUSE
 from tests.unit.ops.test_reports import mail_with
@@ -156,3 +157,29 @@ async def test_a_complaint_reaches_whoever_sent_the_mail_through_the_api() -> No
     known = await outcomes_of(office.store, office.alice.id, number)
     assert known["user@example.com"].state == "complained"
     assert [row.domain for row in await office.reports()] == ["a.test"]
+
+
+@pytest.mark.parametrize(
+    ("reader", "message", "after", "listed"),
+    [
+        ("user@b.test", "unknown@a.test", 3, True),
+        ("user@mail.b.test", "unknown@a.test", 3, True),
+        ("user@b.test", "unknown@a.test", 0, False),
+        ("user@c.test", "unknown@a.test", 3, False),
+        ("user@c.test", "", 3, True),
+    ],
+    ids=["his provider", "below it", "switched off", "a stranger", "who knows the mail"],
+)
+async def test_nothing_is_sent_to_who_complained(reader: str, message: str, after: int, listed: bool) -> None:
+    office = Office(structs.replace(SETTINGS, queue=Queue(suppress_after=after)))
+    number = new_id()
+    sent = Mail(int(office.clock.now()), f"{number}@mail.a.test", "alice@a.test")
+    put = put_outcome(office.alice.id, number, reader, Outcome("delivered", 1), 1 << 40)
+    await office.store.commit(Transaction((put_mail(office.alice.id, number, sent), put)))
+    mail = ABUSE.replace(b"\n", b"\r\n").replace(b"somespammer@example.net", b"alice@a.test")
+    mail = mail.replace(b"user@example.com", reader.encode())
+    mail = mail.replace(b"8787KJKJ3K4J3K4J3K4J3.mail@example.net", (message or sent.message_id).encode())
+    mail = mail.replace(b"From: <abusedesk@example.com>", b"From: <abusedesk@b.test>", 1)
+    await office.send(mail, "abuse@a.test", sender="abusedesk@b.test")
+    found = [(row.address, row.what.reason, row.what.active) async for row in suppressions(office.store)]
+    assert found == ([(reader, "complaint", True)] if listed else [])
