@@ -69,6 +69,7 @@ from a3mailer.transfer.milter import Milters
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.policy_hook import REST_SECONDS, AskAboutMail, PolicyHook
 from a3mailer.transfer.queue import Queue
+from a3mailer.transfer.quota import Quotas
 from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.reports import ReportMails
 from a3mailer.transfer.returns import Returns
@@ -273,6 +274,7 @@ def _works_for_all(
     tls, dmarc = daily(store, resolver, http, clock, settings, signing)
     return {
         "housekeeping": Housekeeping(store, settings, clock, store, store).run,
+        "quotas": Quotas(store, settings(), clock).run,
         "tls reports": tls.run,
         "dmarc reports": dmarc.run,
         "hooks": Hooks(store, http, clock).run,
@@ -349,8 +351,8 @@ def _way_in(
     checks = (*all_checks(), *hook.checks())
     stages = Stages(checks, resolver, clock, held.rates, held.greylist, settings)
     returns = Returns(Verp(secrets), clock, {})
-    suppressions = Suppressions(store, settings, clock)
-    policy = Policy(store, directory, settings, forwarding, stages, returns, suppressions)
+    suppressions, quotas = Suppressions(store, settings, clock), Quotas(store, settings, clock)
+    policy = Policy(store, directory, settings, forwarding, stages, returns, suppressions, quotas)
     judges = Judges(
         {
             "authenticate": authenticate,

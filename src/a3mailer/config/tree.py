@@ -151,6 +151,9 @@ class Limits(Section, frozen=True, kw_only=True):
     profile: Annotated[str, _d("standard, or off (loopback listeners only).")] = "standard"
     connections: Annotated[int, _d("Connections a worker.", ge=1)] = 100_000
     connections_per_ip: Annotated[int, _d("Connections of one address.", ge=1)] = 50
+    full_days: Annotated[
+        int, _d("Days after which mail for a full mailbox goes back instead of waiting; 0 = never.", ge=0)
+    ] = 7
     tarpit_seconds: Annotated[float, _d("Delay of an answer to an offender.")] = 2.0
 
 

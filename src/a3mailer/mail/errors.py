@@ -61,6 +61,12 @@ class OverQuota(MailError):
     transient = True
 
 
+class FullForLong(OverQuota):
+    """The account has been full for so long that mail for it goes back."""
+
+    transient = False
+
+
 class TooMany(MailError):
     """A named limit of count was met (mailboxes, keywords, recipients ...)."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from a3mailer.mail.errors import MailError, NoSuchAccount, NoSuchDomain, OverQuota, TooMany
+from a3mailer.mail.errors import FullForLong, MailError, NoSuchAccount, NoSuchDomain, OverQuota, TooMany
 from a3mailer.mail.ids import AccountId, MailboxId, QueueId
 from a3mailer.store.operations import Append
 from a3mailer.transfer.route import Local
@@ -13,6 +13,7 @@ from a3mailer.transfer.route import Local
 STATUS: Final[dict[type[MailError], tuple[str, str]]] = {
     NoSuchAccount: ("5.1.1", "no such mailbox"),
     NoSuchDomain: ("5.1.2", "no such domain"),
+    FullForLong: ("5.2.2", "the mailbox has been full for days"),
     OverQuota: ("4.2.2", "the mailbox is full"),
     TooMany: ("5.4.6", "the address leads to too many others"),
 }

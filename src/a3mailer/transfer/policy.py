@@ -19,7 +19,9 @@ from a3mailer.mail.errors import NoSuchDomain, NotAllowed, OverQuota, TooLarge
 from a3mailer.mail.ids import DEFAULT_TENANT, AccountId, TenantId
 from a3mailer.store.operations import Operation
 from a3mailer.store.ports import DirectoryReader
+from a3mailer.store.rows import Account
 from a3mailer.transfer.forward import Forwarding
+from a3mailer.transfer.quota import Quotas
 from a3mailer.transfer.returns import Returns
 from a3mailer.transfer.route import Local, Remote, Returned, Route, routes_of
 from a3mailer.transfer.stages import UNCHECKED, Course, Stages
@@ -34,8 +36,8 @@ class Policy:
 
     What looks at a whole mail comes at its end (``judge``)."""
 
-    __slots__ = ("_directory", "_forwarding", "_generation", "_reader", "_returns", "_routes", "_settings",
-                 "_stages", "suppressions")  # fmt: skip
+    __slots__ = ("_directory", "_forwarding", "_generation", "_quotas", "_reader", "_returns", "_routes",
+                 "_settings", "_stages", "suppressions")  # fmt: skip
 
     def __init__(
         self,
@@ -46,10 +48,12 @@ class Policy:
         stages: Stages | None = None,
         returns: Returns | None = None,
         suppressions: Suppressions | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         self._forwarding = forwarding
         self._stages = stages
         self._returns = returns
+        self._quotas = quotas
         self.suppressions = suppressions
         """Addresses that nothing is sent to; None: there is no such list."""
         self._reader = reader
@@ -64,6 +68,8 @@ class Policy:
         self._settings = settings
         if self.suppressions is not None:
             self.suppressions.reconfigure(settings)
+        if self._quotas is not None:
+            self._quotas.reconfigure(settings)
         if self._stages is not None:
             self._stages.reconfigure(settings)
 
@@ -193,15 +199,29 @@ class Policy:
 
     async def _check_quota(self, routes: tuple[Route, ...]) -> None:
         """A list keeps working while one of its members is full; that member gets the mail all the same."""
+        full: OverQuota = OverQuota()
         for route in routes:
             if not isinstance(route, Local):
                 return
             if not await self._reader.is_limited(route.account):
                 return
             account = await self._reader.account(route.account)
-            if account is not None and (not account.quota or account.used_octets < account.quota):
+            if account is None:
+                continue
+            try:
+                await self._check_account(account)
+            except OverQuota as error:
+                full = error
+            else:
                 return
-        raise OverQuota
+        raise full
+
+    async def _check_account(self, account: Account) -> None:
+        """Errors: OverQuota."""
+        if self._quotas is not None:
+            await self._quotas.check(account)
+        elif account.quota and account.used_octets >= account.quota:
+            raise OverQuota
 
 
 @lru_cache(REMEMBERED)

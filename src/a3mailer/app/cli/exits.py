@@ -51,6 +51,7 @@ ERRORS: Final = {
     "Refused": REFUSED,
     "AuthenticationFailed": REFUSED,
     "OverQuota": LATER,
+    "FullForLong": LATER,
     "TryLater": LATER,
     "StoreFull": LATER,
     "Uncertain": LATER,

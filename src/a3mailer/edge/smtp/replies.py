@@ -17,6 +17,7 @@ REPLIES: Final[dict[type[err.MailError], Reply]] = {
     err.AddressReserved: Reply(550, "5.1.6", "this mailbox has gone"),
     err.NotAllowed: Reply(550, "5.7.1", "not allowed"),
     err.OverQuota: Reply(452, "4.2.2", "mailbox full"),
+    err.FullForLong: Reply(552, "5.2.2", "mailbox full for days; nobody empties it"),
     err.TooMany: Reply(452, "4.5.3", "too many recipients"),
     err.TooLarge: TOO_LARGE,
     err.MailLoop: Reply(554, "5.4.6", "this mail is going in circles: too many hops"),
