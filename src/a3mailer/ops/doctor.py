@@ -7,9 +7,15 @@ counts. One damaged mail is one finding: it stops neither the look at the rest n
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from a3mailer.config.tree import Settings
+from a3mailer.ops.acme.schedule import warning_seconds
+from a3mailer.ops.certificates import CertificateStore, key_of
+from a3mailer.ops.pkix import spki
 from a3mailer.store.upkeep import KIND, KINDS, Finding, Progress, Upkeep
 
 FIRST_EXIT: Final = 20
@@ -37,10 +43,40 @@ class Diagnosis:
         return tuple((kind.name, counted[kind.name], kind.means) for kind in KINDS if kind.name in counted)
 
 
-def examine(upkeep: Upkeep, deep: bool, repair: bool, progress: Progress) -> Diagnosis:
-    """Look, with ``repair`` mend and look again. Errors: StoreUnusable for a repair while it is served."""
+def examine(
+    upkeep: Upkeep, deep: bool, repair: bool, progress: Progress, further: Iterable[Finding] = ()
+) -> Diagnosis:
+    """Look, with ``repair`` mend and look again; ``further`` was found elsewhere in the data directory.
+
+    Errors: StoreUnusable for a repair while it is served."""
     repaired = tuple(upkeep.repair(progress)) if repair else ()
-    return Diagnosis(tuple(upkeep.inspect(deep, progress)), repaired)
+    return Diagnosis((*upkeep.inspect(deep, progress), *further), repaired)
+
+
+def certificates(directory: Path, settings: Settings, now: float) -> Iterator[Finding]:
+    """What is wrong with the certificates that clients are shown."""
+    store = CertificateStore(directory, settings)
+    shown = set(store.look(now).values())
+    for fault in store.faults:
+        where, _, text = fault.partition(": ")
+        yield Finding("certificate-unusable", _within(directory, Path(where)), text)
+    for kept in sorted(shown, key=lambda each: each.certificate):
+        where = _within(directory, kept.certificate)
+        try:
+            fits = spki(key_of(kept)) == kept.chain.spki
+            text = "" if fits else "its key is another one's"
+        except (OSError, ValueError) as error:
+            text = str(error)
+        if text:
+            yield Finding("certificate-unusable", where, text)
+        if kept.chain.ends - now < warning_seconds(kept.chain):
+            days = (kept.chain.ends - now) / 86_400
+            text = f"ended {-days:.0f} days ago" if days < 0 else f"ends in {days:.0f} days"
+            yield Finding("certificate-ends", where, f"{', '.join(kept.chain.names)}: {text}")
+
+
+def _within(directory: Path, path: Path) -> str:
+    return str(path.relative_to(directory)) if path.is_relative_to(directory) else str(path)
 
 
 def describe(finding: Finding) -> str:

@@ -306,7 +306,9 @@ async def _certificate(exam: Examination, found: _Findings) -> None:
     if certificate.self_signed:
         found.warnings.append("The certificate is self-signed: mail programs warn of it.")
     if found.errors or found.warnings:
-        found.instructions.append("Put a certificate and its key into tls/, then: a3mailer restart")
+        found.instructions.append(
+            "Let one be fetched (a3mailer config set acme.directory URL), or: a3mailer cert import FILE"
+        )
 
 
 def covers(pattern: str, name: str) -> bool:

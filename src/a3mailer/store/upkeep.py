@@ -71,6 +71,8 @@ KINDS: Final = (
     Kind("queue-broken", False, "a queue entry without recipients, or recipients without an entry"),
     Kind("address-broken", False, "an address and the account it leads to do not agree"),
     Kind("left-over", True, "a temporary file of a process that is gone"),
+    Kind("certificate-unusable", False, "a certificate cannot be read, or its key does not fit"),
+    Kind("certificate-ends", False, "the certificate that is shown has ended, or ends within days"),
 )
 """Every class there is, the gravest first."""
 KIND: Final = {kind.name: kind for kind in KINDS}

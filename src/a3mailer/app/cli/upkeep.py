@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from a3mailer.app.cli.output import Output, size
 from a3mailer.app.cli.server import looks, troubles
 from a3mailer.app.cli.verb import INSTALLED, Argument, Arguments, Option, Verb
 from a3mailer.app.lock import Locked, acquire
-from a3mailer.config.load import load
+from a3mailer.config.load import ConfigError, load
 from a3mailer.keys.recovery import BadRecoveryKey, read_recovery
 from a3mailer.ops import backup as copies
 from a3mailer.ops import doctor as doctors
@@ -129,7 +130,8 @@ def doctor(args: Arguments, out: Output) -> int:
     lock = _lock(directory) if args.repair else -1
     try:
         with translated(), out.steps() as step:
-            found = doctors.examine(SqliteUpkeep(directory), args.deep, args.repair, step)
+            further = _of_certificates(directory)
+            found = doctors.examine(SqliteUpkeep(directory), args.deep, args.repair, step, further)
     finally:
         if lock >= 0:
             os.close(lock)
@@ -165,6 +167,15 @@ def _validator(directory: Path) -> str:
             return await who_validates(resolver)
 
     return asyncio.run(ask())
+
+
+def _of_certificates(directory: Path) -> tuple[Finding, ...]:
+    """Nothing where the settings cannot be read: other verbs say so."""
+    try:
+        settings = load(directory, {}).settings
+    except ConfigError:
+        return ()
+    return tuple(doctors.certificates(directory, settings, time.time()))
 
 
 def _lock(directory: Path) -> int:

@@ -148,7 +148,9 @@ class _Round:
         of = self._of
         trials, asked = of._memory.trials(), of._memory.asked()
         domains = sorted(domain.name for domain in await of._domains.domains())
-        for wish in wishes(self._settings, domains):
+        wanted = wishes(self._settings, domains)
+        self._forget({wish.name for wish in wanted})
+        for wish in wanted:
             if self._stop.is_set():
                 return
             forced = asked is not None and (not asked or bool(set(asked) & {wish.name, *wish.names}))
@@ -157,6 +159,14 @@ class _Round:
             if after != trial:
                 trials[wish.name] = after
                 of._memory.keep(trials)
+
+    def _forget(self, wanted: set[str]) -> None:
+        """What was fetched for names that are ours no more goes when it ends."""
+        of = self._of
+        for kept in of._certificates.kept:
+            if kept.source == ACME and kept.name not in wanted and kept.chain.ends <= of._clock.now():
+                of._certificates.remove(ACME, kept.name)
+                emit("cert.forgotten", certificate=kept.name)
 
     async def _one(self, wish: Wish, trial: Trial, forced: bool) -> Trial:
         of, now = self._of, self._of._clock.now()

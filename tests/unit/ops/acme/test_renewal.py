@@ -266,6 +266,34 @@ async def test_without_a_directory_nothing_is_asked(world: World) -> None:
     assert not (world.place / TRIALS).exists() and not (world.place / ACCOUNT).exists()
 
 
+async def test_what_is_ours_no_more_goes_when_it_ends(world: World) -> None:
+    await world.round()
+    world.domains.names.clear()
+    world.clock.advance(89 * DAY)
+    await world.round()
+    assert world.kept(STS) is not None
+    world.clock.advance(2 * DAY)
+    await world.round()
+    assert world.kept(STS) is None and world.kept() is not None
+
+
+@pytest.mark.parametrize(
+    ("acme", "error"),
+    [
+        ({"dns_server": "127.0.0.1:53", "dns_key_file": "absent.key"}, "absent.key"),
+        ({"eab_kid": "kid-1", "eab_key_file": "absent.key"}, "absent.key"),
+        ({"eab_kid": "kid-1", "eab_key_file": "bad.key"}, "base64url"),
+    ],
+)
+async def test_files_of_the_settings_that_cannot_be_used(
+    world: World, acme: dict[str, str], error: str
+) -> None:
+    (world.place / "bad.key").write_text("not base64 at all!")
+    world.acme = msgspec.structs.replace(world.acme, **acme)
+    await world.round()
+    assert error in world.trial().error and world.ordered == []
+
+
 async def test_only_one_process_is_at_it(world: World) -> None:
     with Memory(world.place).alone() as held:
         assert held
