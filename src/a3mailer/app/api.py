@@ -48,6 +48,8 @@ EXPOSED: Final = (
     Exposed("GET", "/api/v1/reports/{kind}/{report}", "report show", "One report."),
     Exposed("GET", "/api/v1/accounts", "account list", "People."),
     Exposed("GET", "/api/v1/domains", "domain list", "The domains mail is received for."),
+    Exposed("GET", "/api/v1/domains/{name}/check", "domain last", "What its DNS lacks, as last seen."),
+    Exposed("GET", "/api/v1/domains/{name}/dkim", "dkim list", "Its keys, their states and their records."),
 )
 
 

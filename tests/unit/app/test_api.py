@@ -52,6 +52,7 @@ async def test_who_may_not_is_told_so_and_nothing_more(world: ApiWorld, line: ob
     assert line in EXPOSED
     method, path = line.method, line.path  # type: ignore[attr-defined]
     path = path.replace("{queue}", "1").replace("{kind}", "tls").replace("{report}", "1")
+    path = path.replace("{name}", "a.test")
     body = {"act": "hold"} if method == "POST" else None
     assert (await world.ask(f"{method} {path}", body, "")).status == 401
     assert (await world.ask(f"{method} {path}", body, BOB)).status == 403
@@ -66,6 +67,14 @@ async def test_others_are_not_seen(world: ApiWorld) -> None:
         "alice@a.test", "bob@a.test",
     }  # fmt: skip
     assert [row["domain"] for row in (await world.ask("GET /api/v1/domains", None, ALICE)).json] == ["a.test"]
+
+
+async def test_only_domains_of_ones_own_are_shown_with_their_keys(world: ApiWorld) -> None:
+    for line, found in (("dkim", 200), ("check", 404)):  # it has no keys here, and nobody has looked yet
+        assert (await world.ask(f"GET /api/v1/domains/a.test/{line}", None, ALICE)).status == found
+        for strange in ("other.test", "..", "a.test%2F..", "%00"):
+            status = (await world.ask(f"GET /api/v1/domains/{strange}/{line}", None, ALICE)).status
+            assert status in (400, 404, 422), (strange, status)
 
 
 @pytest.mark.parametrize(

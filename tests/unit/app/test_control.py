@@ -245,7 +245,7 @@ async def test_a_full_store_is_a_code_of_its_own_and_a_hangup_ends_no_work(
     async def full(office: Office, request: Nothing) -> object:
         raise StoreFull("the disk is nearly full")
 
-    monkeypatch.setitem(table._BY_NAME, "domain list", StoreVerb("domain list", "domain.list", Nothing, full))
+    monkeypatch.setitem(table.BY_NAME, "domain list", StoreVerb("domain list", "domain.list", Nothing, full))
     assert "nearly full" in await server.cli("domain", "list", code=exits.LATER)
     done = asyncio.Event()
 
@@ -256,7 +256,7 @@ async def test_a_full_store_is_a_code_of_its_own_and_a_hangup_ends_no_work(
         done.set()
         return None
 
-    monkeypatch.setitem(table._BY_NAME, "domain list", StoreVerb("domain list", "domain.list", Nothing, slow))
+    monkeypatch.setitem(table.BY_NAME, "domain list", StoreVerb("domain list", "domain.list", Nothing, slow))
     connection = _connected(server)
     connection.sendall(b'{"verb": "domain list"}\n')
     connection.close()

@@ -12,6 +12,8 @@ import pytest
 
 from a3mailer.app.cli import domain_check, exits
 from a3mailer.app.main import main
+from a3mailer.ops import domain_history as history
+from a3mailer.ops.domain_check import Section
 from a3mailer.runtime import unbound
 from a3mailer.testing.nameserver import NameServer
 
@@ -91,6 +93,22 @@ async def test_watch_turns_green_record_by_record(
             "MX" in lines[green[0]] and "DKIM" not in lines[green[0]] and len(green) == len(set(wanted)) - 0
         )
         assert "\x1b" not in out  # no terminal, no colours
+
+
+async def test_the_last_look_of_the_server_is_shown(
+    place: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("domain", "check", "example.test", "--dir", str(place), "--last")
+    code, _, err = await command(capsys, *words)
+    assert code == exits.ABSENT and "not looked at example.test yet" in err
+    bad = Section("mx", errors=("no MX record",), instructions=("Publish: it",))
+    look = history.look_of(1_800_000_000, "libunbound", (bad, Section("spf")))
+    history.write(place, {"example.test": look})
+    code, out, _ = await command(capsys, *words)
+    assert code == exits.NO and out.startswith("looked at 2027-01-15") and "error: no MX record" in out
+    code, out, _ = await command(capsys, *words, "--json")
+    assert json.loads(out)["sections"][0]["instructions"] == ["Publish: it"]
+    (place / history.FILE).unlink()
 
 
 async def test_a_wrong_server_is_a_usage_error(

@@ -13,12 +13,13 @@ import msgspec
 
 from a3mailer.app.cli.domain_dns import ADDRESS, ISSUER, NAME, facts_of
 from a3mailer.app.cli.exits import NO, OK
-from a3mailer.app.cli.output import GREEN, RED, Output
+from a3mailer.app.cli.office import session
+from a3mailer.app.cli.output import GREEN, RED, Output, moment
 from a3mailer.app.cli.resolve import resolver_of
 from a3mailer.app.cli.verb import Arguments, Option, Verb
 from a3mailer.config.tree import Dns
 from a3mailer.ops.domain_check import BLOCKLISTS, Section
-from a3mailer.ops.domain_history import word
+from a3mailer.ops.domain_history import Look, word
 from a3mailer.ops.domain_records import Facts
 from a3mailer.ops.record_state import PUBLISHED, RecordState, look
 from a3mailer.runtime.clock import SystemClock
@@ -29,6 +30,8 @@ EVERY_SECONDS: Final = "15"
 
 def check_(args: Arguments, out: Output) -> int:
     """domain check."""
+    if args.last:
+        return last(args, out)
     facts, dns = facts_of(args)
     if args.dns:
         dns = msgspec.structs.replace(dns, servers=tuple(args.dns))
@@ -43,6 +46,16 @@ def check_(args: Arguments, out: Output) -> int:
     }
     out.result(shown, "\n".join(report(facts.domain, validator, sections)))
     return NO if any(section.errors for section in sections) else OK
+
+
+def last(args: Arguments, out: Output) -> int:
+    """domain check --last."""
+    with session(args.dir) as store:
+        found = store.perform("domain last", {"name": args.domain})
+    look = msgspec.convert(found, Look)
+    lines = report(found["domain"], look.validated_by, look.sections)
+    out.result(found, "\n".join((f"looked at {moment(look.checked)}", *lines)))
+    return NO if look.errors else OK
 
 
 async def _examine(
@@ -124,6 +137,7 @@ VERBS: Final = (
                 metavar="NAME",
                 many=True,
             ),
+            Option("--last", "do not look: what the running server found last"),
             Option("--watch", "look again and again, until every needed record is published"),
             Option("--every", "seconds between looks", metavar="SECONDS", number=True, default=EVERY_SECONDS),
         ),

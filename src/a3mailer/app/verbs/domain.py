@@ -120,6 +120,17 @@ async def dns(office: Office, request: Dns) -> dict[str, object]:
     return {"facts": found, "dns": msgspec.structs.asdict(office.settings.dns)}
 
 
+async def last(office: Office, request: NamedDomain) -> dict[str, object]:
+    """What the server's own last look at the domain found. Errors: NoSuchDomain, NoSuchThing (none yet)."""
+    domain = await found_domain(office, "domain.list", request.name)
+    from a3mailer.ops.domain_history import read  # the whole check, only where it is used
+
+    look = (await office.pool.run(partial(read, office.directory), bounded=False)).get(domain.name)
+    if look is None:
+        raise NoSuchThing(f"the server has not looked at {domain.name} yet (dns.check_hours)")
+    return {"domain": domain.name, **msgspec.to_builtins(look)}
+
+
 async def list_(office: Office, request: Nothing) -> list[dict[str, object]]:
     """All domains the subject may list."""
     return [

@@ -43,6 +43,7 @@ TABLE: Final = (
     StoreVerb("domain set", "domain.add", domain.PutDomainRequest, domain.set_),
     StoreVerb("domain rm", "domain.remove", domain.NamedDomain, domain.remove),
     StoreVerb("domain list", "domain.list", Nothing, domain.list_),
+    StoreVerb("domain last", "domain.list", domain.NamedDomain, domain.last),
     StoreVerb("domain dns", "domain.list", domain.Dns, domain.dns),
     StoreVerb("cert list", "cert.list", Nothing, cert.list_),
     StoreVerb("cert show", "cert.list", cert.Named, cert.show),
