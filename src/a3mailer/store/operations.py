@@ -210,6 +210,8 @@ class Enqueue(Operation, frozen=True):
     by_mode: str = ""
     tls: str = ""
     """``required``, ``optional`` or empty (RFC 8689)."""
+    message_id: str = ""
+    """Of the content, without brackets."""
 
 
 class Enqueued(Result, frozen=True):
@@ -255,6 +257,7 @@ class RecipientOutcome(msgspec.Struct, frozen=True, array_like=True):
 class SettleQueue(Operation, frozen=True):
     """Record outcomes of an attempt and end the lease; an entry with nobody waiting leaves the queue.
 
+    Whoever does not wait any more is kept as ``Finished`` for some days.
     ``lease_until`` above 0 keeps the lease until then: other recipients are still being tried.
     Errors: Conflict when ``owner`` lost the lease or the entry is gone; then nothing is recorded."""
 
@@ -498,13 +501,15 @@ class Relocate(Operation, frozen=True):
 
 RECEIPT_DAYS: Final = 5
 """How long a receipt waits for the retry it answers: as long as a queue anywhere keeps a mail."""
+FINISHED_DAYS: Final = 7
+"""How long it is known what became of the recipients that left the queue."""
 DELIVERY_DAYS: Final = 30
 """How long a delivery key is known: longer than a mail can stay in our queue."""
 
 
 class Sweep(Operation, frozen=True):
-    """Forget what has outlived its use at ``now``: receipts, delivery keys, reserved addresses, tokens,
-    documents. Result: Purged."""
+    """Forget what has outlived its use at ``now``: receipts, delivery keys, finished
+    recipients, reserved addresses, tokens, documents. Result: Purged."""
 
     now: int
     limit: int = 1000

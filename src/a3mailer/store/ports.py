@@ -37,6 +37,7 @@ from a3mailer.store.rows import (
     Credential,
     Document,
     Domain,
+    FinishedPage,
     Fragments,
     Mailbox,
     Message,
@@ -142,6 +143,13 @@ class QueueReader(Protocol):
     async def queue(self, limit: int = 1000, after: int = 0) -> tuple[QueueEntry, ...]: ...
     async def queue_entry(self, queue: QueueId) -> QueueEntry:
         """Errors: NoSuchThing."""
+        ...
+
+    async def finished(self, about: str = "", queue: int = 0, before: int = 0) -> FinishedPage:
+        """Recipients that have left the queue, newest first, a bounded number looked at.
+
+        ``about``: an address (sender or recipient, case does not count), Message-ID or trace, exactly, or the
+        trace of the connection; ``queue``: of that entry. With neither: all."""
         ...
 
     async def queue_counts(self, now: int) -> QueueCounts:

@@ -120,11 +120,44 @@ class QueueEntry:
     deliver_by: int = 0
     by_mode: str = ""
     tls: str = ""
+    message_id: str = ""
 
     @property
     def begun(self) -> int:
         """Since when it should have been delivered."""
         return max(self.created, self.not_before)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What became of one recipient that has left the queue."""
+
+    number: int
+    """In the order they left."""
+    time: int
+    queue: QueueId
+    tenant: TenantId
+    trace: str
+    message_id: str
+    sender: str
+    created: int
+    """When the mail was accepted."""
+    address: str
+    attempts: int
+    state: str
+    """As ``RecipientOutcome`` names it; ``removed`` by an operator."""
+    code: int
+    enhanced: str
+    text: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedPage:
+    """Newest first. ``before`` is where to go on; 0: nothing is left."""
+
+    rows: tuple[Finished, ...]
+    before: int
 
 
 @dataclass(frozen=True, slots=True)

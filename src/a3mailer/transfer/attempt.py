@@ -293,6 +293,7 @@ class Attempt:
             priority=entry.priority,
             deliver_by=entry.deliver_by,
             by_mode=entry.by_mode,
+            message_id=entry.message_id,
             tls=entry.tls,
         )
 

@@ -105,6 +105,7 @@ def notice(
         to=redact_address(sent.reverse_path),
         recipients=len(recipients),
     )
+    made = index(mail)
     queued = Enqueue(
         SYSTEM_ACCOUNT,
         sent.tenant,
@@ -114,9 +115,10 @@ def notice(
         sent.trace,
         smtputf8=utf8 or not sent.reverse_path.isascii(),
         priority=sent.priority,
+        message_id=made.message_id.decode(),
         tls=sent.tls,
     )
-    return Content(mail, index(mail)), queued
+    return Content(mail, made), queued
 
 
 def _asked_back(sent: Sent, action: Action) -> str:

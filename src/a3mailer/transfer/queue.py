@@ -30,7 +30,7 @@ from a3mailer.store.operations import (
     SettleQueue,
 )
 from a3mailer.store.ports import Content, QueueReader, Store, Transaction
-from a3mailer.store.rows import QueueEntry
+from a3mailer.store.rows import Finished, QueueEntry
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer import outcomes
 from a3mailer.transfer.attempt import LEASE_SECONDS, RENEW_SECONDS, Attempt, Desk
@@ -289,6 +289,16 @@ async def entries(reader: QueueReader) -> AsyncIterator[QueueEntry]:
         for entry in page:
             yield entry
         after = page[-1].id
+
+
+async def left(reader: QueueReader, about: str = "", queue: int = 0) -> AsyncIterator[Finished]:
+    """Recipients that have left the queue, newest first, however many have to be looked at."""
+    before, more = 0, True
+    while more:
+        page = await reader.finished(about, queue, before)
+        for row in page.rows:
+            yield row
+        before, more = page.before, page.before > 0
 
 
 def acting(entry: QueueEntry, act: str, now: int) -> tuple[Operation, ...]:

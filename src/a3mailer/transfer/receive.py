@@ -96,10 +96,10 @@ class Receive:
     async def __call__(self, arrival: Arrival) -> tuple[MailError | None, ...]:
         """Store and queue it. One outcome a recipient; None means: it is ours now."""
         try:
-            outcomes = await self._receive(arrival)
+            outcomes, message_id = await self._receive(arrival)
         except MailError as error:
-            outcomes = [error] * len(arrival.routes)
-        self._report(arrival, outcomes)
+            outcomes, message_id = [error] * len(arrival.routes), ""
+        self._report(arrival, outcomes, message_id)
         return tuple(outcomes)
 
     async def doubt(self, fingerprints: Collection[bytes]) -> None:
@@ -110,7 +110,8 @@ class Receive:
         except MailError as error:
             emit("mail.doubt_lost", level="warning", mails=len(fingerprints), error=type(error).__name__)
 
-    async def _receive(self, came: Arrival) -> list[MailError | None]:
+    async def _receive(self, came: Arrival) -> tuple[list[MailError | None], str]:
+        """(an outcome a recipient, the Message-ID). Errors: MailError."""
         octets = came.octets
         end = header_end(octets, 0, len(octets))
         header = octets[:end]
@@ -141,7 +142,7 @@ class Receive:
             await self._commit(arrival, tenant, share, content, int(now), hops, outcomes)
         if any(outcomes) or any("SUCCESS" in r.notify for r in arrival.envelope.recipients):
             await self._notify(arrival, content, int(now), outcomes)
-        return outcomes_of(came, arrival, outcomes)
+        return outcomes_of(came, arrival, outcomes), made.message_id.decode("utf-8", "replace")
 
     async def _judged(self, came: Arrival, pieces: tuple[bytes | mmap.mmap | memoryview, ...]) -> Judged:
         """What the judges make of a mail; whatever they change, it is known by what came (ADR 0010)."""
@@ -237,6 +238,7 @@ class Receive:
                     envelope.deliver_by,
                     envelope.by_mode,
                     tls=tls_of(envelope, bytes(arrival.octets[:HEADER_LOOKED_AT])),
+                    message_id=content.index.message_id.decode("utf-8", "replace"),
                 ),
             )
         contents = (content,) if share.locals or share.remotes else ()
@@ -311,7 +313,7 @@ class Receive:
             mark = fingerprint(arrival, TenantId(-1))
             await self._store.commit(Transaction(tuple(operations), tuple(contents), sent.tenant, mark))
 
-    def _report(self, arrival: Arrival, outcomes: Sequence[MailError | None]) -> None:
+    def _report(self, arrival: Arrival, outcomes: Sequence[MailError | None], message_id: str) -> None:
         refused = [type(error).__name__ for error in outcomes if error is not None]
         emit(
             "mail.received" if len(refused) < len(outcomes) else "mail.refused",
@@ -321,6 +323,7 @@ class Receive:
             octets=len(arrival.octets),
             recipients=len(outcomes),
             refused=refused,
+            message_id=message_id,
         )
 
 

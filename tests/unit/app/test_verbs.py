@@ -544,3 +544,26 @@ async def test_reports_are_listed_shown_and_added_up_for_who_may_see_them(desk: 
     assert await desk.do("report list", kind="dmarc") == rows[:1]
     with pytest.raises(NoSuchThing):
         await desk.do("report show", kind="dmarc", report=rows[1]["report"])
+
+
+async def test_where_a_mail_is_and_what_became_of_it(desk: Desk) -> None:
+    first = await enqueue(desk, "a@elsewhere.test", "b@elsewhere.test")
+    second = await enqueue(desk, "a@elsewhere.test")
+    found = await desk.do("message where", about="<A@elsewhere.test>")
+    assert isinstance(found, dict)
+    assert [row["queue"] for row in found["queue"]] == [first, second]
+    assert (found["about"], found["finished"]) == ("A@elsewhere.test", [])
+    assert len(found["story"]) == 5 and "not tried yet" in found["story"][1]
+    await desk.do("queue change", queue=first, act="fail")
+    found = await desk.do("message where", about="a@elsewhere.test")
+    assert isinstance(found, dict)
+    assert [row["queue"] for row in found["queue"]] == [second]
+    assert [(row["queue"], row["state"]) for row in found["finished"]] == [(first, "removed")]
+    assert "given up by an administrator" in found["story"][1]
+    gone = await desk.do("queue show", queue=first)
+    assert isinstance(gone, dict) and gone["state"] == "finished"
+    assert [r["address"] for r in gone["recipients"]] == ["a@elsewhere.test", "b@elsewhere.test"]
+    assert len(gone["story"]) == 3
+    for nothing in ("", "nobody@elsewhere.test", "@", "*"):
+        found = await desk.do("message where", about=nothing)
+        assert isinstance(found, dict) and not found["story"]

@@ -47,20 +47,22 @@ class Wanted:
     trace: str
     level: int
     event: str
+    message_id: str = ""
 
     def take(self, line: bytes) -> dict[str, Any] | None:
         """The event of a line, None when it is not asked for. What is no event has only a ``text``."""
-        if self.trace and self.trace.encode() not in line:
+        if (self.trace or self.message_id).encode() not in line:
             return None
         try:
             event = _decode(line)
         except msgspec.DecodeError:
-            everything = not (self.trace or self.event) and self.level == 0
+            everything = not (self.trace or self.event or self.message_id) and self.level == 0
             return {"text": line.decode("utf-8", "replace")} if everything else None
         trace, name = str(event.get("trace", "")), str(event.get("event", ""))
         fits = (
             (not self.trace or trace == self.trace or trace.startswith(f"{self.trace}-"))
             and (not self.event or name == self.event or name.startswith(f"{self.event}."))
+            and (not self.message_id or event.get("message_id") == self.message_id)
             and LEVELS.get(str(event.get("level")), 0) >= self.level
         )
         return event if fits else None
@@ -93,9 +95,9 @@ def logs(args: Arguments, out: Output) -> int:
     return OK
 
 
-def events_of(directory: str, trace: str) -> list[dict[str, Any]]:
-    """Everything the running server logged of one trace, by time. Errors: Failed."""
-    wanted = Wanted(trace, 0, "")
+def events_of(directory: str, trace: str = "", message_id: str = "") -> list[dict[str, Any]]:
+    """All that the server logged of one trace, or that names a Message-ID, by time. Errors: Failed."""
+    wanted = Wanted(trace, 0, "", message_id)
     with _source(Arguments(file=None, dir=directory, follow=False)) as read:
         lines = takewhile(lambda line: line is not None, _lines(read))
         return _in_order([event for line in lines if line and (event := wanted.take(line)) is not None])

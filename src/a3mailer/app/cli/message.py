@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from a3mailer.app.cli.exits import ABSENT, OK, Failed
 from a3mailer.app.cli.logs import events_of, shown
@@ -41,22 +41,28 @@ def _lines(found: MessageIndex) -> list[str]:
 
 
 def trace(args: Arguments, out: Output) -> int:
-    """message trace: what was logged of it, and what of it still waits in the queue."""
-    events = events_of(args.dir, args.trace)
+    """message trace: what was logged of it, where it is in the queue, or what became of it there."""
     with session(args.dir) as store:
-        waiting = [row for row in store.perform("queue list", {}) if _belongs(row["trace"], args.trace)]
-    if not events and not waiting:
+        found = store.perform("message where", {"about": args.trace})
+    about = str(found["about"])
+    events = _events(args.dir, about, needed=not found["story"])
+    if not events and not found["story"]:
         raise Failed(ABSENT, f"nothing is known of {args.trace}")
-    lines = [shown(event) for event in events]
-    for row in waiting:
-        people = ", ".join(r["address"] for r in row["recipients"] if r["state"] == "waiting")
-        lines.append(f"queue {row['queue']} {row['state']}, next {moment(row['next_attempt'])}: {people}")
-    out.result({"trace": args.trace, "events": events, "queue": waiting}, "\n".join(lines))
+    lines = [*(shown(event) for event in events), *found["story"]]
+    out.result({"trace": about, "events": events, **found}, "\n".join(lines))
     return OK
 
 
-def _belongs(found: str, asked: str) -> bool:
-    return found == asked or found.startswith(f"{asked}-")
+def _events(directory: str, about: str, *, needed: bool) -> list[dict[str, Any]]:
+    """What was logged of a trace, or of the mails that came with a Message-ID; an address is in no log.
+
+    Errors: Failed, where nothing else is known and the log cannot be read."""
+    try:
+        return events_of(directory, about) or events_of(directory, message_id=about)
+    except Failed:
+        if needed:
+            raise
+        return []
 
 
 VERBS: Final = (
@@ -70,9 +76,9 @@ VERBS: Final = (
     ),
     Verb(
         "message trace",
-        "follow one mail, or all of a connection, through the log and the queue",
+        "follow one mail, or all of a connection or an address, through the log and the queue",
         "server.log",
         trace,
-        (Argument("TRACE", "the trace id, as the log and queue show print it"),),
+        (Argument("TRACE", "a trace, as the log and queue show print it, a Message-ID or an address"),),
     ),
 )

@@ -79,23 +79,9 @@ def show(args: Arguments, out: Output) -> int:
     """queue show."""
     with session(args.dir) as store:
         entry = store.perform("queue show", {"queue": number(args.id)})
-    out.result(entry, "\n".join(_lines(entry)))
+    head = f"queue {entry['queue']}: {entry['state']}"
+    out.result(entry, "\n".join((head, *entry["story"])))
     return OK
-
-
-def _lines(entry: Mapping[str, object]) -> list[str]:
-    head = [
-        f"queue {entry['queue']}  {entry['state']}  since {moment(entry['created'])}",
-        f"from <{entry['from']}>  {size(entry['size'])}  trace {entry['trace'] or '-'}",
-    ]
-    rows = entry["recipients"]
-    for r in rows if isinstance(rows, list) else []:
-        head.append(
-            f"to <{r['address']}>  {r['state']}  {r['attempts']} attempts  next {moment(r['next_attempt'])}"
-        )
-        if r["text"] or r["code"]:
-            head.append(f"    {r['host']}: {r['code'] or ''} {r['enhanced']} {r['text']}".rstrip())
-    return head
 
 
 def hold(args: Arguments, out: Output) -> int:

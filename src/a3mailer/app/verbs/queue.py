@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import Final
 
 from a3mailer.app.verbs.office import Nothing, Office, Request
@@ -13,13 +14,14 @@ from a3mailer.identity.roles import allow, require
 from a3mailer.mail.answers import Answer
 from a3mailer.mail.errors import BadName, NoSuchThing
 from a3mailer.mail.ids import DEFAULT_TENANT, QueueId
-from a3mailer.store.rows import QueuedRecipient, QueueEntry
+from a3mailer.store.rows import Finished, QueuedRecipient, QueueEntry
 from a3mailer.transfer import queue, suppression
 from a3mailer.transfer.answers import classify
 from a3mailer.transfer.attempt import CONGESTED
 from a3mailer.transfer.bounce import Voice
 from a3mailer.transfer.destinations.providers import provider_of
-from a3mailer.transfer.schedule import URGENT
+from a3mailer.transfer.schedule import URGENT, Schedule
+from a3mailer.transfer.story import of_entry, of_finished
 from a3mailer.wire.smtp.remote import RemoteReply
 
 ENTRIES_A_PAGE: Final = 1000
@@ -91,8 +93,35 @@ async def list_(office: Office, request: Wanted) -> list[dict[str, object]]:
 
 
 async def show_(office: Office, request: Entry) -> dict[str, object]:
-    """One entry with all its recipients. Errors: NoSuchThing."""
-    return show(await _entry(office, "queue.list", request.queue))
+    """One entry with all its recipients, or what became of it. Errors: NoSuchThing."""
+    try:
+        entry = await _entry(office, "queue.list", request.queue)
+    except NoSuchThing:
+        rows = [row async for row in queue.left(office.store, queue=request.queue)]
+        if not rows or not allow(office.subject, "queue.list", Object(rows[0].tenant)):
+            raise
+        return _gone(rows)
+    return {**show(entry), "story": of_entry(entry, Schedule.of(office.settings.queue), office.now)}
+
+
+def _gone(rows: list[Finished]) -> dict[str, object]:
+    """An entry that has left, with what is still known of its recipients."""
+    first = rows[0]
+    return {
+        "queue": first.queue,
+        "from": first.sender,
+        "created": first.created,
+        "state": "finished",
+        "trace": first.trace,
+        "message_id": first.message_id,
+        "recipients": [finished(row) for row in reversed(rows)],
+        "story": of_finished(rows),
+    }
+
+
+def finished(row: Finished) -> dict[str, object]:
+    """A recipient that has left, as verbs print it."""
+    return asdict(row)
 
 
 async def change(office: Office, request: Change) -> dict[str, object]:
@@ -184,7 +213,12 @@ def show(entry: QueueEntry) -> dict[str, object]:
         "state": "held" if entry.held else "trying" if entry.lease_owner else "waiting",
         "next_attempt": min((_next(r) for r in waiting), default=0),
         "trace": entry.trace,
+        "message_id": entry.message_id,
         "tls": entry.tls,
+        "priority": entry.priority,
+        "not_before": entry.not_before,
+        "deliver_by": entry.deliver_by,
+        "by_mode": entry.by_mode,
         "recipients": [
             {
                 "address": r.address,

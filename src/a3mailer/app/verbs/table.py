@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from a3mailer.app.verbs import account, cert, dkim, domain, queue, records, report, sendmail, server
+from a3mailer.app.verbs import account, cert, dkim, domain, message, queue, records, report, sendmail, server
 from a3mailer.app.verbs.office import Nothing, Office, Request
 from a3mailer.identity.roles import action
 from a3mailer.mail.errors import BadName
@@ -65,6 +65,7 @@ TABLE: Final = (
     StoreVerb("queue suppressed", "queue.list", Nothing, queue.suppressions),
     StoreVerb("queue suppress", "queue.change", queue.Suppress, queue.suppress),
     StoreVerb("queue unsuppress", "queue.change", queue.Listed, queue.release),
+    StoreVerb("message where", "queue.list", message.About, message.where),
     StoreVerb("report list", "report.list", report.Wanted, report.list_),
     StoreVerb("report show", "report.list", report.One, report.show),
     StoreVerb("report summary", "report.list", report.Wanted, report.summary),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from a3mailer.mail.errors import NoSuchMessage
@@ -38,6 +38,7 @@ async def picture(store: Store, name: Name = own_number) -> Picture:
         "settings": await store.settings(),
         "audit": await store.audit(),
         "queue": await _queue(store, name),
+        "finished": [replace(r, queue=QueueId(name(r.queue))) for r in (await store.finished()).rows],
         "reports": await store.reports(),
         "tallies": [
             await store.tallies(kind, *place)

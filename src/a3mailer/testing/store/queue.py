@@ -36,7 +36,7 @@ class QueueRules(StoreCase):
             op.Enqueue(
                 world.alice, DEFAULT_TENANT, 0, "alice@a.test", people, trace="0123456789abcdef", body="7BIT",
                 smtputf8=True, return_content="HDRS", envelope_id="env-1", not_before=world.now + 30, hops=2,
-                priority=-3, deliver_by=world.now + 90, by_mode="NT",
+                priority=-3, deliver_by=world.now + 90, by_mode="NT", message_id="1@a.test",
                 tls="required",
             ),
             mail(),
@@ -48,6 +48,7 @@ class QueueRules(StoreCase):
         assert entry.tls == "required"
         assert (entry.hops, entry.created, entry.held, entry.size) == (2, world.now, False, len(mail()))
         assert (entry.lease_owner, entry.lease_until) == ("", 0)
+        assert entry.message_id == "1@a.test"
         assert (entry.not_before, entry.priority) == (world.now + 30, -3)
         assert (entry.deliver_by, entry.by_mode, entry.begun) == (world.now + 90, "NT", world.now + 30)
         carol, dave = entry.recipients
@@ -152,6 +153,65 @@ class QueueRules(StoreCase):
         world.clock.advance(90)
         await world.one(op.Done, op.ChangeQueue(far, "hold", world.now))
         assert far not in (await world.claim()).queues
+
+    # --- what has left -----------------------------------------------------------------------------
+
+    async def test_who_has_left_is_remembered_with_the_last_answer(self, world: World) -> None:
+        queue = await world.enqueue("c@b.test", "d@b.test", trace="abc-2", message_id="1@a.test")
+        accepted = world.now
+        await world.claim()
+        later = outcome(0, "waiting", code=451, text="not now", next_attempt=world.now)
+        await settle(world, queue, later, outcome(1, "relayed", code=250, host="mx"))
+        (row,) = (await world.store.finished()).rows
+        assert (row.address, row.state, row.attempts, row.host) == ("d@b.test", "relayed", 1, "mx")
+        world.clock.advance(60)
+        await world.claim()
+        end = outcome(0, "expired", code=451, enhanced="4.4.1", text="still not")
+        await settle(world, queue, end)
+        newest, _ = (await world.store.finished()).rows
+        assert (newest.queue, newest.trace, newest.message_id) == (queue, "abc-2", "1@a.test")
+        assert (newest.sender, newest.created, newest.time) == ("alice@a.test", accepted, world.now)
+        assert (newest.state, newest.attempts, newest.code) == ("expired", 2, 451)
+        assert (newest.enhanced, newest.text) == ("4.4.1", "still not")
+
+    async def test_who_has_left_is_found_by_what_people_know(self, world: World) -> None:
+        first = await world.enqueue("C@b.test", trace="abc", message_id="1@a.test")
+        second = await world.enqueue("d@b.test", trace="abd-1", message_id="2@a.test")
+        for queue in (first, second):
+            await world.one(op.Done, op.ChangeQueue(queue, "remove", world.now))
+        for about, found in (
+            ("c@B.TEST", [first]), ("abc", [first]), ("abd", [second]), ("ab", []), ("2@a.test", [second]),
+            ("alice@a.test", [second, first]), ("*", []), ("%", []), ("", [second, first]), ("removed", []),
+        ):  # fmt: skip
+            page = await world.store.finished(about)
+            assert [row.queue for row in page.rows] == found, about
+            assert page.before == 0
+        assert [r.state for r in (await world.store.finished(queue=first)).rows] == ["removed"]
+        newest, oldest = (await world.store.finished()).rows
+        assert (await world.store.finished(before=newest.number)).rows == (oldest,)
+
+    async def test_who_has_left_is_forgotten_after_some_days(self, world: World) -> None:
+        for _ in range(3):
+            queue = await world.enqueue()
+            await world.one(op.Done, op.ChangeQueue(queue, "remove", world.now))
+            world.clock.advance(DAY)
+        days = op.FINISHED_DAYS - 2
+        world.clock.advance(days * DAY)
+        await world.one(op.Purged, op.Sweep(world.now))
+        assert len((await world.store.finished()).rows) == 2
+        world.clock.advance(3 * DAY)
+        await world.one(op.Purged, op.Sweep(world.now, limit=1))
+        assert len((await world.store.finished()).rows) == 1
+        await world.one(op.Purged, op.Sweep(world.now))
+        assert not (await world.store.finished()).rows
+
+    async def test_a_mail_that_waits_has_left_nothing_behind(self, world: World) -> None:
+        queue = await world.enqueue()
+        await world.claim()
+        await settle(world, queue, outcome(0, "waiting", next_attempt=world.now + 60))
+        for act in ("hold", "release", "retry"):
+            await world.one(op.Done, op.ChangeQueue(queue, act, world.now))
+        assert not (await world.store.finished()).rows
 
     async def test_a_lease_of_a_clock_that_jumped_back_has_ended(self, world: World) -> None:
         queue = await world.enqueue()

@@ -282,7 +282,8 @@ def sweep(state: State, o: op.Sweep) -> op.Purged:
     tokens = [digest for digest, token in state.tokens.items() if 0 < token.expires < o.now][: o.limit]
     for digest in tokens:
         state.drop(state.tokens, digest)
-    return op.Purged(len(keys) + len(addresses) + len(tokens) + documents.sweep(state, o))
+    gone = documents.sweep(state, o) + queue.forget_finished(state, o)
+    return op.Purged(len(keys) + len(addresses) + len(tokens) + gone)
 
 
 def audit(state: State, o: op.Audit) -> op.Done:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import takewhile
 
 from a3mailer.mail.errors import BadName, Conflict, NoSuchThing
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, QueueId
 from a3mailer.store import operations as op
 from a3mailer.store.backends.memory.mail import release
 from a3mailer.store.backends.memory.state import State
-from a3mailer.store.rows import QueuedRecipient, QueueEntry
+from a3mailer.store.rows import Finished, FinishedPage, QueuedRecipient, QueueEntry
 
 WAITING = "waiting"
 
@@ -33,7 +34,7 @@ def enqueue(state: State, o: op.Enqueue) -> op.Enqueued:
         smtputf8=o.smtputf8, return_content=o.return_content, envelope_id=o.envelope_id, trace=o.trace,
         hops=o.hops, created=state.now, held=False, lease_owner="", lease_until=0, recipients=recipients,
         not_before=o.not_before, priority=o.priority, deliver_by=o.deliver_by, by_mode=o.by_mode,
-        tls=o.tls,
+        tls=o.tls, message_id=o.message_id,
     )  # fmt: skip
     state.put(state.queue, queue, entry)
     state.changed(SYSTEM_ACCOUNT, 1)
@@ -70,6 +71,38 @@ def remove(state: State, entry: QueueEntry) -> None:
     release(state, entry.blob)
 
 
+def _finish(state: State, entry: QueueEntry, recipient: QueuedRecipient, became: str) -> None:
+    number = max(state.finished, default=0) + 1
+    row = Finished(
+        number, state.now, entry.id, entry.tenant, entry.trace, entry.message_id, entry.reverse_path,
+        entry.created, recipient.address, recipient.attempts, became, recipient.code, recipient.enhanced,
+        recipient.text, recipient.host,
+    )  # fmt: skip
+    state.put(state.finished, number, row)
+
+
+def forget_finished(state: State, o: op.Sweep) -> int:
+    """The oldest, up to the first that is young."""
+    ended = o.now - op.FINISHED_DAYS * 86400
+    old = list(takewhile(lambda row: row.time < ended, state.finished.values()))[: o.limit]
+    for row in old:
+        state.drop(state.finished, row.number)
+    return len(old)
+
+
+def finished_page(state: State, about: str, queue: int, before: int) -> FinishedPage:
+    """See ``store.ports.QueueReader``."""
+    rows = [r for r in reversed(state.finished.values()) if not before or r.number < before]
+    return FinishedPage(tuple(r for r in rows if _is_about(r, about, queue)), 0)
+
+
+def _is_about(row: Finished, about: str, queue: int) -> bool:
+    if not about:
+        return not queue or row.queue == queue
+    named = row.trace == about or row.trace.startswith(f"{about}-") or row.message_id == about
+    return named or about.lower() in (row.address.lower(), row.sender.lower())
+
+
 def settle_queue(state: State, o: op.SettleQueue) -> op.Done:
     """Outcomes of an attempt."""
     entry = state.queue.get(o.queue)
@@ -84,6 +117,9 @@ def settle_queue(state: State, o: op.SettleQueue) -> op.Done:
             text=outcome.text, host=outcome.host,
             delay_notified=old.delay_notified or outcome.delay_notified,
         )  # fmt: skip
+    for outcome in o.outcomes:
+        if outcome.state != WAITING:
+            _finish(state, entry, rows[outcome.number], outcome.state)
     if not any(r.state == WAITING for r in rows.values()):
         remove(state, entry)
     else:
@@ -102,6 +138,9 @@ def change_queue(state: State, o: op.ChangeQueue) -> op.Done:
     if entry is None:
         raise NoSuchThing(f"queue entry {o.queue}")
     if o.act == "remove":
+        for recipient in entry.recipients:
+            if recipient.state == WAITING:
+                _finish(state, entry, recipient, "removed")
         remove(state, entry)
     elif o.act in ("hold", "release"):
         state.put(state.queue, o.queue, replace(entry, held=o.act == "hold"))

@@ -19,6 +19,7 @@ from a3mailer.store.rows import (
     Credential,
     Document,
     Domain,
+    Finished,
     Fragments,
     Mailbox,
     Message,
@@ -65,6 +66,7 @@ class State:
     """Up to which modseq tombstones of a mailbox were dropped."""
     blobs: dict[BlobId, bytes] = field(default_factory=dict)
     queue: dict[QueueId, QueueEntry] = field(default_factory=dict)
+    finished: dict[int, Finished] = field(default_factory=dict)
     audit: dict[int, AuditRecord] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     tallies: dict[tuple[str, int, str, str], int] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, Que
 from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store import operations as op
 from a3mailer.store.backends.memory import directory, documents, mail, queue, reports
+from a3mailer.store.backends.memory.queue import finished_page
 from a3mailer.store.backends.memory.state import State
 from a3mailer.store.operations import Operation, Result, Tally
 from a3mailer.store.ports import Transaction
@@ -26,6 +27,7 @@ from a3mailer.store.rows import (
     Credential,
     Document,
     Domain,
+    FinishedPage,
     Fragments,
     Mailbox,
     Message,
@@ -218,6 +220,9 @@ class MemoryStore:
             return self._state.queue[queue]
         except KeyError:
             raise NoSuchThing(f"queue entry {queue}") from None
+
+    async def finished(self, about: str = "", queue: int = 0, before: int = 0) -> FinishedPage:
+        return finished_page(self._state, about, queue, before)
 
     async def queue_counts(self, now: int) -> QueueCounts:
         free = [e for e in self._state.queue.values() if not e.held]

@@ -42,7 +42,7 @@ def enqueue(ledger: Ledger, op: Enqueue, work: Work) -> Enqueued:
         "queue",
         (queue, op.tenant, due, piece.blob, piece.size, op.reverse_path, op.body, op.smtputf8,
          op.return_content, op.envelope_id, op.trace, op.hops, ledger.now, op.not_before, op.priority,
-         op.deliver_by, op.by_mode, op.tls),
+         op.deliver_by, op.by_mode, op.tls, op.message_id),
     )  # fmt: skip
     for at, recipient in enumerate(op.recipients):
         ledger.add(
@@ -123,9 +123,21 @@ def settle_queue(ledger: Ledger, op: SettleQueue, work: Work) -> Done:
         "UPDATE queue SET lease_owner=?, lease_until=? WHERE id=?",
         (op.owner if op.lease_until else "", op.lease_until, op.queue),
     )
+    done = [(ledger.now, None, op.queue, o.number) for o in op.outcomes if o.state != WAITING]
+    if done:
+        ledger.connection.executemany(_FINISH + " AND r.number = ?4", done)
     _schedule(ledger, op.queue)
     _changed(ledger)
     return Done()
+
+
+_FINISH: Final = (
+    "INSERT INTO finished (time, queue, tenant, trace, message_id, sender, created, address, attempts, state,"
+    " code, enhanced, text, host) SELECT ?1, q.id, q.tenant, q.trace, q.message_id, q.reverse_path,"
+    " q.created, r.address, r.attempts, ifnull(?2, r.state), r.code, r.enhanced, r.text, r.host"
+    " FROM queue q JOIN queue_recipients r ON r.id = q.id WHERE q.id = ?3"
+)
+"""``?4`` follows: of one recipient, or of all that wait."""
 
 
 def _settled(queue: int, outcome: RecipientOutcome) -> Row:
@@ -175,6 +187,7 @@ def change_queue(ledger: Ledger, op: ChangeQueue, work: Work) -> Done:
     ledger.flush()
     tenant, blob, size, _ = _entry(ledger, op.queue)
     if op.act == "remove":
+        ledger.execute(_FINISH + " AND r.state = ?4", (ledger.now, "removed", op.queue, WAITING))
         _remove(ledger, op.queue, tenant, blob, size)
     elif op.act in ("hold", "release"):
         ledger.execute("UPDATE queue SET held=? WHERE id=?", (op.act == "hold", op.queue))

@@ -14,6 +14,7 @@ from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import Ledger
 from a3mailer.store.operations import (
     DELIVERY_DAYS,
+    FINISHED_DAYS,
     RECEIPT_DAYS,
     Done,
     DropTombstones,
@@ -224,7 +225,17 @@ def sweep(ledger: Ledger, op: Sweep, work: Work) -> Purged:
         " (SELECT account, kind, name FROM documents WHERE expires > 0 AND expires < ? LIMIT ?)",
         (op.now, op.limit),
     )
+    ledger.execute(_FORGET_FINISHED, (op.now - FINISHED_DAYS * DAY, op.limit))
     return Purged(ledger.connection.total_changes() - before)
+
+
+# The oldest rows only are looked at: one that a wrong clock has written keeps those behind it until its time.
+_FORGET_FINISHED: Final = (
+    "DELETE FROM finished WHERE number IN (SELECT number FROM (SELECT number, time FROM finished"
+    " ORDER BY number LIMIT ?2)"
+    " WHERE number < ifnull((SELECT min(number) FROM (SELECT number, time FROM finished ORDER BY number"
+    " LIMIT ?2) WHERE time >= ?1), 9223372036854775807))"
+)
 
 
 def drop_tombstones(ledger: Ledger, op: DropTombstones, work: Work) -> Purged:

@@ -168,8 +168,8 @@ _WAITING: Final = {
     "deliveries": "INSERT INTO deliveries (account, key, at, mailbox, uid_validity, uid, modseq, email,"
     " thread) VALUES (?,?,?,?,?,?,?,?,?)",
     "queue": "INSERT INTO queue (id, tenant, due, blob, size, reverse_path, body, smtputf8, return_content,"
-    " envelope_id, trace, hops, created, not_before, priority, deliver_by, by_mode, tls)"
-    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    " envelope_id, trace, hops, created, not_before, priority, deliver_by, by_mode, tls, message_id)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     "recipients": "INSERT INTO queue_recipients (id, number, state, next_attempt, address, notify, original)"
     " VALUES (?,?,'waiting',?,?,?,?)",
     "audit": "INSERT INTO audit (tenant, time, subject, action, target, outcome, trace, detail)"

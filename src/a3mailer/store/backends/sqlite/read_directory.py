@@ -35,7 +35,8 @@ _CREDENTIAL: Final = "SELECT account, name, kind, secret, scopes, expires, creat
 _TOKENS: Final = "SELECT account, digest, name, scopes, expires, created, epoch FROM tokens"
 _QUEUE: Final = (
     "SELECT id, tenant, blob, size, reverse_path, body, smtputf8, return_content, envelope_id, trace, hops,"
-    " created, held, lease_owner, lease_until, not_before, priority, deliver_by, by_mode, tls FROM queue"
+    " created, held, lease_owner, lease_until, not_before, priority, deliver_by, by_mode, tls,"
+    " message_id FROM queue"
 )
 _RECIPIENTS: Final = (
     "SELECT number, address, notify, original, state, attempts, next_attempt, code, enhanced, text, host,"

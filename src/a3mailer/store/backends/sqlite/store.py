@@ -27,6 +27,7 @@ from a3mailer.store.backends.sqlite.link import Link, StaleBlob
 from a3mailer.store.backends.sqlite.read_blobs import Blobs
 from a3mailer.store.backends.sqlite.read_directory import ReadDirectory
 from a3mailer.store.backends.sqlite.read_documents import ReadDocuments
+from a3mailer.store.backends.sqlite.read_finished import ReadFinished
 from a3mailer.store.backends.sqlite.read_mail import Readers, ReadMail
 from a3mailer.store.backends.sqlite.read_reports import ReadReports
 from a3mailer.store.backends.sqlite.sealing import Sealing
@@ -46,7 +47,7 @@ VERSION_GRACE: Final = 0.2
 """How long a hint may be on its way before it counts as lost."""
 
 
-class SqliteStore(ReadMail, ReadDirectory, ReadDocuments, ReadReports):
+class SqliteStore(ReadMail, ReadDirectory, ReadFinished, ReadDocuments, ReadReports):
     """A backend of ``store.ports.Store``. One loop. Made by ``open``."""
 
     def __init__(self, directory: Path, settings: Settings, process: str, clock: Clock) -> None:
@@ -116,6 +117,7 @@ class SqliteStore(ReadMail, ReadDirectory, ReadDocuments, ReadReports):
         blobs = Blobs(self._directory / SEGMENTS, self._readers.main, self._keys)
         ReadMail.__init__(self, self._readers, blobs)
         ReadDirectory.__init__(self, self._readers.main)
+        ReadFinished.__init__(self, self._readers.main)
         ReadReports.__init__(self, self._readers.main)
         ReadDocuments.__init__(self, self._readers.main, self._clock)
         self._sealing = Sealing(self._settings, self._readers.main, self._keys, blobs, self._clock)
