@@ -33,6 +33,7 @@ from a3mailer.identity.directory import fold
 from a3mailer.identity.principal import Principal
 from a3mailer.identity.throttle import FREE, Throttle, TooManyFailures
 from a3mailer.identity.tokens import PREFIX, stands
+from a3mailer.identity.tokens import digest as token_digest
 from a3mailer.identity.tokens import verify as verify_token
 from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import AuthenticationFailed, BadName, MailError
@@ -51,7 +52,7 @@ REMEMBERED_ADDRESS: Final = 64
 NOBODY: Final = AccountId(-1)
 """Read in the place of an account that does not exist, so that a name that does costs the same."""
 _TOKEN: Final = "(token)"  # noqa: S105 (a place in a table)
-"""What failures of bearer tokens are counted under: there is no name yet."""
+"""What failures of bearer tokens are counted under, with the token's digest: there is no name yet."""
 
 
 class AuditSink(Protocol):
@@ -162,12 +163,15 @@ class Authenticator:
 
     async def token(self, token: Secret, ip: str) -> Principal:
         """Check a bearer token. Errors: AuthenticationFailed."""
-        await self._admit(_TOKEN, ip)
+        name = (
+            f"{_TOKEN}{token_digest(token).hex()[:16]}"  # guesses of others must not stand in this one's way
+        )
+        await self._admit(name, ip)
         try:
             principal = await verify_token(self._reader, token, self._clock.now())
         except AuthenticationFailed:
-            raise await self._refused(_TOKEN, ip) from None
-        self._throttle.succeeded(_TOKEN, ip, self._clock.monotonic())
+            raise await self._refused(name, ip) from None
+        self._throttle.succeeded(name, ip, self._clock.monotonic())
         count("a3_logins_total", "ok")
         return principal
 

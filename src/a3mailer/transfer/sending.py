@@ -7,6 +7,7 @@ must be new there, so a retry after a crash, an answer that was lost or two requ
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ from a3mailer.wire.smtp.paths import BadPath, encode_mailbox, needs_utf8, parse_
 KEY_DAYS: Final = 1
 """How long an idempotency key is known."""
 MAX_KEY: Final = 255
+LARGE: Final = 256 * 1024
+"""Octets of attachments above which a mail is made outside the event loop."""
 OURS: Final = frozenset((
     "from", "sender", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "mime-version",
     "received", "return-path", "authentication-results", "received-spf", "dkim-signature", "delivered-to",
@@ -182,7 +185,11 @@ class Sending:
         """The mail, with recipients all of whom somebody takes."""
         sender = letter.sender or Mailbox("", address)
         message_id = f"{key.number}@{self._settings.server.hostname}"
-        octets = self._octets(letter, key, sender, message_id)
+        draft, boundary = self._draft(letter, key, sender, message_id)
+        large = sum(len(file.octets) for file in letter.attachments) > LARGE
+        octets = await asyncio.to_thread(_made, draft, boundary) if large else _made(draft, boundary)
+        if len(octets) > self._settings.smtp.size:
+            raise TooLarge(f"the mail would have more than {self._settings.smtp.size} octets")
         body = Body.SEVEN_BIT if octets.isascii() else Body.EIGHT_BIT
         path = ReversePath(_parsed(sender))
         recipients = _recipients(letter, self._settings.smtp.recipients)
@@ -203,7 +210,7 @@ class Sending:
         arrival = Arrival(client, envelope, tuple(routes), octets, key.number, course.notes)
         return arrival, Mail(key.created, message_id, str(path), letter.tags)
 
-    def _octets(self, letter: Letter, key: _Key, sender: Mailbox, message_id: str) -> bytes:
+    def _draft(self, letter: Letter, key: _Key, sender: Mailbox, message_id: str) -> tuple[Draft, str]:
         for name, _ in letter.headers:
             if name.lower() in OURS or name.lower().startswith(OURS_BEGIN):
                 raise BadName(f"the header field {name[:40]} cannot be given")
@@ -220,14 +227,14 @@ class Sending:
             letter.attachments,
             letter.headers,
         )
-        boundary = hashlib.blake2b(key.number.encode(), digest_size=12).hexdigest()
-        try:
-            octets = compose(draft, boundary)
-        except BadPiece as error:
-            raise BadName(str(error)) from error
-        if len(octets) > self._settings.smtp.size:
-            raise TooLarge(f"the mail would have more than {self._settings.smtp.size} octets")
-        return octets
+        return draft, hashlib.blake2b(key.number.encode(), digest_size=12).hexdigest()
+
+
+def _made(draft: Draft, boundary: str) -> bytes:
+    try:
+        return compose(draft, boundary)
+    except BadPiece as error:
+        raise BadName(str(error)) from error
 
 
 def _parsed(mailbox: Mailbox) -> Address:

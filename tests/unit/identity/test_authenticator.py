@@ -346,6 +346,18 @@ async def test_unknown_expired_and_strange_tokens_are_refused(world: World) -> N
             await world.door.token(bad, "192.0.2.1")
 
 
+async def test_wrong_tokens_do_not_lock_out_the_right_one(world: World) -> None:
+    """Attack row 52: guesses cost whoever makes them, from his network, and nobody else."""
+    token, operation = tokens.issue(world.bob.id, "cli", ("message",), now=0)
+    world.rows.put_token(operation)
+    for number in range(60):
+        with pytest.raises(AuthenticationFailed):
+            await world.door.token(Secret(f"a3_guess{number}"), "192.0.2.66")
+    assert world.waits and max(world.waits) > 1.0  # the guesser waits
+    world.waits.clear()
+    assert (await world.door.token(token, "198.51.100.7")).account == world.bob.id and world.waits == []
+
+
 async def test_a_token_stands_in_the_place_of_its_own_accounts_password(world: World) -> None:
     world.rows.put_account("carol@a.test", secret=OTHER)
     token, operation = tokens.issue(

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from a3mailer.edge.connection import Connection
+from a3mailer.edge.connection import Connection, ConnectionLost
 from a3mailer.edge.http.exchange import REASONS, BadRequest, Handler, Request, Response, path_of, problem
 from a3mailer.edge.http.replies import reply_to
 from a3mailer.edge.http.routes import Route, Routes
@@ -30,6 +30,8 @@ BODY_RATE: Final = 16 * 1024
 """... and a second more for so many octets of it."""
 ANSWER_SECONDS: Final = 60.0
 """For the client to take an answer, and more by BODY_RATE."""
+BODIES_OCTETS: Final = 256 << 20
+"""Of all bodies that are read or worked on at once."""
 LINGER_OCTETS: Final = 1 << 20
 """What is still taken, and thrown away, of a client that is being told no."""
 LINGER_SECONDS: Final = 2.0
@@ -50,6 +52,19 @@ async def absent(_request: Request) -> Response:
     return problem(404)
 
 
+@dataclass(slots=True)
+class Room:
+    """Octets of bodies that one door holds in memory."""
+
+    left: int = BODIES_OCTETS
+
+    def take(self, octets: int) -> None:
+        """Errors: BadRequest (503)."""
+        if octets > self.left:
+            raise BadRequest(503, "too many large requests at once", (("Retry-After", "5"),))
+        self.left -= octets
+
+
 @dataclass(frozen=True, slots=True)
 class HttpDoor:
     """Serves a table of routes."""
@@ -59,10 +74,11 @@ class HttpDoor:
     authorise: Authorise = everybody
     otherwise: Handler = absent
     """Asked where no route fits."""
+    room: Room = field(default_factory=Room)
 
     async def serve(self, connection: Connection, _trace: str) -> None:
         """One connection."""
-        stream = _Stream(connection)
+        stream = _Stream(connection, self.room)
         while (head := await stream.head()) is not None:
             if isinstance(head, Bad):
                 await stream.answer(problem(head.status, head.text), "GET", self.now(), keep=False)
@@ -96,16 +112,24 @@ class HttpDoor:
         )
         if found.route is not None and head.length > route.body:
             return problem(413, f"at most {route.body} octets are taken here")
-        answer = await contained(self._handle(route, request), "http")
+        try:
+            answer = await contained(self._handle(route, request, stream), "http")
+        finally:
+            stream.release()
+        if stream.lost is not None:
+            raise stream.lost
         return problem(500) if answer is None else answer
 
-    async def _handle(self, route: Route, request: Request) -> Response:
+    async def _handle(self, route: Route, request: Request, stream: _Stream) -> Response | None:
         try:
             return await route.handler(await self.authorise(route, request))
         except BadRequest as error:
             return problem(error.status, str(error), error.fields)
         except MailError as error:
             return reply_to(error)
+        except ConnectionLost as error:  # no bug of ours, and nobody to answer
+            stream.lost = error
+            return None
 
 
 @dataclass(slots=True)
@@ -113,11 +137,15 @@ class _Stream:
     """The connection and the engine, with the deadlines."""
 
     connection: Connection
+    room: Room
     engine: RequestEngine = field(default_factory=RequestEngine)
     limit: int = 0
     """Octets of the body of the request in hand."""
     expects: bool = False
     """The client waits for 100 before it sends it."""
+    held: int = 0
+    """Octets taken of the room."""
+    lost: ConnectionLost | None = None
     complete: bool = True
     """The request in hand came whole."""
     ended: bool = False
@@ -161,11 +189,18 @@ class _Stream:
                 size += len(event.octets)
                 if size > self.limit:
                     raise BadRequest(413, f"at most {self.limit} octets are taken here")
+                self.room.take(len(event.octets))
+                self.held += len(event.octets)
                 pieces.append(event.octets)
                 self.connection.deadline = begun + BODY_SECONDS + size / BODY_RATE
             elif not isinstance(event, End):
                 raise BadRequest(400, event.text if isinstance(event, Bad) else "the body was cut off")
         return b"".join(pieces)
+
+    def release(self) -> None:
+        """The body is not needed any more."""
+        self.room.left += self.held
+        self.held = 0
 
     async def answer(self, response: Response, method: str, now: float, *, keep: bool) -> None:
         """Send it. Raises ConnectionLost."""

@@ -162,6 +162,24 @@ async def test_a_mail_with_everything(world: ApiWorld) -> None:
     assert b"\n" not in octets.replace(b"\r\n", b"") and octets.isascii()
 
 
+async def test_a_large_mail_is_made_outside_the_loop(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away: list[str] = []
+    real = asyncio.to_thread
+
+    async def seen(work: Any, *arguments: Any) -> Any:
+        away.append(work.__name__)
+        return await real(work, *arguments)
+
+    monkeypatch.setattr(asyncio, "to_thread", seen)
+    file = {"name": "a.bin", "content": base64.b64encode(bytes(range(256)) * 2000).decode()}
+    assert (await world.ask("POST /api/v1/send", {**MAIL, "attachments": [file]})).status == 202
+    assert away[:3] == ["decode", "_files", "_made"]
+    (attached,) = parsed((await world.inbox(world.bob))[0]).iter_attachments()
+    assert attached.get_content() == bytes(range(256)) * 2000
+
+
 async def test_a_sender_is_ones_own(world: ApiWorld) -> None:
     """Attack row 7."""
     for sender in ("bob@a.test", "Alice <x@else.test>", "alice@a.test.else.test"):

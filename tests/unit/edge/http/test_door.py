@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from a3mailer.edge.http.door import BODY_RATE, BODY_SECONDS, HEAD_SECONDS, HttpDoor, http_date
+from a3mailer.edge.http.door import BODY_RATE, BODY_SECONDS, HEAD_SECONDS, HttpDoor, Room, http_date
 from a3mailer.edge.http.exchange import BadRequest, Request, Response
 from a3mailer.edge.http.routes import Route, Routes
 from a3mailer.identity.roles import UnknownAction
@@ -140,6 +140,28 @@ async def test_a_chunked_body_has_the_limit_of_its_route() -> None:
     body = b"%x\r\n" % LIMIT + b"x" * LIMIT + b"\r\n1\r\nx\r\n0\r\n\r\n"
     status, _, stays = await ask(request("POST /echo", "Transfer-Encoding: chunked\r\n", body))
     assert status == 413 and not stays
+
+
+async def test_bodies_have_one_room_for_all_connections() -> None:
+    """Many large requests at once are put off instead of held in memory; the room is given back."""
+    door = HttpDoor(ROUTES, room=Room(LIMIT + 10))
+    stage = Stage(lambda connection: door.serve(connection, ""))
+    async with stage:
+        one, other = stage.open(1), stage.open(2)
+        for session in (one, other):
+            await session.greeting()
+        await one.feed(request("POST /echo", f"Content-Length: {LIMIT}\r\n", b"x" * (LIMIT - 1)))
+        assert door.room.left == 11
+        refused = await other.feed(post(b"y" * 100))
+        assert refused.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: 5\r\n" in refused
+        assert (await one.feed(b"x")).startswith(b"HTTP/1.1 200 ") and door.room.left == LIMIT + 10
+        cut = stage.open(3)
+        await cut.greeting()
+        await cut.feed(post(b"z" * 100)[:-1])
+        assert door.room.left == LIMIT + 10 - 99
+        cut.connection.end()
+        await cut.feed(b"")
+    assert door.room.left == LIMIT + 10
 
 
 async def test_100_is_said_when_the_body_is_wanted_and_not_before() -> None:

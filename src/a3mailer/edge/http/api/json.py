@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, Final, TypeVar
 
@@ -11,6 +12,9 @@ from a3mailer.edge.http.exchange import JSON, BadRequest, Request, Response
 
 MAX_JSON: Final = 256 * 1024
 """Octets of a document, where a route says nothing else."""
+
+LARGE: Final = 256 * 1024
+"""Octets of a document that is decoded outside the event loop."""
 
 T = TypeVar("T")
 
@@ -40,7 +44,9 @@ async def read(request: Request, form: type[T]) -> tuple[T, bytes]:
     if media != JSON:
         raise BadRequest(415, f"the body is to be {JSON}")
     octets = await request.read_body()
-    return decode(octets, form), octets
+    if len(octets) < LARGE:
+        return decode(octets, form), octets
+    return await asyncio.to_thread(decode, octets, form), octets
 
 
 def answer(value: object, status: int = 200, fields: tuple[tuple[str, str], ...] = ()) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -13,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from a3mailer.config.tree import Settings
-from a3mailer.edge.http.api.json import MAX_JSON, answer, read
+from a3mailer.edge.http.api.json import LARGE, MAX_JSON, answer, read
 from a3mailer.edge.http.exchange import BadRequest, Request, Response
 from a3mailer.edge.http.routes import Route
 from a3mailer.mail.compose import Attachment, Mailbox
@@ -104,12 +105,12 @@ class SendingApi:
             login=who.login,
             protocol="submission",
         )
-        letter = await self._letter(request, asked, key, hashlib.blake2b(octets, digest_size=32).digest())
+        letter = await self._letter(request, asked, key, octets)
         sent = await self.sending(client, who.address, letter)
         where = f"/api/v1/messages/{sent.number}"
         return answer(shown(sent), 202, (("Location", where),))
 
-    async def _letter(self, request: Request, asked: Send, key: str, digest: bytes) -> Letter:
+    async def _letter(self, request: Request, asked: Send, key: str, octets: bytes) -> Letter:
         subject, text, html = asked.subject, asked.text, asked.html
         if asked.template:
             if subject or text is not None or html is not None:
@@ -119,6 +120,10 @@ class SendingApi:
             subject, text, html = made.subject, made.text, made.html
         elif asked.variables:
             raise BadRequest(422, "variables are those of a template")
+        if len(octets) < LARGE:
+            files, digest = _files(asked, octets)
+        else:
+            files, digest = await asyncio.to_thread(_files, asked, octets)
         return Letter(
             _mailbox(asked.sender) if asked.sender else None,
             tuple(_mailbox(each) for each in asked.to),
@@ -128,7 +133,7 @@ class SendingApi:
             tuple(_mailbox(each) for each in asked.reply_to),
             text,
             html,
-            tuple(_file(each) for each in asked.attachments),
+            files,
             tuple(asked.headers.items()),
             asked.tags,
             key,
@@ -167,6 +172,12 @@ def _mailbox(text: str) -> Mailbox:
     if len(name) > 1 and name[0] == name[-1] == '"':
         name = name[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     return Mailbox(name, rest[:-1])
+
+
+def _files(asked: Send, octets: bytes) -> tuple[tuple[Attachment, ...], bytes]:
+    """The attachments, and what names the request."""
+    digest = hashlib.blake2b(octets, digest_size=32).digest()
+    return tuple(_file(each) for each in asked.attachments), digest
 
 
 def _file(file: File) -> Attachment:
