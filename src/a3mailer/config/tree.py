@@ -250,7 +250,7 @@ class Reports(Section, frozen=True, kw_only=True):
         _d("Addresses of ours where reports are read, besides dmarc-reports@, tls-reports@ and abuse@."),
     ] = ()
     days: Annotated[int, _d("Days reports of others are kept.", ge=1)] = 90
-    most: Annotated[int, _d("... but no more of them than this.", ge=1)] = 20_000
+    most: Annotated[int, _d("... but no more of them than this.", ge=1)] = 10_000
     failure_send: Annotated[
         bool,
         _d("Tell other domains of single mails that fail DMARC, names hidden, where they ask (RFC 6591)."),

@@ -72,6 +72,10 @@ METRICS: Final[tuple[Metric, ...]] = (
         "result",
         ("pass", "fail", "none", "permerror", "temperror"),
     ),
+    Metric(
+        "a3_reports_received_total", "counter", "Reports of others, read.", "kind", ("dmarc", "tls", "arf")
+    ),
+    Metric("a3_reports_sent_total", "counter", "Reports mailed to others.", "kind", ("dmarc", "failure")),
     Metric("a3_logins_total", "counter", "Authentications.", "result", ("ok", "failed")),
     Metric(
         "a3_http_requests_total", "counter", "HTTP requests by answer.", "class", ("2xx", "3xx", "4xx", "5xx")

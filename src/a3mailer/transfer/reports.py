@@ -21,6 +21,7 @@ from a3mailer.runtime.clock import Clock
 from a3mailer.store.operations import Operation, PutReport
 from a3mailer.store.ports import Store
 from a3mailer.telemetry.events import emit
+from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.judge import Judged
 from a3mailer.transfer.outcomes import complained
@@ -32,6 +33,8 @@ MAX_FOUND: Final = 10
 """Reports of one mail that are kept."""
 MAX_WORD: Final = 255
 """Characters of the names a report is kept under."""
+MAX_CONTENT: Final = 64 * 1024
+"""Octets of JSON that are kept of one report: with ``reports.most`` the bound of what strangers can fill."""
 MEANT: Final = REPORT_ADDRESSES | ROLE_ADDRESSES
 """Local parts that reports are sent to."""
 
@@ -116,7 +119,10 @@ class ReportMails:
         if not mail.author or len(octets) > MAX_MAIL:
             emit("report.not_looked_for", level="debug", trace=trace, author=mail.author, octets=len(octets))
             return mail
-        found = await asyncio.to_thread(self._read, ReportMail(mail.author, octets))
+        read = await asyncio.to_thread(self._read, ReportMail(mail.author, octets))
+        found = [each for each in read if len(each.content.encode()) <= MAX_CONTENT]
+        if len(found) < len(read):
+            emit("report.too_large", level="warning", trace=trace, source=mail.author)
         operations = mail.arrival.beside
         for each in found[:MAX_FOUND]:
             domain = await self._ours(each.domains)
@@ -125,6 +131,7 @@ class ReportMails:
                     self._kept(each, domain, mail.author),
                     *await self._told(each.complaint, mail.author),
                 )
+            count("a3_reports_received_total", each.kind)
             emit(
                 "report.complaint" if each.complaint else "report.received",
                 level="warning" if each.complaint else "info",

@@ -522,6 +522,8 @@ async def test_reports_are_listed_shown_and_added_up_for_who_may_see_them(desk: 
         ("gone.test", 415, "big.example"),
     ]
     assert await desk.do("report list", kind="dmarc", domain="Example.test") == rows[:1]
+    assert await desk.do("report list", kind="dmarc", limit=1) == rows[:1]
+    assert await desk.do("report list", kind="dmarc", after=rows[0]["report"]) == rows[1:]
     assert await desk.do("report list", kind="arf") == []
     shown = await desk.do("report show", kind="dmarc", report=rows[0]["report"])
     assert isinstance(shown, dict)

@@ -12,7 +12,7 @@ from a3mailer.ops.reports import KINDS, arf, dmarc
 from a3mailer.ops.reports.kind import DAY, Kind, days, mails
 from a3mailer.ops.reports.read import read
 from a3mailer.store.rows import Report
-from a3mailer.transfer.reports import Complaint, ReportFound, ReportMail
+from a3mailer.transfer.reports import MAX_CONTENT, Complaint, ReportFound, ReportMail
 from tests.unit.msgauth.test_aggregate import WITHOUT_NAMESPACE, zipped
 from tests.unit.msgauth.test_feedback import ABUSE
 
@@ -105,6 +105,22 @@ def test_rows_that_say_the_same_are_one_and_the_rarest_are_left_out() -> None:
     kept = dmarc.keep(Aggregate("o", "e", "i", 0, DAY, Published("example.org"), (*rows, *rows)))
     assert (len(kept.sources), kept.mails, kept.left_out) == (dmarc.MAX_SOURCES, 6000, 2000)
     assert all(source.count == 4 for source in kept.sources)
+
+
+def test_what_is_kept_of_one_is_bounded_in_octets() -> None:
+    long = "x" * 250 + ".test"
+    rows = [
+        Row(f"10.0.{n >> 8}.{n & 255}", 1000 - n, "none", "fail", "fail", long,
+            dkim_auth=(DkimAuth(long, "s", "fail"),), spf_auth=(SpfAuth(long, "mfrom", "fail"),))
+        for n in range(900)
+    ]  # fmt: skip
+    report = Aggregate("o", "e", "i", 0, DAY, Published("example.org"), tuple(rows))
+    content = dmarc.fitting(dmarc.keep(report))
+    kept = msgspec.json.decode(content, type=dmarc.Kept)
+    assert len(content) <= MAX_CONTENT
+    assert 20 < len(kept.sources) < 900
+    assert kept.left_out == kept.mails - sum(source.count for source in kept.sources)
+    assert kept.sources[0].count == 1000
 
 
 def test_advice_of_a_forgotten_sender() -> None:

@@ -15,7 +15,7 @@ from a3mailer.ops.reports.tls import KIND, TlsSummary
 from a3mailer.ops.reports.tls_report import DAY, Sender, compose, make
 from a3mailer.store.operations import Tally
 from a3mailer.store.rows import Report
-from a3mailer.transfer.reports import ReportFound, ReportMail
+from a3mailer.transfer.reports import MAX_CONTENT, ReportFound, ReportMail
 from a3mailer.transfer.tls_outcomes import TlsOutcome
 from tests.unit.msgauth.test_tlsrpt import EXAMPLE
 
@@ -99,7 +99,7 @@ def test_each_domain_of_a_report_is_kept_apart() -> None:
     assert [len(decode(each.content.encode()).policies) for each in found] == [2, 1]
 
 
-def large() -> TlsReport:
+def large(policies: int = 1) -> TlsReport:
     report = decode(EXAMPLE)
     (result,) = report.policies
     failures = tuple(
@@ -107,15 +107,17 @@ def large() -> TlsReport:
         for n in range(2 * module.MOST_DETAILS)
     )
     result = msgspec.structs.replace(result, failure_details=failures)
-    return msgspec.structs.replace(report, policies=(result,) * (module.MOST_POLICIES + 5))
+    return msgspec.structs.replace(report, policies=(result,) * policies)
 
 
 def test_what_is_kept_is_bounded_and_the_most_frequent_stay() -> None:
-    (found,) = read(mail(("application/tlsrpt+gzip", pack(encode(large())))))
-    kept = decode(found.content.encode())
-    assert len(kept.policies) == module.MOST_POLICIES
-    assert len(kept.policies[0].failure_details) == module.MOST_DETAILS
-    assert kept.policies[0].failure_details[0].failed_session_count == 2 * module.MOST_DETAILS - 1
+    for policies, details in ((1, module.MOST_DETAILS), (module.MOST_POLICIES + 5, 10)):
+        (found,) = read(mail(("application/tlsrpt+gzip", pack(encode(large(policies))))))
+        assert len(found.content) <= MAX_CONTENT
+        kept = decode(found.content.encode())
+        assert len(kept.policies) == min(policies, module.MOST_POLICIES)
+        assert len(kept.policies[0].failure_details) == details
+        assert kept.policies[0].failure_details[0].failed_session_count == 2 * module.MOST_DETAILS - 1
 
 
 def example() -> Report:

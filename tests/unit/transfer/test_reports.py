@@ -7,21 +7,24 @@ import pytest
 from msgspec import structs
 
 from a3mailer.config.tree import Queue, Reports, Settings
-from a3mailer.mail.envelope import Client
+from a3mailer.mail.address import NULL_PATH
+from a3mailer.mail.envelope import Client, Envelope
 from a3mailer.ops.reports.read import read
+from a3mailer.store.operations import PutReport
 from a3mailer.store.ports import Transaction
 from a3mailer.store.rows import Report
 from a3mailer.testing.resolver import FakeResolver
+from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.authenticate import Authenticate
-from a3mailer.transfer.judge import Judges
+from a3mailer.transfer.judge import Judged, Judges
 from a3mailer.transfer.outcomes import Mail, Outcome, new_id, outcomes_of, put_mail, put_outcome
 from a3mailer.transfer.receive import Receive
-from a3mailer.transfer.reports import MAX_FOUND, ReportMails
+from a3mailer.transfer.reports import MAX_CONTENT, MAX_FOUND, ReportFound, ReportMails
 from a3mailer.transfer.suppression import suppressions
 from tests.unit.msgauth.test_aggregate import WITHOUT_NAMESPACE
 from tests.unit.msgauth.test_feedback import ABUSE
 from tests.unit.ops.test_reports import mail_with
-from tests.unit.transfer.world import SETTINGS, World
+from tests.unit.transfer.world import MX, SETTINGS, World
 
 ABOUT_US = WITHOUT_NAMESPACE.replace(b"Example.ORG", b"A.test").replace(b"example.org", b"a.test")
 MAIL = b"From: <reports@b.test>\r\n" + mail_with(gzip.compress(ABOUT_US)).partition(b"\r\n")[2]
@@ -183,3 +186,14 @@ async def test_nothing_is_sent_to_who_complained(reader: str, message: str, afte
     await office.send(mail, "abuse@a.test", sender="abusedesk@b.test")
     found = [(row.address, row.what.reason, row.what.active) async for row in suppressions(office.store)]
     assert found == ([(reader, "complaint", True)] if listed else [])
+
+
+async def test_what_is_too_large_to_be_kept_is_not() -> None:
+    office = Office()
+    huge = ReportFound("dmarc", ("a.test",), "1", 1, 2, '"' + "x" * MAX_CONTENT + '"')
+    small = ReportFound("dmarc", ("a.test",), "2", 1, 2, "{}")
+    judge = ReportMails(lambda mail: (huge, small), office.store, office.directory, SETTINGS, office.clock)
+    arrival = Arrival(MX, Envelope(NULL_PATH), (), b"", "")
+    judged = await judge.judge(Judged(arrival, author="b.test"), 10.0)
+    kept = [each.identity for each in judged.arrival.beside if isinstance(each, PutReport)]
+    assert kept == ["2"]

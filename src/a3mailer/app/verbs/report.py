@@ -19,6 +19,7 @@ from a3mailer.store.rows import Report
 REPORTS_A_PAGE: Final = 100
 DAY: Final = 86_400
 DAYS: Final = 30
+MAX_LISTED: Final = 100_000
 
 
 class Wanted(Request, frozen=True, kw_only=True):
@@ -26,6 +27,12 @@ class Wanted(Request, frozen=True, kw_only=True):
     domain: str = ""
     """Empty: all."""
     days: int = DAYS
+
+
+class Listed(Wanted, frozen=True, kw_only=True):
+    after: int = 0
+    """The number of a report: those after it."""
+    limit: int = MAX_LISTED
 
 
 class One(Request, frozen=True, kw_only=True):
@@ -46,11 +53,11 @@ async def _may_see(office: Office, domain: str) -> bool:
     return allow(office.subject, "report.list", Object(row.tenant, domain=domain) if row else Object())
 
 
-async def _reports(office: Office, request: Wanted) -> AsyncIterator[Report]:
+async def _reports(office: Office, request: Wanted, after: int = 0) -> AsyncIterator[Report]:
     if request.days < 1:
         raise BadName("days are 1 or more")
     domain = clean_domain(request.domain) if request.domain else ""
-    since, after = office.now - request.days * DAY, 0
+    since = office.now - request.days * DAY
     seen: dict[str, bool] = {}
     while page := await office.store.reports(request.kind, domain, since, after, REPORTS_A_PAGE):
         for report in page:
@@ -61,10 +68,15 @@ async def _reports(office: Office, request: Wanted) -> AsyncIterator[Report]:
         after = page[-1].number
 
 
-async def list_(office: Office, request: Wanted) -> list[dict[str, object]]:
+async def list_(office: Office, request: Listed) -> list[dict[str, object]]:
     """In the order they came. Errors: BadName."""
     kind = _kind(request.kind)
-    return [_row(kind, report) async for report in _reports(office, request)]
+    found: list[dict[str, object]] = []
+    async for report in _reports(office, request, request.after):
+        if len(found) >= request.limit:
+            break
+        found.append(_row(kind, report))
+    return found
 
 
 def _row(kind: Kind, report: Report) -> dict[str, object]:

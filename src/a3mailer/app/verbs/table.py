@@ -66,7 +66,7 @@ TABLE: Final = (
     StoreVerb("queue suppress", "queue.change", queue.Suppress, queue.suppress),
     StoreVerb("queue unsuppress", "queue.change", queue.Listed, queue.release),
     StoreVerb("message where", "queue.list", message.About, message.where),
-    StoreVerb("report list", "report.list", report.Wanted, report.list_),
+    StoreVerb("report list", "report.list", report.Listed, report.list_),
     StoreVerb("report show", "report.list", report.One, report.show),
     StoreVerb("report summary", "report.list", report.Wanted, report.summary),
     StoreVerb("audit note", "store.check", records.Act, records.note),

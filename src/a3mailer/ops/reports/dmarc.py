@@ -17,7 +17,7 @@ from a3mailer.msgauth.packed import Unreadable
 from a3mailer.ops.reports.kind import Kind, days, mails
 from a3mailer.ops.reports.parts import attachments
 from a3mailer.store.rows import Report
-from a3mailer.transfer.reports import ReportFound, ReportMail
+from a3mailer.transfer.reports import MAX_CONTENT, ReportFound, ReportMail
 
 NAME: Final = "dmarc"
 MAX_SOURCES: Final = 1000
@@ -82,7 +82,7 @@ def read(mail: ReportMail, index: MessageIndex) -> Sequence[ReportFound]:
         except Unreadable:
             continue
         kept = keep(report)
-        content = msgspec.json.encode(kept).decode()
+        content = fitting(kept)
         names = (report.published.domain, *(row.header_from for row in report.rows[:LOOKED_AT_ROWS]))
         domains = tuple(dict.fromkeys(name for name in names if name))
         found.append(ReportFound(NAME, domains, report.report_id, report.begins, report.ends, content))
@@ -108,6 +108,17 @@ def keep(report: Aggregate) -> Kept:
         sources,
         total - sum(s.count for s in sources),
     )
+
+
+def fitting(kept: Kept) -> str:
+    """As JSON, without the rarest sources where it would be too large."""
+    content = msgspec.json.encode(kept)
+    while len(content) > MAX_CONTENT and kept.sources:
+        sources = kept.sources[: len(kept.sources) // 2]
+        left_out = kept.mails - sum(source.count for source in sources)
+        kept = msgspec.structs.replace(kept, sources=sources, left_out=left_out)
+        content = msgspec.json.encode(kept)
+    return content.decode()
 
 
 def _source(row: Row) -> Source:

@@ -28,6 +28,7 @@ from a3mailer.runtime.resolver import Resolver, ResolverFailure
 from a3mailer.store.operations import DropTallies, Enqueue, Operation, QueueRecipient
 from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.telemetry.events import emit
+from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.dmarc_outcomes import KIND
 
 LOOK_SECONDS: Final = 300.0
@@ -128,6 +129,7 @@ class DmarcReports:
             contents.append(Content(octets, index(octets)))
         await self._store.commit(Transaction(tuple(operations), tuple(contents)))
         if contents:
+            count("a3_reports_sent_total", KIND, len(contents))
             emit("reports.dmarc.sent", domain=domain, places=len(contents), rows=len(made.report.rows))
 
     async def _forget(self, period: int, domain: str) -> None:

@@ -29,6 +29,7 @@ from a3mailer.runtime.resolver import Resolver, ResolverFailure
 from a3mailer.store.operations import Enqueue, Operation, QueueRecipient
 from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.telemetry.events import emit
+from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.failures import DmarcFailure
 
 HOUR: Final = 3600
@@ -160,6 +161,7 @@ class FailureReports:
             contents.append(Content(octets, index(octets)))
         if operations:
             await self._store.commit(Transaction(tuple(operations), tuple(contents)))
+            count("a3_reports_sent_total", "failure", len(contents))
             emit("reports.failure.sent", domain=one.domain, places=len(contents))
 
 

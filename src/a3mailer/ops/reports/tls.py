@@ -14,11 +14,13 @@ from a3mailer.ops.reports.kind import Kind
 from a3mailer.ops.reports.parts import attachments
 from a3mailer.ops.reports.tls_advice import TlsSum, said, times, word
 from a3mailer.store.rows import Report
-from a3mailer.transfer.reports import ReportFound, ReportMail
+from a3mailer.transfer.reports import MAX_CONTENT, ReportFound, ReportMail
 
 NAME: Final = "tls"
 MOST_DETAILS: Final = 200
 """Kinds of failure of one policy that are kept: those that happened most often."""
+FEWER_DETAILS: Final = (50, 10, 2, 0)
+"""... where a report would be too large to be kept."""
 MOST_POLICIES: Final = 50
 """Policies of one domain in one report that are kept."""
 _MEDIA: Final = frozenset((GZIP_MEDIA.encode(), JSON_MEDIA.encode(), b"application/gzip", b"application/json",
@@ -49,18 +51,22 @@ def _by_domain(report: TlsReport) -> dict[str, list[PolicyResult]]:
 
 
 def _found(report: TlsReport, domain: str, results: Sequence[PolicyResult]) -> ReportFound:
-    kept = msgspec.structs.replace(report, policies=tuple(map(_bounded, results[:MOST_POLICIES])))
+    for most in (MOST_DETAILS, *FEWER_DETAILS):
+        policies = tuple(_bounded(result, most) for result in results[:MOST_POLICIES])
+        content = encode(msgspec.structs.replace(report, policies=policies))
+        if len(content) <= MAX_CONTENT:
+            break
     time = report.date_range
     begins, ends = int(time.start_datetime.timestamp()), int(time.end_datetime.timestamp())
     identity = report.report_id or str(begins)
-    return ReportFound(NAME, (domain,), identity, begins, ends, encode(kept).decode())
+    return ReportFound(NAME, (domain,), identity, begins, ends, content.decode())
 
 
-def _bounded(result: PolicyResult) -> PolicyResult:
-    if len(result.failure_details) <= MOST_DETAILS:
+def _bounded(result: PolicyResult, most: int) -> PolicyResult:
+    if len(result.failure_details) <= most:
         return result
     ranked = sorted(result.failure_details, key=lambda failure: -failure.failed_session_count)
-    return msgspec.structs.replace(result, failure_details=tuple(ranked[:MOST_DETAILS]))
+    return msgspec.structs.replace(result, failure_details=tuple(ranked[:most]))
 
 
 def _kept(report: Report) -> TlsReport | None:
