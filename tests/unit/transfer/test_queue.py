@@ -462,6 +462,34 @@ async def test_a_slow_destination_does_not_hold_up_the_others(monkeypatch: pytes
     assert {o.text for o in office.put_off} == {"many mails for this destination come first"}
 
 
+async def test_the_lease_of_what_takes_long_is_renewed_and_ends_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("a3mailer.transfer.queue.RENEW_SECONDS", 0.005)
+    leave = asyncio.Event()
+
+    async def slow(address: str, port: int, seconds: float) -> Any:
+        await leave.wait()
+        raise ConnectionRefusedError("refused")
+
+    office = Office(slow)
+    office.resolver.mail_host("slow.test", "192.0.2.1")
+    await office.enqueue("x@slow.test")
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(office.make_queue().run(stop))
+        while office.store.entries == [] or not office.store.entries[0].lease_owner:
+            await asyncio.sleep(0.001)
+        until = office.store.entries[0].lease_until
+        office.clock.advance(60)
+        while office.store.entries[0].lease_until == until:
+            await asyncio.sleep(0.001)
+        assert office.store.entries[0].lease_until == until + 60
+        stop.set()
+        leave.set()
+    assert not office.store.entries[0].lease_owner
+
+
 async def test_a_fast_destination_is_crowded_later_and_for_a_shorter_time() -> None:
     office = Office()
     place = office.relay._place(Onward("b.test"))
