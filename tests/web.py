@@ -93,6 +93,7 @@ class Web:
         self.bodies: list[bytes] = []
         self.port = 0
         self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
@@ -105,8 +106,16 @@ class Web:
         assert self._server is not None
         self._server.close()
         await self._server.wait_closed()
+        for task in self._serving:
+            task.cancel()
+        if self._serving:
+            await asyncio.wait(self._serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             self.asked.append(head)

@@ -152,8 +152,8 @@ async def test_a_whole_mail_is_tagged_or_kept_apart() -> None:
 Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def silence(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    await asyncio.Event().wait()
+async def silence(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    await reader.read()  # until whoever asked has had enough
 
 
 async def cut(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
