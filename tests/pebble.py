@@ -33,6 +33,7 @@ class Pebble:
         external: bool = False,
         refused: int = 20,
         days: int = 90,
+        authority: Authority | None = None,
     ) -> None:
         found = shutil.which("pebble")
         if found is None:
@@ -40,7 +41,7 @@ class Pebble:
         self._program = found
         self._place = place
         place.mkdir(exist_ok=True)
-        self.authority = Authority(place)
+        self.authority = authority or Authority(place)
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}/dir"
         certificate, key = self.authority.issue("localhost", address="127.0.0.1")

@@ -21,6 +21,7 @@ from a3mailer.ops.certificates import ACME, CertificateStore
 from a3mailer.ops.pkix import read_chain
 from tests.certificates import Certified, authority, certified
 from tests.rig import Rig
+from tests.unit.wire.test_tls_hello import hello
 
 HOST, OTHER = "mail.example.test", "mta-sts.example.test"
 IMPLICIT = ("imaps", "submissions", "https")
@@ -97,6 +98,20 @@ def key_digest(der: bytes) -> str:
     """SHA-256 of the key of a certificate."""
     key = x509.load_der_x509_certificate(der).public_key()
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def test_a_name_that_is_not_ascii_ends_that_connection_with_one_event(rig: Rig) -> None:
+    octets = hello("mail.a.test").replace(b"mail.a.test", b"ma\xffl.a.test")
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", rig.port("imaps")), 10) as raw:
+            raw.sendall(octets)
+            assert raw.recv(7)[:1] == b"\x15", "an alert"
+    assert shown(rig, "imaps", HOST)
+    deadline = time.monotonic() + SECONDS
+    while '"event":"process.unraisable"' not in (log := rig.log.read_text("utf-8", "replace")):
+        assert time.monotonic() < deadline, log
+        time.sleep(0.1)
+    assert "Traceback" not in log and all(line.startswith("{") for line in log.splitlines())
 
 
 def test_a_broken_file_changes_nothing(rig: Rig) -> None:

@@ -13,6 +13,7 @@ import ctypes
 import os
 import selectors
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ FINISH_SECONDS: Final = 5.0
 """Beyond the drain time a stopping child is killed."""
 
 
+MAX_WHERE: Final = 200
+"""Characters of what an unraisable exception was ignored in."""
 Answer = TypeVar("Answer")
 
 
@@ -50,6 +53,14 @@ def describe(error: BaseException) -> str:
         tb = tb.tb_next
     nested = "; ".join(describe(e) for e in getattr(error, "exceptions", ()))
     return f"{type(error).__name__}: {error} at {' > '.join(places[-6:])}{f' [{nested}]' if nested else ''}"
+
+
+def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """What a callback of C code could not raise, as one event and not as a traceback between the events.
+
+    A stranger can cause one: OpenSSL calls back with a server name that is not ASCII."""
+    error, where = unraisable.exc_value, repr(unraisable.object)[:MAX_WHERE]
+    emit("process.unraisable", level="warning", error=describe(error) if error else "", where=where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +233,7 @@ class Supervisor:
             self._selector.close()
             metrics.SHARED.take_row(child.row)
             LOG.configure(process=child.name)
+            sys.unraisablehook = _unraisable
 
             def say_ready() -> None:
                 os.write(ready_fd, b"1")
