@@ -31,6 +31,8 @@ class Authority:
         self.days = days
         self.refuse = ""
         """A kind of problem for new orders."""
+        self.irreplaceable = ""
+        """... for those that replace another certificate."""
         self.refuse_names: set[str] = set()
         self.retry_after = ""
         self.silent = False
@@ -44,7 +46,7 @@ class Authority:
         path = url.removeprefix(BASE)
         if self.silent:
             raise HttpFailure("connect", "acme.test: nobody is there")
-        if path == "/dir":
+        if path in ("/dir", "/directory"):
             urls = {"newNonce": "/nonce", "newAccount": "/account", "newOrder": "/order"}
             if self.window:
                 urls["renewalInfo"] = "/renewal"
@@ -92,7 +94,8 @@ class Authority:
     def _order(self, payload: Any) -> HttpAnswer:
         self._names = [each["value"] for each in payload["identifiers"]]
         self._issued = b""
-        refused = self.refuse or ("rejectedIdentifier" if self.refuse_names & set(self._names) else "")
+        refused = self.refuse or (self.irreplaceable if "replaces" in payload else "")
+        refused = refused or ("rejectedIdentifier" if self.refuse_names & set(self._names) else "")
         if refused:
             fields = [("retry-after", self.retry_after)] if self.retry_after else []
             return self._say(403, {"type": f"{PROBLEM}{refused}", "detail": "no"}, *fields)

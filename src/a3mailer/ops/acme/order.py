@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -10,9 +11,11 @@ from a3mailer.ops import pkix
 from a3mailer.ops.acme.challenges import KINDS
 from a3mailer.ops.acme.challenges.responder import ChallengeFailure, Means, Responder
 from a3mailer.ops.acme.client import AcmeClient
-from a3mailer.ops.acme.documents import AcmeFailure, Authorization, Challenge
+from a3mailer.ops.acme.documents import AcmeFailure, Authorization, Challenge, Order
 from a3mailer.ops.acme.jose import AccountKey
 
+IRREPLACEABLE: Final = ("alreadyReplaced", "malformed", "unauthorized")
+"""What an authority says of a certificate it does not let us replace."""
 Given = tuple[Responder, str, str, str]
 """A responder, and the name, token and key authorization it was given."""
 
@@ -34,7 +37,7 @@ async def issue(
     replaces: str = "",
 ) -> pkix.Chain:
     """The chain for ``names``, checked. The client has an account. Errors: AcmeFailure."""
-    url, order = await client.order(names, replaces)
+    url, order = await _order(client, names, replaces)
     given: list[Given] = []
     asked: list[tuple[str, Challenge]] = []
     try:
@@ -63,6 +66,17 @@ async def issue(
     except ValueError as error:
         raise AcmeFailure("nonsense", f"the certificate cannot be used: {error}") from error
     return chain
+
+
+async def _order(client: AcmeClient, names: Sequence[str], replaces: str) -> tuple[str, Order]:
+    """One that cannot be in the place of another is a new one: that was replaced already (RFC 9773 section
+    5), or is of another authority or account."""
+    try:
+        return await client.order(names, replaces)
+    except AcmeFailure as failure:
+        if not replaces or failure.kind not in IRREPLACEABLE:
+            raise
+        return await client.order(names)
 
 
 async def _present(responder: Responder, name: str, token: str, proof: str) -> None:

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from a3mailer.config.fields import BadValue
 from a3mailer.config.syntax import host_port
 from a3mailer.config.tree import Acme, Settings
@@ -172,6 +174,7 @@ class _Round:
         of, now = self._of, self._of._clock.now()
         if not forced and now < trial.not_before:
             return trial
+        forced |= trial.directory not in ("", self._settings.acme.directory)  # another authority from now on
         known = next((k for k in of._certificates.kept if (k.source, k.name) == (ACME, wish.name)), None)
         try:
             trial = await self._advice(known, trial)
@@ -194,7 +197,7 @@ class _Round:
                 again=round(after.not_before),
             )
             return after
-        return Trial(at=of._clock.now())
+        return Trial(at=of._clock.now(), directory=self._settings.acme.directory)
 
     async def _reachable(self, wish: Wish, known: Kept | None) -> Wish | None:
         """A domain's names as far as the DNS has addresses for them; while it is silent those we have."""
@@ -226,14 +229,7 @@ class _Round:
             if found is not None:
                 window, again = found[0].window, found[1] or ADVICE_SECONDS
                 advised = within(window.start.timestamp(), window.end.timestamp(), known.chain)
-        return Trial(
-            at=trial.at,
-            failures=trial.failures,
-            not_before=trial.not_before,
-            error=trial.error,
-            advised=advised,
-            ask_again=clock.now() + again,
-        )
+        return msgspec.structs.replace(trial, advised=advised, ask_again=clock.now() + again)
 
     async def _conversation(self) -> AcmeClient:
         """With a directory, and no account yet. Errors: AcmeFailure, OSError, ValueError."""

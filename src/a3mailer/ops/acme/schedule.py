@@ -56,6 +56,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """When the authority would have it renewed; 0: it has not said."""
     ask_again: float = 0.0
     """When it is asked for that again."""
+    directory: str = ""
+    """Of the authority the certificate is from."""
 
 
 def wishes(settings: Settings, domains: Iterable[str]) -> tuple[Wish, ...]:
@@ -107,14 +109,8 @@ def _is_good(kept: Kept, name: str, now: float) -> bool:
 def failed(trial: Trial, error: str, now: float, retry_after: float, draw: float) -> Trial:
     """After a failure; ``draw`` is from 0 to 1 and spreads the next one."""
     pause = min(BACKOFF * 2.0 ** min(trial.failures, 20), BACKOFF_MOST) * (0.9 + 0.2 * draw)
-    return Trial(
-        at=now,
-        failures=trial.failures + 1,
-        not_before=now + max(pause, retry_after),
-        error=error,
-        advised=trial.advised,
-        ask_again=trial.ask_again,
-    )
+    after, again = trial.failures + 1, now + max(pause, retry_after)
+    return msgspec.structs.replace(trial, at=now, failures=after, not_before=again, error=error)
 
 
 def warning_seconds(chain: Chain) -> float:

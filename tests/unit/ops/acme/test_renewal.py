@@ -167,7 +167,9 @@ async def test_failures_back_off_and_are_remembered(world: World) -> None:
     assert pauses[0] == BACKOFF and pauses[1] == 2 * BACKOFF and pauses[-1] == BACKOFF_MOST
     world.authority.refuse = ""
     await world.round()
-    assert world.kept() is not None and world.trial() == Trial(at=world.clock.now())
+    assert world.kept() is not None and world.trial() == Trial(
+        at=world.clock.now(), directory=world.acme.directory
+    )
 
 
 async def test_one_that_fails_delays_no_other(world: World) -> None:
@@ -229,6 +231,34 @@ async def test_the_authority_may_advise(world: World) -> None:
     world.clock.advance(7 * 3600)
     await world.round()
     assert world.trial().failures == 0, "advice that does not come is no failure"
+
+
+@pytest.mark.parametrize("kind", ["alreadyReplaced", "malformed", "unauthorized", "rateLimited"])
+async def test_one_that_cannot_be_replaced_is_ordered_anew(world: World, kind: str) -> None:
+    start = world.clock.now()
+    world.authority.window = (start + 10 * DAY, start + 20 * DAY)
+    await world.round()
+    first = world.kept()
+    world.authority.irreplaceable = kind
+    world.clock.advance(61 * DAY)
+    await world.round()
+    assert (world.kept() != first) is (kind != "rateLimited")
+
+
+async def test_another_authority_is_asked_at_once(world: World) -> None:
+    """As after a trial with an authority's staging environment."""
+    await world.round()
+    world.acme = msgspec.structs.replace(world.acme, directory=f"{BASE}/directory")
+    world.authority.refuse = "unauthorized"
+    await world.round()
+    assert world.trial().failures == 1
+    await world.round()
+    assert world.trial().failures == 1, "but no sooner than after any other failure"
+    world.authority.refuse = ""
+    world.clock.advance(2 * BACKOFF)
+    await world.round()
+    await world.round()
+    assert world.ordered == [{HOST}, {STS}] * 2
 
 
 async def test_certificates_put_here_by_hand_do_as_well(world: World) -> None:
