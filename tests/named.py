@@ -88,10 +88,14 @@ def validating(folder: pathlib.Path, of: SignedServer) -> Iterator[str]:
     anchor = f'{key} {algorithm} {kind} "{"".join(digest.split())}"'
     config = VALIDATING.format(folder=folder, port=port, of=of.port, anchor=anchor)
     (folder / "validating.conf").write_text(config)
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as front,
-        _running(folder, named, "validating", port),
-    ):
+    with _running(folder, named, "validating", port), at_port_53(port) as address:
+        yield address
+
+
+@contextmanager
+def at_port_53(port: int) -> Iterator[str]:
+    """An address where what answers datagrams on ``port`` answers on port 53 too; skips as ``forbidden``."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as front:
         address = f"127.53.{port >> 8}.{port & 255}"
         try:
             front.bind((address, 53))
