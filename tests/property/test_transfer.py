@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import string
 
 import dns.message
@@ -14,13 +15,17 @@ from a3mailer.config.tree import Queue
 from a3mailer.mail.address import NULL_PATH, Address
 from a3mailer.mail.envelope import Envelope, Recipient
 from a3mailer.mail.errors import MailError, NotAllowed
+from a3mailer.mail.ids import AccountId, BlobId, QueueId, TenantId
 from a3mailer.mail.message import encodings, headers, index
 from a3mailer.runtime.resolver import Mx, _parse
+from a3mailer.store.rows import QueuedRecipient, QueueEntry
 from a3mailer.testing.resolver import FakeResolver
 from a3mailer.transfer.destinations.mx import NoRoute, Ourselves, hosts_of, smart_host
 from a3mailer.transfer.fields import names_of, with_fields, without
 from a3mailer.transfer.outgoing import NotConvertible, canonical, needs, prepare
+from a3mailer.transfer.relay import Result
 from a3mailer.transfer.schedule import Schedule
+from a3mailer.transfer.settle import judge
 from a3mailer.transfer.srs import DAYS_VALID, BadSrs, Srs
 from a3mailer.transfer.submission import author_fields, completed
 from a3mailer.transfer.trace import count_hops
@@ -29,6 +34,7 @@ from a3mailer.wire.dsn.compose import compose
 from a3mailer.wire.dsn.parse import parse, parse_status
 from a3mailer.wire.dsn.report import Action, Original, RecipientStatus, Report
 from a3mailer.wire.dsn.returned import failures
+from a3mailer.wire.smtp.remote import ours
 from tests.unit.transfer.world import MX, World
 
 PIECES = (
@@ -199,6 +205,38 @@ def test_a_schedule_ends_every_mail_and_no_young_one(
     assert schedule.expired(max(jump, 1), 2 * schedule.life + 4, 0) or jump <= 0
     if attempts < schedule.life // 2:
         assert not schedule.expired(0, attempts, jump)
+
+
+@given(
+    st.sampled_from(("", "R", "RT", "N", "NT")),
+    st.integers(-100_000, 1_000_000),
+    st.integers(0, 500),
+    st.integers(0, 1_000_000),
+    st.floats(0, 1e6),
+    st.randoms(use_true_random=False),
+)
+def test_nobody_waits_beyond_the_time_a_sender_has_set(
+    mode: str, deliver_by: int, attempts: int, now: int, wait: float, chance: random.Random
+) -> None:
+    """RFC 2852: by-mode R ends at its time, by-mode N is told of at its time, and neither sleeps past it."""
+    recipient = QueuedRecipient(0, "x@b.test", (), "", "waiting", attempts, 0, 0, "", "", "", False)
+    entry = QueueEntry(
+        QueueId(1), AccountId(1), TenantId(1), BlobId(b""), 1, "a@a.test", "7BIT", False, "", "", "t", 0, 0,
+        False, "", 0, (recipient,), 0, 0, deliver_by if mode else 0, mode,
+    )  # fmt: skip
+    result = Result("waiting", ours("4.4.1", "no"), wait=wait)
+    verdict = judge(entry, recipient, result, Schedule.of(Queue()), now, chance)
+    outcome = verdict.outcome
+    assert outcome.state in ("waiting", "expired")
+    if outcome.state == "waiting":
+        assert outcome.next_attempt > now
+        if mode and now < deliver_by:
+            assert outcome.next_attempt <= deliver_by
+        assert not (mode.startswith("R") and now >= deliver_by)
+        if mode.startswith("N"):
+            assert outcome.delay_notified is (0 < deliver_by <= now)
+    elif mode.startswith("R") and now >= deliver_by:
+        assert verdict.status is not None and verdict.status.status == "5.4.7"
 
 
 @given(

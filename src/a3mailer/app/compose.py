@@ -350,8 +350,8 @@ def _way_in(
     hook = PolicyHook(asking, clock, partial(policy_hook_key, held.directory))
     checks = (*all_checks(), *hook.checks())
     stages = Stages(checks, resolver, clock, held.rates, held.greylist, settings)
-    returns = Returns(Verp(secrets), clock, {})
     suppressions, quotas = Suppressions(store, settings, clock), Quotas(store, settings, clock)
+    returns = Returns(Verp(secrets), clock, {}, (suppressions,))
     policy = Policy(store, directory, settings, forwarding, stages, returns, suppressions, quotas)
     judges = Judges(
         {

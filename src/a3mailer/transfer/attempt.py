@@ -41,7 +41,7 @@ from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.relay import Crowded, Relay, Result
 from a3mailer.transfer.route import Local, Remote, Returned
 from a3mailer.transfer.schedule import URGENT, Schedule
-from a3mailer.transfer.settle import is_over, judge, notices
+from a3mailer.transfer.settle import in_time, is_over, judge, notices
 from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.trace import return_path, without_return_path
 from a3mailer.transfer.ways import Onward
@@ -230,7 +230,7 @@ class Attempt:
     ) -> None:
         """Record that nothing was tried, and why, and when it may be."""
         now = int(self.desk.clock.now())
-        later = now + seconds
+        later = in_time(self.entry, now, now + seconds)
         outcomes = tuple(
             RecipientOutcome(r.number, "waiting", 0, enhanced, text, "", later, r.delay_notified, tried=False)
             for r in group
@@ -272,7 +272,7 @@ class Attempt:
         top = return_path(Envelope(ReversePath(address))).encode()
         async with self._content() as stored:
             octets = top + without_return_path(stored)
-            operations += await self.desk.policy.came_back(returned, octets, self.entry.trace)
+            operations += await self.desk.policy.came_back(returned, octets, self.entry)
             await self._settle(group, results, operations, (Content(octets, index(octets)),))
 
     def _forwarded(self, recipient: QueuedRecipient, routes: Sequence[Remote]) -> Enqueue:

@@ -16,10 +16,10 @@ from a3mailer.identity.directory import Directory
 from a3mailer.mail.address import Address
 from a3mailer.mail.envelope import Client, Envelope, Recipient
 from a3mailer.mail.errors import NoSuchDomain, NotAllowed, OverQuota, TooLarge
-from a3mailer.mail.ids import DEFAULT_TENANT, AccountId, TenantId
+from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT, AccountId, TenantId
 from a3mailer.store.operations import Operation
 from a3mailer.store.ports import DirectoryReader
-from a3mailer.store.rows import Account
+from a3mailer.store.rows import Account, QueueEntry
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.quota import Quotas
 from a3mailer.transfer.returns import Returns
@@ -116,12 +116,15 @@ class Policy:
             raise NotAllowed("this address takes bounces only")
         return routes
 
-    async def came_back(self, routes: Iterable[Route], octets: bytes, trace: str) -> tuple[Operation, ...]:
-        """What a mail comes to that has led to these; nothing where none of them is a ``Returned``."""
+    async def came_back(
+        self, routes: Iterable[Route], octets: bytes, entry: QueueEntry
+    ) -> tuple[Operation, ...]:
+        """What a mail of the queue comes to that leads to these; nothing where none is a ``Returned``."""
         returned = {route for route in routes if isinstance(route, Returned)}
         if not returned or self._returns is None:
             return ()
-        return await self._returns.operations(returned, octets, trace)
+        own = entry.account == SYSTEM_ACCOUNT
+        return await self._returns.operations(returned, octets, entry.trace, own=own)
 
     async def is_ours(self, domain: str) -> bool:
         """Does mail for this domain end here?"""

@@ -36,6 +36,8 @@ class Bounced:
     trace: str
     """Of the bounce."""
     now: int
+    own: bool = False
+    """A notice of this server says so: what the next server answered is known here already."""
 
 
 class BounceSink(Protocol):
@@ -47,11 +49,19 @@ class BounceSink(Protocol):
 
 
 class Returns:
-    """One object a process. ``sinks``: by the first word of a stream, ``list`` of ``list.42``."""
+    """One object a process. ``sinks``: by the first word of a stream, ``list`` of ``list.42``; those of
+    ``always`` hear of every bounce."""
 
-    __slots__ = ("_clock", "_sinks", "_verp")
+    __slots__ = ("_always", "_clock", "_sinks", "_verp")
 
-    def __init__(self, verp: Verp, clock: Clock, sinks: Mapping[str, BounceSink]) -> None:
+    def __init__(
+        self,
+        verp: Verp,
+        clock: Clock,
+        sinks: Mapping[str, BounceSink],
+        always: tuple[BounceSink, ...] = (),
+    ) -> None:
+        self._always = always
         self._verp = verp
         self._clock = clock
         self._sinks = sinks
@@ -76,15 +86,17 @@ class Returns:
         return Returned(stream, recipient, tenant)
 
     async def operations(
-        self, routes: Iterable[Returned], octets: bytes, trace: str
+        self, routes: Iterable[Returned], octets: bytes, trace: str, *, own: bool = False
     ) -> tuple[Operation, ...]:
-        """What one mail comes to that came back along these routes."""
+        """What one mail comes to that came back along these routes; ``own``: a notice of this server."""
         found, made = failures(octets[:LOOKED_AT]), list[Operation]()
         for route in routes:
-            made += await self._heard(route, found, trace)
+            made += await self._heard(route, found, trace, own=own)
         return tuple(made)
 
-    async def _heard(self, route: Returned, found: tuple[Failure, ...], trace: str) -> tuple[Operation, ...]:
+    async def _heard(
+        self, route: Returned, found: tuple[Failure, ...], trace: str, *, own: bool
+    ) -> tuple[Operation, ...]:
         failure = next((f for f in found if f.recipient == str(route.recipient)), found[0] if found else None)
         kind = NO_FAILURE if failure is None else "permanent" if failure.permanent else "transient"
         count("a3_returns_total", kind)
@@ -97,7 +109,13 @@ class Returns:
             status="" if failure is None else failure.status,
         )
         sink = self._sinks.get(route.stream.partition(".")[0])
-        if failure is None or sink is None:
+        sinks = self._always if sink is None else (*self._always, sink)
+        if failure is None or not sinks:
             return ()
-        bounce = Bounced(route.stream, route.recipient, failure, route.tenant, trace, int(self._clock.now()))
-        return await sink.bounced(bounce)
+        bounce = Bounced(
+            route.stream, route.recipient, failure, route.tenant, trace, int(self._clock.now()), own
+        )
+        made = list[Operation]()
+        for each in sinks:
+            made += await each.bounced(bounce)
+        return tuple(made)

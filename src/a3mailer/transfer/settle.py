@@ -44,8 +44,7 @@ def judge(
         next_attempt = max(
             schedule.next_attempt(now, attempts, chance, result.answer), now + int(result.wait)
         )
-        if now < entry.deliver_by:
-            next_attempt = min(next_attempt, entry.deliver_by)
+        next_attempt = in_time(entry, now, next_attempt)
         delayed = not recipient.delay_notified and _is_late(entry, attempts, schedule, now)
     outcome = RecipientOutcome(
         recipient.number, state, reply.code, reply.enhanced, reply.text, result.host, next_attempt, delayed
@@ -54,6 +53,11 @@ def judge(
     if action is None or not _is_told(entry, recipient, result, action):
         return Verdict(outcome, None)
     return Verdict(outcome, _status(entry, recipient, result, action, now, state, schedule))
+
+
+def in_time(entry: QueueEntry, now: int, later: int) -> int:
+    """A time to go on at, or the one by which the mail was to be there, if that is sooner (RFC 2852)."""
+    return min(later, entry.deliver_by) if now < entry.deliver_by else later
 
 
 def is_over(entry: QueueEntry, now: int) -> bool:

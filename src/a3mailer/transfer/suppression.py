@@ -15,11 +15,15 @@ import msgspec
 
 from a3mailer.config.tree import Settings
 from a3mailer.mail.address import Address
+from a3mailer.mail.answers import Answer
 from a3mailer.mail.errors import Refused
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, TenantId
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.operations import Operation, PutDocument, RemoveDocument
 from a3mailer.store.ports import DocumentReader
+from a3mailer.transfer.answers import classify
+from a3mailer.transfer.returns import Bounced
+from a3mailer.wire.smtp.remote import RemoteReply
 
 KIND: Final = "suppression"
 DAY: Final = 86_400
@@ -91,6 +95,14 @@ class Suppressions:
         strikes = 1 if before is None else before.strikes + 1
         what = Suppression(REASONS[0], words[:MAX_WORDS], strikes, strikes >= self._after)
         return (suppress(tenant, address, what, int(self._clock.now()) + self._days * DAY),)
+
+    async def bounced(self, bounce: Bounced) -> tuple[Operation, ...]:
+        """A bounce that came from elsewhere (``returns.BounceSink``): the next server had taken the mail."""
+        failure = bounce.failure
+        reply = RemoteReply(550 if failure.permanent else 450, failure.status, failure.diagnostic)
+        if bounce.own or classify(reply) is not Answer.NO_SUCH_USER:
+            return ()
+        return await self.strike(bounce.tenant, str(bounce.recipient), failure.diagnostic)
 
     def complaint(self, tenant: TenantId, address: str, words: str) -> tuple[Operation, ...]:
         """What the complaint of a reader comes to, once it is known to be his; none where nobody counts."""

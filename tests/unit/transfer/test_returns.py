@@ -2,16 +2,19 @@
 
 import pytest
 
+from a3mailer.config.tree import Queue as QueueSettings
+from a3mailer.config.tree import Server, Settings
 from a3mailer.mail.address import Address
 from a3mailer.mail.envelope import Recipient
-from a3mailer.mail.errors import NoSuchAccount, NotAllowed
+from a3mailer.mail.errors import NoSuchAccount, NotAllowed, Refused
 from a3mailer.mail.ids import DEFAULT_TENANT
 from a3mailer.store.operations import Audit, Operation
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.receive import Receive
-from a3mailer.transfer.returns import Bounced, Returns
+from a3mailer.transfer.returns import Bounced, BounceSink, Returns
 from a3mailer.transfer.route import Returned
 from a3mailer.transfer.srs import DAYS_VALID
+from a3mailer.transfer.suppression import Suppressions
 from a3mailer.transfer.verp import MAX_STREAM, BadVerp, Verp
 from a3mailer.wire.dsn.compose import compose
 from a3mailer.wire.dsn.report import Action, Original, RecipientStatus, Report
@@ -39,10 +42,10 @@ class Sink:
         return (Audit(bounce.tenant, "list", "list.bounce", str(bounce.recipient), "done", now=bounce.now),)
 
 
-def with_returns(world: World) -> tuple[Sink, Returns]:
+def with_returns(world: World, always: tuple[BounceSink, ...] = ()) -> tuple[Sink, Returns]:
     """Give a World or an Office a sink for ``list``."""
     sink = Sink()
-    returns = Returns(VERP, world.clock, {"list": sink})
+    returns = Returns(VERP, world.clock, {"list": sink}, always)
     world.policy = Policy(world.store, world.directory, world.settings, world.forwarding, None, returns)
     world.receive = Receive(world.store, world.directory, world.settings, world.clock, returns=returns)
     return sink, returns
@@ -171,6 +174,37 @@ async def test_our_own_notice_of_a_failure_finds_its_way_without_leaving_the_hou
     ]
     assert not office.store.entries
     assert audited(office) == ["nobody@a.test"]
+
+
+async def test_addresses_that_bounce_elsewhere_are_not_sent_to_for_a_time() -> None:
+    settings = Settings(
+        server=Server(hostname="mail.a.test", domain="a.test"), queue=QueueSettings(suppress_after=2)
+    )
+    world = World(settings)
+    listed = Suppressions(world.store, settings, world.clock)
+    sink, returns = with_returns(world, (listed,))
+    await world.send(bounce(status="5.2.2"), Recipient(path_of(returns)), sender="")
+    await world.send(bounce(status="4.1.1"), Recipient(path_of(returns)), sender="")
+    for number in range(2):
+        await listed.check(DEFAULT_TENANT, X)
+        mail = b"X-Number: %d\r\n" % number + bounce()
+        await world.send(mail, Recipient(path_of(returns, "api.1")), sender="")
+    with pytest.raises(Refused, match="no such user"):
+        await listed.check(DEFAULT_TENANT, X)
+    assert [b.failure.status for b in sink.heard] == ["5.2.2", "4.1.1"], "the stream's own sink hears, too"
+
+
+async def test_our_own_notice_is_no_second_strike() -> None:
+    office = Office(queue=QueueSettings(suppress_after=1))
+    listed = Suppressions(office.store, office.settings, office.clock)
+    sink, returns = with_returns(office, (listed,))
+    office.desk = office.make_desk("worker-1")
+    nobody = Address("nobody", "a.test")
+    await office.enqueue("nobody@a.test", sender=str(path_of(returns, recipient=nobody)))
+    await office.attempt()
+    await office.attempt()
+    assert [b.own for b in sink.heard] == [True]
+    await listed.check(DEFAULT_TENANT, nobody)
 
 
 def test_a_route_of_this_kind_is_a_value() -> None:
