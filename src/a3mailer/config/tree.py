@@ -121,7 +121,7 @@ class Queue(Section, frozen=True, kw_only=True):
         tuple[str, ...],
         _d("DOMAIN=LEVEL (may, must, sts, dane, never): TLS out; .DOMAIN for all below it, * for all."),
     ] = ()
-    concurrency: Annotated[int, _d("Connections out a worker.", ge=1)] = 20
+    concurrency: Annotated[int, _d("Connections out a worker that do not hang (for 10 s).", ge=1)] = 20
     hold_seconds: Annotated[
         int, _d("How long a submitted mail may be held (FUTURERELEASE, RFC 4865); 0 = not at all.", ge=0)
     ] = 30 * 86400

@@ -37,7 +37,7 @@ from a3mailer.transfer.attempt import LEASE_SECONDS, RENEW_SECONDS, Attempt, Des
 from a3mailer.transfer.bounce import Voice, wants
 from a3mailer.transfer.pace import HALF_LIFE, LANES, Paces
 from a3mailer.transfer.policy import Policy
-from a3mailer.transfer.relay import Relay
+from a3mailer.transfer.relay import IN_HAND, Relay
 from a3mailer.transfer.schedule import SLACK_SECONDS, URGENT, Schedule, is_astray
 from a3mailer.transfer.session import Dialer, Manners, TlsContext
 from a3mailer.transfer.settle import notices
@@ -55,8 +55,6 @@ GATHER_SECONDS: Final = 0.02
 """Between being woken and asking: mails that come together are leased together."""
 PAGE: Final = 500
 """Entries read at once."""
-IN_HAND: Final = 400
-"""Entries worked on at once; most of them wait for their destination's turn."""
 LARGE_AT_ONCE: Final = 4
 """Large mails in memory at once."""
 ACTS: Final = ("hold", "release", "retry")

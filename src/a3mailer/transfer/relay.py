@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -50,6 +50,12 @@ from a3mailer.wire.smtp.remote import RemoteReply, ours
 
 SESSIONS_A_DESTINATION: Final = 5
 """Sessions one destination sees from one worker at once."""
+IN_HAND: Final = 400
+"""Mails in hand at once, of all destinations of a worker; most of them wait for their destination's turn."""
+SLOW_SECONDS: Final = 10.0
+"""A mail that takes longer leaves its place among ``queue.concurrency`` to another."""
+FEWEST: Final = 2
+"""Mails in hand that a slow destination may have at least, and one that cannot be reached."""
 WAITING_A_DESTINATION: Final = 100
 """Mails of one destination in hand at once; more would leave no room for others while it is slow."""
 WAITING_A_FAST_ONE: Final = 300
@@ -150,7 +156,7 @@ class Relay:
 
     __slots__ = ("_active", "_chance", "_clock", "_dial", "_kept", "_manners", "_ourselves", "_outcomes",
                  "_paces", "_places", "_resolver", "_sessions", "_settings",
-                 "_tls", "ways")  # fmt: skip
+                 "_tls", "_users", "ways")  # fmt: skip
 
     def __init__(
         self,
@@ -184,6 +190,7 @@ class Relay:
         self._active: Counter[str] = Counter()
         """Mails on their way, by lane."""
         self._kept = KeptSessions(clock)
+        self._users = 0
 
     async def __call__(
         self,
@@ -201,6 +208,7 @@ class Relay:
         place = self._place(onward)
         self._admit(place)
         place.users += 1
+        self._users += 1
         try:
             async with place.gate:
                 attempt = _Attempt(envelope, b"", sign, urgent, onward.way)
@@ -210,10 +218,11 @@ class Relay:
                 else:
                     if place.lane and not urgent:
                         await self._take_turn(place.lane)
-                    async with self._sessions, content() as attempt.octets:
+                    async with self._slot(), content() as attempt.octets:
                         await self._deliver(place, onward.domain, attempt)
         finally:
             place.users -= 1
+            self._users -= 1
             self._left(place)
             place.turned_away = place.turned_away - 1 if place.users and place.turned_away else 0
         return tuple(attempt.results[n] for n in range(len(envelope.recipients)))
@@ -221,14 +230,30 @@ class Relay:
     def _admit(self, place: _Place) -> None:
         """Errors: Crowded; the more of them there are, the longer each stays away. A smart host that takes
         all mail keeps none from the others."""
-        fast = place.users * place.interval < FAST_SECONDS
-        most = WAITING_A_FAST_ONE if fast else WAITING_A_DESTINATION
+        most, unproven = self._room(place)
         if self.ways.single or place.users < most:
             return
         place.turned_away += 1
+        if unproven:
+            seconds = FAST_SECONDS * (1 + place.turned_away // SESSIONS_A_DESTINATION)
+            raise Crowded(min(seconds, BACKOFF_MOST), "another mail for this destination goes first")
         seconds = min(max(WAITING_A_DESTINATION * place.interval, FAST_SECONDS), CROWDED_SECONDS)
         seconds *= 1 + place.turned_away // WAITING_A_DESTINATION
         raise Crowded(min(seconds, BACKOFF_MOST), "many mails for this destination come first")
+
+    def _room(self, place: _Place) -> tuple[int, bool]:
+        """(Mails in hand that a destination may have, whether it has yet to answer).
+
+        Of the room that is left a destination gets a share: however many are slow or silent, some is left."""
+        room = IN_HAND - self._users
+        if place.failures:
+            return FEWEST, False
+        if not place.finished:
+            share = max(room // 16, 1)
+            return min(share, SESSIONS_A_DESTINATION, WAITING_A_DESTINATION), True
+        if place.users * place.interval < FAST_SECONDS:
+            return WAITING_A_FAST_ONE, False
+        return min(WAITING_A_DESTINATION, max(room // 2, FEWEST)), False
 
     def _left(self, place: _Place) -> None:
         """A mail has left it, while others were there the one before had."""
@@ -236,6 +261,25 @@ class Relay:
         if place.users and place.finished:
             place.interval += INTERVAL_SHARE * (now - place.finished - place.interval)
         place.finished = now
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        """One of ``queue.concurrency`` places, for SLOW_SECONDS at most: who hangs keeps nobody from it."""
+        held = True
+
+        def leave() -> None:
+            nonlocal held
+            if held:
+                held = False
+                self._sessions.release()
+
+        await self._sessions.acquire()
+        timer = asyncio.get_running_loop().call_later(SLOW_SECONDS, leave)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            leave()
 
     async def _take_turn(self, lane: str, patience: float = PATIENCE) -> None:
         """Keep a lane's pace. Errors: Crowded."""
@@ -252,8 +296,10 @@ class Relay:
         key = onward.name
         place = self._places.get(key)
         if place is None:
-            ours_to_use = onward.way.host is not None
-            most = self._settings.queue.concurrency if ours_to_use else SESSIONS_A_DESTINATION
+            concurrency = self._settings.queue.concurrency
+            most = min(SESSIONS_A_DESTINATION, concurrency)
+            if onward.way.host is not None:  # the operator's own: as many as leave some to others
+                most = concurrency if self.ways.single else max(most, concurrency // 2)
             place = self._places[key] = _Place(asyncio.Semaphore(most))
             for _ in range(len(self._places) - PLACES):
                 oldest, quiet = next(iter(self._places.items()))

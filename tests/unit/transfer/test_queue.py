@@ -459,7 +459,7 @@ async def test_a_slow_destination_does_not_hold_up_the_others(monkeypatch: pytes
     now = office.clock.now()
     put_off = [e for e in office.store.entries if not e.recipients[-1].attempts]
     assert all(e.recipients[-1].next_attempt > now and not e.lease_owner for e in put_off)
-    assert {o.text for o in office.put_off} == {"many mails for this destination come first"}
+    assert {o.text for o in office.put_off} == {"another mail for this destination goes first"}
 
 
 async def test_the_lease_of_what_takes_long_is_renewed_and_ends_with_it(
@@ -493,7 +493,7 @@ async def test_the_lease_of_what_takes_long_is_renewed_and_ends_with_it(
 async def test_a_fast_destination_is_crowded_later_and_for_a_shorter_time() -> None:
     office = Office()
     place = office.relay._place(Onward("b.test"))
-    place.users = WAITING_A_DESTINATION
+    place.users, place.finished = WAITING_A_DESTINATION, office.clock.monotonic()  # it has answered once
     with pytest.raises(Crowded) as slow:
         office.relay._admit(place)
     for _ in range(200):
@@ -511,6 +511,38 @@ def test_who_takes_all_mail_is_never_crowded() -> None:
     place = office.relay._place(office.relay.ways.of("b.test", "", "").to("b.test"))
     place.users = 10 * WAITING_A_FAST_ONE
     office.relay._admit(place)
+
+
+async def test_many_silent_destinations_leave_room_and_connections_to_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("a3mailer.transfer.relay.SLOW_SECONDS", 0.0)
+    for room in ("a3mailer.transfer.queue.IN_HAND", "a3mailer.transfer.relay.IN_HAND"):
+        monkeypatch.setattr(room, 40)
+    leave = asyncio.Event()
+
+    async def silent(address: str, port: int, seconds: float) -> Any:
+        if address == "192.0.2.1":
+            await leave.wait()
+        raise ConnectionRefusedError("refused")
+
+    office = Office(silent, QueueSettings(concurrency=4))
+    office.resolver.mail_host("b.test", "192.0.2.2")
+    for number in range(12):
+        office.resolver.mail_host(f"silent{number}.test", "192.0.2.1")
+        for _ in range(20):
+            await office.enqueue(f"x@silent{number}.test")
+    await office.enqueue("x@b.test")
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(office.make_queue().run(stop))
+        while not office.outcomes:  # while all of those are still dialled
+            await asyncio.sleep(0.005)
+        (outcome,) = office.outcomes
+        assert outcome.text.startswith("refused")
+        assert len(office.put_off) > 100
+        stop.set()
+        leave.set()
 
 
 async def test_one_mail_to_many_destinations_opens_no_more_sessions_than_the_setting_says() -> None:

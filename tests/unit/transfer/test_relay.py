@@ -77,11 +77,12 @@ async def test_one_destination_sees_few_sessions_at_once() -> None:
         while dial.at_once < SESSIONS_A_DESTINATION:
             await asyncio.sleep(0.005)
         dial.hold.set()
-        while len(office.outcomes) < 12:
+        while len(office.settled) < 12:
             await asyncio.sleep(0.005)
         stop.set()
     assert dial.most == SESSIONS_A_DESTINATION
-    assert len(dial.dialled) == SESSIONS_A_DESTINATION  # the others found it closed
+    assert len(dial.dialled) == SESSIONS_A_DESTINATION
+    assert len(office.put_off) == 12 - SESSIONS_A_DESTINATION  # until it has answered
     assert office.relay._places["b.test"].failures == 1
 
 
