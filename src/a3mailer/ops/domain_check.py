@@ -14,6 +14,7 @@ from typing import Final
 
 from a3mailer.mail.authresults import FAIL, PASS, PERMERROR, TEMPERROR
 from a3mailer.msgauth import dmarc_record, domainkeys, mta_sts
+from a3mailer.msgauth.mailto import mailbox
 from a3mailer.ops.domain_records import Facts
 from a3mailer.ops.record_state import (
     DIFFERENT,
@@ -27,6 +28,7 @@ from a3mailer.ops.record_state import (
     policy_of,
     senders,
 )
+from a3mailer.ops.reports.destinations import MOST_PLACES, destinations
 from a3mailer.runtime.resolver import Resolver, ResolverFailure
 from a3mailer.transfer.checks import lists
 
@@ -226,6 +228,26 @@ async def _dmarc(exam: Examination, found: _Findings) -> None:
                 found.instructions.append("When the reports show your own mail only, ask for p=quarantine.")
             if not policy.aggregate:
                 found.warnings.append("DMARC has no rua: nobody tells you who uses your name.")
+            await _report_addresses(exam, policy, found)
+
+
+async def _report_addresses(exam: Examination, policy: dmarc_record.DmarcRecord, found: _Findings) -> None:
+    """Places elsewhere have to say that they take the reports (RFC 7489 section 7.1)."""
+    domain = exam.facts.domain
+    try:
+        taken = await destinations(domain, policy.aggregate, exam.resolver)
+    except ResolverFailure:
+        found.not_checked.append("The name server did not answer for who takes the DMARC reports.")
+        return
+    for uri in policy.aggregate[:MOST_PLACES]:
+        host = mailbox(uri.encode("ascii", "replace")).rpartition("@")[2]
+        if not host:
+            found.warnings.append(f"DMARC reports to {uri} never come: it is no address of mail.")
+        elif uri not in taken.values():
+            found.warnings.append(
+                f"DMARC reports to {uri} never come: {host} does not say that it takes them."
+            )
+            found.instructions.append(f"Have {host} publish {domain}._report._dmarc.{host} TXT v=DMARC1.")
 
 
 async def _mta_sts(exam: Examination, found: _Findings) -> None:

@@ -242,6 +242,8 @@ async def test_a_dkim_key_written_otherwise_is_the_same_key() -> None:
     [
         (("v=DMARC1; p=none; rua=mailto:x@y.test",), "p=none", False),
         (("v=DMARC1;p=reject",), "no rua", False),
+        (("v=DMARC1; p=reject; rua=https://y.test/",), "no address of mail", False),
+        (("v=DMARC1; p=reject; rua=mailto:x@y.test",), "y.test does not say that it takes them", False),
         (("v=DMARC1; p=reject", "v=DMARC1; p=none"), "several", True),
         (("v=DMARC1; x",), "cannot be read", True),
         (("v=DMARC1; p=destroy",), "cannot be read", True),
@@ -255,6 +257,16 @@ async def test_dmarc(texts: tuple[str, ...], words: str, is_error: bool) -> None
     resolver.text("_dmarc.example.test", *texts)
     found = (await sections(resolver))["dmarc"]
     assert words in said(found) and bool(found.errors) is is_error
+
+
+async def test_reports_go_to_who_takes_them() -> None:
+    resolver = Resolver()
+    resolver.text("_dmarc.example.test", "v=DMARC1; p=reject; rua=mailto:x@y.test,mailto:r@example.test")
+    resolver.text("example.test._report._dmarc.y.test", "v=DMARC1")
+    assert not said((await sections(resolver))["dmarc"])
+    resolver.fail("example.test._report._dmarc.y.test", "TXT")
+    found = (await sections(resolver))["dmarc"]
+    assert found.not_checked == ("The name server did not answer for who takes the DMARC reports.",)
 
 
 async def test_the_policy_is_fetched_and_read() -> None:

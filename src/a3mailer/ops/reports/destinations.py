@@ -13,7 +13,6 @@ from a3mailer.msgauth import dmarc, dmarc_record
 from a3mailer.msgauth.dmarc_record import DmarcRecord
 from a3mailer.msgauth.mailto import mailbox
 from a3mailer.runtime.resolver import Resolver
-from a3mailer.telemetry.events import emit
 
 MOST_PLACES: Final = 5
 """Of one domain that get a report."""
@@ -48,7 +47,6 @@ async def _allowed(domain: str, address: str, resolver: Resolver, *, failures: b
         return address
     records = await _records(f"{domain}._report._dmarc.{host}", resolver)
     if not records:
-        emit("reports.dmarc.not_wanted", domain=domain, host=host)
         return ""
     uris = [uri for each in records for uri in (each.failure if failures else each.aggregate)]
     others = [mailbox(uri.encode("ascii", "replace")) for uri in uris]

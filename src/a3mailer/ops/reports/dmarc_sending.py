@@ -101,6 +101,8 @@ class DmarcReports:
             record = await record_of(domain, self._resolver)
             uris = record.aggregate if record is not None else ()
             places = await destinations(domain, uris, self._resolver)
+            if len(places) < len(uris):
+                emit("reports.dmarc.not_all", domain=domain, wanted=len(uris), allowed=len(places))
         except ResolverFailure as error:
             emit("reports.dmarc.no_answer", level="warning", domain=domain, error=str(error))
             return
