@@ -19,6 +19,7 @@ from a3mailer.identity.directory import Directory
 from a3mailer.identity.tokens import issue
 from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId
 from a3mailer.runtime.http import HttpClient
+from a3mailer.runtime.shared import SharedTable
 from a3mailer.store import operations as op
 from a3mailer.store.operations import Operation
 from a3mailer.store.ports import Store, Transaction
@@ -26,9 +27,11 @@ from a3mailer.telemetry.events import Secret
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.memory_connection import MemoryConnection, Stage
 from a3mailer.testing.resolver import FakeResolver
+from a3mailer.transfer.checks import CHECKS
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.sending import Sending
+from a3mailer.transfer.stages import Stages
 from tests.unit.identity.world import Audit
 
 STORED = hash_password(Secret("secret-a"))
@@ -60,11 +63,13 @@ class ApiWorld:
         )
         directory = Directory(store, self.settings)
         store.watch(directory.heard)
-        policy = Policy(store, directory, self.settings)
+        resolver = FakeResolver()
+        tables = SharedTable(64, 3600.0), SharedTable(64, 3600.0)
+        stages = Stages(CHECKS, resolver, clock, *tables, self.settings)
+        policy = Policy(store, directory, self.settings, stages=stages)
         self.receive = Receive(store, directory, self.settings, clock)
         self.authenticator = Authenticator(store, self.settings, clock, Audit(), b"k" * 32)
         self.sending = Sending(store, policy, self.receive, self.settings, clock)
-        resolver = FakeResolver()
         self.http = HttpClient(resolver, clock, ssl.create_default_context(), inside=inside)
         self.pool = HashPool()
         self.door = self.make_door(policy)

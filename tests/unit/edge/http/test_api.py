@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from a3mailer.config.tree import Settings
+from a3mailer.config.tree import Policy, Server, Settings
 from a3mailer.edge.http.api.sending import Send
 from a3mailer.mail.errors import Uncertain
 from a3mailer.store import operations as op
@@ -187,6 +187,23 @@ async def test_a_sender_is_ones_own(world: ApiWorld) -> None:
     (sent,) = [await world.ask("POST /api/v1/send", MAIL)]
     assert sent.json["from"] == "alice@a.test"
     assert len(await world.inbox(world.bob)) == 1
+
+
+async def test_the_rates_of_submission_hold() -> None:
+    """Counted by account, as for SMTP; a request that was answered already costs nothing more."""
+    clock = FakeClock()
+    settings = Settings(server=Server(hostname="mail.a.test", domain="a.test"), policy=Policy(account_rate=2))
+    world = ApiWorld(MemoryStore(clock), clock, settings)
+    await world.settle()
+    for _ in range(5):
+        assert (await world.ask("POST /api/v1/send", MAIL, Idempotency_Key="k")).status == 202
+    assert (await world.ask("POST /api/v1/send", MAIL)).status == 202
+    answer = await world.ask("POST /api/v1/send", MAIL)
+    assert answer.status == 429 and "too many mails" in answer.json["detail"]
+    clock.advance(3600)
+    assert (await world.ask("POST /api/v1/send", MAIL)).status == 202
+    assert len(await world.inbox(world.bob)) == 3
+    await world.close()
 
 
 @pytest.mark.parametrize(
