@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from a3mailer.mail.message import dates, encodings, index
+from a3mailer.mail.message import MessageIndex, dates, encodings, index
 from a3mailer.wire.dsn.report import Action, RecipientStatus, Report
 
 MAX_STATUS: Final = 1 << 20
@@ -21,7 +21,12 @@ _ACTIONS: Final = {action.value: action for action in Action}
 
 def parse(octets: bytes) -> Report | None:
     """The report inside a mail, None when it has none."""
-    for part in index(octets).parts:
+    return report_of(octets, index(octets))
+
+
+def report_of(octets: bytes, found: MessageIndex) -> Report | None:
+    """The same of a mail that is indexed already."""
+    for part in found.parts:
         if part.media in _MEDIA:
             content = octets[part.body : min(part.end, part.body + MAX_STATUS)]
             return parse_status(encodings.decode(content, part.encoding))

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from a3mailer.mail.message import encodings, headers, index
-from a3mailer.wire.dsn.parse import parse
+from a3mailer.mail.message import MessageIndex, encodings, headers, index
+from a3mailer.wire.dsn.parse import report_of
 from a3mailer.wire.dsn.report import Action
 
-LOOKED_AT: Final = 1 << 20
+LOOKED_AT: Final = 128 << 10
 """Octets of a mail that are read."""
 TEXT: Final = 16 * 1024
 """Octets of a text that codes are looked for in."""
@@ -50,9 +50,10 @@ class Failure:
 def failures(octets: bytes) -> tuple[Failure, ...]:
     """The failures a mail tells of; none for delays, successes and mails that are no bounces."""
     octets = octets[:LOOKED_AT]
-    report = parse(octets)
+    found = index(octets)
+    report = report_of(octets, found)
     if report is None:
-        return _guessed(octets)
+        return _guessed(octets, found)
     return tuple(
         Failure(
             r.original.partition(";")[2] or r.final,
@@ -64,8 +65,7 @@ def failures(octets: bytes) -> tuple[Failure, ...]:
     )
 
 
-def _guessed(octets: bytes) -> tuple[Failure, ...]:
-    found = index(octets)
+def _guessed(octets: bytes, found: MessageIndex) -> tuple[Failure, ...]:
     head = octets[: found.header_end]
     auto = headers.first(head, 0, len(head), b"auto-submitted") or b""
     sender = b"".join(f"{a.addr_spec} ".lower().encode("utf-8", "replace") for a in found.from_)
