@@ -332,6 +332,22 @@ def test_the_rarest_rows_of_a_huge_report_are_left_out() -> None:
     assert (len(rows), rows[0].count, left_out) == (dmarc_report.MOST_ROWS, 9, 20)
 
 
+async def test_what_we_see_of_our_own_domain_is_kept_without_a_mail(tmp_path: Path) -> None:
+    resolver = dns()
+    rua = b"rua=mailto:dmarc-reports@a.test,mailto:elsewhere@b.test"
+    resolver.put("_dmarc.a.test", "TXT", b"v=DMARC1; p=reject; " + rua)
+    resolver.put("a.test._report._dmarc.b.test", "TXT", b"v=DMARC1")
+    office = Office(tmp_path, resolver, settings("a.test"))
+    await office.send(MAIL.replace(b"b.test", b"a.test"), "alice@a.test", client=FORGER)
+    assert [enqueue.recipients[0].address for enqueue, _ in await office.look()] == ["elsewhere@b.test"]
+    (row,) = await office.store.reports("dmarc", "a.test")
+    assert (row.source, row.begins) == ("a.test", office.today)
+    kept = msgspec.json.decode(row.content, type=dmarc.Kept)
+    assert [(source.ip, source.count, source.passed) for source in kept.sources] == [
+        ("198.51.100.66", 1, False)
+    ]
+
+
 # --- two servers -----------------------------------------------------------------------------------
 
 

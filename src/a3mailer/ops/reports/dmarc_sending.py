@@ -20,12 +20,13 @@ from a3mailer.mail.errors import MailError
 from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT
 from a3mailer.mail.message import index
 from a3mailer.ops.reports.destinations import destinations, record_of
+from a3mailer.ops.reports.dmarc import fitting, keep
 from a3mailer.ops.reports.dmarc_report import Made, compose, make
 from a3mailer.ops.reports.kind import DAY
 from a3mailer.ops.reports.tls_report import Sender
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver, ResolverFailure
-from a3mailer.store.operations import DropTallies, Enqueue, Operation, QueueRecipient
+from a3mailer.store.operations import DropTallies, Enqueue, Operation, PutReport, QueueRecipient
 from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
@@ -122,7 +123,11 @@ class DmarcReports:
         contents: list[Content] = []
         operations: list[Operation] = [DropTallies(KIND, domain, period, period + DAY)]
         now = int(self._clock.now())
+        if await self._store.domain(domain) is not None:
+            operations.append(_kept(made, sender, now))
         for address, most in places.items():
+            if await self._store.domain(address.rpartition("@")[2]) is not None:
+                continue  # what it would tell us is kept without a mail
             if most and len(made.packed) > most:
                 emit("reports.dmarc.too_large", domain=domain, octets=len(made.packed), most=most)
                 continue
@@ -143,3 +148,11 @@ def _mail(content: int, to: str) -> Enqueue:
     return Enqueue(
         SYSTEM_ACCOUNT, DEFAULT_TENANT, content, "", (QueueRecipient(to, ("NEVER",)),), body="7BIT"
     )
+
+
+def _kept(made: Made, sender: Sender, now: int) -> PutReport:
+    """What we saw of mail in the name of a domain of ours, beside the reports of others."""
+    report = made.report
+    content = fitting(keep(report))
+    domain = report.published.domain
+    return PutReport(KIND, domain, sender.domain, report.report_id, report.begins, report.ends, content, now)
