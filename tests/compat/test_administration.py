@@ -138,7 +138,8 @@ def test_the_log_follows_one_mail_and_top_counts_it(rig: Rig) -> None:
     assert received[0] in of_first
     assert {event["trace"].partition("-")[0] for event in of_first} == {first.partition("-")[0]}
     assert not rig.verb("logs", "--trace", first, "--level", "error")
-    assert rig.verb("message", "trace", first) == {"trace": first, "events": of_first, "queue": []}
+    found = rig.verb("message", "trace", first)
+    assert (found["trace"], found["events"], found["queue"]) == (first, of_first, [])
     assert rig.run("message", "trace", "0" * 16, "--dir", str(rig.directory), check=False).returncode == 3
     found = rig.verb("top", "--interval", "1")
     assert [p["name"] for p in found["processes"]] == ["supervisor", "writer", "worker 1", "worker 2"]
