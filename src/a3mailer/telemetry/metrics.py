@@ -131,6 +131,8 @@ METRICS: Final[tuple[Metric, ...]] = (
         "kind",
         ("permanent", "transient", "not_failed", "refused"),
     ),
+    Metric("a3_certificates_total", "counter", "Certificates fetched.", "result", ("issued", "failed")),
+    Metric("a3_certificate_seconds", "gauge", "Until the host's certificate ends; below 0: it has."),
     Metric("a3_worker_restarts_total", "counter", "Processes replaced after they died."),
     Metric("a3_hints_total", "counter", "Change hints received by workers."),
 )

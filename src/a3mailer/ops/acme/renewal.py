@@ -44,6 +44,7 @@ from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver, ResolverFailure
 from a3mailer.store.ports import DirectoryReader
 from a3mailer.telemetry.events import emit
+from a3mailer.telemetry.metrics import count, state
 
 LOOK_SECONDS: Final = 1.0
 """How often it is looked whether somebody asked for a renewal, or the settings changed."""
@@ -119,6 +120,8 @@ class Renewal:
         """Of the certificates that are shown and end soon."""
         now = self._clock.now()
         shown = {kept.certificate: kept for kept in self._certificates.look(now).values()}
+        host = self._certificates.pick(self._settings().server.hostname.lower(), now)
+        state("a3_certificate_seconds", "", round(host.chain.ends - now) if host is not None else 0)
         for kept in shown.values():
             if kept.chain.ends - now > warning_seconds(kept.chain):
                 continue
@@ -187,6 +190,7 @@ class _Round:
         except (AcmeFailure, OSError, ValueError) as error:
             retry_after = error.retry_after if isinstance(error, AcmeFailure) else 0.0
             after = failed(trial, str(error), of._clock.now(), retry_after, of._draw())
+            count("a3_certificates_total", "failed")
             emit(
                 "cert.failed",
                 level="error",
@@ -259,6 +263,7 @@ class _Round:
         of._certificates.put(ACME, wish.name, chain, key)
         if taken:
             write_whole(of._directory / NEXT_KEY, pkix.key_pem(pkix.new_key()))
+        count("a3_certificates_total", "issued")
         emit("cert.issued", certificate=wish.name, names=wish.names, ends=chain.ends)
 
     def _key(self, wish: Wish, known: Kept | None) -> tuple[pkix.ServerKey, bool]:

@@ -31,6 +31,7 @@ from a3mailer.ops.acme.schedule import (
 )
 from a3mailer.ops.certificates import ACME, IMPORTED, NEXT_KEY, CertificateStore, Kept, key_of, write_whole
 from a3mailer.store.rows import Domain
+from a3mailer.telemetry.metrics import SHARED
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.resolver import FakeResolver
 from tests.acme_authority import BASE, Authority
@@ -38,6 +39,7 @@ from tests.certificates import NOW, authority, certified
 
 HOST, STS, CONFIG = "mail.example.test", "mta-sts.example.test", "autoconfig.example.test"
 DAY = 86_400.0
+total = SHARED.total
 
 
 class Domains:
@@ -174,7 +176,11 @@ async def test_failures_back_off_and_are_remembered(world: World) -> None:
 
 async def test_one_that_fails_delays_no_other(world: World) -> None:
     world.authority.refuse_names = {HOST}
+    before = [total("a3_certificates_total", result) for result in ("issued", "failed")]
     await world.round()
+    after = [total("a3_certificates_total", result) for result in ("issued", "failed")]
+    assert [now - was for now, was in zip(after, before, strict=True)] == [1, 1]
+    assert total("a3_certificate_seconds") == 30 * DAY, "of the one that is shown still"
     assert world.kept() is None and world.kept(STS) is not None
     assert world.trial(HOST).failures == 1 and world.trial(STS).failures == 0
 
