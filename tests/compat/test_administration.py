@@ -140,6 +140,8 @@ def test_the_log_follows_one_mail_and_top_counts_it(rig: Rig) -> None:
     assert not rig.verb("logs", "--trace", first, "--level", "error")
     found = rig.verb("message", "trace", first)
     assert (found["trace"], found["events"], found["queue"]) == (first, of_first, [])
+    message_id = received[0]["message_id"]
+    assert rig.verb("message", "trace", f"<{message_id}>")["events"] == [received[0]]
     assert rig.run("message", "trace", "0" * 16, "--dir", str(rig.directory), check=False).returncode == 3
     found = rig.verb("top", "--interval", "1")
     assert [p["name"] for p in found["processes"]] == ["supervisor", "writer", "worker 1", "worker 2"]
