@@ -50,8 +50,9 @@ def holds(rig: Rig, expected: bool, address: str, password: str) -> bool:
 
 
 def send(rig: Rig, recipient: str, subject: str) -> None:
+    head = f"Message-ID: <{subject.replace(' ', '.')}@elsewhere.test>\r\n"
     with smtplib.SMTP("127.0.0.1", rig.port("smtp")) as smtp:
-        smtp.sendmail("x@elsewhere.test", [recipient], f"Subject: {subject}\r\n\r\nbody\r\n")
+        smtp.sendmail("x@elsewhere.test", [recipient], f"{head}Subject: {subject}\r\n\r\nbody\r\n")
 
 
 def subjects(rig: Rig, address: str, password: str) -> list[bytes]:
@@ -140,8 +141,8 @@ def test_the_log_follows_one_mail_and_top_counts_it(rig: Rig) -> None:
     assert not rig.verb("logs", "--trace", first, "--level", "error")
     found = rig.verb("message", "trace", first)
     assert (found["trace"], found["events"], found["queue"]) == (first, of_first, [])
-    message_id = received[0]["message_id"]
-    assert rig.verb("message", "trace", f"<{message_id}>")["events"] == [received[0]]
+    assert rig.verb("message", "trace", "<to.be.traced.0@elsewhere.test>")["events"] == [received[0]]
+    assert rig.run("message", "trace", "<>", "--dir", str(rig.directory), check=False).returncode == 2
     assert rig.run("message", "trace", "0" * 16, "--dir", str(rig.directory), check=False).returncode == 3
     found = rig.verb("top", "--interval", "1")
     assert [p["name"] for p in found["processes"]] == ["supervisor", "writer", "worker 1", "worker 2"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from a3mailer.app.cli.exits import ABSENT, OK, Failed
+from a3mailer.app.cli.exits import ABSENT, OK, USAGE, Failed
 from a3mailer.app.cli.logs import events_of, shown
 from a3mailer.app.cli.office import session
 from a3mailer.app.cli.output import Output, moment, size
@@ -45,6 +45,8 @@ def trace(args: Arguments, out: Output) -> int:
     with session(args.dir) as store:
         found = store.perform("message where", {"about": args.trace})
     about = str(found["about"])
+    if not about:
+        raise Failed(USAGE, "give a trace, a Message-ID or an address")
     events = _events(args.dir, about, needed=not found["story"])
     if not events and not found["story"]:
         raise Failed(ABSENT, f"nothing is known of {args.trace}")
