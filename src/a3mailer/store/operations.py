@@ -218,8 +218,15 @@ class Enqueued(Result, frozen=True):
     queue: QueueId
 
 
+LATE_SHARE: Final = 4
+"""One of so many entries that are given is of the latest that are due, where more are than can be given: a
+backlog keeps no new mail from leaving."""
+
+
 class ClaimQueue(Operation, frozen=True):
     """Lease due recipients of up to ``limit`` entries until ``until``: nobody else is given them meanwhile.
+
+    Those that wait longest go first, by priority; of many, one in LATE_SHARE is of the latest.
 
     Higher priorities first (RFC 6710 section 5.1), then what has waited longest.
 

@@ -137,6 +137,15 @@ class QueueRules(StoreCase):
         assert 0 < got.next_due <= world.now, "one is due that was not given"
         assert (await world.claim()).queues == (third,)
 
+    async def test_of_many_some_of_the_latest_go_too(self, world: World) -> None:
+        made = [await world.enqueue(not_before=world.now + number) for number in range(1, 13)]
+        world.clock.advance(50)
+        assert (await world.claim(limit=8)).queues == (*made[:6], *made[-2:])
+        assert (await world.claim(limit=8)).queues == tuple(made[6:10])
+        again = [await world.enqueue(not_before=world.now + number) for number in range(1, 9)]
+        world.clock.advance(50)
+        assert (await world.claim(limit=8)).queues == tuple(again)
+
     async def test_higher_priorities_go_first_and_the_longest_waiting_among_them(self, world: World) -> None:
         made = {}
         for name, priority, later in (("bulk", -9, 0), ("old", 0, 0), ("new", 0, 1), ("urgent", 9, 2)):

@@ -49,20 +49,30 @@ def _due(entry: QueueEntry) -> int:
 
 def claim_queue(state: State, o: op.ClaimQueue) -> op.Claimed:
     """Lease what is due."""
-    given: list[QueueId] = []
-    next_due = 0
+    free: dict[int, list[QueueId]] = {}
+    times: dict[QueueId, int] = {}
     for entry in sorted(state.queue.values(), key=lambda e: (-e.priority, _due(e), e.id)):
         due = _due(entry)
         if not due:
             continue
         leased = o.now < entry.lease_until <= o.now + 2 * (o.until - o.now)
-        at = max(due, entry.lease_until if leased else 0)
-        if at <= o.now and len(given) < o.limit:
-            given.append(entry.id)
-            state.put(state.queue, entry.id, replace(entry, lease_owner=o.owner, lease_until=o.until))
-        else:
-            next_due = min(next_due or at, at)
-    return op.Claimed(tuple(given), next_due)
+        times[entry.id] = at = max(due, entry.lease_until if leased else 0)
+        if at <= o.now:
+            free.setdefault(entry.priority, []).append(entry.id)
+    given: list[QueueId] = []
+    for level in free.values():
+        given += _of_level(level, o.limit - len(given))
+    for queue in given:
+        entry = state.queue[queue]
+        state.put(state.queue, queue, replace(entry, lease_owner=o.owner, lease_until=o.until))
+    return op.Claimed(tuple(given), min((at for q, at in times.items() if q not in given), default=0))
+
+
+def _of_level(due: list[QueueId], room: int) -> list[QueueId]:
+    """The longest waiting, and of many a share of the latest."""
+    late = room // op.LATE_SHARE
+    first = due[: room - late]
+    return first + due[len(first) :][-late:] if late else first
 
 
 def remove(state: State, entry: QueueEntry) -> None:

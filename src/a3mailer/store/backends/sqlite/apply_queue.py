@@ -12,6 +12,7 @@ from a3mailer.store.backends.sqlite.apply_vault import release_content
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import Ledger, Row
 from a3mailer.store.operations import (
+    LATE_SHARE,
     ChangeQueue,
     Claimed,
     ClaimQueue,
@@ -62,6 +63,7 @@ _DUE: Final = (
     "SELECT id FROM queue WHERE due IS NOT NULL AND due <= ?1 AND (lease_until <= ?1 OR lease_until > ?2)"
     " AND priority = ?4 ORDER BY due, id LIMIT ?3"
 )
+_LATEST: Final = _DUE.replace("ORDER BY due, id", "ORDER BY due DESC, id DESC")
 _NEXT_FREE: Final = (
     "SELECT due FROM queue WHERE due IS NOT NULL AND (lease_until <= ?1 OR lease_until > ?2)"
     " AND priority = ?3 ORDER BY due LIMIT 1"
@@ -74,19 +76,30 @@ _LEASED: Final = (
 
 
 def claim_queue(ledger: Ledger, op: ClaimQueue, work: Work) -> Claimed:
-    """By priority, the longest waiting first. Each level that occurs is one place in the index."""
+    """By priority, the longest waiting first, and of many a share of the latest. Each level that occurs is
+    one place in the index."""
     ledger.flush()
     jumped = op.now + 2 * (op.until - op.now)
     levels = tuple(_levels(ledger))
     found: list[Row] = []
     for level in levels:
         if len(found) < op.limit:
-            found += ledger.execute(_DUE, (op.now, jumped, op.limit - len(found), level)).fetchall()
+            found += _of_level(ledger, op, level, op.limit - len(found))
     given = tuple([QueueId(row[0]) for row in found])
     ledger.connection.executemany(
         "UPDATE queue SET lease_owner=?, lease_until=? WHERE id=?", [(op.owner, op.until, q) for q in given]
     )
     return Claimed(given, _next_due(ledger, op.now, jumped, set(given), levels))
+
+
+def _of_level(ledger: Ledger, op: ClaimQueue, level: int, room: int) -> list[Row]:
+    """What is due of one priority, as far as there is room."""
+    jumped, late = op.now + 2 * (op.until - op.now), room // LATE_SHARE
+    found = ledger.execute(_DUE, (op.now, jumped, room - late, level)).fetchall()
+    if late and len(found) == room - late:
+        latest = ledger.execute(_LATEST, (op.now, jumped, late, level)).fetchall()
+        found += sorted(set(latest) - set(found))
+    return found
 
 
 def _levels(ledger: Ledger) -> Iterator[int]:
