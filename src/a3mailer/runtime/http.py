@@ -24,6 +24,7 @@ import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from a3mailer.runtime.clock import Clock
+from a3mailer.runtime.reach import is_public
 from a3mailer.runtime.resolver import Resolver, ResolverFailure
 
 MAX_OCTETS: Final = 1 << 20
@@ -47,12 +48,9 @@ BREAK_SECONDS: Final = 60.0
 BREAK_MOST: Final = 3600.0
 HOSTS: Final = 1000
 """Hosts whose failures are remembered."""
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-_PROTOCOLS: Final = ipaddress.ip_network("192.0.0.0/24")
 
 _Way: TypeAlias = tuple[Any, Any, int, str, tuple[Any, ...]]
 """What ``getaddrinfo`` gives: family, type, protocol, name, socket address."""
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class HttpFailure(Exception):
@@ -78,25 +76,6 @@ class HttpAnswer:
     def field(self, name: str) -> str:
         """The first of this name (in lower case); empty where there is none."""
         return next((value for key, value in self.fields if key == name), "")
-
-
-def is_public(address: Address) -> bool:
-    """Is it a unicast address of the public Internet, also where it hides an IPv4 address?"""
-    if isinstance(address, ipaddress.IPv6Address):
-        hidden = address.ipv4_mapped or address.sixtofour
-        if hidden is None and address.teredo is not None:
-            return False
-        if hidden is None and address in _NAT64:
-            hidden = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if hidden is not None:
-            return is_public(hidden)
-        if address.is_site_local:
-            return False
-    elif address in _PROTOCOLS:
-        return False
-    return address.is_global and not (
-        address.is_multicast or address.is_reserved or address.is_loopback or address.is_link_local
-    )
 
 
 class _Refused(OSError):

@@ -17,6 +17,7 @@ from a3mailer.mail.address import Address
 from a3mailer.mail.envelope import Client, Envelope, Recipient
 from a3mailer.mail.errors import NoSuchDomain, NotAllowed, OverQuota, TooLarge
 from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT, AccountId, TenantId
+from a3mailer.runtime.reach import is_public_domain
 from a3mailer.store.operations import Operation
 from a3mailer.store.ports import DirectoryReader
 from a3mailer.store.rows import Account, QueueEntry
@@ -29,6 +30,8 @@ from a3mailer.transfer.suppression import Suppressions
 
 REMEMBERED: Final = 10_000
 """Forward-paths whose routes are kept; when full, they are learnt anew."""
+INSIDE: Final = "mail is not relayed into private networks or to names that are none"
+"""Of literals and names that nobody of the public Internet has."""
 
 
 class Policy:
@@ -163,8 +166,8 @@ class Policy:
         try:
             return await self.lead(origin)
         except NoSuchDomain:
-            if origin.domain.startswith("[") and not _is_public(origin.domain):
-                raise NotAllowed("mail is not relayed into private networks by address") from None
+            if not is_public_domain(origin.domain):
+                raise NotAllowed(INSIDE) from None
             domain = await self._directory.domain(address.domain)
             return (Remote(origin, DEFAULT_TENANT if domain is None else domain.tenant),)
 
@@ -186,10 +189,10 @@ class Policy:
         if client.protocol != "submission":
             raise NotAllowed("relaying denied")
         tenant = await self._submitter(client)
-        if address.domain.startswith("[") and not _is_public(address.domain):
-            raise NotAllowed("mail is not relayed into private networks by address")
         if not address.domain:
             raise NoSuchDomain(str(address))
+        if not is_public_domain(address.domain):
+            raise NotAllowed(INSIDE)
         if self.suppressions is not None:
             await self.suppressions.check(tenant, address)
         return Remote(address, tenant)
@@ -231,11 +234,3 @@ class Policy:
 def _is_of_a_host(ip: str) -> bool:
     address = ipaddress.ip_address(ip.partition("%")[0])
     return not (address.is_multicast or address.is_unspecified)
-
-
-def _is_public(literal: str) -> bool:
-    """Is an address literal (RFC 5321 section 4.1.3) one of the open Internet?"""
-    try:
-        return ipaddress.ip_address(literal[1:-1].removeprefix("IPv6:")).is_global
-    except ValueError:
-        return False

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from a3mailer.runtime import http as module
-from a3mailer.runtime.http import HttpClient, HttpFailure, is_public
+from a3mailer.runtime.http import HttpClient, HttpFailure
+from a3mailer.runtime.reach import is_public
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.resolver import FakeResolver
 from tests.web import Authority, Web, reply
