@@ -137,6 +137,32 @@ def test_what_is_refused_comes_back(pair: tuple[Rig, Rig]) -> None:
     assert here.verb("queue", "list") == []
 
 
+def test_what_mail_asks_for_is_kept_and_handed_on(pair: tuple[Rig, Rig]) -> None:
+    """RFC 4865, RFC 6710, RFC 2852: held for two seconds, of low priority, to be there in ten minutes."""
+    here, there = pair
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with smtplib.SMTP("127.0.0.1", here.port("submission")) as smtp:
+        smtp.starttls(context=context)
+        smtp.login("alice@here.test", "secret-a")
+        mail = "From: alice@here.test\r\nMessage-ID: <later@here.test>\r\nSubject: later\r\n\r\nHello\r\n"
+        asks = ("HOLDFOR=2", "MT-PRIORITY=-3", "BY=600;R")
+        smtp.sendmail("alice@here.test", ["bob@there.test", "alice@here.test"], mail, asks)
+    story = here.verb("message", "trace", "<later@here.test>")["story"]
+    assert "it is held until" in story[1] and "it comes back" in story[2] and len(story) == 5
+    (entry,) = here.verb("queue", "list")
+    assert (entry["priority"], entry["by_mode"]) == (-3, "R")
+    assert entry["not_before"] >= entry["created"] and entry["deliver_by"] == entry["not_before"] + 600
+    until(lambda: at_bobs(there, "later"), here)
+    until(lambda: with_subject(inbox(here, "alice@here.test", "secret-a"), "later"), here)
+    (mail_there,) = at_bobs(there, "later")
+    assert mail_there.count(b"\r\n\tPRIORITY -3;") == 2, "both servers say so"
+    until(lambda: here.verb("queue", "list") == [], here)
+    told = "\n".join(here.verb("queue", "show", str(entry["queue"]))["story"])
+    assert "to <bob@there.test>: taken by mx.there.test" in told
+    assert "to <alice@here.test>: put into the mailbox here" in told
+
+
 def test_giving_up_tells_the_sender(pair: tuple[Rig, Rig]) -> None:
     here, there = pair
     there.stop()
