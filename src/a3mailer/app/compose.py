@@ -26,6 +26,7 @@ from a3mailer.edge.certificates import ServerCertificates
 from a3mailer.edge.challenges import AlpnChallenges
 from a3mailer.edge.connection import Connection
 from a3mailer.edge.dial import dial, dial_filter
+from a3mailer.edge.http.autoconfig import ClientSettings
 from a3mailer.edge.http.door import HttpDoor
 from a3mailer.edge.http.health import Health
 from a3mailer.edge.http.plain import Plain
@@ -186,7 +187,6 @@ async def compose(
     views = Views(store, store)
     imap = ImapDoor(Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context))
     queue, http = _way_out(held, store, policy, resolver, settings(), clock, reports)
-    health = Health(partial(_not_ready, store), partial(_gauge, store, clock))
     sending = Sending(store, policy, receive, settings(), clock)
     store.watch(directory.heard)
     store.watch(authenticator.heard)
@@ -213,6 +213,7 @@ async def compose(
         resolver.close()
         await store.close()
 
+    clients = _clients(held, settings, policy, certificates)
     doors: dict[str, Serve] = {
         "lmtp": _smtp(smtp, LMTP),
         "smtp": _smtp(smtp, MX),
@@ -220,9 +221,13 @@ async def compose(
         "submissions": _smtp(smtp, SUBMISSIONS),
         "imap": imap.serve,
         "imaps": imap.serve,
-        "http": _plain(held, settings),
-        "https": public(settings, policy, sending, store, authenticator, http, office).serve,
-        "metrics": HttpDoor(Routes(health.routes())).serve,
+        "http": _plain(held, settings, clients),
+        "https": public(
+            settings, policy, sending, store, authenticator, http, office, clients.routes()
+        ).serve,
+        "metrics": HttpDoor(
+            Routes(Health(partial(_not_ready, store), partial(_gauge, store, clock)).routes())
+        ).serve,
     }
     listeners = tuple(
         Listener(
@@ -371,9 +376,17 @@ def _is_dead(owner: str) -> bool:
     return not still_alive(owner)
 
 
-def _plain(held: Held, settings: Callable[[], Settings]) -> Serve:
+def _clients(
+    held: Held, settings: Callable[[], Settings], policy: Policy, certificates: ServerCertificates
+) -> ClientSettings:
+    ports = {name: sockets[0].getsockname()[1] for name, sockets in held.bound.items()}
+    return ClientSettings(settings, policy.is_ours, ports, certificates.shown)
+
+
+def _plain(held: Held, settings: Callable[[], Settings], clients: ClientSettings) -> Serve:
     plain = Plain(Answers(held.directory), settings)
-    return HttpDoor(Routes(plain.routes()), otherwise=plain.elsewhere).serve
+    routes = Routes((*plain.routes(), *clients.plain_routes()))
+    return HttpDoor(routes, otherwise=plain.elsewhere).serve
 
 
 def _smtp(door: SmtpDoor, profile: Profile) -> Serve:

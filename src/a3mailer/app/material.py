@@ -47,7 +47,7 @@ def make_folders(directory: Path) -> None:
         (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-SERVED_NAMES: Final = ("mail", "mta-sts", "autoconfig", "autodiscover")
+SERVED_NAMES: Final = ("mail", "mta-sts", "autoconfig", "autodiscover", "ua-auto-config")
 """Below every domain of ours: names that clients ask for with TLS."""
 
 

@@ -13,7 +13,7 @@ from a3mailer.edge.http.api.hooks import HooksApi
 from a3mailer.edge.http.api.openapi import openapi
 from a3mailer.edge.http.api.sending import SendingApi
 from a3mailer.edge.http.door import HttpDoor
-from a3mailer.edge.http.routes import Routes
+from a3mailer.edge.http.routes import Route, Routes
 from a3mailer.edge.http.wellknown import WellKnown
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.runtime.http import HttpClient
@@ -30,6 +30,7 @@ def public(
     authenticator: Authenticator,
     http: HttpClient,
     office: Callable[[], Office],
+    further: tuple[Route, ...] = (),
 ) -> HttpDoor:
     """The door of the https listener."""
     api = (
@@ -37,5 +38,6 @@ def public(
         *HooksApi(store, http.permitted).routes(),
         *exposed(office),
     )
-    routes = (*WellKnown(settings, policy.is_ours).routes(), *api, openapi(api, __version__))
+    known = WellKnown(settings, policy.is_ours).routes()
+    routes = (*known, *further, *api, openapi(api, __version__))
     return HttpDoor(Routes(routes), authorise=Authorise(authenticator, settings))

@@ -7,7 +7,9 @@ import ipaddress
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
@@ -19,6 +21,14 @@ from a3mailer.ops.certificates import NEXT_KEY, CertificateStore
 from a3mailer.ops.dkim_rotation import keys
 from a3mailer.ops.domain_records import ISSUER, Certificate, Facts
 
+STATE: Final = Path("run") / "state.json"
+
+
+class _State(msgspec.Struct):
+    """What ``serve`` says of itself."""
+
+    listeners: dict[str, str]
+
 
 def facts(
     directory: Path, settings: Settings, domain: str, addresses: Sequence[str] = (), issuer: str = ISSUER
@@ -26,7 +36,6 @@ def facts(
     """Of one domain. Without ``addresses`` those the listeners bind, if the world can reach them.
 
     Errors: OSError, ValueError (a key or certificate that cannot be read)."""
-    base = settings.server.port_base
     dkim = keys(directory / DKIM_FOLDER / domain)
     return Facts(
         domain=domain,
@@ -36,12 +45,22 @@ def facts(
         resting=tuple(key.name for key, _ in dkim if key.state not in (SIGNING, REMOVED)),
         removed=tuple(key.name for key, _ in dkim if key.state == REMOVED),
         keys=tls_keys(directory, settings),
-        listeners={port.name: base + port.number for port in PORTS if not port.private},
+        listeners=listeners(directory, settings),
         sts_mode=settings.web.mta_sts,
         relay=settings.queue.relay,
         issuer=issuer,
         certificate=certificate_facts(directory, settings),
     )
+
+
+def listeners(directory: Path, settings: Settings) -> dict[str, int]:
+    """Ports by name: those a running server has bound, else those it would bind."""
+    names = {port.name: settings.server.port_base + port.number for port in PORTS if not port.private}
+    try:
+        bound = msgspec.json.decode((directory / STATE).read_bytes(), type=_State).listeners
+        return {name: int(bound[name].rpartition(":")[2]) for name in names if name in bound}
+    except (OSError, ValueError, msgspec.DecodeError):
+        return names
 
 
 def bound_addresses(listen: Sequence[str]) -> tuple[str, ...]:

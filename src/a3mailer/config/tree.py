@@ -57,7 +57,7 @@ class Acme(Section, frozen=True, kw_only=True):
     domain_names: Annotated[
         tuple[str, ...],
         _d("Names below each domain in a certificate of its own, where the DNS has an address for them."),
-    ] = ("mta-sts", "autoconfig", "autodiscover")
+    ] = ("mta-sts", "autoconfig", "autodiscover", "ua-auto-config")
     new_key: Annotated[
         bool, _d("A new key at each renewal; else the key stays, and TLSA records with it.")
     ] = False

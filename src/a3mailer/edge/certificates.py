@@ -15,7 +15,7 @@ from typing import Final
 
 from a3mailer.config.tree import Settings
 from a3mailer.edge.tls import ServerContext, bare_context, server_context
-from a3mailer.ops.certificates import CertificateStore, Kept, Stamp, is_current
+from a3mailer.ops.certificates import FILE, CertificateStore, Kept, Stamp, is_current
 from a3mailer.runtime.clock import Clock
 from a3mailer.telemetry.events import emit
 
@@ -63,6 +63,13 @@ class ServerCertificates:
             self._default = self._look()
         except OSError as error:
             emit("cert.swap.failed", level="error", error=str(error))
+
+    def shown(self, name: str) -> Kept | None:
+        """The certificate a client that asks for ``name`` is shown; None where it cannot be told."""
+        now = self._clock.now()
+        host = self._settings.server.hostname.lower()
+        given = (each for each in self._store.kept if each.source == FILE)
+        return self._store.pick(name, now) or self._store.pick(host, now) or next(given, None)
 
     def _look(self) -> ServerContext:
         """Read what there is; the context for who names nobody. Errors: OSError."""

@@ -12,14 +12,15 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from html import escape
 from typing import Final
-from xml.parsers import expat
 
 from msgspec import Struct
 
 from a3mailer.msgauth.packed import MAX_UNPACKED, Unreadable
+from a3mailer.runtime import markup
 
 MAX_DEPTH: Final = 16
 MAX_ELEMENTS: Final = 1_000_000
+LIMITS: Final = markup.Limits(MAX_UNPACKED, MAX_DEPTH, MAX_ELEMENTS)
 MAX_ROWS: Final = 50_000
 MAX_TEXT: Final = 1024
 """Characters of one value that are kept."""
@@ -153,13 +154,9 @@ class _Reading:
         self.root = _Element("")
         self.rows: list[Row] = []
         self._open = [self.root]
-        self._elements = 0
 
     def start(self, name: str, _attributes: list[str]) -> None:
-        self._elements += 1
-        if self._elements > MAX_ELEMENTS or len(self._open) > MAX_DEPTH:
-            raise Unreadable("too many elements, or too deep")
-        self._open.append(_Element(name.rpartition(":")[2].lower()))
+        self._open.append(_Element(markup.local_name(name)))
 
     def text(self, text: str) -> None:
         at = self._open[-1]
@@ -182,42 +179,22 @@ class _Reading:
             siblings.append(done)
 
 
-def _refuse(*_: object) -> None:
-    raise Unreadable("a document type or an entity, which no report has")
-
-
 def parse(octets: bytes) -> Aggregate:
     """The report. Errors: Unreadable, and nothing else."""
-    if len(octets) > MAX_UNPACKED:
-        raise Unreadable(f"larger than {MAX_UNPACKED} octets")
     reading = _Reading()
     try:
         octets.decode()
         encoding = "UTF-8"
     except UnicodeDecodeError:
         encoding = "ISO-8859-1"
-    parser = expat.ParserCreate(encoding)
-    parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
-    parser.ordered_attributes = True
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = _refuse
-    parser.EntityDeclHandler = _refuse
-    parser.ExternalEntityRefHandler = _no_other_file
-    parser.StartElementHandler = reading.start
-    parser.CharacterDataHandler = reading.text
-    parser.EndElementHandler = reading.end
     try:
-        parser.Parse(octets, True)
-    except expat.ExpatError as error:
-        raise Unreadable(f"no XML: {error}") from None
+        markup.read(octets, reading, LIMITS, encoding)
+    except markup.BadMarkup as error:
+        raise Unreadable(str(error)) from None
     feedback = reading.root.first("feedback")
     if feedback is None:
         raise Unreadable("no DMARC report: its outermost element is not feedback")
     return _aggregate(feedback, tuple(reading.rows))
-
-
-def _no_other_file(*_: object) -> int:
-    return 0
 
 
 def _aggregate(feedback: _Element, rows: tuple[Row, ...]) -> Aggregate:

@@ -15,6 +15,8 @@ from typing import Final
 from a3mailer.mail.authresults import FAIL, PASS, PERMERROR, TEMPERROR
 from a3mailer.msgauth import dmarc_record, domainkeys, mta_sts
 from a3mailer.msgauth.mailto import mailbox
+from a3mailer.ops.autoconfig import mozilla, pacc
+from a3mailer.ops.autoconfig.services import offer
 from a3mailer.ops.domain_records import Facts
 from a3mailer.ops.record_state import (
     DIFFERENT,
@@ -44,6 +46,9 @@ SHOWN: Final = 200
 
 class FetchFailed(Exception):
     """A page could not be had; the text says why."""
+
+
+Fetch = Callable[[str], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class Examination:
     now: float
     states: tuple[RecordState, ...]
     blocklists: Sequence[str] = BLOCKLISTS
-    fetch: Callable[[str], Awaitable[bytes]] | None = None
+    fetch: Fetch | None = None
     """Gets an https address; what it raises is FetchFailed."""
     validator: str = ""
     """Who validates the resolver's answers, in words; "nobody: ..." where nobody does."""
@@ -366,7 +371,31 @@ def _property(text: str) -> str:
 
 
 async def _autoconfig(exam: Examination, found: _Findings) -> None:
-    _helpful(exam.of("autoconfig"), found, "Mail programs do not find their settings")
+    states = list(exam.of("autoconfig"))
+    _helpful(states, found, "Mail programs do not find their settings")
+    facts = exam.facts
+    wanted = offer(facts.domain, facts.hostname, facts.listeners)
+    known = {s.record.name for s in states if s.record.kind == "CNAME" and s.state == PUBLISHED}
+    for host, path, document in (
+        (mozilla.HOST, mozilla.PATH, mozilla.encode(wanted)),
+        (pacc.HOST, pacc.PATH, pacc.encode(wanted)),
+    ):
+        if (name := f"{host}{facts.domain}") in known and exam.fetch is not None:
+            await _served(f"https://{name}{path}", document, exam.fetch, found)
+
+
+async def _served(address: str, document: bytes, fetch: Fetch, found: _Findings) -> None:
+    """Does the world get the document this server makes?"""
+    try:
+        seen = await fetch(address)
+    except FetchFailed as error:
+        found.warnings.append(f"Mail programs do not get their settings: {address}: {error}.")
+        found.instructions.append(
+            "Let the certificate have this name (acme.domain_names), and open port 443."
+        )
+    else:
+        if seen != document:
+            found.warnings.append(f"{address} is not what this server serves: who answers there?")
 
 
 async def _blocklists(exam: Examination, found: _Findings) -> None:

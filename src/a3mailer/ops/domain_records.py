@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from a3mailer.msgauth.mta_sts import own_id
+from a3mailer.ops.autoconfig import pacc
+from a3mailer.ops.autoconfig.services import SERVICES, offer
 
 TTL: Final = 3600
 """Seconds resolvers keep a record; an hour, so that a mistake is mended within one."""
@@ -19,22 +21,8 @@ MX_PREFERENCE: Final = 10
 STRING: Final = 255
 """Octets one character-string of a TXT record holds (RFC 1035 section 3.3)."""
 ISSUER: Final = "letsencrypt.org"
-SERVICES: Final = (
-    ("submissions", "submissions", 0, "RFC 8314"),
-    ("submission", "submission", 10, "RFC 6186"),
-    ("imaps", "imaps", 0, "RFC 6186"),
-    ("imap", "imap", 10, "RFC 6186"),
-    ("pop3s", "pop3s", 20, "RFC 6186"),
-    ("pop3", "pop3", 30, "RFC 6186"),
-    ("jmap", "jmap", 0, "RFC 8620"),
-    ("caldavs", "dav", 0, "RFC 6764"),
-    ("carddavs", "dav", 0, "RFC 6764"),
-)
-"""(service, the listener behind it, priority, where it is defined)"""
 WEB: Final = "https"
-"""The listener that serves the MTA-STS policy."""
-SETTINGS: Final = "autoconfig"
-"""The one that serves mail programs their settings."""
+"""The listener that serves the MTA-STS policy, and mail programs their settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +165,24 @@ def _tlsa(facts: Facts) -> Iterator[DomainRecord]:
 
 
 def _services(facts: Facts) -> Iterator[DomainRecord]:
-    for service, listener, priority, rfc in SERVICES:
-        port = facts.listeners.get(listener)
-        data = f"{priority} 1 {port} {facts.hostname}." if port else "0 0 0 ."
-        why = f"mail programs find {service} ({rfc})" if port else f"{service} is not offered ({rfc})"
-        name = f"_{service}._tcp.{facts.domain}"
+    for service in SERVICES:
+        port = facts.listeners.get(service.listener)
+        data = f"{service.priority} 1 {port} {facts.hostname}." if port else "0 0 0 ."
+        offered = f"mail programs find {service.srv}" if port else f"{service.srv} is not offered"
+        name, why = f"_{service.srv}._tcp.{facts.domain}", f"{offered} ({service.rfc})"
         yield DomainRecord("autoconfig", name, "SRV", data, why, needed=False)
-    if SETTINGS in facts.listeners:
-        for name in ("autoconfig", "autodiscover"):
-            why = "where mail programs ask for their settings"
-            alias = f"{facts.hostname}."
-            yield DomainRecord("autoconfig", f"{name}.{facts.domain}", "CNAME", alias, why, needed=False)
+    if WEB not in facts.listeners:
+        return
+    host, why = f"{facts.hostname}.", "where mail programs ask for their settings"
+    data, name = f"0 1 {facts.listeners[WEB]} {host}", f"_autodiscover._tcp.{facts.domain}"
+    yield DomainRecord("autoconfig", name, "SRV", data, why, needed=False)
+    for name in ("autoconfig", "autodiscover"):
+        yield DomainRecord("autoconfig", f"{name}.{facts.domain}", "CNAME", host, why, needed=False)
+    if document := pacc.encode(offer(facts.domain, facts.hostname, facts.listeners)):
+        yield DomainRecord("autoconfig", f"{pacc.HOST}{facts.domain}", "CNAME", host, why, needed=False)
+        why = "the digest of those settings: no other server can hand out different ones"
+        name, data = f"{pacc.RECORD}{facts.domain}", quoted(pacc.record(document))
+        yield DomainRecord("autoconfig", name, "TXT", data, why, needed=False)
 
 
 def quoted(text: str) -> str:

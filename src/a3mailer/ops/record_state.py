@@ -9,11 +9,13 @@ from typing import Final
 
 from a3mailer.mail.authresults import PASS
 from a3mailer.msgauth import dmarc_record, domainkeys, mta_sts, spf, tlsrpt
+from a3mailer.ops.autoconfig import pacc
 from a3mailer.ops.domain_records import DomainRecord, Facts, records
 from a3mailer.runtime.resolver import Answer, Resolver, ResolverFailure
 
 VERSIONS: Final = {
     "spf": "v=spf1", "dkim": "v=dkim1", "dmarc": "v=dmarc1", "mta-sts": "v=stsv1", "tls-rpt": "v=tlsrptv1",
+    "autoconfig": "v=uaac1",
 }  # fmt: skip
 """What a TXT record of each subject begins with; others at the same name are not looked at."""
 PUBLISHED: Final = "published"
@@ -144,6 +146,8 @@ def serves(record: DomainRecord, seen: str) -> bool:
         return bool(mta_sts.parse_record([octets]))
     if record.subject == "dmarc":
         return policy_of(seen) is not None
+    if record.subject == "autoconfig":
+        return pacc.digest_of(seen) == pacc.digest_of(text_of(record))
     return bool(tlsrpt.parse_record([octets]))
 
 

@@ -83,7 +83,7 @@ def test_what_init_makes_is_its_owners_alone(
     context.load_cert_chain(place / "tls/cert.pem", place / "tls/key.pem")
     certificate = x509.load_pem_x509_certificate((place / "tls/cert.pem").read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    below = [f"{name}.xn--bcher-kva.example" for name in ("mail", "mta-sts", "autoconfig", "autodiscover")]
+    below = [f"{name}.xn--bcher-kva.example" for name in material.SERVED_NAMES]
     assert names.get_values_for_type(x509.DNSName) == [*below, "localhost"]
     folder = place / "keys/dkim/xn--bcher-kva.example"
     keys = [load_pem_private_key(p.read_bytes(), None) for p in sorted(folder.iterdir())]

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from a3mailer.keys.selectors import key_text
 from a3mailer.ops import domain_check
+from a3mailer.ops.autoconfig import mozilla, pacc
+from a3mailer.ops.autoconfig.services import offer
 from a3mailer.ops.domain_check import SECTIONS, Examination, FetchFailed, Section, check, covers
 from a3mailer.ops.domain_records import Certificate, DomainRecord, Facts, records
 from a3mailer.ops.record_state import DIFFERENT, MISSING, PUBLISHED, UNKNOWN, judge, look
@@ -74,7 +76,12 @@ class Resolver(FakeResolver):
         self.put(name, "TXT", *(text.encode() for text in texts))
 
 
-async def policy(_: str) -> bytes:
+async def policy(address: str) -> bytes:
+    offered = offer(FACTS.domain, FACTS.hostname, FACTS.listeners)
+    if address == "https://autoconfig.example.test/mail/config-v1.1.xml":
+        return mozilla.encode(offered)
+    if address == "https://ua-auto-config.example.test/.well-known/user-agent-configuration.json":
+        return pacc.encode(offered)
     return f"version: STSv1\r\nmode: enforce\r\nmx: {HOST}\r\nmax_age: 86400\r\n".encode()
 
 
@@ -384,3 +391,23 @@ async def test_a_section_that_takes_too_long_says_so(monkeypatch: pytest.MonkeyP
 def test_any_text_is_judged(octets: bytes) -> None:
     for record in (r for r in records(FACTS) if r.kind == "TXT"):
         assert judge(record, Answer(record.name, "TXT", (octets,))).state in (MISSING, DIFFERENT)
+
+
+async def test_what_the_world_is_told_of_settings_is_fetched_and_compared() -> None:
+    async def closed(_: str) -> bytes:
+        raise FetchFailed("refused")
+
+    found = (await sections(Resolver(), fetch=closed))["autoconfig"]
+    assert (
+        len(found.warnings) == 2 and "refused" in found.warnings[0] and "certificate" in found.instructions[0]
+    )
+
+    async def other(_: str) -> bytes:
+        return b"<clientConfig/>"
+
+    found = (await sections(Resolver(), fetch=other))["autoconfig"]
+    assert len(found.warnings) == 2 and "who answers there" in found.warnings[1]
+    resolver = Resolver()
+    resolver.text("_ua-auto-config.example.test", "v=UAAC1; a=sha256; d=AAAA")
+    found = (await sections(resolver))["autoconfig"]
+    assert "d=AAAA, not as expected" in said(found) and "v=UAAC1; a=sha256; d=" in found.instructions[0]

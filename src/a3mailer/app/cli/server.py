@@ -18,8 +18,8 @@ from a3mailer.app.cli.office import Remote, connect, data_directory
 from a3mailer.app.cli.output import Output
 from a3mailer.app.cli.verb import INSTALLED, Argument, Arguments, Option, Verb
 from a3mailer.app.lock import is_held_by
+from a3mailer.app.published import STATE
 
-STATE: Final = Path("run") / "state.json"
 LOOKS: Final = Path("cache") / "domains.json"
 LOOKED: Final = ("checked", "errors", "warnings")
 STOP_SECONDS: Final = 60.0
