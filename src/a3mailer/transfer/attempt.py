@@ -145,14 +145,17 @@ class Attempt:
                 tasks.create_task(work)
 
     async def _go_one(self, onward: Onward, group: Sequence[QueuedRecipient]) -> None:
-        """One way. What a rule holds goes only where an operator wants it retried."""
+        """One way. What is held here goes only where an operator wants it retried."""
+        urgent = any(r.next_attempt == URGENT for r in group)
         try:
             if is_over(self.entry, int(self.desk.clock.now())):
                 await self._settle(group, [_overdue(r) for r in group])
+            elif not urgent and await self._is_disowned(group):
+                await self._hold(group, "the account that wanted it sent now has been switched off meanwhile")
             elif onward == HERE:
                 await self._deliver(group)
-            elif onward.way.hold and not any(r.next_attempt == URGENT for r in group):
-                await self._hold(group)
+            elif onward.way.hold and not urgent:
+                await self._hold(group, "a rule of queue.rules holds this mail")
             else:
                 await self._hand_on(onward, group)
         except Crowded as error:
@@ -209,11 +212,18 @@ class Attempt:
         results = await self.desk.relay(onward, envelope, self._content, urgent=urgent, sign=sign)
         await self._settle(group, results)
 
-    async def _hold(self, group: Sequence[QueuedRecipient]) -> None:
+    async def _is_disowned(self, group: Sequence[QueuedRecipient]) -> bool:
+        """Is this the release of a held mail whose sender may send no more?"""
+        if not self.entry.not_before or any(r.attempts for r in group):
+            return False
+        account = await self.desk.store.account(self.entry.account)
+        return account is None or not account.enabled
+
+    async def _hold(self, group: Sequence[QueuedRecipient], why: str) -> None:
         """The entry waits for an operator; ways already under way end as they end."""
         hold = ChangeQueue(self.entry.id, "hold", int(self.desk.clock.now()))
-        await self._leave(group, "4.7.0", "a rule of queue.rules holds this mail", 0, (hold,))
-        emit("queue.held", trace=self.entry.trace, queue=self.entry.id)
+        await self._leave(group, "4.7.0", why, 0, (hold,))
+        emit("queue.held", trace=self.entry.trace, queue=self.entry.id, why=why)
 
     async def _put_off(self, group: Sequence[QueuedRecipient], error: Crowded) -> None:
         """Others come first: no attempt is counted, and whoever wants it retried now can have that."""

@@ -8,6 +8,7 @@ from a3mailer.config.tree import Queue, Settings
 from a3mailer.mail.envelope import Client, Recipient
 from a3mailer.store.operations import Enqueue, QueueRecipient
 from a3mailer.transfer.promise import is_trusted, offered
+from a3mailer.transfer.queue import change
 from a3mailer.wire.dsn.report import Action
 from a3mailer.wire.smtp.promises import NO_PROMISES
 from tests.unit.transfer.office import Office
@@ -87,6 +88,29 @@ async def test_a_held_mail_waits_and_its_life_begins_with_its_release() -> None:
     await live(office)
     assert office.clock.now() >= release + 5 * 86400
     assert [r.recipients[0].action for r in office.notices] == [Action.DELAYED, Action.FAILED]
+
+
+async def test_what_a_disabled_account_has_left_for_later_waits_for_an_operator() -> None:
+    """Whoever breaks into an account sends nothing with it after it was switched off."""
+    office = Office()
+    release = int(office.clock.now()) + HOUR
+    queue = await office.enqueue("bob@a.test", "x@b.test", not_before=release)
+    await office.enqueue("bob@a.test")
+    office.store.change(office.alice.id, enabled=False)
+    await office.attempt()
+    assert len(office.store.inbox(office.bob.id)) == 1, (
+        "what had been accepted to be sent at once goes its way"
+    )
+    office.clock.advance(HOUR)
+    assert await office.attempt() == 1
+    (entry,) = office.store.entries
+    assert (entry.id, entry.held) == (queue, True)
+    assert {(r.state, r.attempts) for r in entry.recipients} == {("waiting", 0)}
+    assert "switched off" in entry.recipients[0].text
+    now = int(office.clock.now())
+    await change(office.store, entry.id, "retry", subject="operator", now=now)
+    await office.attempt()
+    assert len(office.store.inbox(office.bob.id)) == 2, "an operator may let it go"
 
 
 # --- a time to deliver by ------------------------------------------------------------------------------
