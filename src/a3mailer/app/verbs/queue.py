@@ -43,7 +43,7 @@ class Wanted(Request, frozen=True, kw_only=True):
     sender: str = ""
     """An address, or a domain as above; ``<>`` for the null reverse-path."""
     age: int = 0
-    """At least so many seconds old."""
+    """At least so many seconds old; 0 for any age, of a clock that has jumped as well (row 69)."""
     answer: str = ""
     """What the last answer to a recipient who waits was about (``mail.answers``)."""
     after: int = 0
@@ -52,7 +52,7 @@ class Wanted(Request, frozen=True, kw_only=True):
 
     def takes(self, entry: QueueEntry, now: int) -> bool:
         """Is it one of them?"""
-        if entry.created > now - self.age or not self._sent_by(entry.reverse_path.lower()):
+        if (self.age and entry.created > now - self.age) or not self._sent_by(entry.reverse_path.lower()):
             return False
         if not (self.domain or self.answer):
             return True
