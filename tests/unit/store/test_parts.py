@@ -407,7 +407,7 @@ async def test_a_store_of_an_older_version(tmp_path: Path) -> None:
         "ALTER TABLE queue DROP COLUMN not_before; ALTER TABLE queue DROP COLUMN priority;"
         "ALTER TABLE queue DROP COLUMN deliver_by; ALTER TABLE queue DROP COLUMN by_mode;"
         "CREATE INDEX queue_due ON queue (due) WHERE due IS NOT NULL;"
-        "ALTER TABLE queue DROP COLUMN tls;"
+        "ALTER TABLE queue DROP COLUMN tls; ALTER TABLE queue DROP COLUMN message_id; DROP TABLE finished;"
         "DELETE FROM migrations WHERE number >= 3"
     )
     await store.close()

@@ -58,8 +58,12 @@ def _last(rows: list[dict[str, Any]]) -> int:
 
 def list_(args: Arguments, out: Output) -> int:
     """queue list."""
-    asked = wanted(args)
-    with session(args.dir) as store:
+    return listed(args.dir, wanted(args), out)
+
+
+def listed(directory: str, asked: Mapping[str, object], out: Output) -> int:
+    """Print the entries that are asked for."""
+    with session(directory) as store:
         rows = _entries(store, asked)
     columns = {"queue": plain, "created": moment, "state": plain, "next_attempt": moment, "size": size}
     out.table(rows, {**columns, "from": _sender, "recipients": _recipients})

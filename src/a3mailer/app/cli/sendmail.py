@@ -13,7 +13,7 @@ from a3mailer.app.cli import exits
 from a3mailer.app.cli.exits import OK, Failed
 from a3mailer.app.cli.office import session
 from a3mailer.app.cli.output import Output
-from a3mailer.app.cli.queue import list_
+from a3mailer.app.cli.queue import listed
 from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
 
 MAX_MAIL: Final = 64 << 20
@@ -38,7 +38,7 @@ CODES: Final = {
 def sendmail(args: Arguments, out: Output) -> int:
     """sendmail."""
     if args.b == "p":
-        return list_(args, out)
+        return listed(args.dir, {}, out)
     if args.b not in (None, "m"):
         raise Failed(exits.USAGE, f"-b{args.b} is not known here: only -bm and -bp are")
     dots = args.i or "i" in args.o
