@@ -29,6 +29,7 @@ from a3mailer.edge.dial import dial, dial_filter
 from a3mailer.edge.http.autoconfig import ClientSettings
 from a3mailer.edge.http.door import HttpDoor
 from a3mailer.edge.http.health import Health
+from a3mailer.edge.http.leaving import Leaving
 from a3mailer.edge.http.plain import Plain
 from a3mailer.edge.http.routes import Routes
 from a3mailer.edge.imap.door import ImapDoor
@@ -66,6 +67,8 @@ from a3mailer.transfer.authenticate import Authenticate
 from a3mailer.transfer.checks.load import all_checks
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.judge import Judges
+from a3mailer.transfer.lists import tokens
+from a3mailer.transfer.lists.lists import Lists
 from a3mailer.transfer.milter import Milters
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.policy_hook import REST_SECONDS, AskAboutMail, PolicyHook
@@ -177,9 +180,10 @@ async def compose(
         verified=held.verified,
     )
     resolver = dnssec.resolver_of(settings().dns, clock)
-    reports = reporting(held, store, resolver, clock, settings)
+    lists = Lists(store, directory, settings(), clock, srs_keys(held.directory))
+    reports = reporting(held, store, resolver, clock, settings, lists.personal)
     forwarding, policy, receive, asking = _way_in(
-        held, store, directory, resolver, settings(), clock, reports.authenticate
+        held, store, directory, resolver, settings(), clock, reports.authenticate, lists
     )
     spools = held.directory / "spool"
     context = certificates.context
@@ -192,7 +196,7 @@ async def compose(
     store.watch(authenticator.heard)
 
     def reconfigure(new: Settings) -> None:
-        for room in (directory, authenticator, forwarding, policy, receive, sending, queue):
+        for room in (directory, authenticator, forwarding, policy, receive, sending, queue, lists):
             room.reconfigure(new)
         dnssec.reconfigure(resolver, new.dns)
         imap.services.settings = new
@@ -223,7 +227,14 @@ async def compose(
         "imaps": imap.serve,
         "http": _plain(held, settings, clients),
         "https": public(
-            settings, policy, sending, store, authenticator, http, office, clients.routes()
+            settings,
+            policy,
+            sending,
+            store,
+            authenticator,
+            http,
+            office,
+            (*clients.routes(), *Leaving(lists.leave_by).routes()),
         ).serve,
         "metrics": HttpDoor(
             Routes(Health(partial(_not_ready, store), partial(_gauge, store, clock)).routes())
@@ -252,13 +263,12 @@ async def compose(
     }
     if number == 1:
         background |= _works_for_all(held, store, resolver, http, clock, settings, reports.signing)
-    sweeps = (imap.services.contents.sweep, certificates.sweep)
     return Rooms(
         store,
         listeners,
         ProxyProtocol(settings),
         background,
-        sweeps,
+        (imap.services.contents.sweep, certificates.sweep),
         parked.watch,
         reconfigure,
         office,
@@ -345,6 +355,7 @@ def _way_in(
     settings: Settings,
     clock: SystemClock,
     authenticate: Authenticate,
+    lists: Lists,
 ) -> tuple[Forwarding, Policy, Receive, HttpClient]:
     """Who may send what to whom, and who takes responsibility for it."""
     secrets = srs_keys(held.directory)
@@ -356,8 +367,8 @@ def _way_in(
     checks = (*all_checks(), *hook.checks())
     stages = Stages(checks, resolver, clock, held.rates, held.greylist, settings)
     suppressions, quotas = Suppressions(store, settings, clock), Quotas(store, settings, clock)
-    returns = Returns(Verp(secrets), clock, {}, (suppressions,))
-    policy = Policy(store, directory, settings, forwarding, stages, returns, suppressions, quotas)
+    returns = Returns(Verp(secrets), clock, {tokens.STREAM: lists}, (suppressions,))
+    policy = Policy(store, directory, settings, forwarding, stages, returns, suppressions, quotas, lists)
     judges = Judges(
         {
             "authenticate": authenticate,
@@ -366,7 +377,12 @@ def _way_in(
             "milters": Milters(dial_filter, policy.lead, settings),
         }
     )
-    return forwarding, policy, Receive(store, directory, settings, clock, judges, forwarding, returns), asking
+    return (
+        forwarding,
+        policy,
+        Receive(store, directory, settings, clock, judges, forwarding, returns, lists),
+        asking,
+    )
 
 
 def _is_dead(owner: str) -> bool:

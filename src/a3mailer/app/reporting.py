@@ -17,7 +17,7 @@ from a3mailer.runtime.resolver import Resolver
 from a3mailer.store.ports import Store
 from a3mailer.transfer.authenticate import Authenticate
 from a3mailer.transfer.dmarc_outcomes import DmarcOutcomes
-from a3mailer.transfer.signing import Signing
+from a3mailer.transfer.signing import Personal, Signing
 from a3mailer.transfer.tallies import Tallies
 
 
@@ -37,9 +37,10 @@ def reporting(
     resolver: Resolver,
     clock: Clock,
     settings: Callable[[], Settings],
+    personal: Personal | None = None,
 ) -> Reporting:
     """Of one worker."""
-    signing = Signing(held.directory / "keys" / "dkim", settings())
+    signing = Signing(held.directory / "keys" / "dkim", settings(), personal)
     tallies = Tallies(store, clock)
     key = redaction_key(held.directory)
     failures = FailureReports(store, resolver, clock, settings, signing.signs, key)

@@ -1,4 +1,4 @@
-"""Where a forward-path leads: accounts, aliases, groups, catch-all, subaddresses (RFC 5321, RFC 5233).
+"""Where a forward-path leads: accounts, lists, aliases, groups, catch-all, subaddresses (RFC 5321, 5233).
 
 The store knows exact addresses only; the rules are here.  Answers are kept in each process until the
 directory changes (``heard`` is the store's watcher).  Local parts are compared without case, which RFC 5321
@@ -17,7 +17,7 @@ from a3mailer.config.tree import Settings
 from a3mailer.mail.address import Address
 from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import MailError, NoSuchAccount, NoSuchDomain, TooMany
-from a3mailer.mail.ids import AccountId, TenantId
+from a3mailer.mail.ids import DEFAULT_TENANT, AccountId, TenantId
 from a3mailer.store.ports import DirectoryReader
 from a3mailer.store.rows import AddressEntry, Domain
 
@@ -39,6 +39,15 @@ ROLE_ADDRESSES: Final = frozenset(("postmaster", "abuse"))
 REPORT_ADDRESSES: Final = frozenset(("dmarc-reports", "tls-reports"))
 """Those that our DNS records name for reports: they reach someone likewise."""
 
+LIST_WORDS: Final = frozenset(("subscribe", "unsubscribe", "owner", "request"))
+"""``LIST-WORD@`` are addresses of a list, too (RFC 2142 section 6), where nobody else has them."""
+WILDCARD: Final = "*"
+"""``shop-*@`` and ``*@`` as an alias stand for every address that nobody has (ADR 0029)."""
+WILDCARD_AFTER: Final = "-._"
+"""What stands before it, where anything does."""
+MAX_WILDCARDS: Final = 4
+"""Beginnings of a local part that are tried, the longest first."""
+
 _ALWAYS: Final = ROLE_ADDRESSES | REPORT_ADDRESSES
 
 
@@ -58,7 +67,19 @@ class RemoteAddress:
     address: Address
 
 
-Destination = LocalAccount | RemoteAddress
+@dataclass(frozen=True, slots=True)
+class ListAddress:
+    """A mailing list here, or one of its addresses for commands."""
+
+    account: AccountId
+    tenant: TenantId
+    address: str
+    """The address of ours that led to it."""
+    word: str = ""
+    """Of LIST_WORDS; empty: a mail to it is for all."""
+
+
+Destination = LocalAccount | RemoteAddress | ListAddress
 Found = dict[AccountId | Address, Destination]
 """Destinations by what makes them one: an account reached by two addresses gets one copy."""
 Key = TypeVar("Key")
@@ -68,6 +89,12 @@ Value = TypeVar("Value")
 def fold(local_part: str) -> str:
     """The form in which local parts are compared and stored."""
     return (local_part if local_part.isascii() else unicodedata.normalize("NFC", local_part)).lower()
+
+
+def wildcards(local_part: str) -> tuple[str, ...]:
+    """The local parts with a wildcard that stand for this one, the one that says most first."""
+    ends = [at + 1 for at, sign in enumerate(local_part[:-1]) if sign in WILDCARD_AFTER]
+    return (*(local_part[:end] + WILDCARD for end in ends[: -MAX_WILDCARDS - 1 : -1]), WILDCARD)
 
 
 @lru_cache(REMEMBERED)
@@ -153,6 +180,10 @@ class Directory:
             raise NoSuchDomain(domain)
         entry = await self._entry(local_part, ours)
         found: Found = {}
+        if entry is None and "-" in local_part:
+            await self._list_command(local_part, ours, found)
+        if entry is None and not found:
+            entry = await self._wildcard(local_part, ours)
         if entry is not None:
             await self._follow(entry, found)
         if not found and local_part.partition(self._separator or "@")[0] in _ALWAYS:
@@ -172,6 +203,21 @@ class Directory:
                 entry = await self._reader.address(f"{user}@{domain.name}")
         return entry
 
+    async def _list_command(self, local_part: str, domain: Domain, found: Found) -> None:
+        name, _, word = local_part.rpartition("-")
+        entry = await self._reader.address(f"{name}@{domain.name}") if word in LIST_WORDS and name else None
+        if entry is not None and entry.kind == "list":
+            address = f"{local_part}@{domain.name}"
+            found[entry.account] = ListAddress(entry.account, entry.tenant, address, word)
+
+    async def _wildcard(self, local_part: str, domain: Domain) -> AddressEntry | None:
+        """The alias with a wildcard that fits best."""
+        for pattern in wildcards(local_part):
+            entry = await self._reader.address(f"{pattern}@{domain.name}")
+            if entry is not None and entry.kind in ("alias", "group"):
+                return entry
+        return None
+
     async def _follow(self, entry: AddressEntry, found: Found) -> None:
         """Expand breadth first; an address met before is not followed again, so cycles end."""
         level, seen, looked_at = [entry], {entry.address}, 0
@@ -180,6 +226,8 @@ class Directory:
             for each in level:
                 if each.kind == "account":
                     found.setdefault(each.account, LocalAccount(each.account, each.tenant, each.address))
+                elif each.kind == "list":
+                    found.setdefault(each.account, ListAddress(each.account, each.tenant, each.address))
                 elif each.kind != "reserved":
                     looked_at += len(each.targets)
                     if looked_at > MAX_EXPANSIONS:
@@ -261,6 +309,8 @@ class Directory:
         local_part, domain = fold(address.local_part), address.domain.lower()
         if f"{local_part}@{domain}" in owned:
             return True
+        if any(f"{pattern}@{domain}" in owned for pattern in wildcards(local_part)):
+            return await self._entry(local_part, Domain(DEFAULT_TENANT, domain, "", "")) is None
         user, separator, _ = local_part.partition(self._separator) if self._separator else ("", "", "")
         return bool(separator and user) and f"{user}@{domain}" in owned
 

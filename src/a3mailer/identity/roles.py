@@ -84,6 +84,12 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     "alias.list":        (_ALL, _TEN, _DOM, _TEN, _NO, _NO, _NO),
     "alias.add":         (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
     "alias.remove":      (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
+    # mailing lists; their archives are content
+    "list.add":          (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
+    "list.remove":       (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
+    "list.list":         (_ALL, _TEN, _DOM, _TEN, _NO, _NO, _NO),
+    "list.change":       (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
+    "list.archive":      (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
     # the queue
     "queue.list":        (_ALL, _TEN, _NO, _TEN, _NO, _NO, _NO),
     "queue.change":      (_ALL, _TEN, _NO, _NO, _NO, _NO, _NO),

@@ -224,6 +224,6 @@ def method_result(found: DmarcResult, forgiven: str = "") -> MethodResult:
     properties: tuple[tuple[str, str, str], ...] = ()
     if found.domain:
         properties += (("header", "from", found.domain),)
-    if found.result == FAIL:
+    if found.result == FAIL or found.policy != NOTHING:
         properties += (("policy", "dmarc", found.policy),)
     return MethodResult("dmarc", found.result, reason, properties)

@@ -309,7 +309,9 @@ class RemoveDomain(Operation, frozen=True):
 class CreateAccount(Operation, frozen=True):
     """A principal with its mailboxes INBOX, Sent, Drafts, Junk, Trash, Archive. Result: AccountCreated.
 
-    ``kind`` is ``person``, ``group`` or ``service``. Errors: AlreadyExists, AddressReserved, NoSuchDomain."""
+    ``kind`` is ``person``, ``group``, ``service`` or ``list``: the address of a list is of the kind
+    ``list``, too, so that nobody takes it for a person's.
+    Errors: AlreadyExists, AddressReserved, NoSuchDomain."""
 
     tenant: TenantId
     address: str

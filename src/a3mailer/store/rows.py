@@ -217,7 +217,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class AddressEntry:
-    """What an address of ours leads to. ``kind``: account, alias, group or reserved."""
+    """What an address of ours leads to. ``kind``: account, list, alias, group or reserved."""
 
     address: str
     tenant: TenantId

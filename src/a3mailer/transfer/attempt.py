@@ -37,9 +37,10 @@ from a3mailer.telemetry.metrics import count
 from a3mailer.transfer import outcomes
 from a3mailer.transfer.bounce import FULL_SIZE, HEADER_SIZE, Voice
 from a3mailer.transfer.deliver import appends, delivery_key, status_of
+from a3mailer.transfer.lists.lists import Incoming, Work
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.relay import Crowded, Relay, Result
-from a3mailer.transfer.route import Local, Remote, Returned
+from a3mailer.transfer.route import Listed, Local, Remote, Returned
 from a3mailer.transfer.schedule import URGENT, Schedule
 from a3mailer.transfer.settle import in_time, is_over, judge, notices
 from a3mailer.transfer.signing import Signing
@@ -259,13 +260,14 @@ class Attempt:
         locals_: list[Local] = []
         remotes: list[Operation] = []
         returned: list[Returned] = []
+        listed: list[tuple[int, Listed]] = []
         for recipient in group:
             try:
                 routes = await self.desk.policy.lead(parse_stored(recipient.address))
             except MailError as error:
-                enhanced, text = status_of(error)
-                results.append(Result("failed" if enhanced[0] == "5" else "waiting", ours(enhanced, text)))
+                results.append(_not_delivered(error))
                 continue
+            listed += [(len(results), route) for route in routes if isinstance(route, Listed)]
             locals_ += [route for route in routes if isinstance(route, Local)]
             returned += [route for route in routes if isinstance(route, Returned)]
             onward = [route for route in routes if isinstance(route, Remote)]
@@ -275,7 +277,7 @@ class Attempt:
             results.append(Result(state, ours("2.1.5", ""), confirms=bool(onward)))
         now = int(self.desk.clock.now())
         operations = (*appends(locals_, 0, now, delivery_key(self.entry.id)), *remotes)
-        if not operations and not returned:
+        if not operations and not returned and not listed:
             await self._settle(group, results)
             return
         address = parse_stored(self.entry.reverse_path) if self.entry.reverse_path else None
@@ -283,7 +285,21 @@ class Attempt:
         async with self._content() as stored:
             octets = top + without_return_path(stored)
             operations += await self.desk.policy.came_back(returned, octets, self.entry)
-            await self._settle(group, results, operations, (Content(octets, index(octets)),))
+            work = Work(first=1)
+            for number, route in listed:
+                results[number] = await self._to_list(route, octets, work) or results[number]
+            contents = (Content(octets, index(octets)), *work.contents)
+            await self._settle(group, results, (*operations, *work.operations), contents)
+
+    async def _to_list(self, route: Listed, octets: bytes, work: Work) -> Result | None:
+        """What a mail to a list of ours comes to goes into ``work``; else why it does not."""
+        entry = self.entry
+        mail = Incoming(entry.reverse_path, octets, entry.trace, entry.body, entry.smtputf8, entry.hops)
+        try:
+            await self.desk.policy.to_list(route, mail, work)
+        except MailError as error:
+            return _not_delivered(error)
+        return None
 
     def _forwarded(self, recipient: QueuedRecipient, routes: Sequence[Remote]) -> Enqueue:
         entry = self.entry
@@ -393,6 +409,11 @@ class Attempt:
         emit("queue.not_recorded", level="error", trace=self.entry.trace, queue=self.entry.id)
         self._lost, self._open = True, set()
         return False
+
+
+def _not_delivered(error: MailError) -> Result:
+    enhanced, text = status_of(error)
+    return Result("failed" if enhanced[0] == "5" else "waiting", ours(enhanced, text))
 
 
 def _overdue(recipient: QueuedRecipient) -> Result:

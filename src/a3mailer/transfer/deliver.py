@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from a3mailer.mail.errors import FullForLong, MailError, NoSuchAccount, NoSuchDomain, OverQuota, TooMany
+from a3mailer.mail.errors import (
+    FullForLong,
+    MailError,
+    NoSuchAccount,
+    NoSuchDomain,
+    NotAllowed,
+    OverQuota,
+    TooMany,
+)
 from a3mailer.mail.ids import AccountId, MailboxId, QueueId
 from a3mailer.store.operations import Append
 from a3mailer.transfer.route import Local
@@ -15,6 +23,7 @@ STATUS: Final[dict[type[MailError], tuple[str, str]]] = {
     NoSuchDomain: ("5.1.2", "no such domain"),
     FullForLong: ("5.2.2", "the mailbox has been full for days"),
     OverQuota: ("4.2.2", "the mailbox is full"),
+    NotAllowed: ("5.7.1", "the address does not take this mail"),
     TooMany: ("5.4.6", "the address leads to too many others"),
 }
 """What a delivery out of the queue says of an error (RFC 3463); any other is a reason to wait."""

@@ -15,16 +15,17 @@ from a3mailer.config.tree import Settings
 from a3mailer.identity.directory import Directory
 from a3mailer.mail.address import Address
 from a3mailer.mail.envelope import Client, Envelope, Recipient
-from a3mailer.mail.errors import NoSuchDomain, NotAllowed, OverQuota, TooLarge
+from a3mailer.mail.errors import NoSuchDomain, NotAllowed, OverQuota, TooLarge, TryLater
 from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT, AccountId, TenantId
 from a3mailer.runtime.reach import is_public_domain
 from a3mailer.store.operations import Operation
 from a3mailer.store.ports import DirectoryReader
 from a3mailer.store.rows import Account, QueueEntry
 from a3mailer.transfer.forward import Forwarding
+from a3mailer.transfer.lists.lists import Incoming, Lists, Work
 from a3mailer.transfer.quota import Quotas
 from a3mailer.transfer.returns import Returns
-from a3mailer.transfer.route import Local, Remote, Returned, Route, routes_of
+from a3mailer.transfer.route import Listed, Local, Remote, Returned, Route, routes_of
 from a3mailer.transfer.stages import UNCHECKED, Course, Stages
 from a3mailer.transfer.suppression import Suppressions
 
@@ -39,8 +40,8 @@ class Policy:
 
     What looks at a whole mail comes at its end (``judge``)."""
 
-    __slots__ = ("_directory", "_forwarding", "_generation", "_quotas", "_reader", "_returns", "_routes",
-                 "_settings", "_stages", "suppressions")  # fmt: skip
+    __slots__ = ("_directory", "_forwarding", "_generation", "_lists", "_quotas", "_reader", "_returns",
+                 "_routes", "_settings", "_stages", "suppressions")  # fmt: skip
 
     def __init__(
         self,
@@ -52,10 +53,13 @@ class Policy:
         returns: Returns | None = None,
         suppressions: Suppressions | None = None,
         quotas: Quotas | None = None,
+        lists: Lists | None = None,
     ) -> None:
+        """Without ``lists`` what is sent to a list waits in the queue."""
         self._forwarding = forwarding
         self._stages = stages
         self._returns = returns
+        self._lists = lists
         self._quotas = quotas
         self.suppressions = suppressions
         """Addresses that nothing is sent to; None: there is no such list."""
@@ -129,6 +133,12 @@ class Policy:
         own = entry.account == SYSTEM_ACCOUNT
         return await self._returns.operations(returned, octets, entry.trace, own=own)
 
+    async def to_list(self, route: Listed, mail: Incoming, work: Work) -> None:
+        """What a mail to a list comes to goes into ``work``. Errors: those of ``Lists.take``, TryLater."""
+        if self._lists is None:
+            raise TryLater("lists are not served here")
+        await self._lists.take(route, mail, work)
+
     async def is_ours(self, domain: str) -> bool:
         """Does mail for this domain end here?"""
         return await self._directory.domain(domain or self._settings.server.domain) is not None
@@ -146,6 +156,10 @@ class Policy:
             domain = await self._directory.domain(address.domain)
             if domain is not None:
                 return (self._returns.route(address, domain.tenant),)
+        if self._lists is not None and self._lists.confirm.holds(address):
+            domain = await self._directory.domain(address.domain)
+            if domain is not None:
+                return (self._lists.wish(address, domain.tenant),)
         routes = self.known(address)
         return await self._look_up(address) if routes is None else routes
 

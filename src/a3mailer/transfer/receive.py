@@ -33,8 +33,9 @@ from a3mailer.transfer.bounce import Sent, Voice, notice, wants
 from a3mailer.transfer.deliver import appends
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.judge import NOBODY, Judged, Judges, outcomes_of
+from a3mailer.transfer.lists.lists import Lists
 from a3mailer.transfer.returns import Returns
-from a3mailer.transfer.route import Local, Remote, Returned, Route
+from a3mailer.transfer.route import Listed, Local, Remote, Returned, Route
 from a3mailer.transfer.stages import field_of
 from a3mailer.transfer.submission import check_authors, completed
 from a3mailer.transfer.tls_wish import HEADER_LOOKED_AT, tls_of
@@ -65,8 +66,8 @@ class _Share:
 class Receive:
     """The end of DATA. One object serves all sessions of a process."""
 
-    __slots__ = ("_clock", "_directory", "_forwarding", "_judges", "_returns", "_settings", "_stamp",
-                 "_store")  # fmt: skip
+    __slots__ = ("_clock", "_directory", "_forwarding", "_judges", "_lists", "_returns", "_settings",
+                 "_stamp", "_store")  # fmt: skip
 
     def __init__(
         self,
@@ -77,10 +78,12 @@ class Receive:
         judges: Judges = NOBODY,
         forwarding: Forwarding | None = None,
         returns: Returns | None = None,
+        lists: Lists | None = None,
     ) -> None:
         """Without ``forwarding`` what an alias sends on keeps its reverse-path."""
         self._forwarding = forwarding
         self._returns = returns
+        self._lists = lists
         self._store = store
         self._directory = directory
         self._clock = clock
@@ -131,7 +134,10 @@ class Receive:
             arrival, added, top, pieces = judged.arrival, b"", judged.top, (judged.arrival.octets,)
         if came.notes:
             top += field_of(came.notes)
+        arrival, refused = await self._asked_lists(arrival)
         shares, outcomes = _shares(arrival)
+        for number, error in refused.items():
+            outcomes[number] = error
         final = any(share.locals for share in shares.values())
         stamp = self._stamp.header(arrival.client, arrival.envelope, arrival.trace, now, final=final, top=top)
         whole = b"".join((stamp, added, *pieces))
@@ -143,6 +149,22 @@ class Receive:
         if any(outcomes) or any("SUCCESS" in r.notify for r in arrival.envelope.recipients):
             await self._notify(arrival, content, int(now), outcomes)
         return outcomes_of(came, arrival, outcomes), made.message_id.decode("utf-8", "replace")
+
+    async def _asked_lists(self, arrival: Arrival) -> tuple[Arrival, dict[int, MailError]]:
+        """The arrival without the lists that do not take it, and what they say, by number of recipient."""
+        refused: dict[int, MailError] = {}
+        if self._lists is None or not any(isinstance(r, Listed) for each in arrival.routes for r in each):
+            return arrival, refused
+        routes = [list(each) for each in arrival.routes]
+        for number, each in enumerate(arrival.routes):
+            for route in each:
+                if isinstance(route, Listed):
+                    try:
+                        await self._lists.check(route, bytes(arrival.octets[:HEADER_LOOKED_AT]))
+                    except MailError as error:
+                        refused[number] = error
+                        routes[number].remove(route)
+        return structs.replace(arrival, routes=tuple(map(tuple, routes))), refused
 
     async def _judged(self, came: Arrival, pieces: tuple[bytes | mmap.mmap | memoryview, ...]) -> Judged:
         """What the judges make of a mail; whatever they change, it is known by what came (ADR 0010)."""
@@ -354,15 +376,17 @@ def _shares(arrival: Arrival) -> tuple[dict[TenantId, _Share], list[MailError | 
                 share.returned.add(route)
             elif isinstance(route, Local):
                 share.locals.setdefault(route, []).append(number)
+            elif isinstance(route, Listed):  # from the queue it goes to all at once
+                share.remotes.setdefault(route.address, (_queued(recipient, route), number))
             else:
                 share.remotes.setdefault(str(route.address), (_queued(recipient, route), number))
     return shares, outcomes
 
 
-def _queued(recipient: Recipient, route: Remote) -> QueueRecipient:
+def _queued(recipient: Recipient, route: Remote | Listed) -> QueueRecipient:
     """An alias hands its DSN parameters on; the original recipient stays known (RFC 3461 section 5.2.7.2)."""
     original = recipient.original
-    if not original and route.address != recipient.address:
+    if not original and str(route.address) != str(recipient.address):
         original = f"{'rfc822' if str(recipient.address).isascii() else 'utf-8'};{recipient.address}"
     return QueueRecipient(str(route.address), tuple(sorted(recipient.notify)), original)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from a3mailer.identity.directory import Destination, LocalAccount
+from a3mailer.identity.directory import Destination, ListAddress, LocalAccount
 from a3mailer.mail.address import Address
 from a3mailer.mail.ids import INBOX, AccountId, MailboxId, TenantId
 
@@ -36,14 +36,31 @@ class Returned:
     tenant: TenantId
 
 
-Route = Local | Remote | Returned
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A mailing list of ours (``lists``): the queue takes it on from here."""
+
+    account: AccountId
+    tenant: TenantId
+    address: str
+    """What it is queued to: an address here that leads to the list."""
+    word: str = ""
+    """What is wanted of it; empty: that all members get the mail."""
+    about: str = ""
+    """Whom or what a word is about, where its address says it."""
+
+
+Route = Local | Remote | Returned | Listed
 
 
 def routes_of(destinations: tuple[Destination, ...], tenant: TenantId) -> tuple[Route, ...]:
     """Routes to what the directory found; ``tenant`` answers for those that lead out."""
-    return tuple(
-        Local(d.account, d.tenant, INBOX, d.address)
-        if isinstance(d, LocalAccount)
-        else Remote(d.address, tenant)
-        for d in destinations
-    )
+    return tuple(_route(destination, tenant) for destination in destinations)
+
+
+def _route(destination: Destination, tenant: TenantId) -> Route:
+    if isinstance(destination, LocalAccount):
+        return Local(destination.account, destination.tenant, INBOX, destination.address)
+    if isinstance(destination, ListAddress):
+        return Listed(destination.account, destination.tenant, destination.address, destination.word)
+    return Remote(destination.address, tenant)

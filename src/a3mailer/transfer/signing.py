@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 from a3mailer.config.tree import Settings
 from a3mailer.keys import selectors
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
+from a3mailer.mail.message import headers
 from a3mailer.msgauth import fields
 from a3mailer.msgauth.author import author
 from a3mailer.msgauth.canonical import Bodies
@@ -26,10 +27,15 @@ from a3mailer.msgauth.sign import SigningKey, load_key, sign
 from a3mailer.store.rows import QueueEntry
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.lists.mail import author_of
+from a3mailer.transfer.lists.tokens import is_from_list
 from a3mailer.transfer.sealing import sealed
 
 Sign = Callable[[bytes], Awaitable[bytes]]
 """The octets that are to leave -> the same with signatures on top."""
+
+Personal = Callable[[bytes, str, int], tuple[bytes, str]]
+"""A mail of a list, its reverse-path, when it was queued -> the mail for one member, the list's domain."""
 
 DOMAINS: Final = 10_000
 """Domains whose keys are kept in memory."""
@@ -45,9 +51,10 @@ class _Kept(NamedTuple):
 class Signing:
     """The keys of this server. One object a process; its files are read in threads."""
 
-    __slots__ = ("_folder", "_hostname", "_kept", "_on", "_sealer", "_seals")
+    __slots__ = ("_folder", "_hostname", "_kept", "_on", "_personal", "_sealer", "_seals")
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Settings, personal: Personal | None = None) -> None:
+        self._personal = personal
         self._folder = folder
         self._kept: dict[str, _Kept] = {}
         self.reconfigure(settings)
@@ -65,7 +72,10 @@ class Signing:
 
         The time it says is when the mail was queued: another attempt sends the same octets, so that whoever
         has them already can know them (ADR 0010).
-        A notice of ours is what nobody submitted and no server brought: it has no hop yet."""
+        A notice of ours is what nobody submitted and no server brought: it has no hop yet. A mail of a list
+        is known by its trace id, which nobody else can choose."""
+        if self._personal is not None and is_from_list(entry.trace):
+            return partial(self._listed, entry.reverse_path, entry.created)
         if entry.account != SYSTEM_ACCOUNT or not (entry.reverse_path or entry.hops):
             return partial(self._signed, entry.created) if self._on else None
         return partial(self._sealed, entry.created) if self._seals else None
@@ -73,6 +83,19 @@ class Signing:
     def signs(self, domain: str) -> bool:
         """Whether a notice of ours from this domain leaves with a signature."""
         return self._on and bool(self.keys(domain))
+
+    async def _listed(self, path: str, now: int, octets: bytes) -> bytes:
+        return await asyncio.to_thread(self.list_mail, octets, path, now)
+
+    def list_mail(self, octets: bytes, path: str, now: int) -> bytes:
+        """What one member gets: signed by the list, and by its author's domain where that is ours."""
+        assert self._personal is not None
+        octets, domain = self._personal(octets, path, now)
+        if self._on:
+            of = author_of(octets, self._hostname)
+            own = self.keys(of.address.rpartition("@")[2]) if of.proved else ()
+            octets = self._with(octets, tuple(dict.fromkeys((*self.keys(domain), *own))), now)
+        return self.seal(octets, now) if self._seals else octets
 
     async def _sealed(self, now: int, octets: bytes) -> bytes:
         return await asyncio.to_thread(self.seal, octets, now)
@@ -86,8 +109,11 @@ class Signing:
 
     def sign(self, octets: bytes, now: int) -> bytes:
         """The mail with one signature a key on top; some milliseconds of CPU."""
+        end = headers.header_end(octets, 0, len(octets))
+        return self._with(octets, self.keys(author(octets[:end]).domain), now)
+
+    def _with(self, octets: bytes, keys: tuple[SigningKey, ...], now: int) -> bytes:
         header = fields.read(octets)
-        keys = self.keys(author(octets[: header.body]).domain)
         made = sign(header, Bodies(octets, header.body), keys, now) if keys else b""
         if made:
             count("a3_dkim_signed_total")

@@ -31,11 +31,14 @@ class Verp:
 
     secrets: tuple[bytes, ...]
     """The first makes hashes; any is good for checking one."""
+    tag: str = TAG
+    """What the local part begins with, in capitals."""
+    kind: str = KIND
+    """Keeps addresses with other tags apart (``srs.mark``)."""
 
-    @staticmethod
-    def holds(address: Address) -> bool:
+    def holds(self, address: Address) -> bool:
         """Is a local part of this form, right or wrong?"""
-        return address.local_part[: len(TAG)].upper() == TAG
+        return address.local_part[: len(self.tag)].upper() == self.tag
 
     # verp = "BOUNCE=" hash "=" day "=" stream "=" domain "=" local-part
     def encode(self, stream: str, recipient: Address, domain: str, now: float) -> Address | None:
@@ -43,7 +46,7 @@ class Verp:
         if not 0 < len(stream) <= MAX_STREAM or not _STREAM.issuperset(stream):
             raise BadVerp(f"{stream!r} is no name of a stream")
         body = f"{stamp(now)}={stream}={recipient.domain}={recipient.local_part}"
-        local_part = f"{TAG}{mark(self.secrets[0], KIND, domain, body)}={body}"
+        local_part = f"{self.tag}{mark(self.secrets[0], self.kind, domain, body)}={body}"
         octets = len(local_part.encode("utf-8", "replace"))
         if octets > MAX_LOCAL_PART or octets + 1 + len(domain) > MAX_PATH:
             return None
@@ -53,8 +56,8 @@ class Verp:
         """(stream, recipient) of the mail that came back. Errors: BadVerp."""
         if not self.holds(address):
             raise BadVerp("no address of this form")
-        given, _, body = address.local_part[len(TAG) :].partition("=")
-        if not marked(given, self.secrets, KIND, address.domain, body):
+        given, _, body = address.local_part[len(self.tag) :].partition("=")
+        if not marked(given, self.secrets, self.kind, address.domain, body):
             raise BadVerp("not one of ours")
         day, _, rest = body.partition("=")
         stream, _, origin = rest.partition("=")

@@ -37,6 +37,13 @@ class Rows:
     def put_alias(self, address: str, *targets: str, kind: str = "alias") -> None:
         self._addresses[address] = AddressEntry(address, DEFAULT_TENANT, kind, AccountId(0), targets, 0)
 
+    def put_list(self, address: str) -> None:
+        id = AccountId(len(self._accounts) + 1)
+        self._accounts[id] = Account(
+            id, DEFAULT_TENANT, address, "list", "", "user", True, 1, 0, 0, 0, 0, 0, "{}"
+        )  # type: ignore[arg-type]
+        self._addresses[address] = AddressEntry(address, DEFAULT_TENANT, "list", id, (), 0)
+
     def put_token(self, operation: PutToken) -> None:
         epoch = self._accounts[operation.account].epoch
         self._tokens[operation.digest] = Token(

@@ -9,7 +9,7 @@ import pytest
 
 from a3mailer.config.tree import Server, Settings, Smtp
 from a3mailer.identity import directory as module
-from a3mailer.identity.directory import Directory, LocalAccount, RemoteAddress, parse_stored
+from a3mailer.identity.directory import Directory, ListAddress, LocalAccount, RemoteAddress, parse_stored
 from a3mailer.mail.address import Address
 from a3mailer.mail.changes import Change
 from a3mailer.mail.errors import NoSuchAccount, NoSuchDomain, TooMany
@@ -241,3 +241,61 @@ async def test_random_graphs_of_aliases_always_end_within_the_limits(rng: random
             except (NoSuchAccount, TooMany):
                 continue
             assert [str(d.address) for d in found] == ["end@a.test"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("shop-amazon@a.test", "bob@a.test"),
+        ("Shop-Amazon+x@a.test", "bob@a.test"),
+        ("shop-books-old@a.test", "eve@a.test"),
+        ("shop-books-@a.test", "bob@a.test"),
+        ("shop@b.test", "eve@a.test"),
+        ("whoever@b.test", "eve@a.test"),
+    ],
+)
+async def test_a_wildcard_stands_for_what_nobody_has(rows: Rows, asked: str, expected: str) -> None:
+    rows.put_alias("shop-*@a.test", "bob@a.test")
+    rows.put_alias("shop-books-*@a.test", "eve@a.test")
+    rows.put_alias("*@b.test", "eve@a.test")
+    assert await names(Directory(rows, SETTINGS), asked) == [expected]
+
+
+@pytest.mark.parametrize("asked", ["shop@a.test", "shopx@a.test", "shop-@a.test", "x-shop-a@a.test"])
+async def test_what_a_wildcard_does_not_stand_for(rows: Rows, asked: str) -> None:
+    rows.put_alias("shop-*@a.test", "bob@a.test")
+    with pytest.raises(NoSuchAccount):
+        await Directory(rows, SETTINGS).resolve(parse_stored(asked))
+
+
+async def test_who_has_a_wildcard_may_send_as_what_it_stands_for(rows: Rows) -> None:
+    bob = rows.put_account("robert@a.test")
+    rows.put_alias("shop-*@a.test", "robert@a.test")
+    rows.put_account("shop-eve@a.test")
+    directory = Directory(rows, SETTINGS)
+    assert await directory.owns(bob.id, parse_stored("shop-amazon@a.test"))
+    assert not await directory.owns(bob.id, parse_stored("shop-eve@a.test"))
+    assert not await directory.owns(bob.id, parse_stored("other-amazon@a.test"))
+
+
+def test_few_beginnings_are_tried_and_the_longest_first() -> None:
+    assert module.wildcards("a-b.c") == ("a-b.*", "a-*", "*")
+    assert module.wildcards("a") == ("*",)
+    assert len(module.wildcards("-" * 10_000)) == module.MAX_WILDCARDS + 1
+
+
+async def test_addresses_of_a_list_are_its_own_unless_somebody_has_them(rows: Rows) -> None:
+    rows.put_list("news@a.test")
+    rows.put_account("news-owner@a.test")
+    directory = Directory(rows, SETTINGS)
+    (found,) = await directory.resolve(parse_stored("News-Subscribe@a.test"))
+    assert isinstance(found, ListAddress) and (found.word, found.address) == (
+        "subscribe", "news-subscribe@a.test",
+    )  # fmt: skip
+    (found,) = await directory.resolve(parse_stored("news@a.test"))
+    assert isinstance(found, ListAddress) and found.word == ""
+    (owner,) = await directory.resolve(parse_stored("news-owner@a.test"))
+    assert isinstance(owner, LocalAccount)
+    for nobody in ("news-other@a.test", "bob-subscribe@a.test", "-subscribe@a.test"):
+        with pytest.raises(NoSuchAccount):
+            await directory.resolve(parse_stored(nobody))

@@ -11,7 +11,7 @@ import msgspec
 
 from a3mailer.app.verbs.account import RESERVED_SECONDS
 from a3mailer.app.verbs.office import Nothing, Office, Request
-from a3mailer.identity.directory import MAX_DESTINATIONS
+from a3mailer.identity.directory import MAX_DESTINATIONS, WILDCARD, WILDCARD_AFTER, wildcards
 from a3mailer.identity.names import clean_address, clean_domain
 from a3mailer.identity.principal import Object
 from a3mailer.identity.roles import allow, require
@@ -154,6 +154,9 @@ async def put_alias(office: Office, request: PutAliasRequest) -> dict[str, objec
         raise BadName("at least one target is needed")
     if len(targets) > MAX_DESTINATIONS:
         raise TooMany(f"more than {MAX_DESTINATIONS} targets")
+    local_part = address.rpartition("@")[0]
+    if WILDCARD in local_part and wildcards(local_part[:-1] + "x")[0] != local_part:
+        raise BadName(f"a {WILDCARD} stands alone, or at the end after one of {WILDCARD_AFTER}")
     found = await office.store.address(address)
     if found is not None and found.kind == "account":
         raise AlreadyExists(f"{address} is an account")

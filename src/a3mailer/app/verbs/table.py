@@ -8,7 +8,19 @@ from typing import Any, Final
 
 import msgspec
 
-from a3mailer.app.verbs import account, cert, dkim, domain, message, queue, records, report, sendmail, server
+from a3mailer.app.verbs import (
+    account,
+    cert,
+    dkim,
+    domain,
+    lists,
+    message,
+    queue,
+    records,
+    report,
+    sendmail,
+    server,
+)
 from a3mailer.app.verbs.office import Nothing, Office, Request
 from a3mailer.identity.roles import action
 from a3mailer.mail.errors import BadName
@@ -58,6 +70,16 @@ TABLE: Final = (
     StoreVerb("alias add", "alias.add", domain.PutAliasRequest, domain.put_alias),
     StoreVerb("alias rm", "alias.remove", domain.NamedAlias, domain.remove_alias),
     StoreVerb("alias list", "alias.list", domain.Kind, domain.list_aliases),
+    StoreVerb("list add", "list.add", lists.Put, lists.add),
+    StoreVerb("list rm", "list.remove", lists.NamedList, lists.remove),
+    StoreVerb("list list", "list.list", Nothing, lists.list_),
+    StoreVerb("list members", "list.list", lists.NamedList, lists.members),
+    StoreVerb("list subscribe", "list.change", lists.Person, lists.subscribe),
+    StoreVerb("list unsubscribe", "list.change", lists.Person, lists.unsubscribe),
+    StoreVerb("list waiting", "list.change", lists.NamedList, lists.waiting),
+    StoreVerb("list approve", "list.change", lists.Decision, lists.approve),
+    StoreVerb("list reject", "list.change", lists.Decision, lists.reject),
+    StoreVerb("list archive", "list.archive", lists.NamedList, lists.archive),
     StoreVerb("mail submit", "server.submit", sendmail.Submit, sendmail.submit),
     StoreVerb("queue list", "queue.list", queue.Wanted, queue.list_),
     StoreVerb("queue show", "queue.list", queue.Entry, queue.show_),

@@ -132,6 +132,19 @@ class AccountRules(StoreCase):
         assert await world.store.address("carol@a.test") == entry
         assert (await world.account(world.alice)).created == world.now
 
+    async def test_the_address_of_a_list_says_so_under_every_name(self, world: World) -> None:
+        made = await world.one(op.AccountCreated, op.CreateAccount(DEFAULT_TENANT, "news@a.test", "list"))
+        assert (await world.address("news@a.test")).kind == "list"
+        await world.do(op.RenameAccount(made.account, "all@a.test"))
+        assert (await world.address("all@a.test")).kind == "list"
+        entry = await world.address("news@a.test")
+        assert (entry.kind, entry.targets, entry.account) == ("alias", ("all@a.test",), made.account)
+        await world.fails(AlreadyExists, op.PutAlias(DEFAULT_TENANT, "all@a.test", ("alice@a.test",)))
+        await world.do(op.PutAlias(DEFAULT_TENANT, "everybody@a.test", ("all@a.test",)))
+        assert (await world.address("everybody@a.test")).account == made.account
+        await world.do(op.RemoveAccount(made.account, 0))
+        assert await world.store.account(made.account) is None
+
     async def test_accounts_are_read_in_pages(self, world: World) -> None:
         made = [await world.create(f"user{n}@a.test") for n in range(4)]
         everyone = [world.alice, world.bob, *made]

@@ -72,7 +72,8 @@ def create_account(state: State, o: op.CreateAccount) -> op.AccountCreated:
     _check_address(state, o.address, o.tenant)
     _check_free(state, o.address)
     account = AccountId(state.next(SYSTEM_ACCOUNT, "account"))
-    entry = AddressEntry(o.address, o.tenant, "account", account, (), 0)
+    kind = "list" if o.kind == "list" else "account"
+    entry = AddressEntry(o.address, o.tenant, kind, account, (), 0)
     state.put(state.addresses, o.address, entry)
     row = Account(
         id=account, tenant=o.tenant, address=o.address, kind=o.kind, display_name=o.display_name, role=o.role,
@@ -127,9 +128,10 @@ def rename_account(state: State, o: op.RenameAccount) -> op.Done:
     for address, entry in list(state.addresses.items()):
         if entry.account == o.account and entry.kind == "alias":
             state.put(state.addresses, address, replace(entry, targets=(o.address,)))
+    kind = state.addresses[row.address].kind
     old = AddressEntry(row.address, row.tenant, "alias", o.account, (o.address,), 0)
     state.put(state.addresses, row.address, old)
-    state.put(state.addresses, o.address, AddressEntry(o.address, row.tenant, "account", o.account, (), 0))
+    state.put(state.addresses, o.address, AddressEntry(o.address, row.tenant, kind, o.account, (), 0))
     state.put(state.accounts, o.account, replace(row, address=o.address))
     return _told(state)
 
@@ -198,7 +200,7 @@ def put_alias(state: State, o: op.PutAlias) -> op.Done:
         raise BadName("an alias leads to at least one address")
     _check_free(state, o.address, replaceable=("alias", "group"))
     target = state.addresses.get(o.targets[0]) if len(o.targets) == 1 and o.kind == "alias" else None
-    account = target.account if target is not None and target.kind == "account" else AccountId(0)
+    account = target.account if target is not None and target.kind in ("account", "list") else AccountId(0)
     state.put(state.addresses, o.address, AddressEntry(o.address, o.tenant, o.kind, account, o.targets, 0))
     return _told(state)
 

@@ -36,6 +36,7 @@ from a3mailer.store.operations import (
 )
 
 ACCOUNT: Final = "account"
+LIST: Final = "list"
 RESERVED: Final = "reserved"
 DIRECTORY_HINT: Final = (0, 0)
 """(account, mailbox) of the hint that the directory changed."""
@@ -140,7 +141,7 @@ def create_account(ledger: Ledger, op: CreateAccount, work: Work) -> AccountCrea
         " VALUES (?,?,'',?,'',0,?)",
         [(number, kind, secret, op.now or ledger.now) for kind, secret in op.credentials],
     )
-    _put_address(ledger, op.address, op.tenant, ACCOUNT, number, ())
+    _put_address(ledger, op.address, op.tenant, LIST if op.kind == LIST else ACCOUNT, number, ())
     make_initial_mailboxes(ledger, ledger.touch_account(number))
     _changed(ledger)
     return AccountCreated(AccountId(number))
@@ -169,13 +170,16 @@ def rename_account(ledger: Ledger, op: RenameAccount, work: Work) -> Done:
     ).fetchone()
     if own is None:
         _free_address(ledger, op.address)
-    (old,) = ledger.execute("SELECT address FROM accounts WHERE account=?", (op.account,)).fetchone()
+    (old, kind) = ledger.execute(
+        "SELECT address, kind FROM addresses WHERE address = (SELECT address FROM accounts WHERE account=?)",
+        (op.account,),
+    ).fetchone()
     ledger.execute("UPDATE accounts SET address=? WHERE account=?", (op.address, op.account))
     ledger.execute(
         "UPDATE addresses SET targets=? WHERE account=? AND kind='alias'", (op.address, op.account)
     )
     _put_address(ledger, old, account.tenant, "alias", op.account, (op.address,))
-    _put_address(ledger, op.address, account.tenant, ACCOUNT, op.account, ())
+    _put_address(ledger, op.address, account.tenant, kind, op.account, ())
     return _changed(ledger)
 
 

@@ -272,7 +272,7 @@ REFERENCES: Final = (
         "address-broken",
         """SELECT address, 'account ' || account || ' has no such address' FROM accounts
         WHERE account > 0 AND (address, account) NOT IN
-            (SELECT address, account FROM addresses WHERE kind = 'account')
+            (SELECT address, account FROM addresses WHERE kind IN ('account', 'list'))
         UNION ALL SELECT address, 'leads to account ' || account || ', which is not there' FROM addresses
         WHERE account > 0 AND account NOT IN (SELECT account FROM accounts)""",
     ),

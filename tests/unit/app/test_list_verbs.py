@@ -1,0 +1,105 @@
+"""Mailing lists by verbs, over a store in memory."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from a3mailer.app import material
+from a3mailer.config.tree import Settings
+from a3mailer.mail.errors import AddressReserved, AlreadyExists, BadName, NoSuchAccount, NoSuchMessage
+from a3mailer.mail.ids import INBOX
+from a3mailer.mail.message import index
+from a3mailer.store.operations import Append
+from a3mailer.store.ports import Content, Transaction
+from tests.unit.app.test_verbs import Desk
+
+LIST = "news@example.test"
+MAIL = b"From: <eve@b.test>\r\nSubject: hello\r\n\r\nGood morning.\r\n"
+
+
+@pytest.fixture
+async def desk(tmp_path: pathlib.Path) -> AsyncIterator[Desk]:
+    (tmp_path / "a3mailer.toml").write_text("")
+    (tmp_path / "keys").mkdir()
+    material.srs_keys(tmp_path)
+    desk = Desk(tmp_path, Settings())
+    await desk.do("domain add", name="example.test")
+    await desk.do("list add", address="News@Example.test", owners=("o@b.test",), posting="moderated")
+    yield desk
+    desk.pool.close()
+
+
+async def waiting(desk: Desk) -> list[dict[str, object]]:
+    found = await desk.do("list waiting", address=LIST)
+    assert isinstance(found, list)
+    return found
+
+
+async def hold(desk: Desk) -> str:
+    """A mail waits; its number."""
+    entry = await desk.store.address(LIST)
+    assert entry is not None
+    await desk.store.commit(
+        Transaction((Append(entry.account, INBOX, 0, check_quota=False),), (Content(MAIL, index(MAIL)),))
+    )
+    (row,) = await waiting(desk)
+    assert (row["from"], row["subject"]) == ("eve@b.test", "hello")
+    return str(row["number"])
+
+
+async def test_a_list_is_no_account_of_a_person(desk: Desk) -> None:
+    (row,) = await desk.do("list list")  # type: ignore[misc]
+    assert (row["address"], row["owners"], row["members"]) == (LIST, ("o@b.test",), 0)
+    for verb in ("account passwd", "account rm", "token list"):
+        more = {"password": "x"} if verb == "account passwd" else {}
+        with pytest.raises(NoSuchAccount):
+            await desk.do(verb, address=LIST, **more)
+    with pytest.raises(AlreadyExists):
+        await desk.do("list add", address=LIST, owners=("o@b.test",))
+    with pytest.raises(AlreadyExists):
+        await desk.do("alias add", address=LIST, targets=("x@b.test",))
+    with pytest.raises(NoSuchAccount):
+        await desk.do("list members", address="nobody@example.test")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"posting": "all"}, {"joining": "x"}, {"owners": ()}, {"tag": "a\r\nb"}, {"tag": "ä"}, {"name": "a\nb"}],
+)
+async def test_what_cannot_hold_for_a_list(desk: Desk, wrong: dict[str, object]) -> None:
+    with pytest.raises(BadName):
+        await desk.do("list add", **{"address": "x@example.test", "owners": ("o@b.test",), **wrong})
+
+
+async def test_members_come_and_go_and_are_told(desk: Desk) -> None:
+    await desk.do("list subscribe", address=LIST, members=("A@b.test", "c@b.test"))
+    (one, two) = await desk.do("list members", address=LIST)  # type: ignore[misc]
+    assert (one["address"], two["address"], one["suspended"]) == ("a@b.test", "c@b.test", False)
+    assert len(await desk.store.queue()) == 2
+    gone = await desk.do("list unsubscribe", address=LIST, members=("a@b.test", "nobody@b.test"))
+    assert gone == {"address": LIST, "members": ["a@b.test"]}
+    assert ("operator", "list.unsubscribe", LIST) in await desk.audit()
+
+
+async def test_a_mail_is_let_through_or_thrown_away(desk: Desk) -> None:
+    await desk.do("list subscribe", address=LIST, members=("a@b.test",))
+    number = await hold(desk)
+    assert await desk.do("list approve", address=LIST, number=number) == {"address": LIST, "number": number}
+    with pytest.raises(NoSuchMessage):
+        await desk.do("list reject", address=LIST, number=number)
+    (kept,) = await desk.do("list archive", address=LIST)  # type: ignore[misc]
+    assert kept["subject"] == "hello"
+    paths = [entry.reverse_path for entry in await desk.store.queue()]
+    assert [path[:7] for path in paths if path] == ["BOUNCE="]
+    assert await waiting(desk) == []
+
+
+async def test_a_list_that_goes_takes_everything_along(desk: Desk) -> None:
+    await desk.do("list subscribe", address=LIST, members=("a@b.test",))
+    await desk.do("list rm", address=LIST)
+    assert await desk.do("list list") == []
+    with pytest.raises(AddressReserved):
+        await desk.do("list add", address=LIST, owners=("o@b.test",))
