@@ -18,12 +18,10 @@ from a3mailer.mail.message import headers, index
 from a3mailer.msgauth.aggregate import Aggregate, DkimAuth, Published, Reason, SpfAuth, parse
 from a3mailer.msgauth.packed import unpack
 from a3mailer.ops.reports import dmarc, dmarc_report
+from a3mailer.ops.reports.daily import DAY, LEAST_SECONDS, SPREAD_SECONDS
 from a3mailer.ops.reports.destinations import MOST_PLACES
 from a3mailer.ops.reports.dmarc_sending import (
-    DAY,
     GIVE_UP_SECONDS,
-    LEAST_SECONDS,
-    SPREAD_SECONDS,
     DmarcReports,
 )
 from a3mailer.ops.reports.read import read

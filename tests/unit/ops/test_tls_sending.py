@@ -16,14 +16,13 @@ from a3mailer.mail.message import headers, index
 from a3mailer.msgauth.packed import unpack
 from a3mailer.msgauth.tlsrpt import Failure, Policy, PolicyResult, Summary, TlsReport, decode
 from a3mailer.ops.reports import tls_report
+from a3mailer.ops.reports.daily import DAY, LEAST_SECONDS, SPREAD_SECONDS
+from a3mailer.ops.reports.posting import Sender
 from a3mailer.ops.reports.tls_report import make, results
 from a3mailer.ops.reports.tls_sending import (
-    DAY,
     DONE,
     GIVE_UP_SECONDS,
-    LEAST_SECONDS,
     POST_AGAIN,
-    SPREAD_SECONDS,
     TlsReports,
 )
 from a3mailer.runtime.http import HttpAnswer, HttpFailure
@@ -355,6 +354,6 @@ def test_a_report_is_bounded_and_the_failures_seen_most_often_are_told(
 
 def test_the_same_counts_make_the_same_octets() -> None:
     rows = [Tally(DAY, "b.test", msgspec.json.encode(GOOD).decode(), 3)]
-    sender = tls_report.Sender("a.test", "postmaster@a.test")
+    sender = Sender("a.test", "postmaster@a.test")
     assert make(DAY, "b.test", rows, sender) == make(DAY, "b.test", rows, sender)
     assert make(DAY, "b.test", rows, sender).name != make(2 * DAY, "b.test", rows, sender).name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import hashlib
 from collections.abc import Iterable
@@ -12,7 +11,6 @@ from typing import Final
 
 import msgspec
 
-from a3mailer.mail.message.dates import format_date
 from a3mailer.msgauth.aggregate import (
     Aggregate,
     DkimAuth,
@@ -24,8 +22,9 @@ from a3mailer.msgauth.aggregate import (
     file_name,
 )
 from a3mailer.msgauth.dmarc_record import DmarcRecord
+from a3mailer.ops.reports import posting
 from a3mailer.ops.reports.kind import DAY, mails
-from a3mailer.ops.reports.tls_report import Sender
+from a3mailer.ops.reports.posting import Sender
 from a3mailer.store.operations import Tally
 from a3mailer.transfer.dmarc_outcomes import DmarcOutcome
 
@@ -102,53 +101,20 @@ def _row(outcome: DmarcOutcome, count: int) -> Row:
     )
 
 
-_MAIL: Final = """\
-From: <{sender.address}>
-To: <{to}>
-Date: {date}
-Subject: Report Domain: {domain}
- Submitter: {sender.domain}
- Report-ID: <{report.report_id}>
-Message-ID: <{token}.{report.report_id}@{sender.domain}>
-Auto-Submitted: auto-generated
-MIME-Version: 1.0
-Content-Type: multipart/mixed; boundary="{boundary}"
-
-This is a message in MIME format.
-
---{boundary}
-Content-Type: text/plain; charset="us-ascii"
-
-{sender.domain} tells {domain} what DMARC found of mail in its name on {day} (UTC):
-{passed} passed, {failed} failed. The report is attached (RFC 7489, RFC 9990).
-
---{boundary}
-Content-Type: {media}
-Content-Transfer-Encoding: base64
-Content-Disposition: attachment;
- filename="{name}"
-
-{attachment}
---{boundary}--
-"""
-
-
 def compose(made: Made, domain: str, to: str, sender: Sender, now: int, token: str) -> bytes:
-    """The mail (RFC 7489 section 7.2.1.1); ``token`` is random and makes it unlike any other."""
-    passed = sum(row.count for row in made.report.rows if "pass" in (row.dkim, row.spf))
-    text = _MAIL.format(
-        sender=sender,
-        to=to,
-        date=format_date(now),
-        domain=domain,
-        report=made.report,
-        token=token,
-        boundary=f"=_{token}",
-        day=datetime.fromtimestamp(made.report.begins, UTC).date(),
-        passed=passed,
-        failed=sum(row.count for row in made.report.rows) - passed,
-        media=MEDIA,
-        name=made.name,
-        attachment=base64.encodebytes(made.packed).decode("ascii").rstrip(),
+    """The mail (RFC 7489 section 7.2.1.1)."""
+    report = made.report
+    passed = sum(row.count for row in report.rows if "pass" in (row.dkim, row.spf))
+    failed = sum(row.count for row in report.rows) - passed
+    day = datetime.fromtimestamp(report.begins, UTC).date()
+    letter = posting.Letter(
+        report.report_id,
+        f"{report.report_id}@{sender.domain}",
+        "multipart/mixed",
+        f"{sender.domain} tells {domain} what DMARC found of mail in its name on {day} (UTC):\n"
+        f"{passed} passed, {failed} failed. The report is attached (RFC 7489, RFC 9990).",
+        MEDIA,
+        made.name,
+        made.packed,
     )
-    return text.replace("\n", "\r\n").encode("ascii")
+    return posting.compose(letter, domain, to, sender, now, token)

@@ -9,94 +9,48 @@ once.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
-from a3mailer.config.tree import Settings
-from a3mailer.mail.errors import MailError
-from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT
 from a3mailer.mail.message import index
+from a3mailer.ops.reports.daily import DAY, Daily
 from a3mailer.ops.reports.destinations import destinations, record_of
 from a3mailer.ops.reports.dmarc import fitting, keep
 from a3mailer.ops.reports.dmarc_report import Made, compose, make
-from a3mailer.ops.reports.kind import DAY
-from a3mailer.ops.reports.tls_report import Sender
-from a3mailer.runtime.clock import Clock
-from a3mailer.runtime.resolver import Resolver, ResolverFailure
-from a3mailer.store.operations import DropTallies, Enqueue, Operation, PutReport, QueueRecipient
-from a3mailer.store.ports import Content, Store, Transaction
+from a3mailer.ops.reports.posting import Sender, queued
+from a3mailer.runtime.resolver import ResolverFailure
+from a3mailer.store.operations import DropTallies, Operation, PutReport
+from a3mailer.store.ports import Content
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.dmarc_outcomes import KIND
 
-LOOK_SECONDS: Final = 300.0
-LEAST_SECONDS: Final = 1800
-"""After midnight: all workers have written down what they counted."""
-SPREAD_SECONDS: Final = 4 * 3600
 GIVE_UP_SECONDS: Final = 3 * DAY
 """After the first attempt: the DNS of the domain did not answer for so long."""
 CONTACT: Final = "dmarc-reports"
 
 
-class DmarcReports:
-    """``run`` is the work of an instance's first worker; ``round`` is one look."""
+class DmarcReports(Daily):
+    """See ``daily.py``."""
 
-    def __init__(
-        self,
-        store: Store,
-        resolver: Resolver,
-        clock: Clock,
-        settings: Callable[[], Settings],
-        signs: Callable[[str], bool],
-    ) -> None:
-        """``signs``: whether mail of a domain of ours leaves with a DKIM signature."""
-        self._store = store
-        self._resolver = resolver
-        self._clock = clock
-        self._settings = settings
-        self._signs = signs
+    kind = KIND
+    contact = CONTACT
+    give_up_seconds = GIVE_UP_SECONDS
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until ``stop`` is set."""
-        while not stop.is_set():
-            await self.round(stop)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await stop.wait()
+    def is_on(self) -> bool:
+        """``reports.dmarc_send``."""
+        return self._settings().reports.dmarc_send
 
-    async def round(self, stop: asyncio.Event) -> None:
-        """Send what is due. What cannot be sent now is sent at the next look."""
-        now = int(self._clock.now())
-        try:
-            for period, domain in await self._store.tallied(KIND, now // DAY * DAY):
-                if stop.is_set():
-                    return
-                late = now - period - DAY - self._delay(period, domain)
-                if not self._settings().reports.dmarc_send or late > GIVE_UP_SECONDS:
-                    await self._forget(period, domain)
-                elif late >= 0:
-                    await self._report(period, domain)
-        except MailError as error:
-            emit("reports.dmarc.put_off", level="warning", error=repr(error))
+    def forgotten(self, period: int, domain: str) -> tuple[Operation, ...]:
+        """One day's counts."""
+        return (DropTallies(KIND, domain, period, period + DAY),)
 
-    def _delay(self, period: int, domain: str) -> int:
-        """The same whenever it is asked."""
-        drawn = hashlib.blake2b(f"{self._sender().domain} {domain} {period}".encode(), digest_size=8)
-        return LEAST_SECONDS + int.from_bytes(drawn.digest(), "big") % SPREAD_SECONDS
-
-    def _sender(self) -> Sender:
-        server = self._settings().server
-        domain = (server.domain or server.hostname).lower()
-        return Sender(domain, f"{CONTACT}@{domain}")
-
-    async def _report(self, period: int, domain: str) -> None:
-        sender = self._sender()
+    async def report(self, period: int, domain: str) -> None:
+        """To whom the record of now names."""
+        sender = self.sender()
         if not self._signs(sender.domain):
             emit("reports.dmarc.unsigned", level="warning", domain=domain, sender=sender.domain)
-            await self._forget(period, domain)
+            await self.commit(*self.forgotten(period, domain))
             return
         try:
             record = await record_of(domain, self._resolver)
@@ -108,7 +62,7 @@ class DmarcReports:
             emit("reports.dmarc.no_answer", level="warning", domain=domain, error=str(error))
             return
         if record is None or not places:
-            await self._forget(period, domain)
+            await self.commit(*self.forgotten(period, domain))
             return
         tallies = await self._store.tallies(KIND, period, domain)
         made = await asyncio.to_thread(make, period, domain, tallies, record, sender)
@@ -121,7 +75,7 @@ class DmarcReports:
     ) -> None:
         """``places``: addresses, and how many octets each takes (0: any number)."""
         contents: list[Content] = []
-        operations: list[Operation] = [DropTallies(KIND, domain, period, period + DAY)]
+        operations: list[Operation] = [*self.forgotten(period, domain)]
         now = int(self._clock.now())
         if await self._store.domain(domain) is not None:
             operations.append(_kept(made, sender, now))
@@ -132,22 +86,12 @@ class DmarcReports:
                 emit("reports.dmarc.too_large", domain=domain, octets=len(made.packed), most=most)
                 continue
             octets = compose(made, domain, address, sender, now, secrets.token_hex(8))
-            operations.append(_mail(len(contents), address))
+            operations.append(queued(len(contents), address))
             contents.append(Content(octets, index(octets)))
-        await self._store.commit(Transaction(tuple(operations), tuple(contents)))
+        await self.commit(*operations, contents=tuple(contents))
         if contents:
             count("a3_reports_sent_total", KIND, len(contents))
             emit("reports.dmarc.sent", domain=domain, places=len(contents), rows=len(made.report.rows))
-
-    async def _forget(self, period: int, domain: str) -> None:
-        await self._store.commit(Transaction((DropTallies(KIND, domain, period, period + DAY),)))
-
-
-def _mail(content: int, to: str) -> Enqueue:
-    """With the null reverse-path: nothing comes back for it, and it is signed as a notice of ours."""
-    return Enqueue(
-        SYSTEM_ACCOUNT, DEFAULT_TENANT, content, "", (QueueRecipient(to, ("NEVER",)),), body="7BIT"
-    )
 
 
 def _kept(made: Made, sender: Sender, now: int) -> PutReport:

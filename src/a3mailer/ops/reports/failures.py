@@ -20,13 +20,13 @@ from typing import Final
 from a3mailer import __version__
 from a3mailer.config.tree import Settings
 from a3mailer.mail.errors import MailError
-from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT
 from a3mailer.mail.message import headers, index
 from a3mailer.msgauth.feedback import AUTH_FAILURE, Feedback, compose, redact
 from a3mailer.ops.reports.destinations import destinations
+from a3mailer.ops.reports.posting import queued, sender_of
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver, ResolverFailure
-from a3mailer.store.operations import Enqueue, Operation, QueueRecipient
+from a3mailer.store.operations import Operation
 from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
@@ -138,8 +138,8 @@ class FailureReports:
                 emit("reports.failure.lost", level="warning", domain=one.domain, error=repr(error))
 
     async def _send(self, one: Waiting) -> None:
-        server = self._settings().server
-        domain = (server.domain or server.hostname).lower()
+        sender = sender_of(self._settings(), CONTACT)
+        domain = sender.domain
         if not self._signs(domain):
             emit("reports.failure.unsigned", level="warning", domain=one.domain, sender=domain)
             return
@@ -150,14 +150,13 @@ class FailureReports:
             octets = compose(
                 one.feedback,
                 one.header,
-                sender=f"{CONTACT}@{domain}",
+                sender=sender.address,
                 to=address,
                 subject=f"DMARC failure of {one.domain}",
                 now=int(self._clock.now()),
                 token=secrets.token_hex(12),
             )
-            recipient = QueueRecipient(address, ("NEVER",))
-            operations.append(Enqueue(SYSTEM_ACCOUNT, DEFAULT_TENANT, len(contents), "", (recipient,)))
+            operations.append(queued(len(contents), address))
             contents.append(Content(octets, index(octets)))
         if operations:
             await self._store.commit(Transaction(tuple(operations), tuple(contents)))

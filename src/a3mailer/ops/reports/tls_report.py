@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from typing import Final
 
 import msgspec
 
-from a3mailer.mail.message.dates import format_date
 from a3mailer.msgauth.tlsrpt import (
     GZIP_MEDIA,
     Failure,
@@ -23,6 +21,8 @@ from a3mailer.msgauth.tlsrpt import (
     file_name,
     pack,
 )
+from a3mailer.ops.reports import posting
+from a3mailer.ops.reports.posting import Sender
 from a3mailer.store.operations import Tally
 from a3mailer.transfer.tls_outcomes import TlsOutcome
 
@@ -32,15 +32,6 @@ MOST_DETAILS: Final = 1000
 """Kinds of failure of one policy that are told apart; those seen most often are."""
 
 _decode: Final = msgspec.json.Decoder(TlsOutcome).decode
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """In whose name we report."""
-
-    domain: str
-    address: str
-    """Where questions go, and what the mail is from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,57 +92,22 @@ def _result(policy: Policy, outcomes: list[tuple[TlsOutcome, int]]) -> PolicyRes
     return PolicyResult(policy, Summary(good, sum(count for _, count in failed)), details)
 
 
-_MAIL: Final = """\
-From: <{sender.address}>
-To: <{to}>
-Date: {date}
-Subject: Report Domain: {domain}
- Submitter: {sender.domain}
- Report-ID: <{report.report_id}>
-Message-ID: <{token}.{report.report_id}>
-TLS-Report-Domain: {domain}
-TLS-Report-Submitter: {sender.domain}
-TLS-Required: No
-Auto-Submitted: auto-generated
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type="tlsrpt"; boundary="{boundary}"
-
-This is a message in MIME format.
-
---{boundary}
-Content-Type: text/plain; charset="us-ascii"
-
-{sender.domain} tells {domain} how its mail to it fared under TLS on {day} (UTC):
-{good} sessions went well, {failed} did not. The report is attached (RFC 8460).
-
---{boundary}
-Content-Type: {media}
-Content-Transfer-Encoding: base64
-Content-Disposition: attachment;
- filename="{name}"
-
-{attachment}
---{boundary}--
-"""
-
-
 def compose(made: Made, domain: str, to: str, sender: Sender, now: int, token: str) -> bytes:
-    """The mail (section 5.3); ``token`` is random and makes it unlike any other. TLS that fails must not
-    keep it from its domain (section 3): so says TLS-Required (RFC 8689 section 5)."""
-    summaries = [result.summary for result in made.report.policies]
-    text = _MAIL.format(
-        sender=sender,
-        to=to,
-        date=format_date(now),
-        domain=domain,
-        report=made.report,
-        token=token,
-        boundary=f"=_{token}",
-        day=made.report.date_range.start_datetime.date(),
-        good=sum(summary.total_successful_session_count for summary in summaries),
-        failed=sum(summary.total_failure_session_count for summary in summaries),
-        media=GZIP_MEDIA,
-        name=made.name,
-        attachment=base64.encodebytes(made.packed).decode("ascii").rstrip(),
+    """The mail (section 5.3). TLS that fails must not keep it from its domain (section 3): so says
+    TLS-Required (RFC 8689 section 5)."""
+    report = made.report
+    good = sum(result.summary.total_successful_session_count for result in report.policies)
+    failed = sum(result.summary.total_failure_session_count for result in report.policies)
+    day = report.date_range.start_datetime.date()
+    letter = posting.Letter(
+        report.report_id,
+        report.report_id,
+        'multipart/report; report-type="tlsrpt"',
+        f"{sender.domain} tells {domain} how its mail to it fared under TLS on {day} (UTC):\n"
+        f"{good} sessions went well, {failed} did not. The report is attached (RFC 8460).",
+        GZIP_MEDIA,
+        made.name,
+        made.packed,
+        (f"TLS-Report-Domain: {domain}", f"TLS-Report-Submitter: {sender.domain}", "TLS-Required: No"),
     )
-    return text.replace("\n", "\r\n").encode("ascii")
+    return posting.compose(letter, domain, to, sender, now, token)

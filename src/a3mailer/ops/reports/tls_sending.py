@@ -10,33 +10,27 @@ notes that the mail is under way while a POST is still to be done. A POST that f
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final, Protocol
 
 from a3mailer.config.tree import Settings
-from a3mailer.mail.errors import MailError
-from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT
 from a3mailer.mail.message import index
 from a3mailer.msgauth.tlsrpt import GZIP_MEDIA, Target, parse_record
-from a3mailer.ops.reports.tls_report import DAY, Made, Sender, compose, make
+from a3mailer.ops.reports.daily import DAY, Daily
+from a3mailer.ops.reports.posting import queued
+from a3mailer.ops.reports.tls_report import Made, compose, make
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.http import HttpAnswer, HttpFailure
 from a3mailer.runtime.resolver import Resolver, ResolverFailure
-from a3mailer.store.operations import AddTallies, DropTallies, Enqueue, Operation, QueueRecipient, Tally
-from a3mailer.store.ports import Content, Store, Transaction
+from a3mailer.store.operations import AddTallies, DropTallies, Operation, Tally
+from a3mailer.store.ports import Content, Store
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer.tls_outcomes import KIND
 from a3mailer.transfer.tls_wish import OPTIONAL
 
 DONE: Final = "tls-sent"
 """The kind of the tallies whose keys are places that have their report while others wait for it."""
-LOOK_SECONDS: Final = 300.0
-LEAST_SECONDS: Final = 1800
-"""After midnight: all workers have written down what they counted."""
-SPREAD_SECONDS: Final = 4 * 3600
 GIVE_UP_SECONDS: Final = DAY
 """After the first attempt (section 5.5)."""
 POST_SECONDS: Final = 30.0
@@ -55,8 +49,12 @@ class Post(Protocol):
         ...
 
 
-class TlsReports:
-    """``run`` is the work of an instance's first worker; ``round`` is one look."""
+class TlsReports(Daily):
+    """See ``daily.py``."""
+
+    kind = KIND
+    contact = CONTACT
+    give_up_seconds = GIVE_UP_SECONDS
 
     def __init__(
         self,
@@ -68,52 +66,27 @@ class TlsReports:
         signs: Callable[[str], bool],
     ) -> None:
         """``signs``: whether mail of a domain of ours leaves with a DKIM signature."""
-        self._store = store
-        self._resolver = resolver
+        super().__init__(store, resolver, clock, settings, signs)
         self._web = web
-        self._clock = clock
-        self._settings = settings
-        self._signs = signs
         self._again: dict[str, float] = {}
         """When a place where a POST failed may be asked again (monotonic)."""
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until ``stop`` is set."""
-        while not stop.is_set():
-            await self.round(stop)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await stop.wait()
+    def is_on(self) -> bool:
+        """``reports.tls_send``."""
+        return self._settings().reports.tls_send
+
+    def forgotten(self, period: int, domain: str) -> tuple[Operation, ...]:
+        """One day's counts of a domain, and who has its report."""
+        return tuple(DropTallies(kind, domain, period, period + DAY) for kind in (KIND, DONE))
 
     async def round(self, stop: asyncio.Event) -> None:
-        """Send what is due. What cannot be sent now is sent at the next look."""
-        now = int(self._clock.now())
-        today = now // DAY * DAY
-        monotonic = self._clock.monotonic()
-        self._again = {url: at for url, at in self._again.items() if at > monotonic}
-        try:
-            for period, domain in await self._store.tallied(KIND, today):
-                if stop.is_set():
-                    return
-                late = now - period - DAY - self._delay(period, domain)
-                if not self._settings().reports.tls_send or late > GIVE_UP_SECONDS:
-                    await self._commit(*forget(period, domain))
-                elif late >= 0:
-                    await self._report(period, domain)
-        except MailError as error:
-            emit("reports.tls.put_off", level="warning", error=repr(error))
+        """A place whose POST failed rests for a while."""
+        now = self._clock.monotonic()
+        self._again = {url: at for url, at in self._again.items() if at > now}
+        await super().round(stop)
 
-    def _delay(self, period: int, domain: str) -> int:
-        """The same whenever it is asked."""
-        drawn = hashlib.blake2b(f"{self._sender().domain} {domain} {period}".encode(), digest_size=8)
-        return LEAST_SECONDS + int.from_bytes(drawn.digest(), "big") % SPREAD_SECONDS
-
-    def _sender(self) -> Sender:
-        server = self._settings().server
-        domain = (server.domain or server.hostname).lower()
-        return Sender(domain, f"{CONTACT}@{domain}")
-
-    async def _report(self, period: int, domain: str) -> None:
+    async def report(self, period: int, domain: str) -> None:
+        """By mail and by POST, as the record says."""
         try:
             answer = await self._resolver.lookup(f"_smtp._tls.{domain}", "TXT")
         except ResolverFailure as error:
@@ -126,10 +99,10 @@ class TlsReports:
             if target.where not in done and self._can(target, domain)
         ]
         if not targets:
-            await self._commit(*forget(period, domain))
+            await self.commit(*self.forgotten(period, domain))
             return
         tallies = await self._store.tallies(KIND, period, domain)
-        made = await asyncio.to_thread(make, period, domain, tallies, self._sender())
+        made = await asyncio.to_thread(make, period, domain, tallies, self.sender())
         posts = [target for target in targets if target.way == "post"]
         posted = [target for target in posts if await self._post(made, domain, target)]
         mailed = [target for target in targets if target.way == "mail"]
@@ -137,28 +110,28 @@ class TlsReports:
 
     def _can(self, target: Target, domain: str) -> bool:
         """A report by mail without a DKIM signature must be ignored by who gets it (section 3)."""
-        can = target.way != "mail" or self._signs(self._sender().domain)
+        can = target.way != "mail" or self._signs(self.sender().domain)
         if not can:
-            emit("reports.tls.unsigned", level="warning", domain=domain, sender=self._sender().domain)
+            emit("reports.tls.unsigned", level="warning", domain=domain, sender=self.sender().domain)
         return can
 
     async def _settle(
         self, period: int, domain: str, made: Made, mailed: list[Target], posted: list[Target], *, whole: bool
     ) -> None:
         """The mails, and that these places have their report; ``whole``: nobody waits for it any more."""
-        sender, now = self._sender(), int(self._clock.now())
+        sender, now = self.sender(), int(self._clock.now())
         contents: list[Content] = []
         operations: list[Operation] = []
         for target in mailed:
             octets = compose(made, domain, target.where, sender, now, secrets.token_hex(8))
-            operations.append(_mail(len(contents), target.where))
+            operations.append(queued(len(contents), target.where, OPTIONAL))
             contents.append(Content(octets, index(octets)))
         if whole:
-            operations += forget(period, domain)
+            operations += self.forgotten(period, domain)
         else:
             marks = tuple(Tally(period, domain, target.where, 1) for target in (*mailed, *posted))
             operations += [AddTallies(DONE, marks)] if marks else []
-        await self._commit(*operations, contents=tuple(contents))
+        await self.commit(*operations, contents=tuple(contents))
         for target in (*mailed, *posted):
             emit("reports.tls.sent", domain=domain, way=target.way, policies=len(made.report.policies))
 
@@ -176,19 +149,3 @@ class TlsReports:
             self._again[target.where] = self._clock.monotonic() + POST_AGAIN
             emit("reports.tls.not_posted", level="warning", domain=domain, reason=failure)
         return not failure
-
-    async def _commit(self, *operations: Operation, contents: tuple[Content, ...] = ()) -> None:
-        if operations:
-            await self._store.commit(Transaction(operations, contents))
-
-
-def forget(period: int, domain: str) -> tuple[Operation, ...]:
-    """One day's counts of a domain, and who has its report."""
-    return tuple(DropTallies(kind, domain, period, period + DAY) for kind in (KIND, DONE))
-
-
-def _mail(content: int, to: str) -> Enqueue:
-    """With the null reverse-path: nothing comes back for it, and it is signed as a notice of ours. TLS that
-    fails does not keep it from its domain (section 3)."""
-    recipient = QueueRecipient(to, ("NEVER",))
-    return Enqueue(SYSTEM_ACCOUNT, DEFAULT_TENANT, content, "", (recipient,), body="7BIT", tls=OPTIONAL)
