@@ -93,7 +93,7 @@ class PolicyHook:
 
     def checks(self) -> tuple[Check, ...]:
         """One a stage."""
-        return tuple(kind(self) for kind in STAGES)
+        return tuple(kind(self) for kind in STAGES.values())
 
 
 def _about(stage: str, client: Client, envelope: Envelope) -> dict[str, object]:
@@ -116,6 +116,7 @@ def _about(stage: str, client: Client, envelope: Envelope) -> dict[str, object]:
 class _Asking:
     """The check of one stage."""
 
+    name: ClassVar[str]
     stage: ClassVar[Stage]
     protocols: ClassVar[frozenset[str]] = _ALL
     judges: ClassVar[bool] = False
@@ -144,37 +145,12 @@ class _Asking:
         return Finding(_APART if answer.action == _APART else text or "tagged")
 
 
-class AtConnect(_Asking):
-    name: ClassVar[str] = "hook_connect"
-    stage: ClassVar[Stage] = Stage.CONNECT
+def _at(stage: Stage) -> type[_Asking]:
+    return type(f"At{stage.value.title()}", (_Asking,), {"name": f"hook_{stage.value}", "stage": stage})
 
 
-class AtEhlo(_Asking):
-    name: ClassVar[str] = "hook_ehlo"
-    stage: ClassVar[Stage] = Stage.EHLO
-
-
-class AtAuth(_Asking):
-    name: ClassVar[str] = "hook_auth"
-    stage: ClassVar[Stage] = Stage.AUTH
-
-
-class AtMail(_Asking):
-    name: ClassVar[str] = "hook_mail"
-    stage: ClassVar[Stage] = Stage.MAIL
-
-
-class AtRcpt(_Asking):
-    name: ClassVar[str] = "hook_rcpt"
-    stage: ClassVar[Stage] = Stage.RCPT
-
-
-class AtData(_Asking):
-    name: ClassVar[str] = "hook_data"
-    stage: ClassVar[Stage] = Stage.DATA
-
-
-STAGES: Final = (AtConnect, AtEhlo, AtAuth, AtMail, AtRcpt, AtData)
+STAGES: Final = {stage: _at(stage) for stage in Stage}
+"""The check of each stage."""
 
 
 class AskAboutMail:

@@ -24,9 +24,9 @@ from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.memory_connection import Stage as MemoryStage
 from a3mailer.testing.resolver import FakeResolver
 from a3mailer.transfer.judge import Judges
-from a3mailer.transfer.policy_hook import REST_SECONDS, Answer, AskAboutMail, AtRcpt, PolicyHook
+from a3mailer.transfer.policy_hook import REST_SECONDS, STAGES, Answer, AskAboutMail, PolicyHook
 from a3mailer.transfer.receive import Receive
-from a3mailer.transfer.stages import Stages
+from a3mailer.transfer.stages import Stage, Stages
 from tests.transcripts.smtp_world import SmtpWorld
 from tests.unit.transfer.world import MAIL, SETTINGS, World
 from tests.web import Web, reply
@@ -229,7 +229,7 @@ class Agreeing:
 
 
 class TestAtRcpt(CheckCompliance):
-    check = AtRcpt(Agreeing())  # type: ignore[arg-type]
+    check = STAGES[Stage.RCPT](Agreeing())  # type: ignore[arg-type]
     settings = Settings(policy_hook=HookSettings(url="http://127.0.0.1:1/"))
 
 
