@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +21,7 @@ from a3mailer.ops.dkim_rotation import turn
 from a3mailer.ops.domain_check import Section
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver
+from a3mailer.runtime.rest import rest
 from a3mailer.store.ports import DirectoryReader
 from a3mailer.telemetry.events import emit
 
@@ -64,9 +64,7 @@ class DomainWatch:
             await self.look_at_keys(stop)
             if self._clock.monotonic() >= self._begin:
                 await self.look_at_domains(stop)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ROUND_SECONDS):
-                    await stop.wait()
+            await rest(stop, ROUND_SECONDS)
 
     async def _domains(self) -> list[str]:
         try:

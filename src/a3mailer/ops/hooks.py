@@ -18,6 +18,7 @@ from a3mailer.mail.errors import MailError, NoSuchThing
 from a3mailer.mail.ids import AccountId
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.http import HttpClient, HttpFailure
+from a3mailer.runtime.rest import rest
 from a3mailer.runtime.supervise import contained
 from a3mailer.runtime.webhook import signed
 from a3mailer.store.operations import Operation, PutDocument, RemoveDocument
@@ -59,9 +60,7 @@ class Hooks:
             with suppress(MailError):
                 while not stop.is_set() and await self.round():
                     pass
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await stop.wait()
+            await rest(stop, LOOK_SECONDS)
 
     async def round(self) -> int:
         """Tell what is due now; how many events that was."""

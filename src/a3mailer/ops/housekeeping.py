@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -26,6 +25,7 @@ from typing import Final
 from a3mailer.config.tree import Settings
 from a3mailer.mail.errors import MailError
 from a3mailer.runtime.clock import Clock
+from a3mailer.runtime.rest import rest
 from a3mailer.store.operations import (
     DropReports,
     DropTombstones,
@@ -115,9 +115,7 @@ class Housekeeping:
         """Until ``stop`` is set."""
         while not stop.is_set():
             await self.round(stop)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await stop.wait()
+            await rest(stop, LOOK_SECONDS)
 
     async def round(self, stop: asyncio.Event) -> None:
         """Do what is due. A chore that cannot be done now is done at its next time."""

@@ -8,11 +8,11 @@ UTC, so that is what a count belongs to.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Final
 
 from a3mailer.mail.errors import MailError
 from a3mailer.runtime.clock import Clock
+from a3mailer.runtime.rest import rest
 from a3mailer.store.operations import AddTallies, Tallied, Tally
 from a3mailer.store.ports import Transaction, Writer
 from a3mailer.telemetry.events import emit
@@ -77,7 +77,5 @@ class Tallies:
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set, and once more then."""
         while not stop.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_SECONDS):
-                    await stop.wait()
+            await rest(stop, FLUSH_SECONDS)
             await self.flush()

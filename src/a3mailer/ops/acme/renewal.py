@@ -42,6 +42,7 @@ from a3mailer.ops.dns_provider import DnsProvider, ProviderFailure
 from a3mailer.ops.dns_providers.rfc2136 import Rfc2136, read_key
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver, ResolverFailure
+from a3mailer.runtime.rest import rest
 from a3mailer.store.ports import DirectoryReader
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count, state
@@ -95,9 +96,7 @@ class Renewal:
             if wanted != obeyed or now >= next_round or self._memory.is_asked():
                 obeyed, next_round = wanted, now + ROUND_SECONDS
                 await self.round(stop)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await stop.wait()
+            await rest(stop, LOOK_SECONDS)
 
     async def round(self, stop: asyncio.Event) -> None:
         """Fetch what is due. Nothing is raised for what an authority, a disk or the store refuses."""

@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import suppress
 from typing import ClassVar, Final
 
 from a3mailer.config.tree import Settings
@@ -18,6 +17,7 @@ from a3mailer.mail.errors import MailError
 from a3mailer.ops.reports.posting import Sender, sender_of
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver
+from a3mailer.runtime.rest import rest
 from a3mailer.store.operations import Operation
 from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.telemetry.events import emit
@@ -70,9 +70,7 @@ class Daily(ABC):
         """Until ``stop`` is set."""
         while not stop.is_set():
             await self.round(stop)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await stop.wait()
+            await rest(stop, LOOK_SECONDS)
 
     async def round(self, stop: asyncio.Event) -> None:
         """Send what is due. What cannot be sent now is sent at the next look."""
