@@ -369,12 +369,14 @@ def _way_in(
     suppressions, quotas = Suppressions(store, settings, clock), Quotas(store, settings, clock)
     returns = Returns(Verp(secrets), clock, {tokens.STREAM: lists}, (suppressions,))
     policy = Policy(store, directory, settings, forwarding, stages, returns, suppressions, quotas, lists)
+    milters = Milters(dial_filter, policy.lead, settings)
+    stages.filters = milters.follow
     judges = Judges(
         {
             "authenticate": authenticate,
             "reports": ReportMails(read, store, directory, settings, clock),
             "policy hook": AskAboutMail(hook, settings),
-            "milters": Milters(dial_filter, policy.lead, settings),
+            "milters": milters,
         }
     )
     return (

@@ -225,6 +225,10 @@ class Milter(Section, frozen=True, kw_only=True):
     doors: Annotated[tuple[str, ...], _d("Whose mail they see: smtp, submission, lmtp.")] = (
         "smtp", "submission",
     )  # fmt: skip
+    early: Annotated[
+        bool,
+        _d("Tell them each command as it comes, so that they can refuse one recipient; off: whole mails."),
+    ] = True
     failure: Annotated[str, _d("When one fails: tempfail, or accept without it.")] = "tempfail"
     seconds: Annotated[float, _d("Longest wait for one of its answers.", ge=0.1)] = 20.0
 

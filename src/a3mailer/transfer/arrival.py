@@ -35,6 +35,8 @@ class Arrival(msgspec.Struct, frozen=True):
     """What becomes durable with the mail or not at all; where one of them fails, the mail is not taken."""
     mark: bytes = b""
     """Names the mail as it came, once a judge has changed it; empty as long as nobody has."""
+    filters: object = None
+    """What the stages have told filters that hear a session from its begin (``milter_session.py``)."""
     kept: Heard = unheard
     """Is told the fingerprint of each transaction that has made this mail durable (ADR 0010)."""
 

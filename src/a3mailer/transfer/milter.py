@@ -1,5 +1,7 @@
 """Milters look at a mail before it is stored: each in turn, with what it changes applied before the next.
 
+Where a session was told them as it went on (``milter_session.py``), only the rest is told here.
+
 A filter that is not there, too slow or breaks the protocol is passed over or makes the sender try again, as
 ``milter.failure`` says. A recipient whom a filter refuses refuses the mail: when the mail is whole nobody
 else can be told any more, and a notification to a stranger would be backscatter (RFC 5321 section 6.1).
@@ -15,18 +17,17 @@ from msgspec import structs
 
 from a3mailer.config.tree import Settings
 from a3mailer.mail.address import NULL_PATH, Address, ReversePath
-from a3mailer.mail.envelope import Envelope, Recipient
+from a3mailer.mail.envelope import Client, Envelope, Recipient
 from a3mailer.mail.errors import MailError, NoSuchDomain, Refused, TryLater
 from a3mailer.mail.ids import DEFAULT_TENANT
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.judge import Judged
-from a3mailer.transfer.rewrite import changed, split, told
+from a3mailer.transfer.milter_session import FAILURES, Dial, MilterSessions, check, converse, transaction
+from a3mailer.transfer.rewrite import changed
 from a3mailer.transfer.route import Remote, Route
-from a3mailer.transfer.session import Wire
 from a3mailer.wire.errors import RemoteProtocolError
-from a3mailer.wire.milter.codes import Command
-from a3mailer.wire.milter.engine import Mail, MilterEngine, Result, Verdict
+from a3mailer.wire.milter.engine import MilterEngine, Result, Verdict
 from a3mailer.wire.milter.packets import (
     AddRecipient,
     Change,
@@ -34,15 +35,12 @@ from a3mailer.wire.milter.packets import (
     DeleteRecipient,
     Quarantine,
 )
-from a3mailer.wire.smtp.paths import BadPath, encode_mailbox, parse_mailbox
+from a3mailer.wire.smtp.paths import BadPath, parse_mailbox
 
-Dial = Callable[[str, float], Awaitable[Wire]]
-"""(``unix:PATH`` or ``HOST:PORT``, seconds) -> a connection. Errors: ConnectionError."""
 Lead = Callable[[Address], Awaitable[tuple[Route, ...]]]
 """Where an address of ours leads (``Policy.lead``)."""
 MAX_RECIPIENTS: Final = 1000
 """Recipients a mail may have once filters have added theirs."""
-_FAILURES: Final = (OSError, TimeoutError, RemoteProtocolError)
 
 
 class Milters:
@@ -68,6 +66,15 @@ class Milters:
             and arrival.client.protocol.lower() in settings.milter.doors
         )
 
+    def follow(self, client: Client) -> MilterSessions | None:
+        """What tells the filters of a connection as it goes on; None where they hear whole mails only."""
+        settings = self._settings
+        if not settings.milter.servers or not settings.milter.early or settings.server.profile == "plain":
+            return None
+        if client.protocol.lower() not in settings.milter.doors:
+            return None
+        return MilterSessions(self._dial, settings)
+
     async def judge(self, mail: Judged, seconds: float) -> Judged:
         """Ask each filter. Errors: Refused, TryLater."""
         loop = asyncio.get_running_loop()
@@ -78,7 +85,7 @@ class Milters:
             try:
                 async with asyncio.timeout_at(until):
                     mail = await self._ask(where, mail)
-            except _FAILURES as error:
+            except FAILURES as error:
                 emit(
                     "milter.failed", level="warning", trace=mail.arrival.trace, milter=where, error=str(error)
                 )
@@ -88,38 +95,38 @@ class Milters:
 
     async def _ask(self, where: str, mail: Judged) -> Judged:
         octets = bytes(mail.arrival.octets[:])
-        engine = MilterEngine(_mail(mail.arrival, octets, self._settings))
-        wire = await self._dial(where, self._settings.milter.seconds)
-        try:
-            result = await self._converse(wire, engine)
-        finally:
-            wire.close()
+        told = transaction(mail.arrival, octets, self._settings)
+        followed = mail.arrival.filters
+        session = followed.of(where) if isinstance(followed, MilterSessions) else None
+        if session is not None and session.verdict is Verdict.ACCEPT:
+            return mail
+        if session is not None and session.verdict is Verdict.DISCARD:
+            return structs.replace(mail, discarded=True)
+        result = None
+        if session is not None and isinstance(followed, MilterSessions):
+            result = await followed.rest(where, told, mail.arrival.trace)
+        engine = MilterEngine(told) if session is None or result is None else session.engine
+        if result is None:
+            result = await self._whole(where, engine)
         emit("milter.answered", trace=mail.arrival.trace, milter=where, verdict=result.verdict.value,
              changes=len(result.changes))  # fmt: skip
-        return await self._obey(mail, octets, result, engine)
+        return await self._obey(mail, octets, result, leading_space=engine.leading_space)
 
-    async def _converse(self, wire: Wire, engine: MilterEngine) -> Result:
-        """The session; each answer has ``milter.seconds``, and a filter may ask for more (progress)."""
-        while (result := engine.result) is None:
-            async with asyncio.timeout(self._settings.milter.seconds):
-                if out := engine.octets_to_send():
-                    wire.write(out)
-                    await wire.drain()
-                octets = await wire.read()
-            if not octets:
-                raise ConnectionError("it closed the connection")
-            engine.receive(octets)
-        wire.write(engine.octets_to_send())
+    async def _whole(self, where: str, engine: MilterEngine) -> Result:
+        """A connection for one mail."""
+        wire = await self._dial(where, self._settings.milter.seconds)
+        try:
+            result = await converse(wire, engine, self._settings.milter.seconds)
+            wire.write(engine.octets_to_send())
+        finally:
+            wire.close()
         return result
 
-    async def _obey(self, mail: Judged, octets: bytes, result: Result, engine: MilterEngine) -> Judged:
-        if result.verdict is Verdict.REJECT:
-            raise Refused(result.text or "refused by a filter", result.status or "5.7.1")
-        if result.verdict is Verdict.TEMPFAIL:
-            raise Refused("a filter asks to try again", "4.7.1")
+    async def _obey(self, mail: Judged, octets: bytes, result: Result, *, leading_space: bool) -> Judged:
+        check(result)
         if result.verdict is Verdict.DISCARD:
             return structs.replace(mail, discarded=True)
-        new = changed(octets, result.changes, leading_space=engine.leading_space)
+        new = changed(octets, result.changes, leading_space=leading_space)
         if new != octets:
             mail = mail.with_octets(new)
         return self._apart(await self._readdressed(mail, result.changes), result.changes)
@@ -172,37 +179,3 @@ def _address(path: bytes) -> Address:
         return parse_mailbox(text)
     except BadPath as error:
         raise RemoteProtocolError("an address that is none") from error
-
-
-def _path(address: Address | None) -> bytes:
-    return b"<>" if address is None else b"<%b>" % encode_mailbox(address)
-
-
-def _mail(arrival: Arrival, octets: bytes, settings: Settings) -> Mail:
-    """The transaction as filters hear of it; macros as sendmail and Postfix name them."""
-    client, envelope = arrival.client, arrival.envelope
-    fields, _, body = split(octets)
-    sender = _path(envelope.reverse_path.address)
-    protocol, _, cipher = client.tls.partition(" ")
-    login = {"auth_type": "PLAIN", "auth_authen": client.login} if client.account else {}
-    tls = {"tls_version": protocol, "cipher": cipher} if client.tls else {}
-    macros = {
-        Command.CONNECT: {"j": settings.server.hostname, "daemon_name": client.protocol, "v": "A3Mailer"},
-        Command.HELO: tls,
-        Command.MAIL: {"i": arrival.trace, "mail_addr": sender[1:-1].decode(), **login},
-        Command.DATA: {"i": arrival.trace},
-        Command.END_OF_HEADER: {"i": arrival.trace},
-        Command.END_OF_BODY: {"i": arrival.trace},
-    }
-    return Mail(
-        f"[{client.ip}]",
-        client.ip,
-        client.port,
-        client.helo.encode("utf-8", "replace"),
-        (sender, b"SIZE=%d" % len(octets), b"BODY=%b" % envelope.body.value.encode()),
-        tuple((_path(recipient.address),) for recipient in envelope.recipients),
-        told(fields),
-        body,
-        macros,
-        settings.smtp.size,
-    )

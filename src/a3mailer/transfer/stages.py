@@ -8,7 +8,7 @@ check is wanted (``profile=plain``) all sessions share one empty ``Course``: not
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import ClassVar, Final, Protocol
 
@@ -96,12 +96,35 @@ class Check(Protocol):
         ...
 
 
+class Filters(Protocol):
+    """Programs of others that follow one connection from its begin (``milter_session.py``)."""
+
+    def hears(self, stage: Stage) -> bool:
+        """Is this stage told?"""
+        ...
+
+    async def at(self, stage: Stage, facts: Facts, trace: str) -> None:
+        """Tell what has come. Errors: Refused."""
+        ...
+
+    def close(self) -> None:
+        """The connection has ended."""
+        ...
+
+
 class Course:
     """The checks of one connection, and what they have noted of the mail in hand."""
 
-    __slots__ = ("_checks", "_doors", "_of_client", "_of_mail", "_trace")
+    __slots__ = ("_checks", "_doors", "_of_client", "_of_mail", "_trace", "filters")
 
-    def __init__(self, checks: Mapping[Stage, tuple[Check, ...]], doors: Doors | None, trace: str) -> None:
+    def __init__(
+        self,
+        checks: Mapping[Stage, tuple[Check, ...]],
+        doors: Doors | None,
+        trace: str,
+        filters: Filters | None = None,
+    ) -> None:
+        self.filters = filters
         self._checks = checks
         self._doors = doors
         self._trace = trace
@@ -109,8 +132,8 @@ class Course:
         self._of_mail: dict[str, str] = {}
 
     def has(self, stage: Stage) -> bool:
-        """Does any check look at this stage?"""
-        return stage in self._checks
+        """Does any check or filter look at this stage?"""
+        return stage in self._checks or (self.filters is not None and self.filters.hears(stage))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -125,10 +148,21 @@ class Course:
         self._of_mail.clear()
 
     async def run(self, stage: Stage, facts: Facts) -> None:
-        """Ask all checks of a stage at once. Errors: Refused, of the first in the table that refuses."""
+        """Ask all checks of a stage at once, then the filters.
+
+        Errors: Refused, of the first check in the table that refuses, else of a filter."""
         checks, doors = self._checks.get(stage, ()), self._doors
-        if not checks or doors is None:
-            return
+        if checks and doors is not None:
+            await self._run(checks, stage, facts, doors)
+        if self.filters is not None:
+            await self.filters.at(stage, facts, self._trace)
+
+    def close(self) -> None:
+        """The connection has ended."""
+        if self.filters is not None:
+            self.filters.close()
+
+    async def _run(self, checks: tuple[Check, ...], stage: Stage, facts: Facts, doors: Doors) -> None:
         async with asyncio.TaskGroup() as tasks:
             asked = [tasks.create_task(self._ask(check, facts, doors)) for check in checks]
         refused = None
@@ -171,7 +205,7 @@ UNCHECKED: Final = Course({}, None, "")
 class Stages:
     """The checks of a process: which are wanted, by protocol and stage."""
 
-    __slots__ = ("_checks", "_clock", "_doors", "_greylist", "_rates", "_resolver", "_wanted")
+    __slots__ = ("_checks", "_clock", "_doors", "_greylist", "_rates", "_resolver", "_wanted", "filters")
 
     def __init__(
         self,
@@ -187,6 +221,8 @@ class Stages:
         self._clock = clock
         self._rates = rates
         self._greylist = greylist
+        self.filters: Callable[[Client], Filters | None] = lambda client: None
+        """Makes what follows a connection; None where nothing does."""
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
@@ -197,14 +233,15 @@ class Stages:
 
     def course(self, client: Client, trace: str) -> Course:
         """The checks for this client's connection."""
-        if not self._wanted:
+        filters = self.filters(client)
+        if not self._wanted and filters is None:
             return UNCHECKED
         exempt = is_exempt(client, self._doors.settings)
         found: dict[Stage, tuple[Check, ...]] = {}
         for check in self._wanted:
             if client.protocol in check.protocols and not (check.judges and exempt):
                 found[check.stage] = (*found.get(check.stage, ()), check)
-        return Course(found, self._doors, trace) if found else UNCHECKED
+        return Course(found, self._doors, trace, filters) if found or filters is not None else UNCHECKED
 
 
 def plain(text: str) -> str:

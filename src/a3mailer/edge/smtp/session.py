@@ -110,6 +110,7 @@ class SmtpDoor:
             raise
         finally:
             conversation.forget()
+            conversation.course.close()
 
 
 async def _goodbye(connection: Connection, reply: Reply) -> None:
@@ -122,10 +123,10 @@ async def _goodbye(connection: Connection, reply: Reply) -> None:
 class _Conversation:
     """One connection: the engine, the mail in hand, the offences so far."""
 
-    __slots__ = ("_client", "_connection", "_content_deadline", "_course", "_door", "_ended", "_engine",
+    __slots__ = ("_client", "_connection", "_content_deadline", "_door", "_ended", "_engine",
                  "_envelope", "_error", "_excess", "_exchange", "_fresh", "_idle_commands", "_left", "_loop",
                  "_mails", "_mails_max", "_offered", "_out", "_owed", "_principal", "_profile", "_recipients",
-                 "_refusals", "_routes", "_settings", "_spool", "_trace", "_unheard")  # fmt: skip
+                 "_refusals", "_routes", "_settings", "_spool", "_trace", "_unheard", "course")  # fmt: skip
 
     def __init__(self, door: SmtpDoor, connection: Connection, profile: Profile, trace: str) -> None:
         self._door = door
@@ -136,7 +137,7 @@ class _Conversation:
         self._loop = asyncio.get_running_loop()
         ip, port = connection.peer[:2]
         self._client = Client(ip, port, tls=connection.tls, protocol=profile.protocol)
-        self._course = door.policy.course(self._client, trace)
+        self.course = door.policy.course(self._client, trace)
         """The checks of this connection."""
         limited = profile.limited and self._settings.limits.profile != "off"
         self._mails_max = self._settings.smtp.mails if limited else 0
@@ -288,7 +289,7 @@ class _Conversation:
     async def _greet(self) -> Reply:
         try:
             await self._door.policy.connect(self._client)
-            await self._course.run(Stage.CONNECT, Facts(self._client, self._envelope))
+            await self.course.run(Stage.CONNECT, Facts(self._client, self._envelope))
         except MailError as error:
             reply = say.reply_to(error)
             return Reply(421 if error.transient else 554, reply.enhanced, reply.text)
@@ -327,13 +328,13 @@ class _Conversation:
         self._client = Client(
             of.ip, of.port, event.name, event.extended, of.tls, of.account, of.login, of.protocol
         )
-        if (self._profile.auth and self._confidential()) or self._course.has(Stage.EHLO):
+        if (self._profile.auth and self._confidential()) or self.course.has(Stage.EHLO):
             return None
         return self._welcome(event, self._offered)
 
     async def _hello_asked(self, event: ev.Hello) -> tuple[Reply, ...]:
         try:
-            await self._course.run(Stage.EHLO, Facts(self._client, self._envelope))
+            await self.course.run(Stage.EHLO, Facts(self._client, self._envelope))
         except MailError as error:
             return (say.reply_to(error),)
         before_login = self._profile.auth and self._confidential()
@@ -385,7 +386,7 @@ class _Conversation:
         self._principal = result
         self._client = structs.replace(self._client, account=result.account, login=result.login)
         try:
-            await self._course.run(Stage.AUTH, Facts(self._client, self._envelope))
+            await self.course.run(Stage.AUTH, Facts(self._client, self._envelope))
         except MailError as error:
             return say.reply_to(error)
         return say.LOGGED_IN
@@ -421,10 +422,10 @@ class _Conversation:
     # --- the mail ----------------------------------------------------------------------------------
 
     def _mail(self, event: ev.MailFrom) -> Reply | None:
-        self._course.forget()
+        self.course.forget()
         if 0 < self._mails_max <= self._mails:
             return say.TOO_MANY_MAILS
-        if self._profile.auth or self._course.has(Stage.MAIL):
+        if self._profile.auth or self.course.has(Stage.MAIL):
             return None
         try:
             self._permit()
@@ -439,7 +440,7 @@ class _Conversation:
         try:
             self._permit()
             await self._door.policy.sender(self._client, event.envelope)
-            await self._course.run(Stage.MAIL, Facts(self._client, event.envelope))
+            await self.course.run(Stage.MAIL, Facts(self._client, event.envelope))
         except MailError as error:
             return (say.reply_to(error),)
         return (self._begin(event),)
@@ -465,7 +466,7 @@ class _Conversation:
         if len(self._recipients) >= self._settings.smtp.recipients:
             self._excess += 1
             return say.TOO_MANY_ERRORS if self._excess > EXCESS_RECIPIENTS else say.TOO_MANY_RECIPIENTS
-        if self._course.has(Stage.RCPT):
+        if self.course.has(Stage.RCPT):
             return None
         routes = self._door.policy.known(event.recipient.address)
         return None if routes is None else self._take_recipient(event, routes)
@@ -473,7 +474,7 @@ class _Conversation:
     async def _rcpt_asked(self, event: ev.RcptTo) -> tuple[Reply, ...]:
         try:
             routes = await self._door.policy.recipient(self._client, self._envelope, event.recipient)
-            await self._course.run(Stage.RCPT, Facts(self._client, self._envelope, event.recipient))
+            await self.course.run(Stage.RCPT, Facts(self._client, self._envelope, event.recipient))
         except MailError as error:
             return (self._refuse_recipient(event.recipient, error),)
         return (self._take_recipient(event, routes),)
@@ -495,11 +496,11 @@ class _Conversation:
         return reply
 
     def _data(self, event: ev.Data) -> Reply | None:
-        return None if self._course.has(Stage.DATA) else say.GO_ON
+        return None if self.course.has(Stage.DATA) else say.GO_ON
 
     async def _data_asked(self, event: ev.Data) -> tuple[Reply, ...]:
         try:
-            await self._course.run(Stage.DATA, Facts(self._client, self._envelope))
+            await self.course.run(Stage.DATA, Facts(self._client, self._envelope))
         except MailError as error:
             return (say.reply_to(error),)
         return (say.GO_ON,)
@@ -564,8 +565,8 @@ class _Conversation:
 
     def _arrival(self, octets: bytes | mmap.mmap, trace: str) -> Arrival:
         envelope = structs.replace(self._envelope, recipients=tuple(self._recipients))
-        routes, notes = tuple(self._routes), self._course.notes
-        return Arrival(self._client, envelope, routes, octets, trace, notes, kept=self._unheard.add)
+        of, routes, course, kept = self._client, tuple(self._routes), self.course, self._unheard.add
+        return Arrival(of, envelope, routes, octets, trace, course.notes, filters=course.filters, kept=kept)
 
     def _mail_trace(self) -> str:
         """The connection's trace id for its first mail; then with a number, so that each has its own."""

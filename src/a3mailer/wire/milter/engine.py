@@ -1,7 +1,8 @@
-"""One mail through one filter, sans I/O: the whole transaction is known, so it is told from begin to end.
+"""Mails through one filter, sans I/O: a whole transaction at once, or its parts as they come.
 
 ``octets_to_send`` until it is empty, then ``receive`` what comes, until ``result`` is there. ``progressed``
-tells that the filter asked for more time. RemoteProtocolError ends the session.
+tells that the filter asked for more time. RemoteProtocolError ends the session. An engine that ``stays`` is
+told part after part (``tell``), mail after mail, and has a result each time.
 """
 
 from __future__ import annotations
@@ -27,6 +28,21 @@ class Verdict(Enum):
     REJECT = "reject"
     TEMPFAIL = "tempfail"
     DISCARD = "discard"
+    CONTINUE = "continue"
+    """Of a part: it wants to hear the next one."""
+
+
+class Part(Enum):
+    """What of a transaction is told at once."""
+
+    WHOLE = "whole"
+    CONNECT = "connect"
+    HELO = "helo"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    """The recipients that ``Mail`` names: one."""
+    REST = "rest"
+    """DATA, and all of the content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +81,18 @@ _GONE: Final = b"4f"
 
 
 class MilterEngine:
-    """The mail server's side of one session for one mail."""
+    """The mail server's side of one session."""
 
-    __slots__ = ("_changes", "_mail", "_out", "_reader", "_replaced", "_steps", "_terms", "_waiting",
-                 "progressed", "result")  # fmt: skip
+    __slots__ = ("_changes", "_mail", "_open", "_out", "_part", "_reader", "_replaced", "_stays", "_steps",
+                 "_terms", "_waiting", "progressed", "result")  # fmt: skip
 
-    def __init__(self, mail: Mail) -> None:
+    def __init__(self, mail: Mail, *, stays: bool = False) -> None:
+        """Begins with the whole mail, or, where it ``stays``, with the connection."""
         self._mail = mail
+        self._stays = stays
+        self._part = Part.CONNECT if stays else Part.WHOLE
+        self._open = False
+        """It was told of a mail whose end it has not heard."""
         self._reader = packets.PacketReader()
         self._terms: packets.Terms | None = None
         self._steps: Iterator[tuple[Command, bytes]] = iter(())
@@ -86,6 +107,22 @@ class MilterEngine:
         """What is to be sent now; once."""
         out, self._out = self._out, b""
         return out
+
+    def tell(self, mail: Mail, part: Part) -> None:
+        """The next part; a HELO or MAIL before the end of the last mail takes that one back."""
+        self.result, self._mail, self._part = None, mail, part
+        self._changes, self._replaced = [], 0
+        if part in (Part.HELO, Part.MAIL):
+            if self._open:
+                self._out += packets.packet(Command.ABORT)
+            self._open = part is Part.MAIL
+        if self._terms is not None:
+            self._steps = self._plan(self._terms)
+            self._advance()
+
+    def quit(self) -> bytes:
+        """The last octets of a session that stayed."""
+        return packets.packet(Command.QUIT)
 
     def receive(self, octets: bytes) -> None:
         """What the filter has said. Errors: RemoteProtocolError."""
@@ -156,7 +193,10 @@ class MilterEngine:
     def _end(self, verdict: Verdict, status: str = "", text: str = "") -> None:
         changes = tuple(self._changes) if verdict is Verdict.ACCEPT else ()
         self.result = Result(verdict, changes, status, text)
-        self._out = packets.packet(Command.QUIT)
+        if self._waiting is Command.END_OF_BODY:
+            self._open = False
+        if not self._stays:
+            self._out = packets.packet(Command.QUIT)
 
     def _advance(self) -> None:
         """Say what comes next, up to what is answered."""
@@ -168,6 +208,8 @@ class MilterEngine:
             if not self._terms.steps & silent:
                 self._waiting = command
                 break
+        else:
+            self.result = Result(Verdict.CONTINUE)
         self._out += b"".join(out)
 
     def _plan(self, terms: packets.Terms) -> Iterator[tuple[Command, bytes]]:
@@ -186,12 +228,21 @@ class MilterEngine:
         return packets.macros(command, values) if values else b""
 
     def _everything(self, terms: packets.Terms) -> Iterator[tuple[Command, bytes]]:
+        mail, packet, strings, part = self._mail, packets.packet, packets.strings, self._part
+        if part in (Part.WHOLE, Part.CONNECT):
+            yield Command.CONNECT, packets.connect(mail.hostname, mail.ip, mail.port)
+        if part in (Part.WHOLE, Part.HELO):
+            yield Command.HELO, packet(Command.HELO, strings(mail.helo))
+        if part in (Part.WHOLE, Part.MAIL):
+            yield Command.MAIL, packet(Command.MAIL, strings(*mail.sender))
+        if part in (Part.WHOLE, Part.RCPT):
+            for recipient in mail.recipients:
+                yield Command.RCPT, packet(Command.RCPT, strings(*recipient))
+        if part in (Part.WHOLE, Part.REST):
+            yield from self._content(terms)
+
+    def _content(self, terms: packets.Terms) -> Iterator[tuple[Command, bytes]]:
         mail, packet, strings = self._mail, packets.packet, packets.strings
-        yield Command.CONNECT, packets.connect(mail.hostname, mail.ip, mail.port)
-        yield Command.HELO, packet(Command.HELO, strings(mail.helo))
-        yield Command.MAIL, packet(Command.MAIL, strings(*mail.sender))
-        for recipient in mail.recipients:
-            yield Command.RCPT, packet(Command.RCPT, strings(*recipient))
         if terms.version >= 4:
             yield Command.DATA, packet(Command.DATA)
         bare = not terms.steps & Step.LEADING_SPACE
