@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 NAME: Final = "lock"
+STATE: Final = Path("run") / "state.json"
+"""What the server that holds it says of itself."""
 _FLOCK: Final = re.compile(r"FLOCK\s+ADVISORY\s+WRITE\s+\d+\s+[0-9a-f]+:[0-9a-f]+:(\d+)\s")
 
 

@@ -7,21 +7,19 @@ import ipaddress
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from a3mailer.app.listeners import PORTS
+from a3mailer.app.lock import STATE
 from a3mailer.app.material import DKIM_FOLDER
 from a3mailer.config.tree import Settings
 from a3mailer.keys.selectors import REMOVED, SIGNING
 from a3mailer.ops.certificates import NEXT_KEY, CertificateStore
 from a3mailer.ops.dkim_rotation import keys
 from a3mailer.ops.domain_records import ISSUER, Certificate, Facts
-
-STATE: Final = Path("run") / "state.json"
 
 
 class _State(msgspec.Struct):

@@ -17,8 +17,7 @@ from a3mailer.app.cli.exits import CONFIG, LATER, NO, NOT_RUNNING, OK, USAGE, Fa
 from a3mailer.app.cli.office import Remote, connect, data_directory
 from a3mailer.app.cli.output import Output
 from a3mailer.app.cli.verb import INSTALLED, Argument, Arguments, Option, Verb
-from a3mailer.app.lock import is_held_by
-from a3mailer.app.published import STATE
+from a3mailer.app.lock import STATE, is_held_by
 
 LOOKS: Final = Path("cache") / "domains.json"
 LOOKED: Final = ("checked", "errors", "warnings")
