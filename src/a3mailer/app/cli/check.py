@@ -1,4 +1,4 @@
-"""check spf, dkim, arc, dmarc: what this server would say of a mail or of a sender (needs no instance).
+"""check spf, dkim, arc, dmarc, bimi: what this server would say of a mail or of a sender (needs no instance).
 
 The result is a word of RFC 8601; the exit code is 0 whatever it is.
 """
@@ -6,28 +6,46 @@ The result is a word of RFC 8601; the exit code is 0 whatever it is.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
-from a3mailer.app.cli.exits import OK
+from a3mailer.app.cli.exits import OK, USAGE, Failed
 from a3mailer.app.cli.output import Output
 from a3mailer.app.cli.resolve import resolver_of
 from a3mailer.app.cli.tools import read_octets
 from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
+from a3mailer.config.fields import BadValue
+from a3mailer.config.syntax import domain_name
 from a3mailer.config.tree import Dns
-from a3mailer.mail.authresults import MethodResult
-from a3mailer.msgauth import arc, dkim
+from a3mailer.mail.authresults import FAIL, TEMPERROR, MethodResult
+from a3mailer.msgauth import arc, bimi, bimi_svg, dkim, dmarc
 from a3mailer.msgauth.canonical import Bodies
 from a3mailer.msgauth.evaluate import Evaluator, Incoming
 from a3mailer.msgauth.fields import read
 from a3mailer.msgauth.spf import SpfResult, check_mail_from
 from a3mailer.runtime.clock import SystemClock
-from a3mailer.runtime.resolver import Resolver
+from a3mailer.runtime.resolver import Resolver, ResolverFailure
 
 SECONDS: Final = 30.0
 """For all questions of one check."""
 
 Values = dict[str, object]
+
+
+class Answer(Protocol):
+    """What a fetch gives."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+class Get(Protocol):
+    """A fetch by ``runtime/http.py``."""
+
+    async def __call__(self, url: str, *, most: int) -> Answer: ...
 
 
 def _run(work: Callable[[Resolver], Awaitable[Values]], args: Arguments, out: Output) -> int:
@@ -125,6 +143,67 @@ def check_dmarc(args: Arguments, out: Output) -> int:
     return _run(work, args, out)
 
 
+def check_bimi(args: Arguments, out: Output) -> int:
+    """check bimi: the record of a domain, what allows it, and the picture itself."""
+    selector = args.selector or bimi.DEFAULT
+    if bimi.parse_selector((f"v=BIMI1; s={selector}".encode(),)) != selector.lower():
+        raise Failed(USAGE, f"{selector!r} is no selector")
+    try:
+        domain_name(args.domain)
+    except BadValue as error:
+        raise Failed(USAGE, str(error)) from error
+
+    async def work(resolver: Resolver) -> Values:
+        from a3mailer.runtime.http import HttpClient
+
+        client = HttpClient(resolver, SystemClock(), ssl.create_default_context())
+        try:
+            return await look_at_brand(args.domain.lower(), selector.lower(), resolver, client.get)
+        finally:
+            await client.close()
+
+    return _run(work, args, out)
+
+
+async def look_at_brand(domain: str, selector: str, resolver: Resolver, get: Get) -> Values:
+    """What a domain says of its picture, and whether it may be shown beside a mail that passes DMARC."""
+    try:
+        tree = await dmarc.walk(domain, resolver)
+    except ResolverFailure as error:
+        return {"result": TEMPERROR, "reason": str(error)}
+    found = await bimi.find(domain, tree.organizational, selector, resolver)
+    told: Values = {
+        "result": found.result,
+        "reason": found.reason,
+        "domain": found.domain,
+        "selector": selector,
+    }
+    if found.assertion is None:
+        return told
+    told |= {"location": found.assertion.location, "authority": found.assertion.authority}
+    if found.assertion.location:
+        told |= await _picture(found.assertion.location, get)
+    if lack := bimi.lacks(domain, *tree.in_force) if tree.in_force else f"{domain} has no DMARC record":
+        told |= {"result": bimi.SKIPPED, "reason": lack}
+    return told
+
+
+async def _picture(location: str, get: Get) -> Values:
+    """Fetched from nowhere inside, bounded, and looked through."""
+    from a3mailer.runtime.http import HttpFailure
+
+    try:
+        answer = await get(location, most=bimi_svg.MAX_PICTURE)
+        if answer.status != 200:
+            return {"result": FAIL, "reason": f"{location} answers {answer.status}"}
+        found = await asyncio.to_thread(bimi_svg.parse, answer.body)
+    except HttpFailure as error:
+        return {"result": TEMPERROR, "reason": str(error)}
+    except bimi_svg.BadPicture as error:
+        return {"result": FAIL, "reason": f"the picture cannot be shown: {error}"}
+    return {"title": found.title, "square": found.square, "octets": len(found.octets)}
+
+
 _DNS: Final = Option("--dns", "the name server to ask (default: the system's)", metavar="HOST:PORT")
 _MAIL: Final = Argument("MAIL", "a file with one mail; - is stdin", file=True)
 _CLIENT: Final = (
@@ -168,6 +247,15 @@ VERBS: Final = (
         check_dmarc,
         (_MAIL,),
         (Option("--ip", "the address of the client that brought it", metavar="IP"), *_CLIENT),
+        directory=False,
+    ),
+    Verb(
+        "check bimi",
+        "say which picture a domain wants shown beside its mail, and whether it may be",
+        "tool.use",
+        check_bimi,
+        (Argument("DOMAIN", "the domain of the author"),),
+        (Option("--selector", "as a mail's BIMI-Selector names it (default: default)", metavar="NAME"), _DNS),
         directory=False,
     ),
 )

@@ -55,7 +55,7 @@ FAMILIES: Final = (
     Family("logs", "what the server logged", "logs"),
     Family("top", "what the server does at this moment", "top"),
     Family("audit", "what was done, and by whom", "records", "AUDIT"),
-    Family("check", "what SPF, DKIM, ARC and DMARC say", "check"),
+    Family("check", "what SPF, DKIM, ARC, DMARC and BIMI say", "check"),
     Family("message", "look into a mail", "message"),
     Family("completion", "print a completion script for a shell", "tools"),
     Family("version", "print the version", "tools"),
