@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.request
 from typing import Final, Self
 
 import pytest
@@ -44,11 +45,12 @@ class Pebble:
         self.authority = authority or Authority(place)
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}/dir"
+        self.management = f"https://127.0.0.1:{free_port()}"
         certificate, key = self.authority.issue("localhost", address="127.0.0.1")
         self._config = place / "pebble.json"
         config: dict[str, object] = {
             "listenAddress": f"127.0.0.1:{self.port}",
-            "managementListenAddress": f"127.0.0.1:{free_port()}",
+            "managementListenAddress": self.management.removeprefix("https://"),
             "certificate": str(certificate),
             "privateKey": str(key),
             "httpPort": http,
@@ -64,6 +66,12 @@ class Pebble:
         self._env = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": str(refused),
                      "PEBBLE_AUTHZREUSE": "0"}  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
+
+    def root(self) -> bytes:
+        """The certificate of the authority it issues by, PEM: another in each life."""
+        context = self.authority.client()
+        with urllib.request.urlopen(f"{self.management}/roots/0", context=context, timeout=10) as answer:
+            return bytes(answer.read())
 
     @property
     def log(self) -> str:

@@ -61,8 +61,8 @@ class Origin(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, port: int) -> None:
-        super().__init__((ORIGIN, port), Mailbox)
+    def __init__(self, port: int, address: str = ORIGIN) -> None:
+        super().__init__((address, port), Mailbox)
         self.mails: list[tuple[str, str, bytes]] = []
 
 

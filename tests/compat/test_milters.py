@@ -28,12 +28,8 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-@contextmanager
-def opendkim(folder: pathlib.Path, mode: str, where: str) -> Iterator[None]:
-    """opendkim in one mode at ``where`` (its own notation), with a key for example.test."""
-    program = shutil.which("opendkim") or shutil.which("/usr/sbin/opendkim")
-    if program is None:
-        pytest.skip("absent: opendkim")
+def signing_key(folder: pathlib.Path, domain: str) -> tuple[pathlib.Path, pathlib.Path]:
+    """A key for opendkim, made once, and its record as ``NAME v=DKIM1...``."""
     key, public = folder / "key.pem", folder / "public"
     if not key.exists():
         made = rsa.generate_private_key(65537, 2048)
@@ -46,11 +42,22 @@ def opendkim(folder: pathlib.Path, mode: str, where: str) -> Iterator[None]:
         der = made.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        public.write_text(f"s1._domainkey.example.test v=DKIM1; k=rsa; p={base64.b64encode(der).decode()}\n")
+        public.write_text(f"s1._domainkey.{domain} v=DKIM1; k=rsa; p={base64.b64encode(der).decode()}\n")
         key.chmod(0o600)
+    return key, public
+
+
+@contextmanager
+def opendkim(folder: pathlib.Path, mode: str, where: str, domain: str = "example.test") -> Iterator[None]:
+    """opendkim in one mode at ``where`` (its own notation), with a key for the domain; it knows the records
+    in ``folder / "public"`` alone."""
+    program = shutil.which("opendkim") or shutil.which("/usr/sbin/opendkim")
+    if program is None:
+        pytest.skip("absent: opendkim")
+    key, public = signing_key(folder, domain)
     conf = folder / f"{mode}.conf"
     conf.write_text(
-        f"Mode {mode}\nSocket {where}\nDomain example.test\nSelector s1\nKeyFile {key}\n"
+        f"Mode {mode}\nSocket {where}\nDomain {domain}\nSelector s1\nKeyFile {key}\n"
         f"TestPublicKeys {public}\n"
         "Canonicalization simple/simple\nRequireSafeKeys no\nSyslog no\nAlwaysAddARHeader yes\n"
         f"AuthservID verifier.test\nInternalHosts {'192.0.2.99' if mode == 'v' else '127.0.0.1'}\n"

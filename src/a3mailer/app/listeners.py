@@ -61,9 +61,11 @@ def bind_all(settings: Settings, ports: Sequence[Port] = PORTS) -> dict[str, lis
 
 
 def addresses_of(port: Port, settings: Settings) -> tuple[str, ...]:
-    """Where a listener is bound."""
+    """Where a listener is bound; the private one at one address, so that servers of other addresses on this
+    machine have theirs."""
     if port.private:
-        return ("127.0.0.1",)
+        local = (a for a in settings.server.listen if a.startswith("127."))
+        return (next(local, "127.0.0.1"),)
     if not port.local:
         return settings.server.listen
     return tuple(a for a in settings.server.listen if ipaddress.ip_address(a).is_loopback) or ("127.0.0.1",)

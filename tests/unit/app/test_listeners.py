@@ -64,6 +64,17 @@ def test_lmtp_has_no_login_so_it_is_bound_for_this_machine_only() -> None:
         assert addresses_of(lmtp, settings) == local and addresses_of(smtp, settings) == listen_on
 
 
+def test_two_servers_of_one_machine_each_have_their_private_one() -> None:
+    metrics = PORTS[-1]
+    assert metrics.private
+    for listen_on, own in (
+        (("0.0.0.0", "::"), "127.0.0.1"),
+        (("192.0.2.1", "::1"), "127.0.0.1"),
+        (("192.0.2.1", "127.0.0.2", "127.0.0.3"), "127.0.0.2"),
+    ):
+        assert addresses_of(metrics, Settings(server=Server(listen=listen_on))) == (own,)
+
+
 def test_a_part_of_the_sockets_is_all_that_is_served_but_for_the_private_one(
     base: int, handed: Handed
 ) -> None:
