@@ -187,6 +187,9 @@ class Policy(Section, frozen=True, kw_only=True):
     domain_lists: Annotated[tuple[str, ...], _d("DNS lists of domains for those of senders.")] = ()
     helo: Annotated[bool, _d("Look at the name a client greets with.")] = True
     sender_domain: Annotated[bool, _d("Look whether the sender's domain takes mail (RFC 7505).")] = True
+    recipient_domain: Annotated[
+        bool, _d("Refuse what is submitted to domains that take no mail or do not exist.")
+    ] = False
     refuse: Annotated[
         tuple[str, ...], _d("Checks whose findings refuse (dnsbl, domain_list, helo, sender_domain).")
     ] = ()

@@ -14,10 +14,12 @@ from a3mailer.config.tree import Dns, Policy, Settings
 from a3mailer.mail.address import NULL_PATH, Address, ReversePath
 from a3mailer.mail.envelope import Client, Envelope, Recipient
 from a3mailer.mail.errors import Refused
+from a3mailer.mail.ids import DEFAULT_TENANT
 from a3mailer.runtime.resolver import Answer, ResolverFailure
 from a3mailer.runtime.shared import SharedTable
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.resolver import FakeResolver
+from a3mailer.transfer.route import Remote
 from a3mailer.transfer.stages import MAX_NOTE, Check, Course, Doors, Facts, Finding, Stage, field_of
 
 CASES: Final = 300
@@ -25,6 +27,7 @@ EVERYTHING: Final = Policy(
     dnsbl=("bl.test",),
     domain_lists=("dl.test",),
     greylist=True,
+    recipient_domain=True,
     sender_rate=1,
     domain_rate=2,
     network_rate=3,
@@ -67,7 +70,10 @@ def facts(rng: random.Random) -> Facts:
     path = NULL_PATH if rng.random() < 0.2 else ReversePath(address())
     protocol = rng.choice(("SMTP", "submission", "LMTP"))
     client = Client(rng.choice(ADDRESSES), rng.randrange(65536), rng.choice(WORDS), protocol=protocol)
-    return Facts(client, Envelope(path), Recipient(address()) if rng.random() < 0.8 else None)
+    if rng.random() < 0.2:
+        return Facts(client, Envelope(path))
+    to = address()
+    return Facts(client, Envelope(path), Recipient(to), (Remote(to, DEFAULT_TENANT),))
 
 
 class CheckCompliance:

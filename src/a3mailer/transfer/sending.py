@@ -205,7 +205,7 @@ class Sending:
             except MailError as error:
                 error.add_note(str(recipient.address))
                 raise
-            await course.run(Stage.RCPT, Facts(client, envelope, recipient))
+            await course.run(Stage.RCPT, Facts(client, envelope, recipient, routes[-1]))
         await course.run(Stage.DATA, Facts(client, envelope))
         arrival = Arrival(client, envelope, tuple(routes), octets, key.number, course.notes)
         return arrival, Mail(key.created, message_id, str(path), letter.tags)

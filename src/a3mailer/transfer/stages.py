@@ -25,6 +25,7 @@ from a3mailer.runtime.supervise import contained
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.arrival import is_exempt
+from a3mailer.transfer.route import Route
 
 MAX_NOTES: Final = 32
 """Findings kept a mail; more are told to nobody."""
@@ -54,6 +55,8 @@ class Facts(msgspec.Struct, frozen=True):
     """From MAIL on; with the recipients taken so far."""
     recipient: Recipient | None = None
     """At RCPT: the one it is about."""
+    routes: tuple[Route, ...] = ()
+    """At RCPT: where it leads."""
 
 
 class Finding(msgspec.Struct, frozen=True):

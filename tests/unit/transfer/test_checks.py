@@ -9,6 +9,7 @@ import pytest
 from a3mailer.config.tree import Dns, Policy, Server, Settings
 from a3mailer.mail.address import NULL_PATH, Address, ReversePath
 from a3mailer.mail.envelope import Client, Envelope, Recipient
+from a3mailer.mail.ids import DEFAULT_TENANT, AccountId
 from a3mailer.runtime.resolver import Mx, ResolverFailure
 from a3mailer.runtime.shared import SharedTable
 from a3mailer.testing.check import CheckCompliance
@@ -21,7 +22,9 @@ from a3mailer.transfer.checks.greylist import Greylist
 from a3mailer.transfer.checks.helo import Helo
 from a3mailer.transfer.checks.lists import reversed_address
 from a3mailer.transfer.checks.rate import RecipientRate, SenderRate, SubmittedRate
+from a3mailer.transfer.checks.recipient_domain import RecipientDomain
 from a3mailer.transfer.checks.sender_domain import SenderDomain
+from a3mailer.transfer.route import Local, Remote, Route
 from a3mailer.transfer.stages import Doors, Facts
 
 
@@ -39,6 +42,10 @@ class TestHelo(CheckCompliance):
 
 class TestSenderDomain(CheckCompliance):
     check = SenderDomain()
+
+
+class TestRecipientDomain(CheckCompliance):
+    check = RecipientDomain()
 
 
 class TestSenderRate(CheckCompliance):
@@ -190,6 +197,28 @@ async def test_sender_domains_that_take_mail_and_that_do_not() -> None:
     assert await status("a@text.test") == await status("a@nowhere.test") == await status("a@local") == "5.1.8"
     with pytest.raises(ResolverFailure):
         await status("a@later.test")
+
+
+async def test_what_users_write_to_and_what_takes_no_mail() -> None:
+    world = doors(recipient_domain=True)
+    dns(world).put("mail.test", "MX", Mx(10, "mx.mail.test"))
+    dns(world).put("null.test", "MX", Mx(0, "."))
+    dns(world).put("host.test", "A", "192.0.2.1")
+    dns(world).fail("later.test", "MX")
+
+    async def status(domain: str, *routes: Route) -> str:
+        to = Address("x", domain)
+        user = Client("192.0.2.9", 1, account=1, protocol="submission")
+        given = Facts(user, recipient=Recipient(to), routes=routes or (Remote(to, DEFAULT_TENANT),))
+        found = await RecipientDomain().look(given, world)
+        assert found is None or found.binding
+        return found.status if found else ""
+
+    assert [await status(domain) for domain in ("mail.test", "host.test", "[192.0.2.1]")] == [""] * 3
+    assert (await status("null.test"), await status("nowhere.test")) == ("5.1.10", "5.1.2")
+    assert await status("null.test", Local(AccountId(1), DEFAULT_TENANT)) == ""  # ours, whatever its DNS says
+    with pytest.raises(ResolverFailure):
+        await status("later.test")
 
 
 # --- rates --------------------------------------------------------------------------------------------------

@@ -474,7 +474,7 @@ class _Conversation:
     async def _rcpt_asked(self, event: ev.RcptTo) -> tuple[Reply, ...]:
         try:
             routes = await self._door.policy.recipient(self._client, self._envelope, event.recipient)
-            await self.course.run(Stage.RCPT, Facts(self._client, self._envelope, event.recipient))
+            await self.course.run(Stage.RCPT, Facts(self._client, self._envelope, event.recipient, routes))
         except MailError as error:
             return (self._refuse_recipient(event.recipient, error),)
         return (self._take_recipient(event, routes),)

@@ -8,6 +8,7 @@ from a3mailer.transfer.checks.domain_list import DomainList
 from a3mailer.transfer.checks.greylist import Greylist
 from a3mailer.transfer.checks.helo import Helo
 from a3mailer.transfer.checks.rate import RecipientRate, SenderRate, SubmittedRate
+from a3mailer.transfer.checks.recipient_domain import RecipientDomain
 from a3mailer.transfer.checks.sender_domain import SenderDomain
 from a3mailer.transfer.stages import Check
 
@@ -18,6 +19,7 @@ CHECKS: tuple[Check, ...] = (
     DomainList(),
     SenderRate(),
     SubmittedRate(),
+    RecipientDomain(),
     RecipientRate(),
     Greylist(),
 )

@@ -105,6 +105,11 @@ async def test_a_transient_refusal_asks_to_come_back(tmp_path: Path) -> None:
     assert b"\r\n451 4.7.1 not??you? at all\r\n" in out
 
 
+async def test_a_domain_that_takes_no_mail_is_told_by_its_own_code(tmp_path: Path) -> None:
+    out = await said(SmtpWorld(tmp_path), stages(Says(Stage.RCPT, "5.1.10")), MAIL)
+    assert b"\r\n556 5.1.10 not??you? at all\r\n" in out
+
+
 @pytest.mark.parametrize("stage", REFUSALS)
 async def test_what_does_not_refuse_is_noted_for_the_header(tmp_path: Path, stage: Stage) -> None:
     world = SmtpWorld(tmp_path)
