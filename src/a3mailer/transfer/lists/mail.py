@@ -75,6 +75,8 @@ def author_of(octets: bytes, hostname: str) -> Author:
     if len(people) != 1 or not people[0].domain:
         return Author("")
     address, name = people[0].addr_spec.lower(), people[0].name
+    if not address.isprintable() or " " in address:
+        return Author("")
     found = found_here(header, hostname)
     if found is None:
         return Author(address, name, proved=_is_submitted(header, hostname))
