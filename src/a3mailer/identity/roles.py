@@ -84,6 +84,9 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     "alias.list":        (_ALL, _TEN, _DOM, _TEN, _NO, _NO, _NO),
     "alias.add":         (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
     "alias.remove":      (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
+    # masked addresses: who writes to them is content
+    "masked.list":       (_ALL, _TEN, _DOM, _NO, _NO, _OWN, _NO),
+    "masked.change":     (_ALL, _TEN, _DOM, _NO, _NO, _OWN, _NO),
     # mailing lists; their archives are content
     "list.add":          (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
     "list.remove":       (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),

@@ -118,6 +118,13 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("a3_dkim_signed_total", "counter", "Mails that left with a DKIM signature of ours."),
     Metric("a3_arc_total", "counter", "Forwarded mails by ARC set.", "act", ("sealed", "not_sealed")),
     Metric(
+        "a3_masked_senders_total",
+        "counter",
+        "Domains that wrote to a masked address for the first time.",
+        "who",
+        ("site", "other"),
+    ),
+    Metric(
         "a3_lists_total",
         "counter",
         "What became of mails to mailing lists and their commands.",

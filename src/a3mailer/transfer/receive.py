@@ -34,6 +34,7 @@ from a3mailer.transfer.deliver import appends
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.judge import NOBODY, Judged, Judges, outcomes_of
 from a3mailer.transfer.lists.lists import Lists
+from a3mailer.transfer.masked import Sender, has_form, noted
 from a3mailer.transfer.returns import Returns
 from a3mailer.transfer.route import Listed, Local, Remote, Returned, Route
 from a3mailer.transfer.stages import field_of
@@ -124,7 +125,7 @@ class Receive:
         now = self._clock.now()
         if came.envelope.not_before:
             came = _held(came)
-        added = top = b""
+        added, top, author = b"", b"", ""
         pieces: tuple[bytes | mmap.mmap | memoryview, ...] = (octets,)
         arrival = came
         if came.client.account:
@@ -132,6 +133,7 @@ class Receive:
         if self._judges.wanted(came):
             judged = await self._judged(came, (added, *pieces))
             arrival, added, top, pieces = judged.arrival, b"", judged.top, (judged.arrival.octets,)
+            author = judged.author
         if came.notes:
             top += field_of(came.notes)
         arrival, refused = await self._asked_lists(arrival)
@@ -144,7 +146,9 @@ class Receive:
         made = index(whole) if len(whole) < LARGE else await asyncio.to_thread(index, whole)
         content = Content(whole, made, unique=True)
         for number, (tenant, share) in enumerate(shares.items(), 1):
-            share.beside = arrival.beside if number == len(shares) else ()
+            share.beside = await self._masked(arrival, tenant, author, int(now))
+            if number == len(shares):
+                share.beside += arrival.beside
             await self._commit(arrival, tenant, share, content, int(now), hops, outcomes)
         if any(outcomes) or any("SUCCESS" in r.notify for r in arrival.envelope.recipients):
             await self._notify(arrival, content, int(now), outcomes)
@@ -165,6 +169,21 @@ class Receive:
                         refused[number] = error
                         routes[number].remove(route)
         return structs.replace(arrival, routes=tuple(map(tuple, routes))), refused
+
+    async def _masked(
+        self, arrival: Arrival, tenant: TenantId, author: str, now: int
+    ) -> tuple[Operation, ...]:
+        """Who wrote to masked addresses of accounts of a tenant for the first time."""
+        found: tuple[Operation, ...] = ()
+        for recipient, routes in zip(arrival.envelope.recipients, arrival.routes, strict=True):
+            if has_form(recipient.address.local_part) and not arrival.client.account:
+                path = arrival.envelope.reverse_path.address
+                said = path.domain.lower() if path is not None else ""
+                sender = Sender(author or said, now, bool(author))
+                for route in routes:
+                    if isinstance(route, Local) and route.tenant == tenant:
+                        found += await noted(self._store, route.account, recipient.address, sender)
+        return found
 
     async def _judged(self, came: Arrival, pieces: tuple[bytes | mmap.mmap | memoryview, ...]) -> Judged:
         """What the judges make of a mail; whatever they change, it is known by what came (ADR 0010)."""

@@ -1,4 +1,4 @@
-"""Mailing lists by verbs, over a store in memory."""
+"""Mailing lists, wildcards and masked addresses by verbs, over a store in memory."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ import pytest
 
 from a3mailer.app import material
 from a3mailer.config.tree import Settings
-from a3mailer.mail.errors import AddressReserved, AlreadyExists, BadName, NoSuchAccount, NoSuchMessage
+from a3mailer.mail.errors import (
+    AddressReserved,
+    AlreadyExists,
+    BadName,
+    NoSuchAccount,
+    NoSuchMessage,
+    NoSuchThing,
+)
 from a3mailer.mail.ids import INBOX
 from a3mailer.mail.message import index
 from a3mailer.store.operations import Append
 from a3mailer.store.ports import Content, Transaction
-from tests.unit.app.test_verbs import Desk
+from tests.unit.app.test_verbs import Desk, add
 
 LIST = "news@example.test"
 MAIL = b"From: <eve@b.test>\r\nSubject: hello\r\n\r\nGood morning.\r\n"
@@ -103,3 +110,36 @@ async def test_a_list_that_goes_takes_everything_along(desk: Desk) -> None:
     assert await desk.do("list list") == []
     with pytest.raises(AddressReserved):
         await desk.do("list add", address=LIST, owners=("o@b.test",))
+
+
+@pytest.mark.parametrize(
+    "wrong", ["sh*p@example.test", "*shop@example.test", "shop*@example.test", "**@example.test"]
+)
+async def test_a_wildcard_stands_at_the_end_of_a_word(desk: Desk, wrong: str) -> None:
+    await desk.do("alias add", address="shop-*@example.test", targets=("x@b.test",))
+    await desk.do("alias add", address="*@example.test", targets=("x@b.test",))
+    with pytest.raises(BadName):
+        await desk.do("alias add", address=wrong, targets=("x@b.test",))
+
+
+async def test_a_masked_address_comes_is_refused_and_is_forgotten(desk: Desk) -> None:
+    await add(desk, "alice@example.test")
+    made = await desk.do("masked add", address="alice@example.test", site="Shop.Example")
+    assert isinstance(made, dict) and made["site"] == "shop.example"
+    name = made["masked"]
+    (row,) = await desk.do("masked list", address="alice@example.test")  # type: ignore[misc]
+    assert (row["masked"], row["disabled"], row["senders"]) == (name, False, [])
+    entry = await desk.store.address(name)
+    assert entry is not None and entry.targets == ("alice@example.test",)
+    assert await desk.do("masked leaks", address="alice@example.test") == []
+    await desk.do("masked disable", address="alice@example.test", masked=name)
+    entry = await desk.store.address(name)
+    assert entry is not None and entry.kind == "reserved"
+    with pytest.raises(NoSuchThing):
+        await desk.do("masked disable", address="alice@example.test", masked=name)
+    await desk.do("masked rm", address="alice@example.test", masked=name)
+    assert await desk.do("masked list", address="alice@example.test") == []
+    with pytest.raises(NoSuchThing):
+        await desk.do("masked rm", address="alice@example.test", masked=name)
+    with pytest.raises(NoSuchAccount):
+        await desk.do("masked add", address="nobody@example.test", site="shop.example")

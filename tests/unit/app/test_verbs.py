@@ -569,13 +569,3 @@ async def test_where_a_mail_is_and_what_became_of_it(desk: Desk) -> None:
     for nothing in ("", "nobody@elsewhere.test", "@", "*"):
         found = await desk.do("message where", about=nothing)
         assert isinstance(found, dict) and not found["story"]
-
-
-@pytest.mark.parametrize(
-    "wrong", ["sh*p@example.test", "*shop@example.test", "shop*@example.test", "**@example.test"]
-)
-async def test_a_wildcard_stands_at_the_end_of_a_word(desk: Desk, wrong: str) -> None:
-    await desk.do("alias add", address="shop-*@example.test", targets=("x@b.test",))
-    await desk.do("alias add", address="*@example.test", targets=("x@b.test",))
-    with pytest.raises(BadName):
-        await desk.do("alias add", address=wrong, targets=("x@b.test",))
