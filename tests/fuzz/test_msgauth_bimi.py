@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from a3mailer.msgauth import bimi, bimi_svg
+from a3mailer.msgauth import bimi, bimi_mark, bimi_svg
 from tests.fuzz import mutate
 from tests.unit.msgauth.test_bimi import RECORD
+from tests.unit.msgauth.test_bimi_mark import LATER, ROOT, data, logotype, mark
 from tests.unit.msgauth.test_bimi_svg import GOOD
 
 TOKENS = (
@@ -36,6 +37,25 @@ def picture(octets: bytes) -> None:
         return
     assert found.octets == octets and found.title.isprintable()
     assert b"<script" not in octets or b"<!--" in octets or b"<![CDATA[" in octets
+
+
+def vouched(octets: bytes) -> None:
+    try:
+        found = bimi_mark.check(mark(octets, issuer=ROOT), "a.test", "default", [ROOT.certificate], LATER)
+    except bimi_mark.BadMark:
+        return
+    assert found.picture.title and found.authority == "Mark root"
+
+
+@mutate.CASES
+def test_any_octets_are_a_logotype(count: int, seed: int) -> None:
+    mutate.run(
+        vouched,
+        (logotype(data(GOOD)),),
+        count=count,
+        seed=seed,
+        tokens=(b"\x30\x80", b"\x16\x84", b"\x30\x00"),
+    )
 
 
 @mutate.CASES

@@ -69,7 +69,7 @@ def _serves(_policy: object, _certificate: x509.Certificate, usages: x509.Extend
 
 SERVER: Final = frozenset((ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE))
 _ANYHOW: Final = verification.Criticality.AGNOSTIC
-_AUTHORITIES: Final = (
+AUTHORITIES: Final = (
     verification.ExtensionPolicy.webpki_defaults_ca()
     .require_present(x509.BasicConstraints, _ANYHOW, None)
     .may_be_present(x509.KeyUsage, _ANYHOW, _signs)
@@ -183,7 +183,7 @@ def _leads(
             .store(verification.Store(anchors))
             .time(now)
             .max_chain_depth(MAX_DEPTH)
-            .extension_policies(ca_policy=_AUTHORITIES, ee_policy=_SERVERS)
+            .extension_policies(ca_policy=AUTHORITIES, ee_policy=_SERVERS)
             .build_client_verifier()  # that is: no name is compared, and no usage asked for
             .verify(leaf, between)
         )
@@ -229,21 +229,21 @@ def _known(found: Iterable[_T | None]) -> list[_T]:
 def key_info(certificate: bytes) -> bytes:
     """The octets of the SubjectPublicKeyInfo as they stand in a certificate (RFC 5280 section 4.1); empty
     when they cannot be found."""
-    outer = _element(certificate, 0)
-    inner = outer and _element(certificate, outer[1])
+    outer = element(certificate, 0)
+    inner = outer and element(certificate, outer[1])
     if not inner:
         return b""
     at, end = inner[1], inner[2]
     left = FIELDS_BEFORE_KEY + (certificate[at : at + 1] == VERSION)
-    while element := _element(certificate, at) if at < end else None:
+    while field := element(certificate, at) if at < end else None:
         if not left:
-            return certificate[at : element[2]] if element[2] <= end else b""
+            return certificate[at : field[2]] if field[2] <= end else b""
         left -= 1
-        at = element[2]
+        at = field[2]
     return b""
 
 
-def _element(octets: bytes, at: int) -> tuple[int, int, int] | None:
+def element(octets: bytes, at: int) -> tuple[int, int, int] | None:
     """(tag, start, end) of the contents of the DER element that begins ``at``."""
     if at + 2 > len(octets):
         return None

@@ -8,7 +8,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Protocol
+
+from cryptography import x509
 
 from a3mailer.app.cli.exits import OK, USAGE, Failed
 from a3mailer.app.cli.output import Output
@@ -19,7 +23,7 @@ from a3mailer.config.fields import BadValue
 from a3mailer.config.syntax import domain_name
 from a3mailer.config.tree import Dns
 from a3mailer.mail.authresults import FAIL, TEMPERROR, MethodResult
-from a3mailer.msgauth import arc, bimi, bimi_svg, dkim, dmarc
+from a3mailer.msgauth import arc, bimi, bimi_mark, bimi_svg, dkim, dmarc
 from a3mailer.msgauth.canonical import Bodies
 from a3mailer.msgauth.evaluate import Evaluator, Incoming
 from a3mailer.msgauth.fields import read
@@ -153,20 +157,37 @@ def check_bimi(args: Arguments, out: Output) -> int:
     except BadValue as error:
         raise Failed(USAGE, str(error)) from error
 
+    try:
+        pem = read_octets(args.authorities) if args.authorities else b""
+        authorities = tuple(x509.load_pem_x509_certificates(pem)) if pem else ()
+    except ValueError as error:
+        raise Failed(USAGE, f"{args.authorities}: no certificates") from error
+
     async def work(resolver: Resolver) -> Values:
         from a3mailer.runtime.http import HttpClient
 
         client = HttpClient(resolver, SystemClock(), ssl.create_default_context())
         try:
-            return await look_at_brand(args.domain.lower(), selector.lower(), resolver, client.get)
+            brand = Brand(args.domain.lower(), selector.lower(), authorities)
+            return await look_at_brand(brand, resolver, client.get)
         finally:
             await client.close()
 
     return _run(work, args, out)
 
 
-async def look_at_brand(domain: str, selector: str, resolver: Resolver, get: Get) -> Values:
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """What is asked: a domain, a selector, and whose word on marks is believed (nobody's: none is asked)."""
+
+    domain: str
+    selector: str = bimi.DEFAULT
+    authorities: tuple[x509.Certificate, ...] = ()
+
+
+async def look_at_brand(brand: Brand, resolver: Resolver, get: Get) -> Values:
     """What a domain says of its picture, and whether it may be shown beside a mail that passes DMARC."""
+    domain, selector = brand.domain, brand.selector
     try:
         tree = await dmarc.walk(domain, resolver)
     except ResolverFailure as error:
@@ -181,27 +202,50 @@ async def look_at_brand(domain: str, selector: str, resolver: Resolver, get: Get
     if found.assertion is None:
         return told
     told |= {"location": found.assertion.location, "authority": found.assertion.authority}
-    if found.assertion.location:
-        told |= await _picture(found.assertion.location, get)
+    told |= await _shown(found, brand, get)
     if lack := bimi.lacks(domain, *tree.in_force) if tree.in_force else f"{domain} has no DMARC record":
         told |= {"result": bimi.SKIPPED, "reason": lack}
     return told
 
 
-async def _picture(location: str, get: Get) -> Values:
-    """Fetched from nowhere inside, bounded, and looked through."""
+async def _shown(found: bimi.BimiResult, brand: Brand, get: Get) -> Values:
+    """The picture, and the mark where there is somebody to believe; fetched from nowhere inside, bounded."""
     from a3mailer.runtime.http import HttpFailure
 
+    assert found.assertion is not None
+    picture = mark = None
     try:
-        answer = await get(location, most=bimi_svg.MAX_PICTURE)
-        if answer.status != 200:
-            return {"result": FAIL, "reason": f"{location} answers {answer.status}"}
-        found = await asyncio.to_thread(bimi_svg.parse, answer.body)
+        if location := found.assertion.location:
+            picture = await asyncio.to_thread(
+                bimi_svg.parse, await _fetched(location, get, bimi_svg.MAX_PICTURE)
+            )
+        if found.assertion.authority and brand.authorities:
+            octets = await _fetched(found.assertion.authority, get, bimi_mark.MAX_FILE)
+            args = (octets, found.domain, brand.selector, brand.authorities, datetime.now(UTC))
+            mark = await asyncio.to_thread(bimi_mark.check, *args)
     except HttpFailure as error:
         return {"result": TEMPERROR, "reason": str(error)}
     except bimi_svg.BadPicture as error:
         return {"result": FAIL, "reason": f"the picture cannot be shown: {error}"}
-    return {"title": found.title, "square": found.square, "octets": len(found.octets)}
+    except bimi_mark.BadMark as error:
+        return {"result": FAIL, "reason": f"the mark vouches for nothing: {error}"}
+    if mark is not None and picture is not None and mark.picture.octets != picture.octets:
+        return {"result": FAIL, "reason": "the mark is of another picture"}
+    shown = picture or (mark.picture if mark else None)
+    told: Values = {"vouched_for_by": mark.authority, "organization": mark.organization} if mark else {}
+    if shown is not None:
+        told |= {"title": shown.title, "square": shown.square, "octets": len(shown.octets)}
+    return told
+
+
+async def _fetched(address: str, get: Get, most: int) -> bytes:
+    """Errors: HttpFailure."""
+    from a3mailer.runtime.http import HttpFailure
+
+    answer = await get(address, most=most)
+    if answer.status != 200:
+        raise HttpFailure("status", f"{address} answers {answer.status}")
+    return answer.body
 
 
 _DNS: Final = Option("--dns", "the name server to ask (default: the system's)", metavar="HOST:PORT")
@@ -255,7 +299,11 @@ VERBS: Final = (
         "tool.use",
         check_bimi,
         (Argument("DOMAIN", "the domain of the author"),),
-        (Option("--selector", "as a mail's BIMI-Selector names it (default: default)", metavar="NAME"), _DNS),
+        (
+            Option("--selector", "as a mail's BIMI-Selector names it (default: default)", metavar="NAME"),
+            Option("--authorities", "certificates of who is believed to vouch for marks", metavar="FILE"),
+            _DNS,
+        ),
         directory=False,
     ),
 )
