@@ -66,6 +66,7 @@ from a3mailer.telemetry.events import emit
 from a3mailer.transfer.authenticate import Authenticate
 from a3mailer.transfer.checks.load import all_checks
 from a3mailer.transfer.forward import Forwarding
+from a3mailer.transfer.header_rules import HeaderRules
 from a3mailer.transfer.judge import Judges
 from a3mailer.transfer.lists import tokens
 from a3mailer.transfer.lists.lists import Lists
@@ -377,6 +378,7 @@ def _way_in(
             "reports": ReportMails(read, store, directory, settings, clock),
             "policy hook": AskAboutMail(hook, settings),
             "milters": milters,
+            "header rules": HeaderRules(settings),
         }
     )
     return (

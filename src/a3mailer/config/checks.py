@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from a3mailer.config.fields import BadValue
+from a3mailer.config.headers import parse_header_rule
 from a3mailer.config.routes import parse_rule
 from a3mailer.config.syntax import address, domain_name, host_port
 from a3mailer.config.tree import Settings
@@ -130,6 +131,7 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "policy_hook.doors": _one_of("smtp", "submission", "lmtp"),
     "policy_hook.failure": _one_of("tempfail", "accept"),
     "reports.addresses": _address_of_mail,
+    "policy.header_rules": parse_header_rule,
     "policy.dnsbl": domain_name,
     "policy.domain_lists": domain_name,
     "smtp.subaddress_separator": _separator,

@@ -193,6 +193,10 @@ class Policy(Section, frozen=True, kw_only=True):
     refuse: Annotated[
         tuple[str, ...], _d("Checks whose findings refuse (dnsbl, domain_list, helo, sender_domain).")
     ] = ()
+    header_rules: Annotated[
+        tuple[str, ...],
+        _d("DOOR FIELD PATTERN => REPLACEMENT: change a field; empty: take it out. A door: smtp, any ..."),
+    ] = ()
     seconds: Annotated[float, _d("Longest time the checks of one stage may take.", ge=0)] = 5.0
     greylist: Annotated[bool, _d("Ask unknown senders to come back (RFC 6647).")] = False
     greylist_seconds: Annotated[float, _d("... after this time.", ge=1)] = 300.0
