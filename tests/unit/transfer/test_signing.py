@@ -159,3 +159,24 @@ def test_a_notice_of_ours_is_signed_for_the_domain_above_the_host(tmp_path: Path
     made = ours.sign(MAIL.replace(b"user@a.test", b"MAILER-DAEMON@mail.a.test"), 1)
     assert b"d=a.test; s=ed;" in made and made.startswith(b"DKIM-Signature: ")
     assert ours.sign(MAIL.replace(b"user@a.test", b"user@b.test"), 1).startswith(b"From:")
+
+
+def test_a_mail_of_a_list_is_signed_by_the_list_and_by_its_author_where_that_was_proved(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path, "a.test", "rsa1024")
+    put(tmp_path, "list.test", "rsa1024")
+    settings = Settings(server=Server(hostname="mail.a.test"), forward=Forward(arc=False))
+    asked: list[tuple[str, int]] = []
+
+    def personal(octets: bytes, path: str, now: int) -> tuple[bytes, str]:
+        asked.append((path, now))
+        return b"X-Own: 1\r\n" + octets, "list.test"
+
+    ours = Signing(tmp_path, settings, personal)
+    proof = b"Authentication-Results: mail.a.test; auth=pass\r\nReceived: x\r\n"
+    signed = ours.list_mail(proof + MAIL, "BOUNCE=x@list.test", 5)
+    assert [b"d=list.test" in signed, b"d=a.test" in signed, b"X-Own: 1" in signed] == [True] * 3
+    strangers = ours.list_mail(b"Received: x\r\n" + MAIL, "BOUNCE=x@list.test", 5)
+    assert b"d=list.test" in strangers and b"d=a.test" not in strangers
+    assert asked == [("BOUNCE=x@list.test", 5)] * 2

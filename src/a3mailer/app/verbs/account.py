@@ -199,7 +199,8 @@ async def list_(office: Office, request: Nothing) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
     after = 0
     while accounts := await office.store.accounts(ACCOUNTS_A_PAGE, after):
-        found += [show(a) for a in accounts if a.id and allow(office.subject, "account.list", subject_of(a))]
+        people = [a for a in accounts if a.id and a.kind != "list"]
+        found += [show(a) for a in people if allow(office.subject, "account.list", subject_of(a))]
         after = accounts[-1].id
     return found
 

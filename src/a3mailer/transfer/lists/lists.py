@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets as randomness
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import quote
 
@@ -161,6 +161,8 @@ class Lists:
         if route.word:
             return
         author = author_of(octets, self._settings.server.hostname)
+        if not author.address:
+            raise NotAllowed(f"a mail to {place.face.address} is from exactly one person")
         if not await self._may_write(place, author):
             raise NotAllowed(f"only members may write to {place.face.address}")
 
@@ -194,11 +196,10 @@ class Lists:
             return await self._asked(place, route.word, author, mail, work)
         await self.check(route, mail.octets)
         trusted = author.address in place.settings.owners and author.proved
-        foreign = not author.proved and await self._is_ours(author.address)
-        doubtful = author.doubtful or foreign
+        forged = not author.proved and await self._is_ours(place, author.address)
         if place.settings.posting == "moderated" and not trusted:
             return await self._hold(place, author, "moderated", mail, work)
-        if doubtful and place.settings.posting != "open":
+        if forged or (author.doubtful and place.settings.posting != "open"):
             return await self._hold(place, author, "doubtful", mail, work)
         await self._spread(place, author, mail, work)
         return None
@@ -207,9 +208,11 @@ class Lists:
         count("a3_lists_total", "dropped")
         emit("list.dropped", trace=mail.trace, list=place.face.address, why=why)
 
-    async def _is_ours(self, address: str) -> bool:
-        domain = address.rpartition("@")[2]
-        return bool(domain) and await self._directory.domain(domain) is not None
+    async def _is_ours(self, place: _Place, address: str) -> bool:
+        """Might our signature prove this author to others (RFC 9989: alignment)? By two labels in common."""
+        own, domain = (each.rpartition("@")[2].split(".")[-2:] for each in (place.face.address, address))
+        name = address.rpartition("@")[2]
+        return own == domain or await self._directory.domain(name) is not None
 
     async def _spread(self, place: _Place, author: Author, mail: Incoming, work: Work) -> None:
         """To all members, and into the archive."""
@@ -311,6 +314,8 @@ class Lists:
         work.operations.append(Copy(account, INBOX, (uid,), trash, move=True))
         if approve:
             author = author_of(octets, self._settings.server.hostname)
+            if not author.proved and await self._is_ours(place, author.address):
+                author = replace(author, strict=True, signed=False)  # our signature proves nobody but us
             body = "7BIT" if octets.isascii() else "8BITMIME"
             mail = Incoming("", octets, randomness.token_hex(8), body, hops=1)
             await self._spread(place, author, mail, work)

@@ -164,6 +164,32 @@ async def test_what_claims_to_be_ours_and_is_not_proved_waits() -> None:
     assert len(await place.box("")) == 1
 
 
+@pytest.mark.parametrize("author", ["boss@a.test", "boss@tenant.test", "x@sub.a.test", "x@a.test.a.test"])
+async def test_row_16_an_open_list_signs_nobody_elses_name(author: str) -> None:
+    place = Place(posting="open")
+    (asked,) = await place.written(mail(author))
+    assert asked.recipients[0].address == "admin@a.test", "a signature of ours would prove it to others"
+    assert place.store.inbox(place.alice.id) == []
+    await place.send(b"From: <admin@a.test>\r\n\r\nok\r\n", answer_address(place.content(asked)))
+    assert len(await place.worked()) == 2
+    (got,) = place.store.inbox(place.alice.id)
+    assert (
+        b" via News <news@a.test>\r\n" in got
+        and f"<{author}>".encode() not in got.partition(b"From:")[2][:60]
+    )
+
+
+@pytest.mark.parametrize("more", ["From: <eve@b.test>\r\n", "", " "])
+async def test_row_16_a_mail_has_one_author(more: str) -> None:
+    place = Place(posting="open")
+    octets = (
+        mail("carol@b.test>, <boss@a.test", extra=more)
+        if more != " "
+        else mail("carol@b.test", extra="From: x\r\n")
+    )
+    assert isinstance(await place.post(octets), NotAllowed)
+
+
 async def test_a_member_of_ours_writes_as_himself() -> None:
     place = Place()
     queued = await place.written(
