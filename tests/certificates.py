@@ -76,6 +76,24 @@ def certified(
     return _make(subject or name, issuer, names, days=days, key=key, plain=plain)
 
 
+def limited(issuer: Certified, usage: x509.ObjectIdentifier) -> Certified:
+    """An authority below ``issuer`` that may only vouch for what has a usage, as public ones are now."""
+    found = authority("Limited", issuer)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(found.certificate.subject)
+        .issuer_name(found.certificate.issuer)
+        .public_key(found.key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(found.certificate.not_valid_before_utc)
+        .not_valid_after(found.certificate.not_valid_after_utc)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+    )
+    for each in found.certificate.extensions:
+        made = made.add_extension(each.value, critical=each.critical)
+    return Certified(found.key, made.sign(issuer.key, hashes.SHA256()))
+
+
 def _make(
     subject: str,
     issuer: Certified | None,

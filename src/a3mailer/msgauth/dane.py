@@ -76,6 +76,7 @@ AUTHORITIES: Final = (
     .may_be_present(x509.AuthorityKeyIdentifier, _ANYHOW, None)
     .may_be_present(x509.SubjectKeyIdentifier, _ANYHOW, None)
 )
+_ABOVE: Final = AUTHORITIES.may_be_present(x509.ExtendedKeyUsage, _ANYHOW, _serves)
 _SERVERS: Final = verification.ExtensionPolicy.permit_all().may_be_present(
     x509.ExtendedKeyUsage, _ANYHOW, _serves
 )
@@ -183,7 +184,7 @@ def _leads(
             .store(verification.Store(anchors))
             .time(now)
             .max_chain_depth(MAX_DEPTH)
-            .extension_policies(ca_policy=AUTHORITIES, ee_policy=_SERVERS)
+            .extension_policies(ca_policy=_ABOVE, ee_policy=_SERVERS)
             .build_client_verifier()  # that is: no name is compared, and no usage asked for
             .verify(leaf, between)
         )

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from a3mailer.msgauth.bimi_mark import BRAND, DATA, LOGOTYPE, MAX_FILE, BadMark, check
-from tests.certificates import DAY, NOW, Certified, authority, certified
+from tests.certificates import DAY, NOW, Certified, authority, certified, limited
 from tests.unit.msgauth.test_bimi_svg import GOOD, picture
 
 ROOT = authority("Mark root")
@@ -69,32 +69,13 @@ def mark(
     return Certified(key, made).pem + issuer.pem
 
 
-def limited(usage: x509.ObjectIdentifier) -> Certified:
-    """An authority below the root that may only vouch for what has a usage."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    plain = authority("Limited", ROOT, key=key).certificate
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(plain.subject)
-        .issuer_name(plain.issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(plain.not_valid_before_utc)
-        .not_valid_after(plain.not_valid_after_utc)
-    )
-    for each in plain.extensions:
-        made = made.add_extension(each.value, critical=each.critical)
-    made = made.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-    return Certified(key, made.sign(ROOT.key, hashes.SHA256()))
-
-
 FILE = mark(logotype(data(GOOD)))
 
 
 def test_an_authority_for_marks_is_one_and_one_for_servers_is_not() -> None:
-    between = mark(logotype(data(GOOD)), issuer=limited(BRAND))
+    between = mark(logotype(data(GOOD)), issuer=limited(ROOT, BRAND))
     assert check(between, "a.test", "default", [ROOT.certificate], LATER).picture.octets == GOOD
-    between = mark(logotype(data(GOOD)), issuer=limited(ExtendedKeyUsageOID.SERVER_AUTH))
+    between = mark(logotype(data(GOOD)), issuer=limited(ROOT, ExtendedKeyUsageOID.SERVER_AUTH))
     with pytest.raises(BadMark, match="believed"):
         check(between, "a.test", "default", [ROOT.certificate], LATER)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from a3mailer.mail.tls import Association, TlsLevel
 from a3mailer.msgauth.dane import MAX_CHAIN, Verdict, key_info, plan_of, usable, verify
 from a3mailer.runtime.resolver import Tlsa
-from tests.certificates import DAY, NOW, Certified, authority, certified
+from tests.certificates import DAY, NOW, Certified, authority, certified, limited
 from tests.growth import assert_linear
 
 NAME = "mx.b.test"
@@ -124,6 +125,18 @@ def test_a_certificate_that_may_not_sign_signs_for_nobody() -> None:
     forged = certified(NAME, LEAF)
     assert judge(record(2, 1, 1, ROOT), chain=(forged.der, *CHAIN)) is Verdict.NOT_VALID
     assert judge(record(2, 1, 1, LEAF), chain=(forged.der, LEAF.der)) is Verdict.NOT_VALID
+
+
+def test_an_authority_for_servers_only_vouches_for_servers() -> None:
+    for usage, verdict in (
+        (ExtendedKeyUsageOID.SERVER_AUTH, Verdict.MATCH),
+        (ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE, Verdict.MATCH),
+        (ExtendedKeyUsageOID.CODE_SIGNING, Verdict.NOT_VALID),
+    ):
+        between = limited(ROOT, usage)
+        chain = (certified(NAME, between).der, between.der, ROOT.der)
+        assert judge(record(2, 1, 1, ROOT), chain=chain) is verdict, usage
+        assert judge(record(2, 1, 1, between), chain=chain) is verdict, usage
 
 
 def test_a_whole_anchor_in_the_record_need_not_be_sent() -> None:
