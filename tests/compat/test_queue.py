@@ -57,6 +57,11 @@ def test_what_waits_is_in_the_metrics_and_goes_when_told(tmp_path: pathlib.Path)
         first = rows[0]["queue"]
         assert here.verb("message", "trace", rows[1]["trace"])["queue"] == [rows[1]]
         assert here.verb("message", "trace", rows[0]["trace"])["queue"] == rows  # a connection's: all of it
+        here.verb("queue", "hold", "--all")
+        until(here, held=3)
+        done = here.verb("queue", "release", "--domain", "far.test")
+        assert done == [{"queue": row["queue"], "act": "release"} for row in rows]
+        until(here, waiting=3)
         here.verb("queue", "hold", str(first))
         until(here, waiting=2, held=1)
         there.start()

@@ -26,6 +26,8 @@ FILTERS: Final = (
 ACTING: Final = (*ALL, *FILTERS)
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 ENTRIES_A_PAGE: Final = 1000
+CHANGES_AT_ONCE: Final = 250
+"""Entries that are changed by one request, and share their commits."""
 
 
 def wanted(args: Arguments) -> dict[str, object]:
@@ -113,10 +115,20 @@ def _change(args: Arguments, out: Output, act: str, done: str) -> int:
     if [bool(args.id), args.all, bool(asked)].count(True) != 1:
         raise Failed(USAGE, "give numbers of entries, or --all, or which ones (--domain, --sender, ...)")
     with session(args.dir) as store:
-        ids = map(number, args.id) if args.id else [row["queue"] for row in _entries(store, asked)]
-        made = [store.perform("queue change", {"queue": each, "act": act}) for each in ids]
+        if args.id:
+            made = [store.perform("queue change", {"queue": number(each), "act": act}) for each in args.id]
+        else:
+            made = _change_all(store, [row["queue"] for row in _entries(store, asked)], act)
     out.result(made, "\n".join(f"{m['queue']} {done}" for m in made))
     return OK
+
+
+def _change_all(store: Session, ids: list[int], act: str) -> list[dict[str, Any]]:
+    """Some at a time, which share their commits."""
+    made: list[dict[str, Any]] = []
+    for at in range(0, len(ids), CHANGES_AT_ONCE):
+        made += store.perform("queue changes", {"queues": ids[at : at + CHANGES_AT_ONCE], "act": act})
+    return made
 
 
 def suppress(args: Arguments, out: Output) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import asdict
 from typing import Final
@@ -12,7 +13,7 @@ from a3mailer.identity.names import clean_address
 from a3mailer.identity.principal import Object
 from a3mailer.identity.roles import allow, require
 from a3mailer.mail.answers import Answer
-from a3mailer.mail.errors import BadName, NoSuchThing
+from a3mailer.mail.errors import BadName, MailError, NoSuchThing
 from a3mailer.mail.ids import DEFAULT_TENANT, QueueId
 from a3mailer.store.rows import Finished, QueuedRecipient, QueueEntry
 from a3mailer.transfer import queue, suppression
@@ -32,6 +33,11 @@ class Entry(Request, frozen=True, kw_only=True):
 
 
 class Change(Entry, frozen=True, kw_only=True):
+    act: str
+
+
+class Changes(Request, frozen=True, kw_only=True):
+    queues: tuple[int, ...]
     act: str
 
 
@@ -134,6 +140,30 @@ async def change(office: Office, request: Change) -> dict[str, object]:
     else:
         await queue.change(office.store, entry.id, request.act, subject=subject, now=now)
     return {"queue": entry.id, "act": request.act}
+
+
+async def changes(office: Office, request: Changes) -> list[dict[str, object]]:
+    """The same of many, their commits made together; those that have left are passed over.
+
+    Errors: BadName (no such act, too many at once), and the first that one of them met."""
+    if len(request.queues) > ENTRIES_A_PAGE:
+        raise BadName(f"more than {ENTRIES_A_PAGE} entries at once")
+    async with asyncio.TaskGroup() as tasks:
+        made = [tasks.create_task(_changed(office, each, request.act)) for each in request.queues]
+    found = [task.result() for task in made]
+    refused = next((each for each in found if isinstance(each, MailError)), None)
+    if refused is not None:
+        raise refused
+    return [each for each in found if isinstance(each, dict)]
+
+
+async def _changed(office: Office, queue: int, act: str) -> dict[str, object] | MailError | None:
+    try:
+        return await change(office, Change(queue=queue, act=act))
+    except NoSuchThing:
+        return None
+    except MailError as error:
+        return error
 
 
 class Listed(Request, frozen=True, kw_only=True):

@@ -90,6 +90,7 @@ TABLE: Final = (
     StoreVerb("queue list", "queue.list", queue.Wanted, queue.list_),
     StoreVerb("queue show", "queue.list", queue.Entry, queue.show_),
     StoreVerb("queue change", "queue.change", queue.Change, queue.change),
+    StoreVerb("queue changes", "queue.change", queue.Changes, queue.changes),
     StoreVerb("queue suppressed", "queue.list", Nothing, queue.suppressions),
     StoreVerb("queue suppress", "queue.change", queue.Suppress, queue.suppress),
     StoreVerb("queue unsuppress", "queue.change", queue.Listed, queue.release),
