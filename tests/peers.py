@@ -9,17 +9,17 @@ from bench.peers import packages
 from bench.peers.rig import PeerRig
 
 
-def prefix() -> packages.Prefix:
+def prefix(wanted: tuple[str, ...] = packages.WANTED) -> packages.Prefix:
     """The unpacked packages; skips as ``absent`` where Debian's archive is out of reach."""
     try:
-        return packages.prefix()
+        return packages.prefix(wanted)
     except packages.Absent as reason:
         pytest.skip(f"absent: Debian's mail packages ({reason})")
 
 
-def server_prefix() -> packages.Prefix:
+def server_prefix(wanted: tuple[str, ...] = packages.WANTED) -> packages.Prefix:
     """The same, where servers can run too; skips as ``forbidden`` without root or mount namespaces."""
-    found = prefix()
+    found = prefix(wanted)
     try:
         found.check_inside()
     except packages.Forbidden as reason:

@@ -131,10 +131,10 @@ def _apt(*arguments: str, cwd: pathlib.Path | None = None) -> str:
     return done.stdout
 
 
-def prefix() -> Prefix:
-    """The prefix, made on the first call; ``Absent`` says why there is none."""
+def prefix(wanted: tuple[str, ...] = WANTED) -> Prefix:
+    """The prefix of these, made on the first call; ``Absent`` says why there is none."""
     folder = cache_folder()
-    current = folder / "current"
+    current = folder / ("current" if wanted == WANTED else "-".join(wanted))
     if current.exists():
         return Prefix(current.resolve())
     try:
@@ -144,12 +144,12 @@ def prefix() -> Prefix:
     with (folder / ".lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not current.exists():
-            _unpack(folder, current)
+            _unpack(folder, current, wanted)
     return Prefix(current.resolve())
 
 
-def _unpack(folder: pathlib.Path, current: pathlib.Path) -> None:
-    packages = missing_packages()
+def _unpack(folder: pathlib.Path, current: pathlib.Path, wanted: tuple[str, ...]) -> None:
+    packages = missing_packages(wanted)
     key = hashlib.sha256("\n".join(packages).encode()).hexdigest()[:16]
     making = folder / f"{key}.making"
     shutil.rmtree(making, ignore_errors=True)
@@ -166,9 +166,10 @@ def _unpack(folder: pathlib.Path, current: pathlib.Path) -> None:
     (making / "packages").write_text("\n".join(packages) + "\n")
     making.chmod(0o755)
     making.rename(folder / key)
-    (folder / "current.new").unlink(missing_ok=True)
-    (folder / "current.new").symlink_to(key)
-    (folder / "current.new").rename(current)
+    new = current.with_name(f"{current.name}.new")
+    new.unlink(missing_ok=True)
+    new.symlink_to(key)
+    new.rename(current)
 
 
 if __name__ == "__main__":

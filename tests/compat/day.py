@@ -1,8 +1,8 @@
 """A small world of mail in signed zones, every server at port 25 of an address of its own.
 
 ``one`` and ``two`` are ours, with certificates that pebble has issued; ``post`` is Postfix with Dovecot
-behind it and opendkim before it; ``carol@origin.test`` is a stranger whose domain says ``p=reject``. They
-find and judge one another by the DNS alone, ours by what ``domain dns`` prints.
+behind it and opendkim before it, ``exim`` is Exim; ``carol@origin.test`` is a stranger whose domain says
+``p=reject``. They find and judge one another by the DNS alone, ours by what ``domain dns`` prints.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 import smtplib
 import socket
 import ssl
+import tempfile
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from a3mailer.mail.authresults import parse
 from a3mailer.msgauth.fields import read
 from a3mailer.runtime.unbound import Unavailable, library
 from bench import ports
+from bench.peers.exim import PACKAGES, Exim
 from bench.peers.rig import PeerRig
 from tests.certificates import Certified, certified
 from tests.compat.test_forwarding import Origin, carols_record, text
@@ -33,12 +35,12 @@ from tests.compat.test_milters import free_port, opendkim, signing_key
 from tests.compat.test_relay import inbox, until
 from tests.named import SignedServer, signed_server, validating
 from tests.pebble import Pebble
-from tests.peers import peer
+from tests.peers import peer, server_prefix
 from tests.rig import Rig
 
 PASSWORD = "secret-a"
 ONE, TWO, STS, BAD_STS = "one.good.test", "two.good.test", "two.plain.test", "bad.plain.test"
-POST, LIAR = "post.good.test", "liar.good.test"
+POST, EXIM, LIAR = "post.good.test", "exim.good.test", "liar.good.test"
 KINDS = ("MX", "TXT", "CNAME", "TLSA")
 REJECT = '"v=DMARC1; p=reject; rua=mailto:dmarc-reports@{0}"'
 SETTINGS = ("limits.profile=off", "queue.retry=1", "dns.dnssec=libunbound", "web.mta_sts=enforce",
@@ -125,6 +127,7 @@ class World:
     one: Ours
     two: Ours
     postfix: PeerRig
+    exim: Exim
     origin: Origin
     zone: dict[str, bytes]
     """The TXT records of all."""
@@ -135,9 +138,13 @@ class World:
     def log(self) -> str:
         return self.postfix.postfix.log.read_text("utf-8", "replace")
 
+    def at_exim(self, user: str) -> list[bytes]:
+        return [mail.replace(b"\n", b"\r\n") for mail in self.exim.mails(user)]
+
     def post(self, sender: str, to: str, subject: str) -> None:
-        """By Postfix."""
-        with smtplib.SMTP("127.0.0.1", self.postfix.port("smtp")) as smtp:
+        """By the server of the sender, Postfix or Exim."""
+        where = ("127.0.0.1", self.postfix.port("smtp")) if POST in sender else (self.exim.address, 25)
+        with smtplib.SMTP(*where) as smtp:
             smtp.sendmail(sender, [to], letter(sender, to, subject))
 
 
@@ -200,20 +207,42 @@ def postfix(folder: pathlib.Path, address: str, resolver: str, shown: Certified)
         yield rig
 
 
+@contextmanager
+def exim(folder: pathlib.Path, address: str, resolver: str, shown: Certified) -> Iterator[Exim]:
+    server_prefix(PACKAGES)
+    with tempfile.TemporaryDirectory(prefix="a3mailer-peer-") as name:
+        place = pathlib.Path(name)
+        place.chmod(0o755)
+        server = Exim(
+            place, address=address, hostname=f"mx.{EXIM}", domains=(EXIM,), users=("bob",), resolver=resolver,
+            chain=shown.key_pem + shown.pem, key=(folder / "key.pem").read_bytes(),
+        )  # fmt: skip
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
 def master_file(records: dict[tuple[str, str], list[str]], zone: str) -> str:
     """Those of a zone, as lines of its file."""
     mine = {key: data for key, data in records.items() if f".{key[0]}".endswith(f".{zone}")}
     return "".join(f"{name}. IN {kind} {each}\n" for (name, kind), data in mine.items() for each in data)
 
 
-def of_the_others(post: str, origin: str, shown: Certified, key: str) -> dict[tuple[str, str], list[str]]:
+def of_a_peer(domain: str, address: str, shown: Certified, key: str) -> dict[tuple[str, str], list[str]]:
     return {
-        (POST, "MX"): [f"10 mx.{POST}."],
-        (POST, "TXT"): ['"v=spf1 mx -all"'],
-        (f"_dmarc.{POST}", "TXT"): [REJECT.format(POST)],
-        (f"s1._domainkey.{POST}", "TXT"): [key],
-        (f"mx.{POST}", "A"): [post],
-        (f"_25._tcp.mx.{POST}", "TLSA"): [f"3 1 1 {shown.key_digest.hex()}"],
+        (domain, "MX"): [f"10 mx.{domain}."],
+        (domain, "TXT"): ['"v=spf1 mx -all"'],
+        (f"_dmarc.{domain}", "TXT"): [REJECT.format(domain)],
+        (f"s1._domainkey.{domain}", "TXT"): [key],
+        (f"mx.{domain}", "A"): [address],
+        (f"_25._tcp.mx.{domain}", "TLSA"): [f"3 1 1 {shown.key_digest.hex()}"],
+    }
+
+
+def of_the_others(post: str, origin: str) -> dict[tuple[str, str], list[str]]:
+    return {
         (LIAR, "MX"): [f"10 mx.{LIAR}."],
         (f"mx.{LIAR}", "A"): [post],
         (f"_25._tcp.mx.{LIAR}", "TLSA"): [f"3 1 1 {'ab' * 32}"],
@@ -234,19 +263,24 @@ def world(folder: pathlib.Path) -> Iterator[World]:
     except Unavailable as error:
         pytest.skip(f"absent: {error}")
     with ExitStack() as stack:
-        first, second, post, strange, *_ = stack.enter_context(addresses())
+        first, second, post, strange, fifth, *_ = stack.enter_context(addresses())
         one = Ours(folder / "one", first, ONE, accounts=(f"alice@{ONE}",))
         two = Ours(folder / "two", second, TWO, STS, BAD_STS, accounts=(f"bob@{TWO}", f"bob@{STS}"))
         for each in (one, two):
             stack.callback(each.close)
-        shown = certified(f"mx.{POST}")
-        _, public = signing_key(folder, POST)
-        key = text(public.read_bytes().split(b" ", 1)[1].strip())
-        records = one.records() | two.records() | of_the_others(post, strange, shown, key)
+        shown = {name: certified(f"mx.{name}") for name in (POST, EXIM)}
+        keys = {name: folder / name for name in shown}
+        for name, place in keys.items():
+            place.mkdir()
+            signing_key(place, name)
+        record = {n: text((p / "public").read_bytes().split(b" ", 1)[1].strip()) for n, p in keys.items()}
+        records = one.records() | two.records() | of_the_others(post, strange)
+        for name, address in ((POST, post), (EXIM, fifth)):
+            records |= of_a_peer(name, address, shown[name], record[name])
         texts = {name: b"".join(re.findall(rb'"([^"]*)"', data[0].encode()))
                  for (name, kind), data in records.items() if kind == "TXT"}  # fmt: skip
-        keys = [f"{name} {data.decode()}\n" for name, data in texts.items() if "._domainkey." in name]
-        public.write_text("".join(keys))
+        known = (f"{name} {data.decode()}\n" for name, data in texts.items() if "._domainkey." in name)
+        (keys[POST] / "public").write_text("".join(known))
         zones = {zone: master_file(records, zone) for zone in ("good.test", "plain.test")}
         zones["test"] = master_file(records, "origin.test")
         names = folder / "named"
@@ -260,11 +294,13 @@ def world(folder: pathlib.Path) -> Iterator[World]:
         thread = threading.Thread(target=origin.serve_forever)
         thread.start()
         try:
-            rig = stack.enter_context(postfix(folder, post, resolver, shown))
+            rig = stack.enter_context(postfix(keys[POST], post, resolver, shown[POST]))
+            other = stack.enter_context(exim(keys[EXIM], fifth, resolver, shown[EXIM]))
             stack.enter_context(one)
             stack.enter_context(two)
+            until(lambda: "listening for SMTP" in other.log(), two)
             until(lambda: two.certified() and one.certified(), two)
-            yield World(one, two, rig, origin, texts)
+            yield World(one, two, rig, other, origin, texts)
         finally:
             origin.shutdown()
             thread.join(10)
