@@ -70,8 +70,8 @@ def opendkim(folder: pathlib.Path, mode: str, where: str, domain: str = "example
             process.terminate()
 
 
-def _wait(where: str) -> None:
-    deadline = time.monotonic() + WITHIN
+def _wait(where: str, seconds: float = WITHIN) -> None:
+    deadline = time.monotonic() + seconds
     while True:
         try:
             if where.startswith("local:"):
@@ -81,7 +81,7 @@ def _wait(where: str) -> None:
                 port = int(where.removeprefix("inet:").partition("@")[0])
                 socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
-            assert time.monotonic() < deadline, "opendkim does not start"
+            assert time.monotonic() < deadline, f"nobody answers at {where}"
             time.sleep(0.05)
         else:
             return
@@ -158,7 +158,7 @@ GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 
 
 @contextmanager
-def rspamd(folder: pathlib.Path, port: int) -> Iterator[None]:
+def rspamd(folder: pathlib.Path, port: int, seconds: float = WITHIN) -> Iterator[None]:
     program, debian = shutil.which("rspamd"), pathlib.Path("/etc/rspamd")
     if program is None or not debian.exists():
         pytest.skip("absent: rspamd")
@@ -180,7 +180,7 @@ def rspamd(folder: pathlib.Path, port: int) -> Iterator[None]:
         command += ["--var", f"{name}={value}"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            _wait(f"inet:{port}")
+            _wait(f"inet:{port}", seconds)
             yield
         finally:
             process.terminate()
