@@ -1,8 +1,9 @@
 """Tell the sender what became of a mail (RFC 3461 section 5, RFC 3464), once, and never in a circle.
 
-No notification for the null reverse-path: what could not be told to anybody is logged (RFC 5321 section
-6.1). A notification is itself sent with the null reverse-path and NOTIFY=NEVER, so none follows from it
-(attack row 8). It is queued in the transaction that records the outcome, so it exists exactly once.
+No notification for the null reverse-path, nor to what a stranger says is an address inside our network: what
+could not be told to anybody is logged (RFC 5321 section 6.1, attack row 6). A notification is itself sent
+with the null reverse-path and NOTIFY=NEVER, so none follows from it (attack row 8). It is queued in the
+transaction that records the outcome, so it exists exactly once.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from a3mailer.identity.directory import parse_stored
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, TenantId
 from a3mailer.mail.message import index
 from a3mailer.mail.message.headers import header_end
+from a3mailer.runtime.reach import is_public_domain
 from a3mailer.store.operations import Enqueue, QueueRecipient
 from a3mailer.store.ports import Content
 from a3mailer.telemetry.events import emit, redact_address
@@ -80,7 +82,8 @@ def notice(
     """The notification as content number ``content`` of a transaction, and the act of queueing it.
 
     ``recipients`` share one action and are those that want to hear of it; None: there is nobody to tell."""
-    if not recipients or not sent.reverse_path:
+    sender = parse_stored(sent.reverse_path)
+    if not recipients or not sent.reverse_path or not is_public_domain(sender.domain):
         if recipients:
             emit("bounce.nobody", level="warning", trace=sent.trace, recipients=len(recipients))
         return None
@@ -91,7 +94,7 @@ def notice(
     mail = compose(
         report,
         _original(octets, _asked_back(sent, recipients[0].action)),
-        to=encode_mailbox(parse_stored(sent.reverse_path)).decode(),
+        to=encode_mailbox(sender).decode(),
         now=now,
         token=token,
         utf8=utf8,

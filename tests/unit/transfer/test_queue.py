@@ -464,6 +464,14 @@ async def test_a_slow_destination_does_not_hold_up_the_others(monkeypatch: pytes
     assert {o.text for o in office.put_off} == {"another mail for this destination goes first"}
 
 
+@pytest.mark.parametrize("domain", ["[10.0.0.5]", "[127.0.0.1]", "localhost", "10.0.0.5"])
+async def test_row_6_no_notification_goes_inside_because_a_stranger_says_so(domain: str) -> None:
+    office = Office()
+    await office.enqueue("nobody@a.test", sender=f"x@{domain}")
+    await office.attempt()
+    assert [o.state for o in office.outcomes] == ["failed"] and not office.store.entries
+
+
 async def test_the_lease_of_what_takes_long_is_renewed_and_ends_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
