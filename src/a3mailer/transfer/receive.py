@@ -251,7 +251,7 @@ class Receive:
                 raise
             if share.locals or share.remotes:
                 await self._store.commit(self._transaction(arrival, tenant, share, content, now, hops))
-        if content.index.message_id:
+        if content.index.message_id and hops > 1:  # it has been through a server, whose queue may repeat it
             arrival.kept(transaction.fingerprint)
         count("a3_deliveries_total", "", len(share.locals))
 
