@@ -59,11 +59,6 @@ def read_recovery(printed: str) -> bytes:
     return secret
 
 
-def public_of(secret: bytes) -> bytes:
-    """The public half of a secret."""
-    return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
-
-
 def seal(public: bytes, octets: bytes) -> bytes:
     """``octets`` for the holder of the recovery key only: ephemeral public key, ciphertext, tag."""
     ephemeral = X25519PrivateKey.generate()

@@ -7,7 +7,6 @@ it was ready), and takes them with it when it ends (PR_SET_PDEATHSIG).
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ctypes
 import os
@@ -311,21 +310,3 @@ class Supervisor:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self._kill_at = now + 1.0
-
-
-async def stop_signal(*numbers: int) -> int:
-    """Wait on the loop for one of the signals; returns its number."""
-    loop = asyncio.get_running_loop()
-    heard: asyncio.Future[int] = loop.create_future()
-
-    def hear(number: int) -> None:
-        if not heard.done():
-            heard.set_result(number)
-
-    for number in numbers:
-        loop.add_signal_handler(number, hear, number)
-    try:
-        return await heard
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
