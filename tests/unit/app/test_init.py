@@ -20,7 +20,7 @@ from a3mailer.app.cli import exits
 from a3mailer.app.lock import acquire
 from a3mailer.app.main import main
 from a3mailer.config.load import load
-from a3mailer.keys.recovery import public_of, read_recovery
+from a3mailer.keys.recovery import open_sealed, read_recovery, seal
 
 SOURCE = pathlib.Path(__file__).parents[3] / "src"
 RIG = (
@@ -64,7 +64,7 @@ def test_the_rig_contract(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[
     accounts = {r["address"]: r["role"] for r in rows(capsys, "account", "list", "--dir", str(place))}
     assert accounts == {"admin@example.test": "superadmin", "alice@example.test": "user"}
     public = (place / material.RECOVERY_PUBLIC).read_bytes()
-    assert public_of(read_recovery(made["recovery_key"])) == public
+    assert open_sealed(read_recovery(made["recovery_key"]), seal(public, b"a key")) == b"a key"
     assert [p.name for p in place.parent.iterdir()] == ["instance"]
 
 
