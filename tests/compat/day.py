@@ -2,7 +2,8 @@
 
 ``one`` and ``two`` are ours, with certificates that pebble has issued; ``post`` is Postfix with Dovecot
 behind it and opendkim before it, ``exim`` is Exim; ``carol@origin.test`` is a stranger whose domain says
-``p=reject``. They find and judge one another by the DNS alone, ours by what ``domain dns`` prints.
+``p=reject``. They find and judge one another by the DNS alone, ours by what ``domain dns`` prints. rspamd
+looks at what ``two`` takes in.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from bench.peers.exim import PACKAGES, Exim
 from bench.peers.rig import PeerRig
 from tests.certificates import Certified, certified
 from tests.compat.test_forwarding import Origin, carols_record, text
-from tests.compat.test_milters import free_port, opendkim, signing_key
+from tests.compat.test_milters import free_port, opendkim, rspamd, signing_key
 from tests.compat.test_relay import inbox, until
 from tests.named import SignedServer, signed_server, validating
 from tests.pebble import Pebble
@@ -51,15 +52,22 @@ SETTINGS = ("limits.profile=off", "queue.retry=1", "dns.dnssec=libunbound", "web
 class Ours(Rig):
     """One of ours at the standard ports of an address."""
 
-    def __init__(self, folder: pathlib.Path, address: str, *domains: str, accounts: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        address: str,
+        *domains: str,
+        accounts: tuple[str, ...],
+        more: tuple[str, ...] = (),
+    ) -> None:
         folder.mkdir()
         self.address = address
-        more = [word for name in domains[1:] for word in ("--domain", name)]
+        names = [word for name in domains[1:] for word in ("--domain", name)]
         super().__init__(
             folder, hostname=f"mx.{domains[0]}", domain=domains[0], workers=1, plaintext=True,
             accounts=[(account, PASSWORD) for account in accounts],
-            settings=(*SETTINGS, f"queue.rules=source={address}"),
-            extra=("--port-base", "0", "--listen", address, *more),
+            settings=(*SETTINGS, f"queue.rules=source={address}", *more),
+            extra=("--port-base", "0", "--listen", address, *names),
         )  # fmt: skip
         self.domains = domains
         self.init()
@@ -265,7 +273,11 @@ def world(folder: pathlib.Path) -> Iterator[World]:
     with ExitStack() as stack:
         first, second, post, strange, fifth, *_ = stack.enter_context(addresses())
         one = Ours(folder / "one", first, ONE, accounts=(f"alice@{ONE}",))
-        two = Ours(folder / "two", second, TWO, STS, BAD_STS, accounts=(f"bob@{TWO}", f"bob@{STS}"))
+        milter = free_port()
+        two = Ours(
+            folder / "two", second, TWO, STS, BAD_STS, accounts=(f"bob@{TWO}", f"bob@{STS}"),
+            more=(f"milter.servers=127.0.0.1:{milter}",),
+        )  # fmt: skip
         for each in (one, two):
             stack.callback(each.close)
         shown = {name: certified(f"mx.{name}") for name in (POST, EXIM)}
@@ -294,6 +306,8 @@ def world(folder: pathlib.Path) -> Iterator[World]:
         thread = threading.Thread(target=origin.serve_forever)
         thread.start()
         try:
+            (folder / "rspamd").mkdir()
+            stack.enter_context(rspamd(folder / "rspamd", milter))
             rig = stack.enter_context(postfix(keys[POST], post, resolver, shown[POST]))
             other = stack.enter_context(exim(keys[EXIM], fifth, resolver, shown[EXIM]))
             stack.enter_context(one)
