@@ -47,6 +47,22 @@ def vouched(octets: bytes) -> None:
     assert found.picture.title and found.authority == "Mark root"
 
 
+def taken_away(octets: bytes) -> None:
+    kept = bimi.strip(octets)
+    assert bimi.strip(kept) is kept and len(kept) <= len(octets)
+    assert b"\nbimi-location:" not in kept.lower() and b"\nbimi-indicator:" not in kept.lower()
+
+
+HEADER = b"BIMI-Location: v=BIMI1\r\n l=x\r\nFrom: a@a.test\r\nBIMI-Indicator : x\r\nTo: b@b.test\r\n"
+
+
+@mutate.CASES
+def test_any_octets_are_a_header_without_bimi(count: int, seed: int) -> None:
+    mutate.run(
+        taken_away, (HEADER,), count=count, seed=seed, tokens=(b"\nbimi-", b"\r\n ", b"location:", b"\n\n")
+    )
+
+
 @mutate.CASES
 def test_any_octets_are_a_logotype(count: int, seed: int) -> None:
     mutate.run(

@@ -225,6 +225,9 @@ class Msgauth(Section, frozen=True, kw_only=True):
     arc_trusted: Annotated[
         tuple[str, ...], _d("Domains whose ARC seals excuse a failed DMARC (lists and forwarders you know).")
     ] = ()
+    bimi: Annotated[bool, _d("Look up which picture (BIMI) a proved author wants shown beside his mail.")] = (
+        False
+    )
 
 
 class Milter(Section, frozen=True, kw_only=True):

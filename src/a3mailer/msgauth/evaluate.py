@@ -14,9 +14,10 @@ from typing import Final
 
 from a3mailer.mail.authresults import FAIL, NONE, PASS, TEMPERROR, AuthResults, MethodResult
 from a3mailer.mail.message.headers import header_end
-from a3mailer.msgauth import arc, dmarc
+from a3mailer.msgauth import arc, bimi, dmarc
 from a3mailer.msgauth.arc import Chain
 from a3mailer.msgauth.author import Author, author, domain_name
+from a3mailer.msgauth.bimi import BimiResult
 from a3mailer.msgauth.canonical import Bodies
 from a3mailer.msgauth.dkim import NAME as DKIM_SIGNATURE
 from a3mailer.msgauth.dkim import DkimResult, verify
@@ -56,6 +57,8 @@ class Evaluation:
     """The sealer for whose word a failed DMARC asks for nothing (RFC 8617 section 7.2.1); empty: none."""
     spf: SpfResult | None = None
     dkim: tuple[DkimResult, ...] = ()
+    bimi: BimiResult | None = None
+    """What the author wants shown; None: nobody has looked."""
 
     @property
     def author(self) -> str:
@@ -72,11 +75,14 @@ class Evaluation:
 
 class Evaluator:
     """One object serves all mails of a process. ``hostname`` is our authserv-id, ``trusted`` the domains
-    whose ARC seals are believed."""
+    whose ARC seals are believed, ``indicators``: whether BIMI is looked at."""
 
-    __slots__ = ("_hostname", "_resolver", "_trusted")
+    __slots__ = ("_hostname", "_indicators", "_resolver", "_trusted")
 
-    def __init__(self, resolver: Resolver, hostname: str, trusted: Collection[str] = ()) -> None:
+    def __init__(
+        self, resolver: Resolver, hostname: str, trusted: Collection[str] = (), *, indicators: bool = False
+    ) -> None:
+        self._indicators = indicators
         self._resolver = resolver
         self._hostname = hostname
         self._trusted = frozenset(domain.lower() for domain in trusted)
@@ -95,7 +101,9 @@ class Evaluator:
                     tasks.create_task(method())
         except TimeoutError:
             late = True
-        return self._evaluation(work, await work.dmarc(late=late))
+        judged = await work.dmarc(late=late)
+        found = self._evaluation(work, judged)
+        return replace(found, bimi=await work.bimi(judged)) if self._indicators else found
 
     def _evaluation(self, work: _Work, judged: DmarcResult) -> Evaluation:
         forgiven = ""
@@ -197,6 +205,14 @@ class _Work:
         if late and found.result == FAIL and found.domain:
             return DmarcResult(TEMPERROR, found.domain, reason=LATE)
         return found
+
+    async def bimi(self, found: DmarcResult) -> BimiResult:
+        """BIMI of what is known."""
+        try:
+            async with asyncio.timeout_at(self._until):
+                return await bimi.of_mail(self._header, found, self.dkim, self._resolver)
+        except TimeoutError:
+            return BimiResult(TEMPERROR, found.domain, reason=LATE)
 
     def _identifiers(self) -> list[Identifier]:
         """The domains that SPF and DKIM speak of."""

@@ -1,9 +1,10 @@
 """The judge that asks who a mail is from (RFC 8601; RFC 9989), before it is stored.
 
 For mail of strangers at the MX door: fields that carry our own authserv-id are taken away, for nobody but us
-writes them (section 5, attack row 19); then SPF, DKIM, DMARC and iprev are looked at and written down on
-top. What a failed DMARC does beyond that is the operator's choice. A DNS that does not answer is no reason to
-refuse a mail: it is taken and the header says ``temperror``.
+writes them (section 5, attack row 19), and so are BIMI fields that say what is shown beside a mail; then SPF,
+DKIM, DMARC, iprev and, where it is wanted, BIMI are looked at and written down on top. What a failed DMARC
+does beyond that is the operator's choice. A DNS that does not answer is no reason to refuse a mail: it is
+taken and the header says ``temperror``.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from typing import Final
 from msgspec import structs
 
 from a3mailer.config.tree import Settings
-from a3mailer.mail.authresults import FAIL, encode, strip_own
+from a3mailer.mail.authresults import FAIL, AuthResults, encode, strip_own
 from a3mailer.mail.errors import Refused
 from a3mailer.mail.message.headers import header_end
+from a3mailer.msgauth import bimi
 from a3mailer.msgauth.dmarc import DmarcResult
 from a3mailer.msgauth.dmarc_record import NONE as NOTHING
 from a3mailer.msgauth.dmarc_record import QUARANTINE, REJECT
-from a3mailer.msgauth.evaluate import Evaluator, Incoming
+from a3mailer.msgauth.evaluate import Evaluation, Evaluator, Incoming
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver
 from a3mailer.telemetry.events import emit
@@ -68,7 +70,12 @@ class Authenticate:
         self._wanted = settings.msgauth.enabled and settings.server.profile != "plain"
         if self._outcomes is not None:
             self._outcomes.reconfigure(settings)
-        self._evaluate = Evaluator(self._resolver, settings.server.hostname, settings.msgauth.arc_trusted)
+        self._evaluate = Evaluator(
+            self._resolver,
+            settings.server.hostname,
+            settings.msgauth.arc_trusted,
+            indicators=settings.msgauth.bimi,
+        )
 
     def wants(self, arrival: Arrival) -> bool:
         """Mail that a stranger brings to the MX door."""
@@ -91,7 +98,7 @@ class Authenticate:
         )
         limit = min(seconds, self._settings.msgauth.seconds)
         found = await self._evaluate(incoming, self._clock.now(), limit)
-        mail = structs.replace(mail.with_top(encode(found.results)), author=found.author)
+        mail = structs.replace(mail.with_top(_fields(found)), author=found.author)
         count("a3_dmarc_total", found.dmarc.result)
         disposition = self._disposition(found.dmarc)
         if self._outcomes is not None:
@@ -131,12 +138,24 @@ class Authenticate:
         return structs.replace(mail, junk=True) if disposition == QUARANTINE else mail
 
 
+def _fields(found: Evaluation) -> bytes:
+    """What is written on top of a mail."""
+    if found.bimi is None:
+        return encode(found.results)
+    results = (*found.results.results, found.bimi.method_result())
+    return encode(AuthResults(found.results.authserv_id, results))
+
+
+def _strip(header: bytes, hostname: str) -> bytes:
+    return bimi.strip(strip_own(header, hostname))
+
+
 async def _without_own(octets: bytes | mmap.mmap, hostname: str) -> bytes | None:
     """The mail without the fields that only we write; None where it has none of them."""
     end = header_end(octets, 0, len(octets))
     header = octets[:end]
     if end < LARGE:
-        kept = strip_own(header, hostname)
+        kept = _strip(header, hostname)
     else:
-        kept = await asyncio.to_thread(strip_own, header, hostname)
+        kept = await asyncio.to_thread(_strip, header, hostname)
     return None if kept is header else kept + octets[end:]

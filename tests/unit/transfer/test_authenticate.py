@@ -205,3 +205,38 @@ async def test_a_mail_sent_again_is_known_though_its_results_differ() -> None:
     await office.send(MAIL, "alice@a.test")
     first, again = (t.fingerprint for t in office.store.transactions)
     assert first == again
+
+
+LOCATION = b"BIMI-Location: v=BIMI1; l=https://evil.test/x.svg;\r\n a=https://evil.test/x.pem\r\n"
+
+
+async def test_what_is_shown_beside_a_mail_is_not_for_strangers_to_say() -> None:
+    office = Office()
+    await office.send(LOCATION + MAIL, "alice@a.test")
+    await office.send(LOCATION + MAIL, "alice@a.test", client=LOOPBACK)
+    for octets in office.store.inbox(office.alice.id):
+        assert octets.endswith(b"+0000\r\n" + MAIL) and b"bimi=" not in octets
+    assert ("default._bimi.b.test", "TXT") not in office.resolver.asked
+
+
+@pytest.mark.parametrize(
+    ("policy", "ip", "word", "reason"),
+    [
+        (b"reject", MX.ip, "pass", ""),
+        (b"none", MX.ip, "skipped", "DMARC asks for nothing (p=none)"),
+        (b"reject", "198.51.100.1", "skipped", "DMARC does not pass"),
+    ],
+)
+async def test_the_picture_of_an_author_is_looked_up_where_he_is_proved(
+    policy: bytes, ip: str, word: str, reason: str
+) -> None:
+    office = Office(settings(bimi=True), policy)
+    office.resolver.put("default._bimi.b.test", "TXT", b"v=BIMI1; l=https://b.test/logo.svg")
+    await office.send(MAIL, "alice@a.test", client=structs.replace(MX, ip=ip))
+    (found,) = results_of(office.stored()).of("bimi")
+    assert (found.result, found.reason) == (word, reason)
+    asked = ("default._bimi.b.test", "TXT") in office.resolver.asked
+    assert asked is (word == "pass")
+    if asked:
+        assert found.value("header", "d") == "b.test" and found.value("header", "selector") == "default"
+        assert found.value("policy", "authority") == "none"
