@@ -1,7 +1,8 @@
 """Attack row 6: forms of RCPT that might make a server relay, and what a user may not make ours relay to.
 
 Ours are ``example.test`` (bob, the alias away to away@partner.test), ``all.test`` (catch-all bob) and
-``xn--bcher-kva.test``; everything else is somebody else's. What stands here is all between the brackets.
+``xn--bcher-kva.test``; ``relayed.test`` is one we hand on. Everything else is somebody else's. What stands
+here is all between the brackets.
 """
 
 from typing import Final
@@ -102,3 +103,45 @@ USERS: Final[tuple[bytes, ...]] = (
     "x@\uff11\uff12\uff17.1".encode(),
 )  # fmt: skip
 """What no user may submit: networks inside, the machine itself, numbers, names that are none."""
+
+RELAYED: Final[tuple[bytes, ...]] = (
+    # not the domain itself
+    b"eve@sub.relayed.test", b"eve@a.b.relayed.test", b"eve@notrelayed.test",
+    b"eve@relayed.test.example.org",
+    b"eve@relayed.test.", b"eve@.relayed.test", b"eve@relayed-test", b"eve@relayed",
+    b"eve@[relayed.test]",
+    b"eve@relayed.test@example.org", b"eve@relayed.test:2525", b"eve@relayed.test%example.org",
+    b"eve@example.org.relayed.test", "eve@r\u0435layed.test".encode(), "eve@relayed\uff0etest.org".encode(),
+    b"eve@relayed.test,example.org", b"eve@example.org,relayed.test", b"eve@example.org relayed.test",
+    # a local part that the next server might follow, as it trusts us
+    b"eve%example.org@relayed.test", b"eve%example.org%relayed.test@relayed.test", b"%eve@relayed.test",
+    b"eve%@relayed.test", b"example.org!eve@relayed.test", b"example.org!a.test!eve@relayed.test",
+    b"relayed.test!example.org!eve@relayed.test", b"!eve@relayed.test", b"eve@example.org@relayed.test",
+    b'"eve@example.org"@relayed.test', b'"eve%example.org"@relayed.test',
+    b'"example.org!eve"@relayed.test',
+    b'"@example.org:eve"@relayed.test', b'"eve\\@example.org"@relayed.test',
+    b"eve\\@example.org@relayed.test", b'"eve\\%example.org"@relayed.test',
+    b'"eve\\!example.org"@relayed.test',
+    b"eve%[127.0.0.1]@relayed.test", b"eve%localhost@relayed.test", b'"eve@[127.0.0.1]"@relayed.test',
+    b"eve+x%example.org@relayed.test",
+    b"bob%example.test@relayed.test",
+    # routes through it
+    b"@relayed.test:eve@example.org", b"@relayed.test,@example.org:eve@example.net",
+    b"@example.org:eve%example.org@relayed.test", b"@relayed.test:example.org!eve@relayed.test",
+    b"@relayed.test:@example.org:eve@relayed.test", b"@relayed.test:eve", b"relayed.test:eve@example.org",
+    b"relayed.test!eve@example.org", b"eve%relayed.test@example.org", b"eve%relayed.test",
+    # somebody else's, beside it
+    b"eve@example.org", b"eve@relayed.test;eve@example.org", b"eve@relayed.test|eve@example.org",
+    b"eve@relayed.test(@example.org)", b"eve@relayed.test\0.example.org",
+)  # fmt: skip
+"""What a stranger may not have handed on to the next server of ``relayed.test``."""
+
+
+HANDED_ON: Final[tuple[bytes, ...]] = (
+    b"eve@relayed.test", b"EVE@RELAYED.TEST", b"eve+x@relayed.test", b'"eve"@relayed.test',
+    b"@example.org:eve@relayed.test", b"@[127.0.0.1]:eve@relayed.test", b"postmaster@relayed.test",
+    b"abuse@relayed.test", b"SRS0=AAAA=AA=example.org=eve@relayed.test", b"eve=example.org@relayed.test",
+    b"bounce+eve=example.org@relayed.test", b"BOUNCE=AAAA=AA=x=example.org=eve@relayed.test",
+    b"eve+40example.org@relayed.test", "gr\u00fc\u00dfe@relayed.test".encode(),
+)  # fmt: skip
+"""What it gets, addressed as it came, and to nobody else."""

@@ -8,7 +8,7 @@ import re
 import subprocess
 
 from tests import peers
-from tests.relay_forms import STRANGERS, USERS
+from tests.relay_forms import RELAYED, STRANGERS, USERS
 from tests.rig import Rig
 
 REPLY = re.compile(rb"^ [-~*]> RCPT TO:<(.*)>\r?\n<[-~*]{1,2} +(\d{3})", re.MULTILINE)
@@ -38,12 +38,18 @@ def test_swaks_finds_no_form_that_relays(tmp_path: pathlib.Path) -> None:
              "--auth-password", "secret-a", "--from", "alice@example.test")  # fmt: skip
     with Rig(tmp_path, settings=settings) as rig:
         rig.verb("domain", "add", "all.test", "--catch-all", "bob@example.test")
+        rig.verb("domain", "add", "relayed.test", "--relay-to", "127.0.0.1:9")
         forms = sayable(STRANGERS)
         told = answers(rig, "smtp", [*forms, b"bob@example.test"], "--from", "mallory@evil.test")
         assert told.pop(b"bob@example.test") == 250
         assert len(told) >= 150 and told.keys() <= set(forms)
         taken = {form for form, code in told.items() if code not in REFUSED}
         assert all(form.endswith(b"@all.test") for form in taken), taken
+        forms = sayable(RELAYED)
+        told = answers(rig, "smtp", [*forms, b"eve@relayed.test"], "--from", "mallory@evil.test")
+        assert told.pop(b"eve@relayed.test") == 250 and len(told) >= 40
+        taken = {form for form, code in told.items() if code not in REFUSED}
+        assert not taken, taken
         forms = sayable(USERS)
         told = answers(rig, "submissions", [*forms, b"eve@example.org"], *login)
         assert told.pop(b"eve@example.org") == 250

@@ -43,6 +43,7 @@ from a3mailer.edge.tls import opportunistic_context, verifying_context
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.credentials import HashPool
 from a3mailer.identity.directory import Directory
+from a3mailer.identity.relaying import Relaying
 from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import MailError
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
@@ -263,7 +264,9 @@ async def compose(
         "failure reports": reports.failures.run,
     }
     if number == 1:
-        background |= _works_for_all(held, store, resolver, http, clock, settings, reports.signing)
+        background |= _works_for_all(
+            held, store, resolver, http, clock, settings, reports.signing, directory.relaying
+        )
     return Rooms(
         store,
         listeners,
@@ -285,6 +288,7 @@ def _works_for_all(
     clock: SystemClock,
     settings: Callable[[], Settings],
     signing: Signing,
+    relaying: Callable[[str], Awaitable[Relaying | None]],
 ) -> dict[str, Background]:
     """What one worker of an instance does for all of them."""
     tls, dmarc = daily(store, resolver, http, clock, settings, signing)
@@ -301,7 +305,7 @@ def _works_for_all(
             resolver,
             clock,
             lambda: hours(settings()),
-            examiner(held, resolver, http, settings, clock),
+            examiner(held, resolver, http, settings, clock, relaying),
             random.SystemRandom(),
         ).run,
     }
@@ -400,7 +404,7 @@ def _clients(
     held: Held, settings: Callable[[], Settings], policy: Policy, certificates: ServerCertificates
 ) -> ClientSettings:
     ports = {name: sockets[0].getsockname()[1] for name, sockets in held.bound.items()}
-    return ClientSettings(settings, policy.is_ours, ports, certificates.shown)
+    return ClientSettings(settings, policy.hosts, ports, certificates.shown)
 
 
 def _plain(held: Held, settings: Callable[[], Settings], clients: ClientSettings) -> Serve:

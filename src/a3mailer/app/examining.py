@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from a3mailer.app.held import Held
 from a3mailer.app.listeners import PORTS
 from a3mailer.config.tree import Settings
+from a3mailer.identity.relaying import Relaying
 from a3mailer.ops.domain_check import BLOCKLISTS, Section
 from a3mailer.ops.domain_watch import Examine
 from a3mailer.runtime.clock import Clock
@@ -18,9 +19,15 @@ from a3mailer.runtime.resolver import StubResolver
 
 
 def examiner(
-    held: Held, resolver: StubResolver, http: HttpClient, settings: Callable[[], Settings], clock: Clock
+    held: Held,
+    resolver: StubResolver,
+    http: HttpClient,
+    settings: Callable[[], Settings],
+    clock: Clock,
+    relaying: Callable[[str], Awaitable[Relaying | None]],
 ) -> Examine | None:
-    """What looks at a domain; None for an instance that only this machine can reach."""
+    """What looks at a domain; None for an instance that only this machine can reach. ``relaying``: to whom
+    a domain's mail goes on."""
     if not is_reachable(held):
         return None
 
@@ -28,7 +35,8 @@ def examiner(
         from a3mailer.app.published import facts  # X.509 only where it is used
         from a3mailer.ops.domain_look import examine
 
-        found = await asyncio.to_thread(facts, held.directory, settings(), domain)
+        relayed = str(await relaying(domain) or "")
+        found = await asyncio.to_thread(facts, held.directory, settings(), domain, relayed=relayed)
         validator = await who_validates(resolver)
         _, sections = await examine(found, resolver, http, validator, BLOCKLISTS, clock.now())
         return validator, sections

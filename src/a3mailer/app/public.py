@@ -38,6 +38,6 @@ def public(
         *HooksApi(store, http.permitted).routes(),
         *exposed(office),
     )
-    known = WellKnown(settings, policy.is_ours).routes()
+    known = WellKnown(settings, policy.fronts).routes()
     routes = (*known, *further, *api, openapi(api, __version__))
     return HttpDoor(Routes(routes), authorise=Authorise(authenticator, settings))

@@ -29,7 +29,12 @@ class _State(msgspec.Struct):
 
 
 def facts(
-    directory: Path, settings: Settings, domain: str, addresses: Sequence[str] = (), issuer: str = ISSUER
+    directory: Path,
+    settings: Settings,
+    domain: str,
+    addresses: Sequence[str] = (),
+    issuer: str = ISSUER,
+    relayed: str = "",
 ) -> Facts:
     """Of one domain. Without ``addresses`` those the listeners bind, if the world can reach them.
 
@@ -48,6 +53,7 @@ def facts(
         relay=settings.queue.relay,
         issuer=issuer,
         certificate=certificate_facts(directory, settings),
+        relayed=relayed,
     )
 
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Final, TypeVar
 
 from a3mailer.config.tree import Settings
+from a3mailer.identity.relaying import Relaying, relaying_of
 from a3mailer.mail.address import Address
 from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import MailError, NoSuchAccount, NoSuchDomain, TooMany
@@ -68,6 +69,13 @@ class RemoteAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayedAddress:
+    """An address of a domain that we hand on (``relaying.py``): nobody here has it."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
 class ListAddress:
     """A mailing list here, or one of its addresses for commands."""
 
@@ -79,7 +87,7 @@ class ListAddress:
     """Of LIST_WORDS; empty: a mail to it is for all."""
 
 
-Destination = LocalAccount | RemoteAddress | ListAddress
+Destination = LocalAccount | RemoteAddress | RelayedAddress | ListAddress
 Found = dict[AccountId | Address, Destination]
 """Destinations by what makes them one: an account reached by two addresses gets one copy."""
 Key = TypeVar("Key")
@@ -165,16 +173,16 @@ class Directory:
         if not domain and local_part == "postmaster":  # RCPT TO:<postmaster>, RFC 5321 section 4.5.1
             domain = self._default_domain
         try:
-            found = await self._expand(local_part, domain)
+            found = await self._expand(local_part, domain, address)
         except (NoSuchDomain, NoSuchAccount) as error:
             if generation == self._generation:
                 _put(self._absent, address, type(error), MAX_CACHED_ABSENT)
             raise
-        if generation == self._generation:
-            _put(self._known, address, found, MAX_CACHED)
+        if generation == self._generation and not isinstance(found[0], RelayedAddress):
+            _put(self._known, address, found, MAX_CACHED)  # else strangers could fill it with what they like
         return found
 
-    async def _expand(self, local_part: str, domain: str) -> tuple[Destination, ...]:
+    async def _expand(self, local_part: str, domain: str, address: Address) -> tuple[Destination, ...]:
         ours = await self.domain(domain)
         if ours is None:
             raise NoSuchDomain(domain)
@@ -186,6 +194,8 @@ class Directory:
             entry = await self._wildcard(local_part, ours)
         if entry is not None:
             await self._follow(entry, found)
+        if not found and entry is None and relaying_of(ours) is not None:
+            return (RelayedAddress(Address(address.local_part, ours.name)),)
         if not found and local_part.partition(self._separator or "@")[0] in _ALWAYS:
             await self._administrator(ours, found)
         if not found and entry is None and ours.catch_all:
@@ -251,6 +261,8 @@ class Directory:
                     found[target] = RemoteAddress(target)
                 continue
             entry = await self._entry(fold(target.local_part), ours)
+            if entry is None and relaying_of(ours) is not None:
+                found[target] = RelayedAddress(target)
             if entry is not None and entry.address not in seen:
                 seen.add(entry.address)
                 rows.append(entry)
@@ -285,6 +297,15 @@ class Directory:
         if generation == self._generation:
             _put(self._domains, key, domain, MAX_CACHED_ABSENT)
         return domain
+
+    async def relaying(self, name: str) -> Relaying | None:
+        """To whom mail for a domain (any case) goes on; None where it ends here, or is not ours."""
+        return relaying_of(await self.domain(name))
+
+    async def hosts(self, name: str) -> bool:
+        """Is this a domain (any case) whose mailboxes are here?"""
+        domain = await self.domain(name)
+        return domain is not None and relaying_of(domain) is None
 
     async def submitter(self, account: AccountId) -> TenantId | None:
         """Whose tenant sends when this account does; None where it may not: it is disabled, or gone."""

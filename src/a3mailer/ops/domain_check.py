@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from a3mailer.identity.relaying import BY_MX, parse_relaying
 from a3mailer.mail.authresults import FAIL, PASS, PERMERROR, TEMPERROR
 from a3mailer.msgauth import dmarc_record, domainkeys, mta_sts
 from a3mailer.msgauth.mailto import mailbox
@@ -40,6 +41,8 @@ RENEW_SECONDS: Final = 14 * 86400
 """A certificate that ends sooner is a warning."""
 BLOCKLISTS: Final = ("zen.spamhaus.org", "bl.spamcop.net", "b.barracudacentral.org")
 """Lists of addresses (RFC 5782) that many servers ask."""
+NOT_OF_RELAYED: Final = frozenset(("dkim", "dmarc", "tls-rpt", "autoconfig"))
+"""What is the business of the server behind us."""
 SHOWN: Final = 200
 """Characters of a stranger's record that a sentence repeats."""
 
@@ -121,6 +124,34 @@ async def _mx(exam: Examination, found: _Findings) -> None:
             found.publish(state)
     if (await exam.resolver.lookup(hostname, "CNAME")).strings:
         found.errors.append(f"{hostname} is an alias; the target of an MX must not be (RFC 2181).")
+
+
+async def _next(exam: Examination, found: _Findings) -> None:
+    """The server that mail for a relayed domain goes on to."""
+    facts = exam.facts
+    if facts.relayed == BY_MX:
+        exchanges = (await exam.resolver.lookup(facts.domain, "MX")).exchanges
+        named = [(mx.preference, mx.exchange.lower().rstrip(".")) for mx in exchanges]
+        own = [preference for preference, name in named if name == facts.hostname]
+        before = [name for preference, name in named if not own or preference < min(own)]
+        if not before:
+            found.errors.append(f"No MX of {facts.domain} comes before {facts.hostname}: mail cannot go on.")
+            found.instructions.append(
+                f"Publish an MX of {facts.domain} with a lower preference number, "
+                f"or: a3mailer domain set {facts.domain} --relay-to HOST"
+            )
+        return
+    host = parse_relaying(facts.relayed).host
+    try:
+        addresses: Sequence[str] = (str(ipaddress.ip_address(host)),)
+    except ValueError:
+        addresses = await host_addresses(host, exam.resolver)
+    if not addresses:
+        found.errors.append(f"The next server, {host}, has no address: mail for {facts.domain} waits here.")
+    elif host == facts.hostname or (set(addresses) & set(facts.addresses) and facts.relayed == host):
+        found.errors.append(f"The next server, {host}, is this server: mail for {facts.domain} loops.")
+    if found.errors:
+        found.instructions.append(f"Name another server: a3mailer domain set {facts.domain} --relay-to HOST")
 
 
 async def _address(exam: Examination, found: _Findings) -> None:
@@ -439,11 +470,18 @@ SECTIONS: Final[tuple[tuple[str, Check], ...]] = (
     ("blocklists", _blocklists),
 )
 """One line a subject, in the order of the report."""
+RELAYED_SECTIONS: Final = (
+    *SECTIONS[:1],
+    ("next server", _next),
+    *((subject, run) for subject, run in SECTIONS[1:] if subject not in NOT_OF_RELAYED),
+)
+"""Of a domain that we hand on."""
 
 
 async def check(exam: Examination, subjects: Sequence[str] = ()) -> tuple[Section, ...]:
     """These sections (none named: all), examined at the same time."""
-    chosen = [(subject, run) for subject, run in SECTIONS if not subjects or subject in subjects]
+    of_all = RELAYED_SECTIONS if exam.facts.relayed else SECTIONS
+    chosen = [(subject, run) for subject, run in of_all if not subjects or subject in subjects]
     async with asyncio.TaskGroup() as tasks:
         made = [tasks.create_task(_section(exam, subject, run)) for subject, run in chosen]
     return tuple(task.result() for task in made)

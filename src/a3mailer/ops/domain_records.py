@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from a3mailer.identity.relaying import BY_MX
 from a3mailer.msgauth.mta_sts import own_id
 from a3mailer.ops.autoconfig import pacc
 from a3mailer.ops.autoconfig.services import SERVICES, offer
@@ -18,6 +19,8 @@ from a3mailer.ops.autoconfig.services import SERVICES, offer
 TTL: Final = 3600
 """Seconds resolvers keep a record; an hour, so that a mistake is mended within one."""
 MX_PREFERENCE: Final = 10
+BACKUP_PREFERENCE: Final = 20
+"""Of a domain whose own MX come first."""
 STRING: Final = 255
 """Octets one character-string of a TXT record holds (RFC 1035 section 3.3)."""
 ISSUER: Final = "letsencrypt.org"
@@ -60,6 +63,8 @@ class Facts:
     """The smart host all mail goes through."""
     issuer: str = ISSUER
     certificate: Certificate | None = None
+    relayed: str = ""
+    """The next server of a domain that we take mail for and hand on, or BY_MX; empty: it ends here."""
 
     @property
     def holds_host(self) -> bool:
@@ -82,7 +87,10 @@ class DomainRecord:
 
 
 def records(facts: Facts) -> tuple[DomainRecord, ...]:
-    """All records of the domain, the most needed first."""
+    """All records of the domain, the most needed first; of a relayed one those that are about receiving."""
+    if facts.relayed:
+        transport = () if facts.relayed == BY_MX else _sts(facts)
+        return (*_mx(facts), *_host(facts), *_host_spf(facts), *transport, *_tlsa(facts))
     return (
         *_mx(facts),
         *_host(facts),
@@ -94,8 +102,9 @@ def records(facts: Facts) -> tuple[DomainRecord, ...]:
 
 
 def _mx(facts: Facts) -> Iterator[DomainRecord]:
+    preference = BACKUP_PREFERENCE if facts.relayed == BY_MX else MX_PREFERENCE
     yield DomainRecord(
-        "mx", facts.domain, "MX", f"{MX_PREFERENCE} {facts.hostname}.", "where mail for the domain goes"
+        "mx", facts.domain, "MX", f"{preference} {facts.hostname}.", "where mail for the domain goes"
     )
 
 
@@ -126,6 +135,10 @@ def _authentication(facts: Facts) -> Iterator[DomainRecord]:
     report = f"v=DMARC1; p=quarantine; rua=mailto:dmarc-reports@{facts.domain}"
     why = "what others do with mail that forges this domain, and where they report it"
     yield DomainRecord("dmarc", f"_dmarc.{facts.domain}", "TXT", quoted(report), why)
+    yield from _host_spf(facts)
+
+
+def _host_spf(facts: Facts) -> Iterator[DomainRecord]:
     if facts.hostname != facts.domain and facts.holds_host:
         why = "notifications have no sender but the server's own name: it sends for itself"
         yield DomainRecord("spf", facts.hostname, "TXT", quoted("v=spf1 a -all"), why, needed=False)
@@ -145,6 +158,10 @@ def _transport(facts: Facts) -> Iterator[DomainRecord]:
     report = f"v=TLSRPTv1; rua=mailto:tls-reports@{facts.domain}"
     why = "where others report mail they could not send encrypted"
     yield DomainRecord("tls-rpt", f"_smtp._tls.{facts.domain}", "TXT", quoted(report), why, needed=False)
+    yield from _sts(facts)
+
+
+def _sts(facts: Facts) -> Iterator[DomainRecord]:
     if WEB not in facts.listeners or facts.sts_mode == "none":
         return
     text = f"v=STSv1; id={own_id(facts.hostname, facts.sts_mode)}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from a3mailer.identity.directory import parse_stored
-from a3mailer.mail.address import NULL_PATH, ReversePath
+from a3mailer.mail.address import NULL_PATH, Address, ReversePath
 from a3mailer.mail.answers import Answer
 from a3mailer.mail.envelope import Body, Envelope, Recipient
 from a3mailer.mail.errors import Conflict, DamagedContent, MailError, NoSuchMessage, TryLater
@@ -127,11 +127,18 @@ class Attempt:
         account = await self.desk.policy.login_of(self.entry.account) if by_rules.by_account else ""
         for recipient in self.entry.recipients:
             if recipient.state == "waiting" and recipient.next_attempt <= now:
-                domain = parse_stored(recipient.address).domain
-                here = await self.desk.policy.is_ours(domain)
-                onward = HERE if here else by_rules.of(domain, sender, account).to(domain)
+                address = parse_stored(recipient.address)
+                if await self.desk.policy.is_ours(address.domain):
+                    onward = await self._onward(address)
+                else:
+                    onward = by_rules.of(address.domain, sender, account).to(address.domain)
                 ways.setdefault(onward, []).append(recipient)
         return ways
+
+    async def _onward(self, address: Address) -> Onward:
+        """Of a domain of ours: HERE, or the next server, where the address is nobody's here."""
+        relaying = await self.desk.policy.relaying(address)
+        return HERE if relaying is None else self.desk.relay.ways.onward(relaying).to(address.domain)
 
     async def _go(self, ways: dict[Onward, list[QueuedRecipient]]) -> None:
         works = [

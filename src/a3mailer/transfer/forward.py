@@ -40,7 +40,7 @@ class Forwarding:
         sender = path.address
         if self._srs is None or sender is None or not sender.domain:
             return path
-        if await self._directory.domain(sender.domain) is not None:
+        if await self._directory.hosts(sender.domain):
             return path
         address = self._srs.forward(sender, self._clock.now())
         count("a3_srs_total", "too_long" if address is None else "rewritten")

@@ -7,15 +7,24 @@ reaches our own addresses only (no relay, attack row 6); who has logged in reach
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
 
 from a3mailer.config.tree import Settings
 from a3mailer.identity.directory import Directory
+from a3mailer.identity.relaying import Relaying, relaying_of
 from a3mailer.mail.address import Address
 from a3mailer.mail.envelope import Client, Envelope, Recipient
-from a3mailer.mail.errors import NoSuchDomain, NotAllowed, OverQuota, TooLarge, TryLater
+from a3mailer.mail.errors import (
+    MailError,
+    NoSuchAccount,
+    NoSuchDomain,
+    NotAllowed,
+    OverQuota,
+    TooLarge,
+    TryLater,
+)
 from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT, AccountId, TenantId
 from a3mailer.runtime.reach import is_public_domain
 from a3mailer.store.operations import Operation
@@ -31,6 +40,8 @@ from a3mailer.transfer.suppression import Suppressions
 
 REMEMBERED: Final = 10_000
 """Forward-paths whose routes are kept; when full, they are learnt anew."""
+ROUTING: Final = frozenset("@%!")
+"""What leads on in a local part, for servers that follow it (RFC 5321 appendix F.2)."""
 INSIDE: Final = "mail is not relayed into private networks or to names that are none"
 """Of literals and names that nobody of the public Internet has."""
 
@@ -113,9 +124,13 @@ class Policy:
         if not envelope.reverse_path.is_null and self._leads_back(recipient.address):
             raise NotAllowed("this address takes bounces only")
         try:
-            return await self._led(recipient.address, envelope)
+            routes = await self._led(recipient.address, envelope)
         except NoSuchDomain:
             return (await self._relayed(client, recipient.address),)
+        first = routes[0]
+        if isinstance(first, Remote) and first.relayed and client.protocol != "submission":
+            _check_unrouted(first.address)
+        return routes
 
     async def _led(self, address: Address, envelope: Envelope) -> tuple[Route, ...]:
         routes = await self.lead(address)
@@ -140,8 +155,28 @@ class Policy:
         await self._lists.take(route, mail, work)
 
     async def is_ours(self, domain: str) -> bool:
-        """Does mail for this domain end here?"""
+        """Do we take mail for this domain from everybody?"""
         return await self._directory.domain(domain or self._settings.server.domain) is not None
+
+    async def hosts(self, domain: str) -> bool:
+        """Does mail for this domain end here?"""
+        return await self._directory.hosts(domain)
+
+    async def fronts(self, domain: str) -> bool:
+        """Are we all MX that this domain has: it ends here, or goes on to a server that we know?"""
+        relaying = await self._directory.relaying(domain)
+        return await self.is_ours(domain) if relaying is None else bool(relaying.host)
+
+    async def relaying(self, address: Address) -> Relaying | None:
+        """To whom mail for this address goes on; None where it is to be led here first."""
+        relaying = await self._directory.relaying(address.domain)
+        if relaying is None:
+            return None
+        try:
+            routes = await self.lead(address)
+        except MailError:
+            return None
+        return relaying if routes == (Remote(address, routes[0].tenant, relayed=True),) else None
 
     async def login_of(self, account: AccountId) -> str:
         """The login of an account, in lower case; empty for none."""
@@ -152,16 +187,28 @@ class Policy:
         """Where an address of ours leads. Errors: NoSuchDomain (not ours), else those of ``recipient``."""
         if self._leads_back(address):
             return await self._lead_back(address)
-        if self._returns is not None and self._returns.holds(address):
-            domain = await self._directory.domain(address.domain)
-            if domain is not None:
-                return (self._returns.route(address, domain.tenant),)
-        if self._lists is not None and self._lists.confirm.holds(address):
-            domain = await self._directory.domain(address.domain)
-            if domain is not None:
-                return (self._lists.wish(address, domain.tenant),)
+        made_here = await self._made_here(address)
+        if made_here is not None:
+            return (made_here,)
         routes = self.known(address)
         return await self._look_up(address) if routes is None else routes
+
+    async def _made_here(self, address: Address) -> Route | None:
+        """Where an address leads that we made of others; None for none. Errors: NoSuchAccount (forged)."""
+        make: Callable[[Address, TenantId], Route]
+        if self._returns is not None and self._returns.holds(address):
+            make = self._returns.route
+        elif self._lists is not None and self._lists.confirm.holds(address):
+            make = self._lists.wish
+        else:
+            return None
+        domain = await self._directory.domain(address.domain)
+        try:
+            return None if domain is None else make(address, domain.tenant)
+        except NoSuchAccount:
+            if relaying_of(domain) is None:
+                raise
+            return None  # the next server may make such addresses, too
 
     def known(self, address: Address) -> tuple[Route, ...] | None:
         """What ``recipient`` says, whoever asks, where it is remembered and no quota stands before it."""
@@ -193,6 +240,8 @@ class Policy:
         first = routes[0]
         if isinstance(first, Local) and await self._reader.is_limited(first.account):
             await self._check_quota(routes)
+        elif isinstance(first, Remote) and first.relayed:
+            pass  # else strangers could fill the memory with what they like
         elif generation == self._generation == self._directory.generation:
             if len(self._routes) >= REMEMBERED:
                 self._routes.clear()
@@ -242,6 +291,14 @@ class Policy:
             await self._quotas.check(account)
         elif account.quota and account.used_octets >= account.quota:
             raise OverQuota
+
+
+def _check_unrouted(address: Address) -> None:
+    """The next server of a relayed domain trusts us, and may lead mail on by what stands in a local part.
+
+    Errors: NotAllowed."""
+    if not ROUTING.isdisjoint(address.local_part):
+        raise NotAllowed("relaying denied: the address leads on")
 
 
 @lru_cache(REMEMBERED)

@@ -57,7 +57,9 @@ class _Share:
     """Route -> numbers of the recipients it serves."""
     remotes: dict[str, tuple[QueueRecipient, int]] = field(default_factory=dict)
     reverse_path: str = ""
-    """What is queued goes out with it."""
+    """What is queued in ``remotes`` goes out with it."""
+    relayed: dict[str, tuple[QueueRecipient, int]] = field(default_factory=dict)
+    """Likewise, with the reverse-path as it came: the next server counts on us (``identity/relaying.py``)."""
     returned: set[Returned] = field(default_factory=set)
     beside: tuple[Operation, ...] = ()
     """What else is done with it: what has come back to ``returned`` comes to, and with the last share the
@@ -249,7 +251,7 @@ class Receive:
         except (NoSuchMailbox, NoSuchAccount):
             if not await self._drop_gone(share, outcomes):
                 raise
-            if share.locals or share.remotes:
+            if share.locals or share.remotes or share.relayed:
                 await self._store.commit(self._transaction(arrival, tenant, share, content, now, hops))
         if content.index.message_id and hops > 1:  # it has been through a server, whose queue may repeat it
             arrival.kept(transaction.fingerprint)
@@ -259,15 +261,20 @@ class Receive:
         self, arrival: Arrival, tenant: TenantId, share: _Share, content: Content, now: int, hops: int
     ) -> Transaction:
         operations: tuple[Operation, ...] = appends(share.locals, 0, now)
-        if share.remotes:
-            envelope = arrival.envelope
+        envelope = arrival.envelope
+        for reverse_path, queued in (
+            (share.reverse_path, share.remotes),
+            (str(envelope.reverse_path), share.relayed),
+        ):
+            if not queued:
+                continue
             operations += (
                 Enqueue(
                     AccountId(arrival.client.account),
                     tenant,
                     0,
-                    share.reverse_path,
-                    tuple(recipient for recipient, _ in share.remotes.values()),
+                    reverse_path,
+                    tuple(recipient for recipient, _ in queued.values()),
                     arrival.trace,
                     envelope.body.value,
                     envelope.smtputf8,
@@ -282,7 +289,7 @@ class Receive:
                     message_id=content.index.message_id.decode("utf-8", "replace"),
                 ),
             )
-        contents = (content,) if share.locals or share.remotes else ()
+        contents = (content,) if share.locals or share.remotes or share.relayed else ()
         return Transaction((*operations, *share.beside), contents, tenant, fingerprint(arrival, tenant))
 
     async def _drop_gone(self, share: _Share, outcomes: list[MailError | None]) -> bool:
@@ -294,7 +301,7 @@ class Receive:
             except (NoSuchMailbox, NoSuchAccount):
                 gone.append(route)
         served = {n for route, numbers in share.locals.items() if route not in gone for n in numbers}
-        served |= {number for _, number in share.remotes.values()}
+        served |= {number for _, number in (*share.remotes.values(), *share.relayed.values())}
         for route in gone:
             for number in set(share.locals.pop(route)) - served:
                 outcomes[number] = NoSuchAccount(route.address)
@@ -398,7 +405,8 @@ def _shares(arrival: Arrival) -> tuple[dict[TenantId, _Share], list[MailError | 
             elif isinstance(route, Listed):  # from the queue it goes to all at once
                 share.remotes.setdefault(route.address, (_queued(recipient, route), number))
             else:
-                share.remotes.setdefault(str(route.address), (_queued(recipient, route), number))
+                queued = share.relayed if route.relayed else share.remotes
+                queued.setdefault(str(route.address), (_queued(recipient, route), number))
     return shares, outcomes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from a3mailer.identity.directory import Destination, ListAddress, LocalAccount
+from a3mailer.identity.directory import Destination, ListAddress, LocalAccount, RelayedAddress
 from a3mailer.mail.address import Address
 from a3mailer.mail.ids import INBOX, AccountId, MailboxId, TenantId
 
@@ -25,6 +25,8 @@ class Remote:
 
     address: Address
     tenant: TenantId
+    relayed: bool = False
+    """Of a domain that we hand on (``identity/relaying.py``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +65,4 @@ def _route(destination: Destination, tenant: TenantId) -> Route:
         return Local(destination.account, destination.tenant, INBOX, destination.address)
     if isinstance(destination, ListAddress):
         return Listed(destination.account, destination.tenant, destination.address, destination.word)
-    return Remote(destination.address, tenant)
+    return Remote(destination.address, tenant, isinstance(destination, RelayedAddress))

@@ -1,5 +1,7 @@
 """By which way mail leaves: the operator's rules (``queue.rules``), else the smart host, else the MX.
 
+Mail of a domain that we hand on goes where the domain says, whatever the rules are.
+
 A way is a value: mails of one way and one destination share transactions and sessions.
 """
 
@@ -11,6 +13,7 @@ from typing import Final, NamedTuple
 
 from a3mailer.config.routes import NULL_SENDER, Rule, parse_rule
 from a3mailer.config.tree import Settings
+from a3mailer.identity.relaying import Relaying
 from a3mailer.mail.tls import TlsLevel, TlsPlan
 from a3mailer.transfer.destinations.mx import Host, smart_host
 from a3mailer.transfer.tls_policy import MAY, NEVER, Demand
@@ -42,6 +45,8 @@ class Way:
     hold: bool = False
     name: str = ""
     """Empty for the way without a rule."""
+    says: str = "queue.rules"
+    """Where ``tls`` is said."""
 
     def to(self, domain: str) -> Onward:
         """Where mail for ``domain`` goes on this way."""
@@ -57,7 +62,7 @@ class Way:
         """What a rule demands of the TLS of ``host``; None: nothing of its own."""
         if self.host is None or not self.tls:
             return None
-        why = "queue.rules says "
+        why = f"{self.says} says "
         if self.tls == "may":
             return Demand((MAY, NEVER))
         if self.tls == "must":
@@ -85,11 +90,12 @@ class Onward(NamedTuple):
 class Ways:
     """The rules of one snapshot of the settings."""
 
-    __slots__ = ("_rules", "by_account", "single", "usual")
+    __slots__ = ("_port", "_rules", "by_account", "single", "usual")
 
     def __init__(self, settings: Settings, secrets: Secrets) -> None:
         """Errors: ValueError when ``queue.relay`` is no host or a secret cannot be read."""
         queue = settings.queue
+        self._port = queue.smtp_port
         relay = smart_host(queue.relay, queue.smtp_port) if queue.relay else None
         self.usual = USUAL if relay is None else Way(relay, name=SMART_HOST)
         """Of what no rule is about."""
@@ -106,6 +112,13 @@ class Ways:
         login = Login(rule.login, secrets(rule.secret)) if rule.login else None
         host = Host(rule.host, rule.port, authentic=True) if rule.host else self.usual.host
         return Way(host, rule.tls, login, rule.sources, rule.ehlo, rule.hold, text)
+
+    def onward(self, relaying: Relaying) -> Way:
+        """Of a domain that we hand on."""
+        if not relaying.host:
+            return USUAL
+        host = Host(relaying.host, relaying.port or self._port, authentic=True)
+        return Way(host, relaying.tls, name=f"relay {relaying} {relaying.tls}".strip(), says="relay_tls")
 
     def of(self, to: str, sender: str, account: str) -> Way:
         """The first rule that applies: ``to`` a domain, from a domain (empty: null), submitted by a login."""

@@ -19,6 +19,10 @@ from a3mailer.runtime.http import HttpClient
 from a3mailer.testing.nameserver import NameServer
 
 
+async def ends_here(domain: str) -> None:
+    return None
+
+
 async def test_a_server_that_the_world_reaches_examines_its_domains(tmp_path: pathlib.Path) -> None:
     before = os.umask(0o022)
     place, clock = tmp_path / "instance", SystemClock()
@@ -32,7 +36,7 @@ async def test_a_server_that_the_world_reaches_examines_its_domains(tmp_path: pa
         with socket.create_server(("0.0.0.0", 0)) as smtp, socket.create_server(("127.0.0.1", 0)) as lmtp:
             for bound, reachable in (({"lmtp": [lmtp]}, False), ({"lmtp": [lmtp], "smtp": [smtp]}, True)):
                 held = SimpleNamespace(directory=place, bound=bound)
-                examine = examiner(held, resolver, client, lambda: settings, clock)  # type: ignore[arg-type]
+                examine = examiner(held, resolver, client, lambda: settings, clock, ends_here)  # type: ignore[arg-type]
                 assert (examine is not None) is reachable
             assert examine is not None
             validator, sections = await examine("example.test")

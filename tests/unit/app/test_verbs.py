@@ -274,7 +274,12 @@ async def test_domains(desk: Desk) -> None:
     await desk.do("domain set", name="example.test", catch_all="Bob@Example.test", scram=True)
     await desk.do("domain set", name="example.test")  # nothing given, nothing changed
     (row,) = await desk.do("domain list")  # type: ignore[misc]
-    assert row == {"domain": "example.test", "catch_all": "bob@example.test", "settings": {"scram": True}}
+    assert row == {
+        "domain": "example.test",
+        "catch_all": "bob@example.test",
+        "relay_to": "",
+        "settings": {"scram": True},
+    }
     await desk.do("domain set", name="example.test", catch_all="")
     assert (await desk.store.domain("example.test")).catch_all == ""  # type: ignore[union-attr]
     with pytest.raises(NoSuchDomain):

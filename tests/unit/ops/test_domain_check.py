@@ -14,7 +14,15 @@ from a3mailer.keys.selectors import key_text
 from a3mailer.ops import domain_check
 from a3mailer.ops.autoconfig import mozilla, pacc
 from a3mailer.ops.autoconfig.services import offer
-from a3mailer.ops.domain_check import SECTIONS, Examination, FetchFailed, Section, check, covers
+from a3mailer.ops.domain_check import (
+    RELAYED_SECTIONS,
+    SECTIONS,
+    Examination,
+    FetchFailed,
+    Section,
+    check,
+    covers,
+)
 from a3mailer.ops.domain_records import Certificate, DomainRecord, Facts, records
 from a3mailer.ops.record_state import DIFFERENT, MISSING, PUBLISHED, UNKNOWN, judge, look
 from a3mailer.runtime.resolver import Answer, Mx, Record, Tlsa
@@ -91,7 +99,8 @@ async def sections(
     states = await look(facts, resolver, NOW)
     exam = Examination(facts, resolver, NOW, states, ("list.test",), fetch, validator)  # type: ignore[arg-type]
     found = await check(exam)
-    assert [each.subject for each in found] == [subject for subject, _ in SECTIONS]
+    of_all = RELAYED_SECTIONS if facts.relayed else SECTIONS
+    assert [each.subject for each in found] == [subject for subject, _ in of_all]
     return {each.subject: each for each in found}
 
 
@@ -105,6 +114,35 @@ async def test_what_is_all_published_is_all_good() -> None:
     assert not [each.instructions for each in found.values() if each.instructions]
     states = await look(FACTS, Resolver(), NOW)
     assert {state.state for state in states} == {PUBLISHED}
+
+
+async def test_of_a_relayed_domain_only_what_is_about_receiving_is_asked_for() -> None:
+    facts = replace(FACTS, relayed="next.test:2525")
+    found = await sections(FakeResolver(), facts)
+    assert {name for name, each in found.items() if each.errors} == {"mx", "address", "next server"}
+    assert "next.test, has no address" in said(found["next server"])
+    assert "--relay-to HOST" in found["next server"].instructions[0]
+    resolver = Resolver(facts)
+    resolver.put("next.test", "A", "10.0.0.7")
+    assert not [each for each in (await sections(resolver, facts)).values() if said(each)]
+    assert not said((await sections(resolver, replace(facts, relayed="10.0.0.7")))["next server"])
+    resolver.put("next.test", "A", PUBLIC)
+    assert not said((await sections(resolver, facts))["next server"])  # another port is somebody else
+    for loop in ("next.test", PUBLIC, HOST):
+        assert "loops" in said((await sections(resolver, replace(facts, relayed=loop)))["next server"])
+
+
+async def test_a_backup_mx_needs_somebody_before_it() -> None:
+    facts = replace(FACTS, relayed="mx", sts_mode="enforce")
+    resolver = Resolver(facts)
+    found = await sections(resolver, facts)
+    assert "No MX of example.test comes before" in said(found["next server"])
+    assert "serves no MTA-STS policy" in said(found["mta-sts"])
+    resolver.put("example.test", "MX", Mx(20, HOST), Mx(30, "third.test"))
+    assert found["next server"].errors
+    resolver.put("example.test", "MX", Mx(20, HOST), Mx(10, "first.test"))
+    found = await sections(resolver, facts)
+    assert not found["next server"].errors and not said(found["mx"])
 
 
 async def test_what_is_not_published_at_all_is_asked_for() -> None:

@@ -51,6 +51,24 @@ def test_what_mail_needs_is_marked_needed() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("relayed", "mx", "subjects"),
+    [
+        ("next.test", "10 mail.example.test.", {"mx", "address", "spf", "caa", "tlsa", "mta-sts"}),
+        ("mx", "20 mail.example.test.", {"mx", "address", "spf", "caa", "tlsa"}),
+    ],
+)
+def test_a_relayed_domain_has_what_is_about_receiving(relayed: str, mx: str, subjects: set[str]) -> None:
+    facts = replace(FACTS, relayed=relayed, listeners={**FACTS.listeners, "https": 443})
+    found = records(facts)
+    assert {r.subject for r in found} == subjects and {r.subject for r in found if r.needed} <= {
+        "mx",
+        "address",
+    }
+    assert data(facts, "MX", "example.test") == [mx]
+    assert [r.name for r in found if r.subject == "spf"] == ["mail.example.test"]
+
+
 def test_long_keys_are_cut_into_strings_and_come_back_whole() -> None:
     found = {r.name: text(r) for r in records(FACTS) if r.subject == "dkim"}
     assert found == {f"{s}._domainkey.example.test": t for s, t in FACTS.dkim}

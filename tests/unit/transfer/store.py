@@ -36,8 +36,8 @@ class WatchedStore(MemoryStore):
         self._state.changes.clear()
         return result
 
-    def put_domain(self, name: str, catch_all: str = "", tenant: int = 1) -> None:
-        self.put(op.PutDomain(TenantId(tenant), name, catch_all))
+    def put_domain(self, name: str, catch_all: str = "", tenant: int = 1, settings: str = "{}") -> None:
+        self.put(op.PutDomain(TenantId(tenant), name, catch_all, settings))
 
     def put_account(self, address: str, role: str = "user") -> Account:
         made = self.put(op.CreateAccount(TenantId(1), address, role=role))

@@ -16,6 +16,16 @@ ALIAS: Final = Argument("ADDRESS", "the address that leads on")
 TARGETS: Final = Argument("TARGET", "where it leads: addresses here or elsewhere", "+")
 OPTIONS: Final = (
     Option("--catch-all", "where mail for unknown addresses goes; empty: refused", metavar="ADDRESS"),
+    Option(
+        "--relay-to",
+        "the server that mail for addresses nobody here has goes on to, or mx (those before us); empty: none",
+        metavar="HOST[:PORT]",
+    ),
+    Option(
+        "--relay-tls",
+        "what its TLS must be; empty: as for other servers",
+        choices=("may", "must", "verify", ""),
+    ),
     Option("--scram", "keep SCRAM verifiers too, weaker after a theft (ADR 0008)", choices=("on", "off")),
 )
 
@@ -34,6 +44,10 @@ def _put(args: Arguments, out: Output, verb: str, done: str) -> int:
     request: dict[str, object] = {"name": args.domain}
     if args.catch_all is not None:
         request["catch_all"] = args.catch_all
+    if args.relay_to is not None:
+        request["relay_to"] = args.relay_to
+    if args.relay_tls is not None:
+        request["relay_tls"] = args.relay_tls
     if args.scram is not None:
         request["scram"] = args.scram == "on"
     with session(args.dir) as store:
@@ -58,7 +72,7 @@ def list_(args: Arguments, out: Output) -> int:
     """domain list."""
     with session(args.dir) as store:
         rows = store.perform("domain list", {})
-    out.table(rows, {"domain": plain, "catch_all": plain})
+    out.table(rows, {"domain": plain, "catch_all": plain, "relay_to": plain})
     return OK
 
 

@@ -11,16 +11,28 @@ import msgspec
 
 from a3mailer.app.verbs.account import RESERVED_SECONDS
 from a3mailer.app.verbs.office import Nothing, Office, Request
+from a3mailer.config.fields import BadValue
 from a3mailer.identity.directory import MAX_DESTINATIONS, WILDCARD, WILDCARD_AFTER, wildcards
 from a3mailer.identity.names import clean_address, clean_domain
-from a3mailer.identity.principal import Object
+from a3mailer.identity.principal import SERVER, Object
+from a3mailer.identity.relaying import TLS, TO, parse_relaying, relaying_of
 from a3mailer.identity.roles import allow, require
-from a3mailer.mail.errors import AddressReserved, AlreadyExists, BadName, NoSuchDomain, NoSuchThing, TooMany
+from a3mailer.mail.errors import (
+    AddressReserved,
+    AlreadyExists,
+    BadName,
+    NoSuchDomain,
+    NoSuchThing,
+    NotAllowed,
+    TooMany,
+)
 from a3mailer.ops.domain_records import ISSUER
 from a3mailer.store.operations import PutAlias, PutDomain, RemoveAlias, RemoveDomain
 from a3mailer.store.rows import AddressEntry, Domain
 
 KINDS: Final = ("alias", "group")
+PORT: Final = 25
+"""Where this server takes mail from others."""
 
 
 class PutDomainRequest(Request, frozen=True, kw_only=True):
@@ -29,6 +41,10 @@ class PutDomainRequest(Request, frozen=True, kw_only=True):
     """None leaves it; empty: none."""
     scram: bool | None = None
     """SCRAM verifiers for this domain's passwords (ADR 0008); None leaves it as the server has it."""
+    relay_to: str | None = None
+    """HOST[:PORT] that mail for addresses nobody here has goes on to, or mx; None leaves it; empty: none."""
+    relay_tls: str | None = None
+    """What that host's TLS must be: may, must or verify; None leaves it; empty: as for other servers."""
 
 
 class NamedDomain(Request, frozen=True, kw_only=True):
@@ -81,9 +97,33 @@ async def _put(office: Office, action: str, domain: Domain, request: PutDomainRe
     catch_all = domain.catch_all
     if request.catch_all is not None:
         catch_all = clean_address(request.catch_all) if request.catch_all else ""
+    _put_relaying(office, settings, request, domain)
+    if catch_all and settings.get(TO):
+        raise BadName("mail for a relayed domain goes on: it has no catch-all")
     put = PutDomain(domain.tenant, domain.name, catch_all, json.dumps(settings))
     await office.change(action, domain.name, put, catch_all=catch_all, settings=settings)
     return {"domain": domain.name, "catch_all": catch_all, "settings": settings}
+
+
+def _put_relaying(
+    office: Office, settings: dict[str, object], request: PutDomainRequest, domain: Domain
+) -> None:
+    """Where mail goes on is the server's business: it may be inside. Errors: NotAllowed, BadName."""
+    for key, value in ((TO, request.relay_to), (TLS, request.relay_tls)):
+        if value is not None:
+            require(office.subject, "config.change", SERVER, NotAllowed)
+            settings.pop(key, None) if not value else settings.update({key: value})
+    if TO not in settings:
+        if settings.pop(TLS, None) and request.relay_tls:
+            raise BadName(f"{domain.name} is not relayed: --relay-tls goes with --relay-to")
+        return
+    try:
+        relaying = parse_relaying(str(settings[TO]), str(settings.get(TLS, "")))
+    except BadValue as error:
+        raise BadName(str(error)) from error
+    settings[TO] = str(relaying)
+    if relaying.host == office.settings.server.hostname.lower() and relaying.port in (0, PORT):
+        raise BadName(f"{relaying.host} is this server: the mail would loop")
 
 
 async def found_domain(office: Office, action: str, name: str) -> Domain:
@@ -112,7 +152,9 @@ async def dns(office: Office, request: Dns) -> dict[str, object]:
     except ValueError as error:
         raise BadName(str(error)) from error
     issuer = clean_domain(request.issuer) if request.issuer else ISSUER
-    work = partial(facts, office.directory, office.settings, domain.name, addresses, issuer)
+    relaying = relaying_of(domain)
+    relayed = "" if relaying is None else str(relaying)
+    work = partial(facts, office.directory, office.settings, domain.name, addresses, issuer, relayed)
     try:
         found = await office.pool.run(work, bounded=False)
     except (OSError, ValueError) as error:
@@ -134,7 +176,12 @@ async def last(office: Office, request: NamedDomain) -> dict[str, object]:
 async def list_(office: Office, request: Nothing) -> list[dict[str, object]]:
     """All domains the subject may list."""
     return [
-        {"domain": d.name, "catch_all": d.catch_all, "settings": json.loads(d.settings)}
+        {
+            "domain": d.name,
+            "catch_all": d.catch_all,
+            "relay_to": str(relaying_of(d) or ""),
+            "settings": json.loads(d.settings),
+        }
         for d in await office.store.domains()
         if allow(office.subject, "domain.list", Object(d.tenant, domain=d.name))
     ]

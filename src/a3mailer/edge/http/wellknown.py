@@ -17,7 +17,7 @@ STS_HOST: Final = "mta-sts."
 
 @dataclass(frozen=True, slots=True)
 class WellKnown:
-    """``is_ours`` knows the domains whose mail ends here."""
+    """``is_ours`` knows the domains that have no MX but us."""
 
     settings: Callable[[], Settings]
     is_ours: Callable[[str], Awaitable[bool]]

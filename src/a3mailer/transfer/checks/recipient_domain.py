@@ -25,7 +25,10 @@ class RecipientDomain:
         if facts.recipient is None:
             return None
         domain = facts.recipient.address.domain
-        leaves = any(isinstance(route, Remote) and route.address.domain == domain for route in facts.routes)
+        leaves = any(
+            isinstance(route, Remote) and not route.relayed and route.address.domain == domain
+            for route in facts.routes
+        )
         if not leaves or not is_name(domain):
             return None
         answer = await doors.resolver.lookup(domain, "MX")

@@ -12,7 +12,7 @@ from a3mailer.testing.memory_connection import Stage
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.route import Local, Remote
-from tests.relay_forms import STRANGERS, USERS
+from tests.relay_forms import HANDED_ON, RELAYED, STRANGERS, USERS
 from tests.transcripts.smtp_world import SmtpWorld
 
 PLAIN = base64.b64encode(b"\0alice@example.test\0secret-a")
@@ -25,6 +25,7 @@ SENDERS = (b"", b"mallory@evil.test", b"bob@example.test", b"postmaster@[192.0.2
 def world_of(folder: Path, **options: str) -> SmtpWorld:
     world = SmtpWorld(folder, {"smtp.bad_commands": "1000", **options})
     world.rows.put_domain("all.test", catch_all="bob@example.test")
+    world.rows.put_domain("relayed.test", settings='{"relay_to": "10.0.0.7:2525"}')
     world.rows.put_alias("away@example.test", str(AWAY))
     directory = world.door.policy._directory
     forwarding = Forwarding(directory, world.settings, world.clock, (b"k" * 32,))
@@ -54,6 +55,7 @@ async def tried(world: SmtpWorld, forms: tuple[bytes, ...], sender: bytes, *befo
 def test_the_table_is_as_long_as_it_was_promised() -> None:
     assert len(set(STRANGERS)) == len(STRANGERS) >= 150
     assert len(set(USERS)) == len(USERS) >= 70
+    assert len(set(RELAYED)) == len(RELAYED) >= 50
 
 
 @pytest.mark.parametrize("sender", SENDERS)
@@ -68,6 +70,27 @@ async def test_no_form_of_a_stranger_leads_out(tmp_path: Path, profile: str, sen
             assert reply.startswith(b"25" if ours else (b"550 ", b"501 ", b"553 ")), (form, reply)
     for arrival in world.kept.arrivals:
         assert all(isinstance(route, Local) and route.account == 2 for r in arrival.routes for route in r)
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+@pytest.mark.parametrize("profile", ["mx", "lmtp"])
+async def test_nothing_leads_beyond_a_domain_that_is_handed_on(
+    tmp_path: Path, profile: str, sender: bytes
+) -> None:
+    world = world_of(tmp_path, profile=profile)
+    before = (b"LHLO mallory.test",) if profile == "lmtp" else ()
+    for at in range(0, len(RELAYED), A_SESSION):
+        forms = RELAYED[at : at + A_SESSION]
+        for form, reply in zip(forms, await tried(world, forms, sender, *before), strict=True):
+            assert reply.startswith((b"550 ", b"501 ", b"553 ")), (form, reply)
+    assert not world.kept.arrivals
+    forms = tuple(form for form in HANDED_ON if form.isascii() or not before)
+    assert all(r.startswith(b"250 ") for r in await tried(world, forms, sender, *before))
+    (arrival,) = world.kept.arrivals
+    for recipient, routes in zip(arrival.envelope.recipients, arrival.routes, strict=True):
+        (route,) = routes
+        assert isinstance(route, Remote) and route.relayed and route.address.domain == "relayed.test"
+        assert route.address.local_part == recipient.address.local_part
 
 
 async def test_a_login_on_the_mail_exchanger_does_not_exist(tmp_path: Path) -> None:
