@@ -114,6 +114,7 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "log.level": _one_of("debug", "info", "warning", "error"),
     "web.mta_sts": _one_of("none", "testing", "enforce"),
     "queue.tls_policy": _tls_rule,
+    "queue.inside": _network,
     "queue.language": _one_of("en", "zh"),
     "queue.priority_trusted": _trusted,
     "msgauth.arc_trusted": domain_name,

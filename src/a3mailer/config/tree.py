@@ -116,6 +116,10 @@ class Queue(Section, frozen=True, kw_only=True):
         int, _d("Mails refused as for nobody before submission refuses an address; 0 = never.", ge=0)
     ] = 0
     suppress_days: Annotated[int, _d("... for so many days.", ge=1)] = 30
+    inside: Annotated[
+        tuple[str, ...],
+        _d("Private networks where the MX of a domain may be; what queue.rules names may be anywhere."),
+    ] = ()
     smtp_port: Annotated[int, _d("Port of other servers' MX.", ge=1, le=65535)] = 25
     tls_policy: Annotated[
         tuple[str, ...],

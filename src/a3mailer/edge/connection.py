@@ -30,6 +30,11 @@ class ConnectionLost(ConnectionError):
     """The peer is gone, or was too slow for its deadline. Rooms below know it by its built-in base."""
 
 
+def in_words(error: OSError) -> str:
+    """Why a connection is gone: ``the connection is lost: Connection reset by peer``."""
+    return f"the connection is lost: {error.strerror or error}"
+
+
 class Draining(ConnectionLost):
     """The worker is to end and this connection is between two pieces of work: say goodbye."""
 
@@ -112,7 +117,7 @@ class Connection:
             except ssl.SSLZeroReturnError:
                 return b""
             except OSError as error:
-                raise ConnectionLost(str(error)) from error
+                raise ConnectionLost(in_words(error)) from error
 
     async def attend(self, take: Callable[[bytes], bool]) -> None:
         """Give ``take`` what comes as it comes, until it answers False; b"" when the peer is gone.

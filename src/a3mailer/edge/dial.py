@@ -21,7 +21,7 @@ async def dial_filter(where: str, seconds: float) -> Connection:
             await asyncio.get_running_loop().sock_connect(sock, path)
     except (OSError, TimeoutError) as error:
         sock.close()
-        raise ConnectionLost(f"{where}: {error or 'no answer'}") from error
+        raise ConnectionLost(f"{where}: {str(error) or 'no answer'}") from error
     return Connection(sock, (path, 0), ("", 0))
 
 

@@ -109,7 +109,7 @@ def wildcards(local_part: str) -> tuple[str, ...]:
 def parse_stored(address: str) -> Address:
     """An address as the store keeps it (``local@domain``, no quoting, no source route)."""
     local_part, _, domain = address.rpartition("@")
-    return Address(local_part, domain.lower())
+    return Address(local_part, domain.lower().replace("[ipv6:", "[IPv6:"))
 
 
 class Directory:

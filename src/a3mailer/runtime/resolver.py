@@ -330,7 +330,7 @@ class StubResolver:
                 answer = await self._follow(key, name)
         except (TimeoutError, ResolverFailure) as error:
             self._keep(cache, key, None)
-            raise ResolverFailure(f"{key[1]} of {key[0]}: {error or 'no answer in time'}") from error
+            raise ResolverFailure(f"{key[1]} of {key[0]}: {str(error) or 'no answer in time'}") from error
         self._keep(cache, key, answer)
         return answer
 

@@ -33,7 +33,9 @@ from a3mailer.transfer.destinations.mx import (
     NoRoute,
     Ourselves,
     addresses_of,
+    anywhere,
     hosts_of,
+    reach_of,
 )
 from a3mailer.transfer.destinations.providers import lane_of, provider_of
 from a3mailer.transfer.kept import KeptSessions
@@ -155,7 +157,7 @@ class Relay:
     """One object a process; its sessions and its knowledge of destinations serve all mails."""
 
     __slots__ = ("_active", "_chance", "_clock", "_dial", "_kept", "_manners", "_ourselves", "_outcomes",
-                 "_paces", "_places", "_resolver", "_sessions", "_settings",
+                 "_paces", "_places", "_reach", "_resolver", "_sessions", "_settings",
                  "_tls", "_users", "ways")  # fmt: skip
 
     def __init__(
@@ -183,6 +185,7 @@ class Relay:
         self._tls = TlsPolicy(parse_rules(settings.queue.tls_policy), policies, resolver)
         self._outcomes = outcomes or TlsOutcomes(None, settings)
         self._ourselves = ourselves(settings)
+        self._reach = reach_of(settings)
         self.ways = Ways(settings, secrets)
         self._places: OrderedDict[str, _Place] = OrderedDict()
         self._sessions = asyncio.Semaphore(settings.queue.concurrency)
@@ -408,7 +411,8 @@ class Relay:
     async def _open(self, host: Host, attempt: _Attempt, demand: Demand) -> Session | None:
         """A fresh session with one of the host's addresses; why not goes to the refusals. Errors: NoRoute."""
         try:
-            addresses = await addresses_of(host, self._resolver)
+            reach = self._reach if attempt.way.host is None else anywhere
+            addresses = await addresses_of(host, self._resolver, reach)
         except NoRoute as error:
             attempt.refusals.append(ours(error.enhanced, error.text))
             return None

@@ -38,6 +38,8 @@ from a3mailer.wire.smtp.remote import RemoteReply, ours
 CONNECT_SECONDS: Final = 30.0
 GREETING_SECONDS: Final = 300.0
 """For the greeting and for every other reply but the last (RFC 5321 section 4.5.3.2.1 to 4.5.3.2.4)."""
+OPENING_SECONDS: Final = 900.0
+"""For greeting, EHLO, TLS and login in all: a server that drips a reply holds nobody for days."""
 PIECE_SECONDS: Final = 180.0
 """For a piece of content to leave (section 4.5.3.2.5)."""
 FINAL_SECONDS: Final = 600.0
@@ -178,7 +180,12 @@ class Session:
         session = cls(wire, engine, host, clock, plan)
         session._ticket = ticket
         try:
-            await session._greet(manners.verifying if plan.level is TlsLevel.STS else manners.context)
+            async with asyncio.timeout(OPENING_SECONDS):
+                await session._greet(manners.verifying if plan.level is TlsLevel.STS else manners.context)
+        except TimeoutError as error:
+            session.close()
+            text = f"the server was not ready for a mail in {OPENING_SECONDS:g} s"
+            raise SessionFailed(ours("4.4.2", text)) from error
         except BaseException:
             session.close()
             raise
@@ -200,7 +207,7 @@ class Session:
                 name = self.plan.server_name or self._name
                 await self._wire.start_tls_client(context, name, self._ticket)
         except (OSError, TimeoutError) as error:
-            reply = ours("4.7.5", f"{error or 'TLS: too slow'}")
+            reply = ours("4.7.5", f"{str(error) or 'TLS: too slow'}")
             code = getattr(error.__cause__, "verify_code", 0)
             verdict = VERDICTS.get(code, "certificate-not-trusted" if code else "validation-failure")
             raise SessionFailed(reply, in_tls=True, verdict=verdict) from error
@@ -316,7 +323,7 @@ class Session:
                     await self._wire.drain()
             self._engine.content_sent()
         except (ConnectionError, TimeoutError) as error:
-            self._engine.lost(f"while the content was sent: {error or 'too slow'}")
+            self._engine.lost(f"while the content was sent: {str(error) or 'too slow'}")
 
     async def _next(self, seconds: float) -> ClientEvent:
         """The next event; a session that ends says so in an Ended."""

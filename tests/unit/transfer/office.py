@@ -6,6 +6,8 @@ import asyncio
 import random
 from typing import Any
 
+from msgspec import structs
+
 from a3mailer.config.tree import Queue as QueueSettings
 from a3mailer.config.tree import Server, Settings
 from a3mailer.mail.ids import DEFAULT_TENANT, AccountId
@@ -32,6 +34,8 @@ from tests.unit.transfer.world import World
 
 CONTENT = b"Received: from x by y; date\r\nFrom: <alice@a.test>\r\nMessage-ID: <1@a.test>\r\n\r\nHello.\r\n"
 
+EVERYWHERE = ("0.0.0.0/0", "::/0")
+
 
 async def refuse(address: str, port: int, seconds: float) -> Any:
     """A dialler that reaches nobody."""
@@ -45,13 +49,20 @@ class Office(World):
         self, dial: Any = refuse, queue: QueueSettings | None = None, *, lmtp: bool = False, seed: int = 1
     ) -> None:
         server = Server(hostname="mail.a.test", domain="a.test", listen=("192.0.2.250",))
-        super().__init__(Settings(server=server, queue=queue or QueueSettings()))
+        queue = queue or QueueSettings()
+        queue = structs.replace(queue, inside=queue.inside or EVERYWHERE)
+        super().__init__(Settings(server=server, queue=queue))
         self.resolver = FakeResolver()
         self.chance = random.Random(seed)
         self.dial = dial
-        manners = Manners("mail.a.test", object(), lmtp)
-        self.relay = Relay(self.resolver, dial, manners, self.settings, self.clock, self.chance)
+        self.lmtp = lmtp
+        self.relay = self.make_relay()
         self.desk = self.make_desk("worker-1")
+
+    def make_relay(self) -> Relay:
+        """One by the settings that hold now."""
+        manners = Manners("mail.a.test", object(), self.lmtp)
+        return Relay(self.resolver, self.dial, manners, self.settings, self.clock, self.chance)
 
     def make_desk(self, owner: str) -> Desk:
         schedule = Schedule.of(self.settings.queue)

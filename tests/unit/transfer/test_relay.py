@@ -3,11 +3,14 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from a3mailer.config.tree import Queue as QueueSettings
+from a3mailer.config.tree import Server, Settings
 from a3mailer.runtime.resolver import Mx
 from a3mailer.transfer import relay as relay_module
+from a3mailer.transfer.destinations.mx import reach_of
 from a3mailer.transfer.relay import BACKOFF_SECONDS, SESSIONS_A_DESTINATION
 from tests.unit.transfer.office import Office
 
@@ -138,6 +141,106 @@ async def test_row_9_a_connection_that_ends_at_ourselves_is_a_loop() -> None:
     await office.attempt()
     assert [(o.state, o.enhanced) for o in office.outcomes] == [("failed", "5.4.6")]
     assert wire.closed
+
+
+INSIDE = [
+    "127.0.0.1", "127.1.2.3", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
+    "100.64.0.1", "224.0.0.1", "255.255.255.255", "192.0.2.1", "::1", "::", "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1", "fe80::1", "fd00::1", "2002:7f00:1::", "64:ff9b::a00:1", "ff02::1",
+]  # fmt: skip
+
+
+def _open_to_the_world(dial: Refusing, *inside: str) -> Office:
+    office = Office(dial)
+    _change(office, inside=inside)
+    return office
+
+
+def _change(office: Office, **fields: tuple[str, ...]) -> None:
+    queue = msgspec.structs.replace(office.settings.queue, **fields)
+    office.settings = msgspec.structs.replace(office.settings, queue=queue)
+    office.relay = office.make_relay()
+    office.desk = office.make_desk("worker-1")
+
+
+async def test_a_mail_to_an_ipv6_address_is_dialled() -> None:
+    """The store keeps domains in lower case, the tag of a literal with them."""
+    dial = Refusing()
+    office = _open_to_the_world(dial)
+    await office.enqueue("x@[IPv6:2606:4700::1111]", "x@[9.9.9.9]")
+    await office.attempt()
+    assert sorted(dial.dialled) == ["2606:4700::1111", "9.9.9.9"]
+
+
+@pytest.mark.parametrize("address", INSIDE)
+async def test_row_50_a_strangers_mx_leads_to_nothing_inside(address: str) -> None:
+    dial = Refusing()
+    office = _open_to_the_world(dial)
+    office.resolver.put("b.test", "MX", Mx(10, "mx.b.test"))
+    office.resolver.put("mx.b.test", "AAAA" if ":" in address else "A", address)
+    literal = f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+    await office.enqueue("x@b.test")
+    await office.enqueue(f"x@{literal}")
+    await office.attempt()
+    assert not dial.dialled
+    assert [(o.state, o.enhanced) for o in office.outcomes] == [("waiting", "4.4.4")] * 2
+    assert (
+        office.outcomes[0].text
+        == f"mx.b.test is at {address}, which is inside: queue.inside does not name it"
+    )
+
+
+async def test_row_50_what_is_public_beside_it_is_tried_and_every_answer_is_looked_at() -> None:
+    """Also of a name whose answers change (rebinding): what is dialled is the address that was checked."""
+    dial = Refusing()
+    office = _open_to_the_world(dial)
+    office.resolver.put("b.test", "MX", Mx(10, "mx.b.test"))
+    office.resolver.put("mx.b.test", "A", "127.0.0.1", "9.9.9.9")
+    await office.enqueue("x@b.test")
+    await office.attempt()
+    assert dial.dialled == ["9.9.9.9"]
+    office.resolver.put("mx.b.test", "A", "10.0.0.1")
+    office.clock.advance(3600)
+    await office.attempt()
+    assert dial.dialled == ["9.9.9.9"]
+    assert office.outcomes[-1].enhanced == "4.4.4"
+
+
+@pytest.mark.parametrize("name", ["2130706433", "0x7f.1", "127.1", "0177.0.0.1"])
+async def test_row_50_a_number_is_no_host(name: str) -> None:
+    """Only what the DNS says is dialled: nothing else makes an address out of a name."""
+    dial = Refusing()
+    office = _open_to_the_world(dial)
+    office.resolver.put("b.test", "MX", Mx(10, name))
+    await office.enqueue("x@b.test")
+    await office.attempt()
+    assert not dial.dialled
+
+
+async def test_row_50_the_operator_says_what_is_inside_and_his_own_server_may_be() -> None:
+    dial = Refusing()
+    office = _open_to_the_world(dial, "10.0.0.0/8")
+    office.resolver.mail_host("b.test", "10.1.2.3")
+    office.resolver.mail_host("c.test", "192.168.1.1")
+    await office.enqueue("x@b.test", "x@c.test")
+    await office.attempt()
+    assert dial.dialled == ["10.1.2.3"]
+    settings = office.settings
+    rules = ("to=c.test via=192.168.1.1:25",)
+    office.settings = msgspec.structs.replace(
+        settings, queue=msgspec.structs.replace(settings.queue, rules=rules)
+    )
+    office.relay = office.make_relay()
+    office.desk = office.make_desk("worker-1")
+    await office.enqueue("x@c.test")
+    await office.attempt()
+    assert dial.dialled == ["10.1.2.3", "192.168.1.1"]
+
+
+async def test_row_50_a_server_that_only_this_machine_reaches_may_reach_it() -> None:
+    """Rigs: everybody is on loopback."""
+    assert reach_of(Settings(server=Server(listen=("127.0.0.1", "::1"))))("127.0.0.1")
+    assert not reach_of(Settings(server=Server(listen=("127.0.0.1", "192.0.2.1"))))("127.0.0.1")
 
 
 async def test_when_a_better_host_is_down_our_own_turn_is_a_reason_to_wait() -> None:

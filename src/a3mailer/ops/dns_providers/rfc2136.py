@@ -98,7 +98,7 @@ class Rfc2136:
                 octets = await self._send(message.to_wire())
         except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
             raise ProviderFailure(
-                f"{self._host} port {self._port}: {error or 'no answer in time'}"
+                f"{self._host} port {self._port}: {str(error) or 'no answer in time'}"
             ) from error
         try:
             answer = dns.message.from_wire(octets, keyring=self._key, request_mac=message.mac)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from a3mailer.config.tree import Settings
+from a3mailer.runtime.reach import is_public
 from a3mailer.runtime.resolver import Answer, Mx, Resolver, ResolverFailure
 
 MAX_HOSTS: Final = 10
@@ -60,6 +62,27 @@ class Ourselves:
         return port == self.port and address in self.addresses
 
 
+def anywhere(address: str) -> bool:
+    """For a host that the operator has named."""
+    return bool(address)
+
+
+def reach_of(settings: Settings) -> Callable[[str], bool]:
+    """Which addresses mail may go to where a stranger's DNS or address names them (attack row 50).
+
+    Those of the public Internet and of ``queue.inside``; all of them while nobody but this machine reaches
+    the server itself."""
+    if all(ipaddress.ip_address(address).is_loopback for address in settings.server.listen):
+        return anywhere
+    inside = tuple(ipaddress.ip_network(network, strict=False) for network in settings.queue.inside)
+
+    def may_reach(address: str) -> bool:
+        found = ipaddress.ip_address(address)
+        return is_public(found) or any(found in network for network in inside)
+
+    return may_reach
+
+
 async def hosts_of(
     domain: str, resolver: Resolver, ourselves: Ourselves, port: int, chance: random.Random
 ) -> tuple[Host, ...]:
@@ -93,10 +116,22 @@ def _without_us(exchanges: Sequence[Mx], ourselves: Ourselves, port: int, answer
     return left[:MAX_HOSTS]
 
 
-async def addresses_of(host: Host, resolver: Resolver) -> tuple[str, ...]:
+async def addresses_of(
+    host: Host, resolver: Resolver, may_reach: Callable[[str], bool] = anywhere
+) -> tuple[str, ...]:
     """Addresses of one host, the families taking turns, IPv6 first (RFC 8305 section 4). Errors: NoRoute.
 
-    A family whose question fails is left out as long as the other one has an answer."""
+    A family whose question fails is left out as long as the other one has an answer; an address that may
+    not be reached is left out, too."""
+    found = await _addresses(host, resolver)
+    allowed = tuple(address for address in found if may_reach(address))
+    if not allowed:
+        text = f"{host.name} is at {found[0]}, which is inside: queue.inside does not name it"
+        raise NoRoute("4.4.4", text, permanent=False)
+    return allowed[:MAX_ADDRESSES]
+
+
+async def _addresses(host: Host, resolver: Resolver) -> Sequence[str]:
     if is_address(host.name):
         return (host.name,)
     found: list[tuple[str, ...]] = []
@@ -109,7 +144,7 @@ async def addresses_of(host: Host, resolver: Resolver) -> tuple[str, ...]:
             failure = error
     both = [a for pair in _turns(found) for a in pair]
     if both:
-        return tuple(both[:MAX_ADDRESSES])
+        return both
     raise failure or NoRoute("5.4.4", f"the host {host.name} has no address", permanent=True)
 
 

@@ -487,6 +487,8 @@ class ClientEngine:
 
     def _answer_to_data(self, reply: RemoteReply) -> None:
         if reply.kind == 3:
+            if not self._reader.is_empty:  # or it would be taken for the answer to the content
+                raise RemoteProtocolError("octets after the reply to DATA and before the content")
             if self._accepted:
                 self._state = _State.CONTENT
                 self._events.append(SendContent(binary=False))

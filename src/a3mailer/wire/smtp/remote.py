@@ -71,7 +71,8 @@ class ReplyReader:
             line = self._buffer[self._at : end].removesuffix(b"\r")
             self._at = end + 1
             code, mark, text = line[:3], line[3:4], line[4:]
-            if not code.isdigit() or not b"2" <= code[:1] <= b"5" or mark not in (b"", b" ", b"-"):
+            is_code = len(code) == 3 and code.isdigit() and b"2" <= code[:1] <= b"5"
+            if not is_code or mark not in (b"", b" ", b"-"):
                 raise RemoteProtocolError(f"not a reply: {_printable(line[:80])}")
             if self._lines and self._lines[0][0] != code:
                 raise RemoteProtocolError("one reply with two codes")
