@@ -1,0 +1,75 @@
+"""Addresses: parts of those in a mail (RFC 5228 section 2.7.4), those a script sends to (section 2.4.2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from a3mailer.mail.address import Address
+from a3mailer.mail.message import addresses
+from a3mailer.wire.sieve.errors import BadCall
+from a3mailer.wire.smtp.paths import BadPath, parse_mailbox
+
+
+class Parts(NamedTuple):
+    """An address of a mail in octets. An empty domain: it is no valid one, ``whole`` is all there is."""
+
+    whole: bytes
+    local_part: bytes = b""
+    domain: bytes = b""
+
+
+Part = Callable[[Parts], bytes | None]
+"""A part of an address; None where it has none, so that nothing matches it."""
+
+
+def _whole(parts: Parts) -> bytes | None:
+    return parts.whole
+
+
+def _local_part(parts: Parts) -> bytes | None:
+    return parts.local_part if parts.domain or not parts.whole else None
+
+
+def _domain(parts: Parts) -> bytes | None:
+    return parts.domain if parts.domain or not parts.whole else None
+
+
+PARTS: Final[Mapping[str, Part]] = {"all": _whole, "localpart": _local_part, "domain": _domain}
+"""The null reverse-path is the empty string whatever part is asked for (RFC 5228 section 5.4)."""
+
+
+def of_field(value: bytes) -> list[Parts]:
+    """The addresses of a field's unfolded value, those of its groups included."""
+    return [
+        Parts(each.addr_spec.encode(), each.local_part, each.domain)
+        for each in addresses.parse_mailboxes(value)
+    ]
+
+
+def of_path(value: bytes) -> Parts:
+    """A path of the envelope, its source route already dropped."""
+    local_part, at, domain = value.rpartition(b"@")
+    return Parts(value, local_part, domain) if at and local_part else Parts(value)
+
+
+def outbound(text: bytes) -> Address:
+    """An address to send to. Errors: BadCall.
+
+    sieve-address = addr-spec / phrase "<" addr-spec ">" """
+    spec = text.strip()
+    if spec.endswith(b">"):
+        found = addresses.parse(spec)
+        if len(found) != 1 or not isinstance(found[0], addresses.Address) or found[0].route:
+            raise BadCall(_wrong(text))
+        spec = found[0].addr_spec.encode()
+    try:
+        if spec.startswith(b"@"):
+            raise BadCall(_wrong(text))
+        return parse_mailbox(spec)
+    except BadPath as error:
+        raise BadCall(_wrong(text)) from error
+
+
+def _wrong(text: bytes) -> str:
+    return f"{text[:100].decode('utf-8', 'replace')!r} is no address to send to"

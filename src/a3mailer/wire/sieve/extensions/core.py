@@ -1,0 +1,133 @@
+"""The base of the language (RFC 5228 sections 3 to 5): what needs no capability."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from a3mailer.wire.sieve import addresses
+from a3mailer.wire.sieve.actions import Discard, Keep, Redirect
+from a3mailer.wire.sieve.dialect import CORE
+from a3mailer.wire.sieve.errors import BadCall, RunFailed
+from a3mailer.wire.sieve.machine import Call, Machine
+from a3mailer.wire.sieve.matching import CONTAINS, IS, MATCHES
+from a3mailer.wire.sieve.vocabulary import (
+    ADDRESS_PART,
+    COMPARATOR,
+    MATCHING,
+    Extension,
+    Kind,
+    Parameter,
+    Role,
+    Tag,
+    Word,
+)
+
+HEADERS: Final = Parameter("list of header names", Kind.STRINGS)
+KEYS: Final = Parameter("list of keys", Kind.STRINGS)
+NOT_OF_ADDRESSES: Final = frozenset(
+    b"subject date received message-id in-reply-to references comments keywords mime-version content-type "
+    b"content-transfer-encoding content-disposition content-id content-description list-id".split()
+)
+"""Fields that hold no addresses, so that ``address`` does not look into them (RFC 5228 section 5.1)."""
+
+
+def part_of(call: Call) -> addresses.Part:
+    """The address part a call asks for."""
+    return addresses.PARTS[call.tag(ADDRESS_PART) or "all"]
+
+
+def _address(machine: Machine, call: Call) -> bool:
+    part = part_of(call)
+    values = []
+    for name in call.strings(0):
+        if name.lower() not in NOT_OF_ADDRESSES:
+            for value in machine.raw_values(name):
+                machine.hold(len(value))
+                found = map(part, addresses.of_field(value))
+                values += [each for each in found if each is not None]
+    machine.charge(len(values))
+    return call.matches(machine, values, call.strings(1))
+
+
+def _header(machine: Machine, call: Call) -> bool:
+    values = [value for name in call.strings(0) for value in machine.values(name)]
+    return call.matches(machine, values, call.strings(1))
+
+
+def _exists(machine: Machine, call: Call) -> bool:
+    return all(machine.raw_values(name) for name in call.strings(0))
+
+
+def _size(machine: Machine, call: Call) -> bool:
+    limit = call.number(0)
+    return machine.mail.size > limit if call.tag("bound") == "over" else machine.mail.size < limit
+
+
+def _true(machine: Machine, call: Call) -> bool:
+    return True
+
+
+def _false(machine: Machine, call: Call) -> bool:
+    return False
+
+
+def _keep(machine: Machine, call: Call) -> None:
+    machine.act(call.modified(Keep(flags=machine.flags, header=machine.changed_header)))
+
+
+def _discard(machine: Machine, call: Call) -> None:
+    machine.act(Discard())
+
+
+def _redirect(machine: Machine, call: Call) -> None:
+    try:
+        address = addresses.outbound(call.string(0))
+    except BadCall as error:
+        raise RunFailed(str(error)) from error
+    machine.act(call.modified(Redirect(address, header=machine.changed_header)))
+
+
+def _check_redirect(call: Call) -> None:
+    addresses.outbound(call.string(0))
+
+
+EXTENSION: Final = Extension(
+    CORE,
+    words=(
+        Word("require", Role.REQUIRE),
+        Word("if", Role.IF),
+        Word("elsif", Role.ELSIF),
+        Word("else", Role.ELSE),
+        Word("stop", Role.STOP),
+        Word("keep", Role.ACTION, _keep),
+        Word("discard", Role.ACTION, _discard),
+        Word(
+            "redirect",
+            Role.ACTION,
+            _redirect,
+            (Parameter("address", Kind.STRING),),
+            check=_check_redirect,
+        ),
+        Word("address", Role.TEST, _address, (HEADERS, KEYS), groups=(*MATCHING, ADDRESS_PART)),
+        Word("header", Role.TEST, _header, (HEADERS, KEYS), groups=MATCHING),
+        Word("exists", Role.TEST, _exists, (HEADERS,)),
+        Word(
+            "size",
+            Role.TEST,
+            _size,
+            (Parameter("limit", Kind.NUMBER),),
+            (Tag("over", group="bound"), Tag("under", group="bound")),
+            needs=("bound",),
+        ),
+        Word("allof", Role.ALLOF),
+        Word("anyof", Role.ANYOF),
+        Word("not", Role.NOT),
+        Word("true", Role.TEST, _true),
+        Word("false", Role.TEST, _false),
+    ),
+    tags=(
+        (COMPARATOR, Tag("comparator", Kind.CONSTANT, COMPARATOR)),
+        *((ADDRESS_PART, Tag(name, group=ADDRESS_PART)) for name in addresses.PARTS),
+    ),
+    match_types=(IS, CONTAINS, MATCHES),
+)

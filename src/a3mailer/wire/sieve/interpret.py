@@ -1,0 +1,102 @@
+"""Run a program over a mail: actions come out, nothing else happens (RFC 5228 section 2.10).
+
+It always ends: there are no loops, and every run has its budget. An error undoes all actions and keeps the
+mail as it came, and is told (RFC 5228 section 2.10.6).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from a3mailer.wire.sieve.actions import Action, Failure, Keep, Said, Step
+from a3mailer.wire.sieve.compile import Instruction, Op, Program
+from a3mailer.wire.sieve.door import Mail
+from a3mailer.wire.sieve.errors import RunFailed
+from a3mailer.wire.sieve.limits import STANDARD, TRACE_TEXT, Limits
+from a3mailer.wire.sieve.machine import Call, Machine
+
+
+class Result(NamedTuple):
+    """What a script wants done, in its order. With an error the mail is kept and nothing else is done."""
+
+    actions: tuple[Action, ...]
+    error: Failure | None = None
+    said: tuple[Said, ...] = ()
+    trace: tuple[Step, ...] = ()
+    steps: int = 0
+    """Of the budget, used."""
+
+
+def run(program: Program, mail: Mail, limits: Limits = STANDARD, *, trace: bool = False) -> Result:
+    """Run a program. Raises nothing but what the mail's own door raises."""
+    machine = Machine(mail, limits, program.required, program.late, trace)
+    at = 0
+    try:
+        code = program.code
+        flag = False
+        while at < len(code):
+            machine.charge(1)
+            step = code[at]
+            at += 1
+            if step.op is Op.TEST or step.op is Op.ACT:
+                flag = bool(_called(step, machine))
+            elif step.op is Op.NOT:
+                flag = not flag
+            elif step.op is Op.STOP:
+                break
+            elif step.op is Op.FAIL:
+                _fail(step)
+            elif step.op is Op.JUMP or flag is (step.op is Op.WHEN):
+                at = step.target
+    except RunFailed as failed:
+        where = program.code[at - 1].at if at else (1, 1)
+        return _result(machine, Failure(str(failed), *where))
+    return _result(machine, None)
+
+
+def _fail(step: Instruction) -> None:
+    raise RunFailed(step.word)
+
+
+def _called(step: Instruction, machine: Machine) -> bool | None:
+    """One test or command."""
+    if not step.needs <= machine.enabled:
+        lacking = ", ".join(sorted(step.needs - machine.enabled))
+        raise RunFailed(f"{step.word} needs the capability {lacking}, which ihave has not switched on")
+    call = step.call
+    assert call is not None
+    assert step.run is not None
+    if step.dynamic is not None:
+        call = step.dynamic.call(machine, call)
+    result = step.run(machine, call)
+    if machine.trace is not None:
+        machine.step(step.at, step.word, result if step.op is Op.TEST else None, _told(call))
+    return result
+
+
+def _result(machine: Machine, error: Failure | None) -> Result:
+    actions: list[Action] = list(machine.actions)
+    if error is not None:
+        actions = [Keep(implicit=True)]
+    elif machine.implicit_keep:
+        keep = Keep(implicit=True, flags=machine.flags, header=machine.changed_header)
+        if not any(isinstance(each, Keep) for each in actions):
+            actions.append(keep)
+    trace = tuple(machine.trace or ())
+    return Result(tuple(actions), error, tuple(machine.said), trace, machine.steps)
+
+
+def _told(call: Call) -> str:
+    """The arguments of a call, for people."""
+    words = []
+    for tagged in call.tags.values():
+        words += [f":{tagged.name}", *([_value(tagged.value)] if tagged.value != () else [])]
+    words += [_value(value) for value in call.positional]
+    return " ".join(words)[:TRACE_TEXT]
+
+
+def _value(value: tuple[bytes, ...] | int) -> str:
+    if isinstance(value, int):
+        return str(value)
+    texts = [f'"{text[:TRACE_TEXT].decode("utf-8", "replace")}"' for text in value[:TRACE_TEXT]]
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"

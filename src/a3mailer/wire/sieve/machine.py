@@ -1,0 +1,255 @@
+"""The state of one run: what is left of its budgets, what it has read and what it wants done.
+
+The words of the language work on this. Errors: RunFailed, OverBudget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from a3mailer.mail.message.headers import decode_words
+from a3mailer.wire.sieve.actions import Action, FileInto, Redirect, Reject, Said, Step
+from a3mailer.wire.sieve.door import Field, Mail
+from a3mailer.wire.sieve.errors import OverBudget, RunFailed
+from a3mailer.wire.sieve.limits import FIELDS, HEADER, MATCHES, TRACE, Limits
+
+BULK = 8
+"""Shift: octets that are looked at in one go, for one step."""
+Value = tuple[bytes, ...] | int
+"""Of an argument: a string is a list of one."""
+
+
+class Tagged(NamedTuple):
+    """A tag that was given, and what follows it."""
+
+    name: str
+    value: Value = ()
+
+
+Modify = Callable[[Action, Tagged], Action]
+"""What a tag makes of the action of its command."""
+
+
+class Call(NamedTuple):
+    """The arguments of a word, variables already in their place. ``at``: line and column."""
+
+    at: tuple[int, int]
+    positional: tuple[Value, ...] = ()
+    tags: Mapping[str, Tagged] = {}
+    """By group, which for most tags is their name."""
+    matcher: Matcher | None = None
+    """The match type and the comparator, of words that match."""
+
+    modifiers: tuple[tuple[Modify, str], ...] = ()
+    """Of the tags that were given, each with its group."""
+
+    def modified(self, action: Action) -> Action:
+        """The action as its tags make it."""
+        for modify, group in self.modifiers:
+            action = modify(action, self.tags[group])
+        return action
+
+    def matches(self, machine: Machine, values: Sequence[bytes], keys: Sequence[bytes]) -> bool:
+        """Does any value match any key?"""
+        assert self.matcher is not None
+        return self.matcher(machine, self, values, keys)
+
+    def strings(self, place: int) -> tuple[bytes, ...]:
+        """A positional string list; empty for an optional one that was not given."""
+        value = self.positional[place]
+        assert isinstance(value, tuple)
+        return value
+
+    def string(self, place: int) -> bytes:
+        """A positional string."""
+        return self.strings(place)[0]
+
+    def number(self, place: int) -> int:
+        """A positional number."""
+        value = self.positional[place]
+        assert isinstance(value, int)
+        return value
+
+    def tag(self, group: str) -> str:
+        """The tag of a group, "" for none."""
+        found = self.tags.get(group)
+        return found.name if found else ""
+
+    def tag_strings(self, group: str) -> tuple[bytes, ...]:
+        """The strings behind a tag; empty without it."""
+        found = self.tags.get(group)
+        return found.value if found and isinstance(found.value, tuple) else ()
+
+    def tag_number(self, group: str) -> int | None:
+        """The number behind a tag."""
+        found = self.tags.get(group)
+        return found.value if found and isinstance(found.value, int) else None
+
+
+Matcher = Callable[["Machine", Call, Sequence[bytes], Sequence[bytes]], bool]
+
+
+class Machine:
+    """One run. ``enabled``: the capabilities in force; ``offered``: those ``ihave`` may add; ``kept``: what
+    extensions remember, by their name."""
+
+    __slots__ = (
+        "_changed", "_fields", "_memory", "_seen", "_steps", "_unseen", "actions", "enabled", "flags",
+        "implicit_keep", "kept", "limits", "mail", "matched", "offered", "said", "trace", "variables",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        mail: Mail,
+        limits: Limits,
+        enabled: frozenset[str],
+        offered: frozenset[str] = frozenset(),
+        trace: bool = False,
+    ) -> None:
+        self.mail = mail
+        self.limits = limits
+        self.enabled = set(enabled)
+        self.offered = offered
+        self.implicit_keep = True
+        self.actions: list[Action] = []
+        self.said: list[Said] = []
+        self.trace: list[Step] | None = [] if trace else None
+        self.variables: dict[str, bytes] = {}
+        self.matched: tuple[bytes, ...] = ()
+        self.kept: dict[str, object] = {}
+        self.flags: tuple[str, ...] | None = None
+        """The internal variable of RFC 5232; None while nothing was said of flags."""
+        self._fields: Sequence[Field] | None = None
+        self._unseen: Sequence[Field] = ()
+        self._changed: bytes | None = None
+        self._seen: dict[bytes, tuple[bytes, ...]] = {}
+        self._steps = limits.steps
+        self._memory = limits.memory
+
+    @property
+    def steps(self) -> int:
+        """How many have been taken."""
+        return self.limits.steps - self._steps
+
+    def charge(self, steps: int) -> None:
+        """Take from the budget of steps."""
+        self._steps -= steps
+        if self._steps < 0:
+            raise OverBudget(f"more than {self.limits.steps} steps")
+
+    def hold(self, octets: int) -> None:
+        """Take from the budget of memory, and as much of the other as making such a text costs."""
+        self._memory -= octets
+        if self._memory < 0:
+            raise OverBudget(f"more than {self.limits.memory} octets of memory")
+        self.charge(octets >> BULK)
+
+    def header(self) -> Sequence[Field]:
+        """The header, as far as a script may see it, with the changes the script has made."""
+        if self._fields is None:
+            fields = self.mail.fields
+            count = _bounded(fields)
+            self._fields, self._unseen = fields[:count], fields[count:]
+            self.charge(count)
+        return self._fields
+
+    def change_header(self, fields: Sequence[Field]) -> None:
+        """It reads so from now on (RFC 5293)."""
+        self._fields = fields
+        self._seen.clear()
+        self._changed = b"".join(field.octets for field in (*fields, *self._unseen))
+        self.hold(len(self._changed))
+
+    @property
+    def changed_header(self) -> bytes | None:
+        """All header fields, where a script has changed them, without the empty line behind them."""
+        return self._changed
+
+    def raw_values(self, name: bytes) -> list[bytes]:
+        """The values of all fields of a name, in any case, not decoded."""
+        name = name.lower()
+        self.charge(1 + (len(self.header()) >> 4))
+        return [field.value for field in self.header() if field.name == name]
+
+    def values(self, name: bytes) -> tuple[bytes, ...]:
+        """The same as UTF-8, encoded words decoded, no white space around (RFC 5228 section 2.7.2)."""
+        name = name.lower()
+        found = self._seen.get(name)
+        if found is None:
+            found = tuple(map(_decoded, self.raw_values(name)))
+            self.hold(sum(map(len, found)))
+            self._seen[name] = found
+        return found
+
+    def piece(self, piece: bytes | str | int) -> bytes:
+        """Part of a string: octets, the value of a variable, or of a match variable (RFC 5229 section 3)."""
+        if isinstance(piece, bytes):
+            return piece
+        if isinstance(piece, str):
+            return self.variables.get(piece, b"")
+        return self.matched[piece] if piece < len(self.matched) else b""
+
+    def match(self, parts: tuple[bytes, ...]) -> None:
+        """What a match has found, the whole first (RFC 5229 section 3.2)."""
+        self.matched = parts[:MATCHES]
+
+    def act(self, action: Action) -> None:
+        """Want something done; the same twice is once (RFC 5228 section 2.10.3)."""
+        if action.cancels and not (isinstance(action, FileInto | Redirect) and action.copy):
+            self.implicit_keep = False
+        if any(_same(action, other) for other in self.actions):
+            return
+        if len(self.actions) >= self.limits.actions:
+            raise RunFailed(f"more than {self.limits.actions} actions")
+        self._agree(action)
+        self.actions.append(action)
+
+    def _agree(self, action: Action) -> None:
+        """Errors: RunFailed, where two actions cannot both be taken (RFC 5429 section 2.4)."""
+        if isinstance(action, Redirect):
+            others = sum(isinstance(each, Redirect) for each in self.actions)
+            if others >= self.limits.redirects:
+                raise RunFailed(f"more than {self.limits.redirects} redirects")
+        rejects = any(isinstance(each, Reject) for each in self.actions)
+        if rejects and (action.delivers or isinstance(action, Reject)):
+            raise RunFailed(f"{action.word} of a mail that is rejected")
+        if isinstance(action, Reject) and any(each.delivers for each in self.actions):
+            raise RunFailed("reject of a mail that is delivered too")
+
+    def say(self, text: str, line: int) -> None:
+        """A remark for the log."""
+        self.hold(len(text))
+        self.said.append(Said(text, line))
+
+    def step(self, at: tuple[int, int], word: str, result: bool | None, text: str) -> None:
+        """For the trace, where there is one."""
+        if self.trace is not None and len(self.trace) < TRACE:
+            self.trace.append(Step(*at, word, result, text))
+
+
+def _same(one: Action, other: Action) -> bool:
+    """Do both put the mail into the same place? What they do to it besides is not looked at."""
+    if isinstance(one, FileInto) and isinstance(other, FileInto):
+        where = (one.mailbox, one.special_use, one.mailbox_id)
+        return where == (other.mailbox, other.special_use, other.mailbox_id)
+    if isinstance(one, Redirect) and isinstance(other, Redirect):
+        return one.address == other.address
+    return type(one) is type(other) and (one.word == "keep" or one == other) and not isinstance(one, Reject)
+
+
+def _decoded(value: bytes) -> bytes:
+    """A field's value as UTF-8. One without encoded words stays as it is, tabs and all."""
+    if b"=?" not in value and value.isascii():
+        return value.strip()
+    return decode_words(value).strip().encode()
+
+
+def _bounded(fields: Sequence[Field]) -> int:
+    """How many of them are within the limits."""
+    octets = 0
+    for count, field in enumerate(fields):
+        octets += len(field.octets)
+        if octets > HEADER or count >= FIELDS:
+            return count
+    return len(fields)
