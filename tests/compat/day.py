@@ -16,6 +16,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,7 @@ import pytest
 from a3mailer.mail.authresults import parse
 from a3mailer.msgauth.fields import read
 from a3mailer.runtime.unbound import Unavailable, library
+from a3mailer.testing.faults.wall_clock import WallClock
 from bench import ports
 from bench.peers.exim import PACKAGES, Exim
 from bench.peers.rig import PeerRig
@@ -43,10 +45,15 @@ PASSWORD = "secret-a"
 ONE, TWO, STS, BAD_STS = "one.good.test", "two.good.test", "two.plain.test", "bad.plain.test"
 POST, EXIM, LIAR = "post.good.test", "exim.good.test", "liar.good.test"
 KINDS = ("MX", "TXT", "CNAME", "TLSA")
-REJECT = '"v=DMARC1; p=reject; rua=mailto:dmarc-reports@{0}"'
+DMARC = '"v=DMARC1; p=reject; rua=mailto:{0}; ruf=mailto:{0}"'
+TLS_RPT = '"v=TLSRPTv1; rua=mailto:{0}"'
+DAY = 86_400
+LATEST_SECONDS = 300
+"""Before midnight (UTC) no day begins: its reports would be those of two."""
 SETTINGS = ("limits.profile=off", "queue.retry=1", "dns.dnssec=libunbound", "web.mta_sts=enforce",
             "web.inside=on", "web.authorities=authorities.pem", "acme.agree=on",
-            "acme.challenges=tls-alpn-01")  # fmt: skip
+            "acme.challenges=tls-alpn-01", "reports.dmarc_send=on", "reports.tls_send=on",
+            "reports.failure_send=on")  # fmt: skip
 
 
 class Ours(Rig):
@@ -70,6 +77,8 @@ class Ours(Rig):
             extra=("--port-base", "0", "--listen", address, *names),
         )  # fmt: skip
         self.domains = domains
+        self.sent: list[tuple[str, str]] = []
+        """What its users have submitted: from whom to whom."""
         self.init()
 
     def records(self) -> dict[tuple[str, str], list[str]]:
@@ -79,12 +88,13 @@ class Ours(Rig):
             for row in self.verb("domain", "dns", domain):
                 if row["kind"] in KINDS:
                     found.setdefault((row["name"], row["kind"]), []).append(row["data"])
-            found[f"_dmarc.{domain}", "TXT"] = [REJECT.format(domain)]
+            found[f"_dmarc.{domain}", "TXT"] = [DMARC.format(f"dmarc-reports@{domain}")]
         return {key: list(dict.fromkeys(data)) for key, data in found.items()}
 
-    def join(self, dns: SignedServer, pebble: Pebble) -> None:
-        """Whom it asks about names, and who certifies its own."""
-        self.env |= {
+    def join(self, dns: SignedServer, pebble: Pebble, clock: WallClock) -> None:
+        """Whom it asks about names and the time, and who certifies its own."""
+        self.env |= {name: value for name, value in clock.env.items() if name != "FAKETIME_NO_CACHE"} | {
+            "FAKETIME_CACHE_DURATION": "1",
             "A3_DNS__SERVERS": f"127.0.0.1:{dns.port}", "A3_DNS__TRUST_ANCHOR": str(dns.anchor),
             "A3_ACME__DIRECTORY": pebble.url,
         }  # fmt: skip
@@ -104,14 +114,15 @@ class Ours(Rig):
                 return []
             return [p[1] for p in imap.fetch("1:*", "(BODY.PEEK[])")[1] if isinstance(p, tuple)]
 
-    def submit(self, sender: str, to: str, subject: str, body: str = "Hello") -> None:
-        """As its user's program does."""
+    def submit(self, sender: str, to: str, subject: str, body: str = "Hello", more: str = "") -> None:
+        """As its user's program does; ``more``: further fields."""
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with smtplib.SMTP(self.address, 587) as smtp:
             smtp.starttls(context=context)
             smtp.login(sender, PASSWORD)
-            smtp.sendmail(sender, [to], letter(sender, to, subject, body))
+            smtp.sendmail(sender, [to], more.encode() + letter(sender, to, subject, body))
+        self.sent.append((sender, to))
 
     def secured(self) -> dict[str, int]:
         """Sessions with others, by what demanded their TLS and how it went: ``tlsa ok``."""
@@ -139,6 +150,14 @@ class World:
     origin: Origin
     zone: dict[str, bytes]
     """The TXT records of all."""
+    clock: WallClock
+    """Of ours alone."""
+    posted: list[tuple[str, str]]
+    """What users of the others have sent, as ``Ours.sent``."""
+
+    @property
+    def stranger(self) -> str:
+        return str(self.origin.server_address[0])
 
     def at_post(self, user: str) -> list[bytes]:
         return inbox(self.postfix, f"{user}@{POST}", PASSWORD)  # type: ignore[arg-type]
@@ -154,6 +173,7 @@ class World:
         where = ("127.0.0.1", self.postfix.port("smtp")) if POST in sender else (self.exim.address, 25)
         with smtplib.SMTP(*where) as smtp:
             smtp.sendmail(sender, [to], letter(sender, to, subject))
+        self.posted.append((sender, to))
 
 
 def letter(sender: str, to: str, subject: str, body: str = "Hello") -> bytes:
@@ -242,7 +262,8 @@ def of_a_peer(domain: str, address: str, shown: Certified, key: str) -> dict[tup
     return {
         (domain, "MX"): [f"10 mx.{domain}."],
         (domain, "TXT"): ['"v=spf1 mx -all"'],
-        (f"_dmarc.{domain}", "TXT"): [REJECT.format(domain)],
+        (f"_dmarc.{domain}", "TXT"): [DMARC.format(f"bob@{domain}")],
+        (f"_smtp._tls.{domain}", "TXT"): [TLS_RPT.format(f"bob@{domain}")],
         (f"s1._domainkey.{domain}", "TXT"): [key],
         (f"mx.{domain}", "A"): [address],
         (f"_25._tcp.mx.{domain}", "TLSA"): [f"3 1 1 {shown.key_digest.hex()}"],
@@ -254,7 +275,9 @@ def of_the_others(post: str, origin: str) -> dict[tuple[str, str], list[str]]:
         (LIAR, "MX"): [f"10 mx.{LIAR}."],
         (f"mx.{LIAR}", "A"): [post],
         (f"_25._tcp.mx.{LIAR}", "TLSA"): [f"3 1 1 {'ab' * 32}"],
+        (f"_smtp._tls.{LIAR}", "TXT"): [TLS_RPT.format(f"bob@{POST}")],
         (BAD_STS, "MX"): [f"10 mx.{POST}."],
+        (f"_smtp._tls.{BAD_STS}", "TXT"): [TLS_RPT.format(f"tls-reports@{TWO}")],
         ("origin.test", "MX"): ["10 mx.origin.test."],
         ("origin.test", "TXT"): [f'"v=spf1 ip4:{origin} -all"'],
         ("_dmarc.origin.test", "TXT"): ['"v=DMARC1; p=reject"'],
@@ -270,6 +293,9 @@ def world(folder: pathlib.Path) -> Iterator[World]:
         library()
     except Unavailable as error:
         pytest.skip(f"absent: {error}")
+    if (left := DAY - time.time() % DAY) < LATEST_SECONDS:
+        time.sleep(left)
+    clock = WallClock(folder)
     with ExitStack() as stack:
         first, second, post, strange, fifth, *_ = stack.enter_context(addresses())
         one = Ours(folder / "one", first, ONE, accounts=(f"alice@{ONE}",))
@@ -301,7 +327,7 @@ def world(folder: pathlib.Path) -> Iterator[World]:
         resolver = stack.enter_context(validating(names, dns))
         pebble = stack.enter_context(Pebble(folder / "pebble", dns.port, 80, 443))
         for each in (one, two):
-            each.join(dns, pebble)
+            each.join(dns, pebble, clock)
         origin = stack.enter_context(Origin(25, strange))
         thread = threading.Thread(target=origin.serve_forever)
         thread.start()
@@ -314,7 +340,7 @@ def world(folder: pathlib.Path) -> Iterator[World]:
             stack.enter_context(two)
             until(lambda: "listening for SMTP" in other.log(), two)
             until(lambda: two.certified() and one.certified(), two)
-            yield World(one, two, rig, other, origin, texts)
+            yield World(one, two, rig, other, origin, texts, clock, [])
         finally:
             origin.shutdown()
             thread.join(10)

@@ -98,9 +98,9 @@ def put_key(rig: Rig) -> None:
     (folder / "a3-rsa.pem").write_bytes(pem)
 
 
-def carols_mail(subject: str) -> bytes:
+def carols_mail(subject: str, author: str = "carol@origin.test") -> bytes:
     mail = (
-        f"From: Carol <carol@origin.test>\r\nTo: away@here.test\r\nSubject: {subject}\r\n"
+        f"From: Carol <{author}>\r\nTo: away@here.test\r\nSubject: {subject}\r\n"
         f"Date: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <{subject}@origin.test>\r\n\r\n"
         "Hello,\r\n\r\n.a line with a dot\r\n"
     ).encode()
