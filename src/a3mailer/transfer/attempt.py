@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import structs
+
 from a3mailer.identity.directory import parse_stored
 from a3mailer.mail.address import NULL_PATH, Address, ReversePath
 from a3mailer.mail.answers import Answer
@@ -40,9 +42,9 @@ from a3mailer.transfer.deliver import appends, delivery_key, status_of
 from a3mailer.transfer.lists.lists import Incoming, Work
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.relay import Crowded, Relay, Result
-from a3mailer.transfer.route import Listed, Local, Remote, Returned
+from a3mailer.transfer.route import Listed, Local, Remote, Returned, notify_onward
 from a3mailer.transfer.schedule import URGENT, Schedule
-from a3mailer.transfer.settle import in_time, is_over, judge, notices
+from a3mailer.transfer.settle import delay, in_time, is_over, judge, notices, waits
 from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.trace import return_path, without_return_path
 from a3mailer.transfer.ways import Onward
@@ -96,11 +98,18 @@ class Attempt:
     """Somebody still waits, so the entry stays in the queue."""
     _lost: bool = False
     """The lease is."""
+    _due: frozenset[int] = frozenset()
+    """Numbers of the recipients that this attempt is about."""
+    _waiting: dict[int, RecipientOutcome] = field(default_factory=dict)
+    """Of those: who goes on waiting, as recorded."""
+    _late: bool = False
+    """Their sender is to hear that it takes long."""
 
     async def run(self) -> None:
         """Until every recipient that is due has an outcome on record, or the lease is lost."""
         ways = await self._ways()
-        self._open = {r.number for group in ways.values() for r in group}
+        self._due = frozenset(r.number for group in ways.values() for r in group)
+        self._open = set(self._due)
         self._alone = len(ways) == 1
         self._stays = any(r.state == "waiting" and r.number not in self._open for r in self.entry.recipients)
         if not ways:
@@ -109,7 +118,9 @@ class Attempt:
         try:
             await self._go(ways)
             await self._give_back(ways)
-            if self._stays and not self._alone:
+            if self._late:
+                await self._tell_delay()
+            elif self._stays and not self._alone:
                 await self._end_lease()
         except asyncio.CancelledError:  # the worker stops: another one may go on at once
             with suppress(MailError, TimeoutError):
@@ -257,6 +268,7 @@ class Attempt:
         settled = SettleQueue(self.entry.id, self.desk.owner, outcomes, now, until)
         if await self._record((*acts, settled)):
             self._open -= {r.number for r in group}
+            self._waiting |= {outcome.number: outcome for outcome in outcomes}
             self._stays = True
 
     # --- here --------------------------------------------------------------------------------------
@@ -279,9 +291,10 @@ class Attempt:
             returned += [route for route in routes if isinstance(route, Returned)]
             onward = [route for route in routes if isinstance(route, Remote)]
             if onward:
-                remotes.append(self._forwarded(recipient, onward))
+                remotes.append(self._forwarded(recipient, onward, notify_onward(recipient.notify, routes)))
             state = "relayed" if onward else "delivered"  # who forwards has handed NOTIFY on
-            results.append(Result(state, ours("2.1.5", ""), confirms=bool(onward)))
+            several = bool(onward) and len(routes) > 1
+            results.append(Result(state, ours("2.1.5", ""), confirms=bool(onward), expanded=several))
         now = int(self.desk.clock.now())
         operations = (*appends(locals_, 0, now, delivery_key(self.entry.id)), *remotes)
         if not operations and not returned and not listed:
@@ -308,7 +321,9 @@ class Attempt:
             return _not_delivered(error)
         return None
 
-    def _forwarded(self, recipient: QueuedRecipient, routes: Sequence[Remote]) -> Enqueue:
+    def _forwarded(
+        self, recipient: QueuedRecipient, routes: Sequence[Remote], notify: tuple[str, ...]
+    ) -> Enqueue:
         entry = self.entry
         original = recipient.original or f"rfc822;{recipient.address}"
         return Enqueue(
@@ -316,7 +331,7 @@ class Attempt:
             routes[0].tenant,
             0,
             entry.reverse_path,
-            tuple(QueueRecipient(str(r.address), recipient.notify, original) for r in routes),
+            tuple(QueueRecipient(str(r.address), notify, original) for r in routes),
             entry.trace,
             entry.body,
             entry.smtputf8,
@@ -349,7 +364,8 @@ class Attempt:
         statuses = [verdict.status for verdict in verdicts if verdict.status is not None]
         returned = await self._returned() if statuses else b""
         told, queued = notices(entry, statuses, returned, desk.voice, now, len(contents))
-        until = 0 if self._alone else now + LEASE_SECONDS
+        late = any(verdict.late for verdict in verdicts)
+        until = 0 if self._alone and not late else now + LEASE_SECONDS
         settled = SettleQueue(entry.id, desk.owner, tuple(v.outcome for v in verdicts), now, until)
         shown = [
             (
@@ -362,7 +378,10 @@ class Attempt:
         struck = await self._strikes(group, results)
         if await self._record((settled, *operations, *queued, *noted, *struck), contents + told):
             self._open -= {r.number for r in group}
-            self._stays |= any(verdict.outcome.state == "waiting" for verdict in verdicts)
+            waiting = {v.outcome.number: v.outcome for v in verdicts if v.outcome.state == "waiting"}
+            self._stays |= bool(waiting)
+            self._waiting |= waiting
+            self._late |= late
             for recipient, verdict, result in zip(group, verdicts, results, strict=True):
                 outcome = verdict.outcome
                 emit(
@@ -377,6 +396,26 @@ class Attempt:
                 count("a3_relay_attempts_total", COUNTED[outcome.state])
                 if outcome.state != "delivered":
                     count("a3_relay_answers_total", result.answer)
+
+    async def _tell_delay(self) -> None:
+        """One delay notice a mail, about all who wait, whichever way they go; then let go of the entry."""
+        desk, entry, now = self.desk, self.entry, int(self.desk.clock.now())
+        if self._lost:
+            return
+        statuses, marks = [], []
+        for recipient in entry.recipients:
+            outcome = self._waiting.get(recipient.number)
+            if outcome is None and recipient.number not in self._due and recipient.state == "waiting":
+                outcome = waits(recipient)
+            if outcome is None or recipient.delay_notified:
+                continue
+            tried = now if recipient.number in self._due and outcome.tried else 0
+            statuses.append(delay(entry, recipient, outcome, desk.schedule, tried))
+            marks.append(structs.replace(outcome, delay_notified=True, tried=False))
+        known = [status for status in statuses if status is not None]
+        returned = await self._returned() if known else b""
+        told, queued = notices(entry, known, returned, desk.voice, now, 0)
+        await self._record((SettleQueue(entry.id, desk.owner, tuple(marks), now), *queued), told)
 
     async def _strikes(self, group: Sequence[QueuedRecipient], results: Sequence[Result]) -> list[Operation]:
         """What the list of suppressed addresses makes of these results."""

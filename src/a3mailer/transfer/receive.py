@@ -36,7 +36,7 @@ from a3mailer.transfer.judge import NOBODY, Judged, Judges, outcomes_of
 from a3mailer.transfer.lists.lists import Lists
 from a3mailer.transfer.masked import Sender, has_form, noted
 from a3mailer.transfer.returns import Returns
-from a3mailer.transfer.route import Listed, Local, Remote, Returned, Route
+from a3mailer.transfer.route import Listed, Local, Remote, Returned, Route, notify_onward
 from a3mailer.transfer.stages import field_of
 from a3mailer.transfer.submission import check_authors, completed
 from a3mailer.transfer.tls_wish import HEADER_LOOKED_AT, tls_of
@@ -315,21 +315,20 @@ class Receive:
         SMTP has one reply for all: whoever failed while others were served is reported by mail and counts as
         taken care of. Should the server die before this, the sender repeats the mail: what is already stored
         is known by its fingerprint."""
-        failed, delivered = [], []
+        failed, delivered, expanded = [], [], []
         told = arrival.client.protocol != "LMTP" and None in outcomes
         for number, (recipient, routes) in enumerate(
             zip(arrival.envelope.recipients, arrival.routes, strict=True)
         ):
             error = outcomes[number]
-            if error is None and "SUCCESS" in recipient.notify and any(isinstance(r, Local) for r in routes):
-                delivered.append(
-                    RecipientStatus(str(recipient.address), Action.DELIVERED, "2.1.5", recipient.original)
-                )
+            if error is None and "SUCCESS" in recipient.notify and (done := _done(routes)) is not None:
+                told_of = delivered if done is Action.DELIVERED else expanded
+                told_of.append(RecipientStatus(str(recipient.address), done, "2.1.5", recipient.original))
             elif error is not None and told:
                 outcomes[number] = None
                 if wants(recipient.notify, Action.FAILED):
                     failed.append(_failure(recipient, error))
-        await self._queue_notices(arrival, content, now, (tuple(failed), tuple(delivered)))
+        await self._queue_notices(arrival, content, now, (tuple(failed), tuple(delivered), tuple(expanded)))
 
     async def _queue_notices(
         self, arrival: Arrival, content: Content, now: int, groups: tuple[tuple[RecipientStatus, ...], ...]
@@ -403,19 +402,27 @@ def _shares(arrival: Arrival) -> tuple[dict[TenantId, _Share], list[MailError | 
             elif isinstance(route, Local):
                 share.locals.setdefault(route, []).append(number)
             elif isinstance(route, Listed):  # from the queue it goes to all at once
-                share.remotes.setdefault(route.address, (_queued(recipient, route), number))
+                share.remotes.setdefault(route.address, (_queued(recipient, route, routes), number))
             else:
                 queued = share.relayed if route.relayed else share.remotes
-                queued.setdefault(str(route.address), (_queued(recipient, route), number))
+                queued.setdefault(str(route.address), (_queued(recipient, route, routes), number))
     return shares, outcomes
 
 
-def _queued(recipient: Recipient, route: Remote | Listed) -> QueueRecipient:
-    """An alias hands its DSN parameters on; the original recipient stays known (RFC 3461 section 5.2.7.2)."""
+def _queued(recipient: Recipient, route: Remote | Listed, routes: Sequence[Route]) -> QueueRecipient:
+    """An alias hands its DSN parameters on; the original recipient stays known (RFC 3461 section 5.2.7)."""
     original = recipient.original
     if not original and str(route.address) != str(recipient.address):
         original = f"{'rfc822' if str(recipient.address).isascii() else 'utf-8'};{recipient.address}"
-    return QueueRecipient(str(route.address), tuple(sorted(recipient.notify)), original)
+    return QueueRecipient(str(route.address), notify_onward(recipient.notify, routes), original)
+
+
+def _done(routes: Sequence[Route]) -> Action | None:
+    """What has become of a recipient with these routes (RFC 3461 sections 5.2.3 and 5.2.7); None: that is
+    for the next one to tell."""
+    if routes and all(isinstance(route, Local) for route in routes):
+        return Action.DELIVERED
+    return Action.EXPANDED if len(routes) > 1 else None
 
 
 def _failure(recipient: Recipient, error: MailError) -> RecipientStatus:

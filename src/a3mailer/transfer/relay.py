@@ -99,6 +99,8 @@ class Result:
     """The next server has taken over what the sender wants to be told (RFC 3461 section 5.2.2)."""
     times: bool = True
     """It has taken over by when the mail is to be there (RFC 2852), too."""
+    expanded: bool = False
+    """It is an alias with several addresses (RFC 3461 section 5.2.7.3)."""
     wait: float = 0.0
     """Seconds before which another attempt is pointless."""
     answer: Answer = Answer.UNREACHABLE

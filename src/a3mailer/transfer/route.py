@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from a3mailer.identity.directory import Destination, ListAddress, LocalAccount, RelayedAddress
@@ -53,6 +54,14 @@ class Listed:
 
 
 Route = Local | Remote | Returned | Listed
+
+
+def notify_onward(notify: Iterable[str], routes: Sequence[Route]) -> tuple[str, ...]:
+    """What an address of ours that leads to ``routes`` hands on of NOTIFY: all of it to a single one; among
+    several nobody tells of successes but the address itself (RFC 3461 sections 5.2.7.2 and 5.2.7.3 (c))."""
+    if len(routes) < 2 or "SUCCESS" not in notify:
+        return tuple(sorted(notify))
+    return tuple(sorted(set(notify) - {"SUCCESS"})) or ("NEVER",)
 
 
 def routes_of(destinations: tuple[Destination, ...], tenant: TenantId) -> tuple[Route, ...]:

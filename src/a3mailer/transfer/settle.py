@@ -13,8 +13,9 @@ from a3mailer.transfer.bounce import Sent, Voice, notice, wants
 from a3mailer.transfer.relay import Result
 from a3mailer.transfer.schedule import Schedule
 from a3mailer.wire.dsn.report import Action, RecipientStatus
+from a3mailer.wire.smtp.remote import RemoteReply
 
-GROUPS = (Action.FAILED, Action.DELAYED, Action.RELAYED, Action.DELIVERED)
+GROUPS = (Action.FAILED, Action.DELAYED, Action.EXPANDED, Action.RELAYED, Action.DELIVERED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Verdict:
 
     outcome: RecipientOutcome
     status: RecipientStatus | None
+    late: bool = False
+    """He waits, and it is time for a delay notice about all who do (``delay``)."""
 
 
 def judge(
@@ -39,20 +42,49 @@ def judge(
     if state == "waiting" and (is_over(entry, now) or schedule.expired(entry.begun, attempts, now)):
         state = "expired"
     next_attempt = 0
-    delayed = False
+    late = False
     if state == "waiting":
         next_attempt = max(
             schedule.next_attempt(now, attempts, chance, result.answer), now + int(result.wait)
         )
         next_attempt = in_time(entry, now, next_attempt)
-        delayed = not recipient.delay_notified and _is_late(entry, attempts, schedule, now)
+        late = not recipient.delay_notified and _is_late(entry, attempts, schedule, now)
     outcome = RecipientOutcome(
-        recipient.number, state, reply.code, reply.enhanced, reply.text, result.host, next_attempt, delayed
+        recipient.number, state, reply.code, reply.enhanced, reply.text, result.host, next_attempt
     )
-    action = _action(entry, result, state, delayed=delayed)
+    action = _action(entry, result, state)
     if action is None or not _is_told(entry, recipient, result, action):
-        return Verdict(outcome, None)
-    return Verdict(outcome, _status(entry, recipient, result, action, now, state, schedule))
+        return Verdict(outcome, None, late)
+    return Verdict(outcome, _status(entry, recipient, result, action, now, state))
+
+
+def waits(recipient: QueuedRecipient) -> RecipientOutcome:
+    """The outcome of the last attempt at a recipient who waits for the next."""
+    return RecipientOutcome(
+        recipient.number, "waiting", recipient.code, recipient.enhanced, recipient.text, recipient.host,
+        recipient.next_attempt,
+    )  # fmt: skip
+
+
+def delay(
+    entry: QueueEntry, recipient: QueuedRecipient, outcome: RecipientOutcome, schedule: Schedule, tried: int
+) -> RecipientStatus | None:
+    """What a delay notice says of one who waits; None: he is not to be spoken of (RFC 3461 section 5.2.5).
+
+    ``tried``: when that was, 0 for not known. A reply of 5yz that counts as 4yz is told as one of 4yz."""
+    asked = entry.by_mode.startswith("N") or wants(recipient.notify, Action.DELAYED)
+    if not asked or "NEVER" in recipient.notify:
+        return None
+    return RecipientStatus(
+        recipient.address,
+        Action.DELAYED,
+        f"4{outcome.enhanced[1:] or '.0.0'}",
+        recipient.original,
+        outcome.host,
+        str(RemoteReply(outcome.code, outcome.enhanced, outcome.text)),
+        tried,
+        _end(entry, schedule),
+    )
 
 
 def in_time(entry: QueueEntry, now: int, later: int) -> int:
@@ -85,22 +117,22 @@ def _is_told(entry: QueueEntry, recipient: QueuedRecipient, result: Result, acti
     """Does the sender hear of it? NOTIFY=NEVER is stronger than DELIVERBY, DELIVERBY than the rest."""
     if "NEVER" in recipient.notify:
         return False
-    if action is Action.DELAYED and entry.by_mode.startswith("N"):
-        return True
     if action is Action.RELAYED and _asks_for_relays(entry, result):
         return True
     return wants(recipient.notify, action)
 
 
-def _action(entry: QueueEntry, result: Result, state: str, *, delayed: bool) -> Action | None:
+def _action(entry: QueueEntry, result: Result, state: str) -> Action | None:
     if state in ("failed", "expired"):
         return Action.FAILED
     if state == "delivered":
         return Action.DELIVERED
     if state == "relayed":
+        if result.expanded:
+            return Action.EXPANDED
         silent = result.confirms and not _asks_for_relays(entry, result)
         return None if silent else Action.RELAYED
-    return Action.DELAYED if delayed else None
+    return None
 
 
 def _status(
@@ -110,13 +142,12 @@ def _status(
     action: Action,
     now: int,
     state: str,
-    schedule: Schedule,
 ) -> RecipientStatus:
     code = result.reply.enhanced
     if state == "expired":
         # RFC 3463: delivery time expired; the diagnostic says why it took so long
         code = "5.4.7" if is_over(entry, now) else "4.4.7"
-    elif action in (Action.RELAYED, Action.DELIVERED):
+    elif action is not Action.FAILED:
         code = code if code.startswith("2.") else "2.0.0"
     return RecipientStatus(
         recipient.address,
@@ -124,9 +155,8 @@ def _status(
         code,
         recipient.original,
         result.host,
-        "" if action is Action.DELIVERED else str(result.reply),
+        "" if action in (Action.DELIVERED, Action.EXPANDED) else str(result.reply),
         now,
-        _end(entry, schedule) if action is Action.DELAYED else 0,
     )
 
 

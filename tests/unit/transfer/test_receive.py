@@ -178,6 +178,22 @@ async def test_a_delivery_is_confirmed_where_that_was_asked_for() -> None:
     assert len(world.store.transactions) == 2
 
 
+async def test_an_alias_that_leads_out_and_in_is_expanded_where_that_was_asked_for() -> None:
+    """RFC 3461 section 5.2.7.3 (c): successes are told of the alias, and of nobody behind it."""
+    world = World()
+    world.store.put_alias("both@a.test", "alice@a.test", "x@elsewhere.test", kind="group")
+    wish = frozenset({"SUCCESS", "FAILURE"})
+    await world.send(MAIL, Recipient(address("both@a.test"), wish, "rfc822;both@a.test"))
+    forwarded, told = world.store.entries
+    assert [(r.address, r.notify) for r in forwarded.recipients] == [("x@elsewhere.test", ("FAILURE",))]
+    report = parse(world.store.content(told))
+    assert report is not None
+    assert [(r.final, r.action, r.status) for r in report.recipients] == [
+        ("both@a.test", Action.EXPANDED, "2.1.5")
+    ]
+    assert len(world.store.inbox(world.alice.id)) == 1
+
+
 async def test_row_9_a_mail_that_has_been_through_fifty_servers_stops() -> None:
     world = World()
     hop = b"Received: from x by y; Fri, 15 Jan 2027 08:00:00 +0000\r\n"

@@ -41,7 +41,7 @@ ENGLISH: Final = Words(
         Action.DELAYED: "Your message is delayed",
         Action.DELIVERED: "Your message was delivered",
         Action.RELAYED: "Your message was handed on",
-        Action.EXPANDED: "Your message was sent to a list",
+        Action.EXPANDED: "Your message was sent on to several addresses",
     },
     {
         Action.FAILED: "Your message could not be delivered to the following recipients. "
@@ -52,7 +52,8 @@ ENGLISH: Final = Words(
         Action.DELIVERED: "Your message was delivered to the following recipients.",
         Action.RELAYED: "Your message was handed on, for the following recipients, to a server that does "
         "not tell\r\nwhat becomes of it.",
-        Action.EXPANDED: "Your message was sent on to the members of the following lists.",
+        Action.EXPANDED: "Your message was sent on to everybody who gets mail for the following addresses. "
+        "You will\r\nbe told if one of them cannot be reached.",
     },
     {
         "1": "Something is wrong with the address.",
@@ -94,14 +95,14 @@ CHINESE: Final = Words(
         Action.DELAYED: "您的邮件有所延迟",
         Action.DELIVERED: "您的邮件已送达",
         Action.RELAYED: "您的邮件已转交",
-        Action.EXPANDED: "您的邮件已发往邮件列表",
+        Action.EXPANDED: "您的邮件已转发给多个地址",
     },
     {
         Action.FAILED: "您的邮件未能送达下列收件人，不会再次尝试。",
         Action.DELAYED: "您的邮件尚未送达下列收件人。无需重新发送：\r\n系统会继续尝试；最终失败时会通知您。",
         Action.DELIVERED: "您的邮件已送达下列收件人。",
         Action.RELAYED: "发给下列收件人的邮件已转交给另一台服务器，该服务器不会告知后续结果。",
-        Action.EXPANDED: "您的邮件已转发给下列邮件列表的成员。",
+        Action.EXPANDED: "您的邮件已转发给下列地址的所有收件人；若其中有人无法送达，系统会通知您。",
     },
     {
         "1": "地址有问题。",
