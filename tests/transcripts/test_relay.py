@@ -11,6 +11,7 @@ Each ``relay/*.transcript`` is one play. Options beside those of the peer::
     % priority=3 % by=120;R                   MT-PRIORITY and BY (RFC 6710, RFC 2852)
     % outcomes=relayed 250 2.0.0; failed 550 5.1.1                 of the recipients, in order of record
     % told=failed b@b.test 5.1.1; relayed c@b.test 2.0.0           by notification; absent: nobody
+    % remote=mx.b.test                        Remote-MTA of the one who is told of
     % dialled=192.0.2.1 192.0.2.2
 """
 
@@ -79,6 +80,8 @@ async def test_relay_to_a_scripted_peer(path: Path, mode: str) -> None:
     assert recorded == [word.strip() for word in options["outcomes"].split(";")]
     told = [f"{r.action.value} {r.final} {r.status}" for report in made.notices for r in report.recipients]
     assert told == [word.strip() for word in options.get("told", "").split(";") if word]
+    if "remote" in options:
+        assert [r.remote_mta for report in made.notices for r in report.recipients] == [options["remote"]]
     if "dialled" in options:
         assert [address for address, _ in peer.dialled] == options["dialled"].split()
 

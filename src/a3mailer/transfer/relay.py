@@ -389,7 +389,7 @@ class Relay:
     def _rest(self, attempt: _Attempt, reply: RemoteReply, state: str, wait: float = 0.0) -> None:
         answer = classify(reply)
         for number in attempt.left:
-            attempt.results[number] = Result(state, reply, wait=wait, answer=answer)
+            attempt.results[number] = Result(state, reply, reply.host, wait=wait, answer=answer)
 
     async def _try_host(self, host: Host, attempt: _Attempt, demand: Demand) -> bool:
         """True when this host has answered for the recipients; False: try the next one. Errors: NoRoute."""
@@ -459,7 +459,8 @@ class Relay:
                     self._outcomes.failed(attempt.demand, plans[0], ends, error.verdict, error.reply)
                 if plans[1:]:  # opportunistic: better in clear than not at all
                     return await self._open_address(host, address, attempt, plans[1:], again=True)
-            attempt.refusals.append(for_good(attempt.envelope, error.reply) if error.in_tls else error.reply)
+            refusal = for_good(attempt.envelope, error.reply) if error.in_tls else error.reply
+            attempt.refusals.append(replace(refusal, host=host.name))
             self._learn(host, attempt, (error.reply,))
             return None
         if not again:
@@ -497,7 +498,7 @@ class Relay:
     async def _send(self, session: Session, host: Host, attempt: _Attempt, *, kept: bool) -> bool:
         """Transactions until every recipient has an answer; False when the session gave none at all."""
         if lacking := cannot(session, host, attempt.envelope):
-            attempt.refusals.append(lacking)
+            attempt.refusals.append(replace(lacking, host=host.name))
             await self._kept.keep(host, attempt.way, session)
             return False
         while left := attempt.left:
@@ -509,7 +510,7 @@ class Relay:
             if session.closed and not sent and _unanswered(outcomes):
                 self._learn(host, attempt, (outcomes[0].reply,))
                 if not kept:
-                    attempt.refusals.append(outcomes[0].reply)
+                    attempt.refusals.append(replace(outcomes[0].reply, host=host.name))
                 return False
             self._take_results(host, session, attempt, batch, outcomes)
             if session.closed and attempt.left:

@@ -7,6 +7,7 @@ be tried again (``wire/smtp/client.py`` says how).
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TypeAlias
@@ -195,6 +196,7 @@ class Session:
         in_tls = False
         while not isinstance(event := await self._next(GREETING_SECONDS), Ready):
             if isinstance(event, Ended):
+                await self._hear_goodbye()
                 refused = self._engine.tls_refused
                 verdict = "starttls-not-supported" if refused else ""
                 raise SessionFailed(event.reply, in_tls=in_tls or refused, verdict=verdict)
@@ -221,7 +223,17 @@ class Session:
         verdict = await asyncio.to_thread(verify, self.plan, self._wire.certificates, now)
         if verdict is not Verdict.MATCH:
             reply = ours("4.7.5", f"{WRONG[verdict]} {self.plan.reason}")
+            self._engine.refuse()
+            self._wire.write(self._engine.octets_to_send())
+            await self._hear_goodbye()
             raise SessionFailed(reply, in_tls=True, verdict=verdict.value)
+
+    async def _hear_goodbye(self) -> None:
+        """The answer to QUIT should be waited for (RFC 5321 section 4.1.1.10): QUIT_SECONDS at most."""
+        if self._engine.said_quit:
+            with suppress(ConnectionError, TimeoutError):
+                async with asyncio.timeout(QUIT_SECONDS):
+                    await self._wire.read()
 
     @property
     def confirms(self) -> bool:

@@ -150,6 +150,7 @@ async def test_row_5_another_certificate_never_gets_it(tmp_path: Path, how: str)
     assert (outcome.state, outcome.enhanced, host.mails, host.sessions) == ("waiting", "4.7.5", [], 1)
     assert outcome.text.startswith("TLS: the server's certificate")
     assert outcome.text.endswith(f"the TLSA records of {HOST}")
+    assert host.goodbyes == [True]  # RFC 3207 section 4.1: QUIT at once
 
 
 @pytest.mark.parametrize("refuses", [True, False])

@@ -44,6 +44,8 @@ class MailHost:
         self.senders: list[bytes] = []
         self.mails: list[tuple[bool, bytes]] = []
         self.sessions = 0
+        self.goodbyes: list[bool] = []
+        """Under TLS or not, of each QUIT."""
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -79,6 +81,7 @@ class MailHost:
                 self.mails.append((secure, await reader.readuntil(b"\r\n.\r\n")))
                 writer.write(b"250 2.0.0 ok\r\n")
             elif verb == b"QUIT":
+                self.goodbyes.append(secure)
                 writer.write(b"221 bye\r\n")
                 return
             else:

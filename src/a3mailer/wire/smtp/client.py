@@ -13,7 +13,8 @@ The owner moves octets and acts on events::
             case SendContent(binary): write the content by ``content.DataEncoder``, or raw if binary;
                                       engine.content_sent()
             case Finished(outcomes): one Outcome a recipient; then comes Ready, or Ended
-            case Ended(reply): the session is over; nothing was lost that Finished did not tell
+            case Ended(reply): write octets_to_send() (QUIT, where the server is still there) and close;
+                               nothing was lost that Finished did not tell
 
 Whatever ends a session while a mail is under way (421, a broken reply, a lost connection, even after the
 last dot) leaves every recipient that has no answer of its own TRANSIENT: it is tried again, never failed.
@@ -34,6 +35,8 @@ from a3mailer.wire.smtp.paths import encode_mailbox, needs_utf8
 from a3mailer.wire.smtp.remote import Features, RemoteReply, ReplyReader, features_of, ours
 from a3mailer.wire.smtp.xtext import encode_xtext
 
+NOTIFY: Final = ("NEVER", "SUCCESS", "FAILURE", "DELAY")
+"""Its words, in the order in which they are said (RFC 3461 section 4.1)."""
 RECIPIENTS: Final = 100
 """Recipients of one transaction where the server tells no RCPTMAX (RFC 5321 section 4.5.3.1.8)."""
 
@@ -115,7 +118,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Close the connection. ``reply`` says why."""
+    """Close the connection, QUIT being said (RFC 5321 section 4.1.1.10). ``reply`` says why."""
 
     reply: RemoteReply
 
@@ -143,7 +146,7 @@ class ClientEngine:
     """One session, any number of mails. See the module for how to drive it."""
 
     __slots__ = ("_accepted", "_awaited", "_events", "_login", "_mail", "_name", "_out", "_outcomes",
-                 "_reader", "_state", "_tls", "features", "lmtp", "secure", "tls_refused")  # fmt: skip
+                 "_reader", "_state", "_tls", "features", "lmtp", "said_quit", "secure", "tls_refused")  # fmt: skip
 
     def __init__(
         self,
@@ -159,6 +162,8 @@ class ClientEngine:
         self.secure = secure
         self.tls_refused = False
         """The session ended because the server offers no TLS, or none now."""
+        self.said_quit = False
+        """... and QUIT was the last word: the server owes an answer."""
         self.features = Features()
         self._name = name.encode("ascii")
         self._tls = tls
@@ -250,6 +255,12 @@ class ClientEngine:
             self._out += b"QUIT\r\n"
             self._state = _State.QUIT
 
+    def refuse(self) -> None:
+        """End the session after the handshake: what TLS has proven is not enough (RFC 3207 section 4.1)."""
+        if self._state is not _State.HANDSHAKE:
+            raise LocalProtocolError("no handshake was asked for")
+        self._leave(ours("4.7.5", "not as secure as policy asks for"))
+
     def lost(self, why: str) -> None:
         """The connection is gone, or too slow: what has no answer yet is to be tried again."""
         self._end(ours("4.4.2", why))
@@ -261,6 +272,12 @@ class ClientEngine:
             self._end(reply)
             return
         _TAKERS[self._state](self, reply)
+
+    def _leave(self, reply: RemoteReply) -> None:
+        """End a session whose server is still there."""
+        if self._state is not _State.ENDED:
+            self._end(reply)
+            self._out, self.said_quit = b"QUIT\r\n", True
 
     def _end(self, reply: RemoteReply) -> None:
         if self._state is _State.ENDED:
@@ -277,7 +294,7 @@ class ClientEngine:
         if reply.kind == 2:
             self._hello()
         else:
-            self._end(reply)
+            self._leave(reply)
 
     def _hello(self) -> None:
         self._out += (b"LHLO " if self.lmtp else b"EHLO ") + self._name + b"\r\n"
@@ -291,14 +308,14 @@ class ClientEngine:
             self._out += b"HELO " + self._name + b"\r\n"
             self._state = _State.HELO
         else:
-            self._end(reply)
+            self._leave(reply)
 
     def _helo(self, reply: RemoteReply) -> None:
         self.features = Features()
         if reply.kind == 2:
             self._begin()
         else:
-            self._end(reply)
+            self._leave(reply)
 
     def _begin(self) -> None:
         """After a hello: TLS, then the login, then mail."""
@@ -309,7 +326,7 @@ class ClientEngine:
                 return
             if self._tls is TlsUse.MUST:
                 self.tls_refused = True
-                self._end(ours("4.7.4", "the server offers no STARTTLS and policy asks for TLS"))
+                self._leave(ours("4.7.4", "the server offers no STARTTLS and policy asks for TLS"))
                 return
         self._log_in()
 
@@ -322,7 +339,7 @@ class ClientEngine:
             self._events.append(StartHandshake())
         elif self._tls is TlsUse.MUST:
             self.tls_refused = True
-            self._end(ours("4.7.4", f"policy asks for TLS and STARTTLS was refused: {reply}"))
+            self._leave(ours("4.7.4", f"policy asks for TLS and STARTTLS was refused: {reply}"))
         else:
             self._log_in()
 
@@ -331,7 +348,7 @@ class ClientEngine:
             self._ready()
             return
         if not self.secure or "PLAIN" not in self.features.mechanisms:
-            self._end(ours("4.7.0", "the server offers no AUTH PLAIN under TLS"))
+            self._leave(ours("4.7.0", "the server offers no AUTH PLAIN under TLS"))
             return
         secret = f"\0{self._login.name}\0{self._login.password}".encode()
         self._out += b"AUTH PLAIN " + base64.b64encode(secret) + b"\r\n"
@@ -341,7 +358,7 @@ class ClientEngine:
         if reply.code == 235:
             self._ready()
         else:  # whatever they say: it is our login that is wrong, and not the mail
-            self._end(ours("4.7.8", f"our login was refused: {reply}"))
+            self._leave(ours("4.7.8", f"our login was refused: {reply}"))
 
     def _ready(self) -> None:
         self._state = _State.READY
@@ -433,7 +450,7 @@ class ClientEngine:
         words = [b"RCPT TO:<" + _path(recipient.address) + b">"]
         if "DSN" in self.features:
             if recipient.notify:
-                words.append(b"NOTIFY=" + ",".join(sorted(recipient.notify)).encode())
+                words.append(b"NOTIFY=" + ",".join(w for w in NOTIFY if w in recipient.notify).encode())
             if recipient.original:
                 kind, _, address = recipient.original.partition(";")
                 words.append(b"ORCPT=" + kind.encode() + b";" + encode_xtext(address))
@@ -483,7 +500,7 @@ class ClientEngine:
         if reply.kind == 2:
             self._finish()
         else:
-            self._end(reply)
+            self._leave(reply)
 
     def _answer_to_data(self, reply: RemoteReply) -> None:
         if reply.kind == 3:

@@ -25,6 +25,8 @@ class RemoteReply:
     text: str
     """All lines, joined by spaces, without the enhanced code; printable."""
     lines: tuple[str, ...] = field(default=(), compare=False)
+    host: str = field(default="", compare=False)
+    """Who said it, where that is told of (Remote-MTA, RFC 3461 section 6.3)."""
 
     @property
     def kind(self) -> int:
