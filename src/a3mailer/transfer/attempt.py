@@ -49,6 +49,7 @@ from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.trace import return_path, without_return_path
 from a3mailer.transfer.ways import Onward
 from a3mailer.wire.smtp.remote import ours
+from a3mailer.wire.smtp.xtext import original_of
 
 LEASE_SECONDS: Final = 120
 """How long an entry is ours without another word from us."""
@@ -325,7 +326,7 @@ class Attempt:
         self, recipient: QueuedRecipient, routes: Sequence[Remote], notify: tuple[str, ...]
     ) -> Enqueue:
         entry = self.entry
-        original = recipient.original or f"rfc822;{recipient.address}"
+        original = recipient.original or original_of(recipient.address)
         return Enqueue(
             entry.account,
             routes[0].tenant,

@@ -90,14 +90,13 @@ def notice(
     octets = without_return_path(octets)
     token = secrets.token_hex(12)
     report = Report(voice.hostname, recipients, sent.envelope_id, sent.created, sent.deliver_by)
-    utf8 = sent.smtputf8 and not all(r.final.isascii() and r.original.isascii() for r in recipients)
     mail = compose(
         report,
         _original(octets, _asked_back(sent, recipients[0].action)),
         to=encode_mailbox(sender).decode(),
         now=now,
         token=token,
-        utf8=utf8,
+        utf8=sent.smtputf8,
         words=voice.words,
     )
     count("a3_bounces_total")
@@ -116,7 +115,7 @@ def notice(
         "",
         (QueueRecipient(sent.reverse_path, ("NEVER",)),),
         sent.trace,
-        smtputf8=utf8 or not sent.reverse_path.isascii(),
+        smtputf8=not sent.reverse_path.isascii(),
         priority=sent.priority,
         message_id=made.message_id.decode(),
         tls=sent.tls,

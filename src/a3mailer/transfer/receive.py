@@ -42,6 +42,7 @@ from a3mailer.transfer.submission import check_authors, completed
 from a3mailer.transfer.tls_wish import HEADER_LOOKED_AT, tls_of
 from a3mailer.transfer.trace import Stamp, count_hops
 from a3mailer.wire.dsn.report import Action, RecipientStatus
+from a3mailer.wire.smtp.xtext import original_of
 
 MAX_ROUTES: Final = 10_000
 """Mailboxes and addresses one mail may lead to; recipients beyond are refused for now."""
@@ -413,7 +414,7 @@ def _queued(recipient: Recipient, route: Remote | Listed, routes: Sequence[Route
     """An alias hands its DSN parameters on; the original recipient stays known (RFC 3461 section 5.2.7)."""
     original = recipient.original
     if not original and str(route.address) != str(recipient.address):
-        original = f"{'rfc822' if str(recipient.address).isascii() else 'utf-8'};{recipient.address}"
+        original = original_of(str(recipient.address))
     return QueueRecipient(str(route.address), notify_onward(recipient.notify, routes), original)
 
 

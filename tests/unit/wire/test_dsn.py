@@ -5,11 +5,12 @@ from base64 import b64encode
 
 import pytest
 
-from a3mailer.mail.message import index
-from a3mailer.wire.dsn.compose import FIELD_LENGTH, ascii_address, clean, compose
-from a3mailer.wire.dsn.parse import MAX_RECIPIENTS, parse, parse_status, unescape
+from a3mailer.mail.message import encodings, index
+from a3mailer.wire.dsn.compose import FIELD_LENGTH, clean, compose
+from a3mailer.wire.dsn.parse import MAX_RECIPIENTS, parse, parse_status
 from a3mailer.wire.dsn.report import Action, Original, RecipientStatus, Report
 from a3mailer.wire.dsn.words import CHINESE, ENGLISH, LANGUAGES, Words
+from a3mailer.wire.smtp.xtext import encode_original, original_of, quote, to_ascii, unquote
 
 NOW = 1_800_000_000
 ORIGINAL = Original(b"From: a@b\r\nMessage-ID: <1@b>\r\nSubject: x\r\n\r\n", full=False)
@@ -144,6 +145,69 @@ def test_addresses_beyond_ascii(utf8: bool) -> None:
     media = [part.media for part in index(octets).parts]
     assert (b"message/global-delivery-status" in media) is utf8
     assert (b"j\\x{FC}rgen\\x{2B}x@b\\x{FC}cher.test" in octets) is not utf8
+    assert octets.partition(b"message/")[2].isascii()
+
+
+def test_a_server_without_smtputf8_takes_a_report_on_a_mail_that_needed_it() -> None:
+    """RFC 6533 sections 4.4 and 4.5: the media types it defines may be encoded, so nothing is lost."""
+    header = "From: jürgen@b\r\nSubject: Grüße\r\n\r\n".encode()
+    for full in (False, True):
+        original = Original(header + (b"Body\r\n" if full else b""), full=full)
+        octets = made(original=original, utf8=True)
+        assert octets.isascii()
+        part = index(octets).parts[3]
+        assert part.media == (b"message/global" if full else b"message/global-headers")
+        assert encodings.decode(octets[part.body : part.end], part.encoding) == original.octets
+        assert index(octets).parts[2].media == b"message/delivery-status"  # nothing in it needs more
+
+
+def test_a_broken_header_goes_back_as_quoted_printable() -> None:
+    """RFC 6522 section 4: text/rfc822-headers has no charset, and may be encoded."""
+    octets = made(original=Original("Subject: Grüße\r\n\r\n".encode(), full=False))
+    assert octets.isascii()
+    part = index(octets).parts[3]
+    assert (part.media, part.encoding) == (b"text/rfc822-headers", b"quoted-printable")
+    assert b"charset" not in octets.partition(b"text/rfc822-headers")[2].partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("original", "in_ascii", "in_utf8"),
+    [
+        ("utf-8;j\\x{FC}rgen@b", "utf-8;j\\x{FC}rgen@b", "utf-8;jürgen@b"),
+        ("utf-8;j\\x{2B}x@b", "utf-8;j\\x{2B}x@b", "utf-8;j+x@b"),
+        ("utf-8;jürgen@b", "utf-8;j\\x{FC}rgen@b", "utf-8;jürgen@b"),
+        ("utf-8;no address", "utf-8;no address", "utf-8;no address"),
+        ("rfc822;a+b@c", "rfc822;a+b@c", "rfc822;a+b@c"),
+        ("rfc822;a\\x{FC}b@c", "rfc822;a\\x{FC}b@c", "rfc822;a\\x{FC}b@c"),
+    ],
+)
+def test_original_recipients_are_escaped_where_they_have_to_be(
+    original: str, in_ascii: str, in_utf8: str
+) -> None:
+    """RFC 6533 sections 3 and 4.1: utf-8-addr-xtext in a report of ASCII, utf-8-address in a global one."""
+    status = RecipientStatus("jürgen@b", Action.FAILED, "5.1.1", original)
+    for utf8, told in ((False, in_ascii), (True, in_utf8)):
+        octets = made(Report("h", (status,)), utf8=utf8)
+        part = index(octets).parts[2]
+        content = encodings.decode(octets[part.body : part.end], part.encoding).decode()
+        assert f"Original-Recipient: {told}\r\n" in content
+
+
+@pytest.mark.parametrize(
+    ("address", "original", "plain", "international"),
+    [
+        ("bob@c.test", "rfc822;bob@c.test", b"rfc822;bob@c.test", b"rfc822;bob@c.test"),
+        ("a+b=c@d", "rfc822;a+b=c@d", b"rfc822;a+2Bb+3Dc@d", b"rfc822;a+2Bb+3Dc@d"),
+        ("jür+g@b", "utf-8;jür\\x{2B}g@b", b"utf-8;j\\x{FC}r\\x{2B}g@b", "utf-8;jür\\x{2B}g@b".encode()),
+        ("ü\\ü@b", "utf-8;ü\\x{5C}ü@b", b"utf-8;\\x{FC}\\x{5C}\\x{FC}@b", "utf-8;ü\\x{5C}ü@b".encode()),
+    ],
+)
+def test_an_original_recipient_is_handed_on(
+    address: str, original: str, plain: bytes, international: bytes
+) -> None:
+    assert original_of(address) == original
+    assert encode_original(original, utf8=False) == plain
+    assert encode_original(original, utf8=True) == international
 
 
 @pytest.mark.parametrize(
@@ -236,7 +300,7 @@ def test_a_base64_report_is_read() -> None:
     ],
 )
 def test_escapes_of_addresses_are_undone(text: str, meaning: str) -> None:
-    assert unescape(text) == meaning
+    assert unquote(text) == meaning
 
 
 def test_escaping_and_undoing_is_the_identity(rng: random.Random) -> None:
@@ -244,7 +308,9 @@ def test_escaping_and_undoing_is_the_identity(rng: random.Random) -> None:
         text = "".join(
             chr(rng.choice((rng.randrange(33, 127), rng.randrange(160, 0xD000)))) for _ in range(20)
         )
-        assert unescape(ascii_address(text)) == text
+        assert unquote(quote(text)) == text
+        assert to_ascii(quote(text)).isascii()
+        assert unquote(to_ascii(quote(text))) == text
 
 
 def test_any_octets_may_be_read(rng: random.Random) -> None:

@@ -7,13 +7,15 @@ line, no controls, bounded. Nothing here raises.
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64encode, encodebytes
+from binascii import b2a_qp
 from typing import Final
 
 from a3mailer.mail.message import headers
 from a3mailer.mail.message.dates import format_date
 from a3mailer.wire.dsn.report import Action, Original, RecipientStatus, Report
 from a3mailer.wire.dsn.words import ENGLISH, Words
+from a3mailer.wire.smtp.xtext import UTF8, quote, to_ascii, unquote
 
 FIELD_LENGTH: Final = 700
 """Characters of a foreign text that a field repeats; a line may have 998 octets (RFC 5322 section 2.1.1)."""
@@ -28,25 +30,19 @@ def clean(text: str, limit: int = FIELD_LENGTH) -> str:
     return text if len(text) <= limit else text[:limit] + "..."
 
 
-# utf-8-addr-xtext = 1*(QCHAR / EmbeddedUnicodeChar) ; EmbeddedUnicodeChar = "\x{" HEXPOINT "}"
-def ascii_address(address: str) -> str:
-    """An address beyond ASCII in the form for ``message/delivery-status`` (RFC 6533 section 3)."""
-    return "".join(c if "\x21" <= c <= "\x7e" and c not in "\\+=" else f"\\x{{{ord(c):X}}}" for c in address)
-
-
-# typed-address = address-type ";" address
+# typed-address = address-type ";" address              ; utf-8-addr-xtext or utf-8-address (RFC 6533)
 def _typed(address: str, utf8: bool) -> str:
     address = clean(address)
     if address.isascii():
         return f"rfc822; {address}"
-    return f"utf-8; {address if utf8 else ascii_address(address)}"
+    return f"utf-8; {address if utf8 else to_ascii(quote(address))}"
 
 
 def _original(original: str, utf8: bool) -> str:
-    kind, _, address = clean(original).partition(";")
-    if not address.isascii() and not utf8:
-        address = ascii_address(address)
-    return f"{kind.encode('ascii', 'replace').decode()};{address.strip()}"
+    kind, _, text = clean(original).partition(";")
+    if kind.lower() == UTF8:
+        text = unquote(text) if utf8 else to_ascii(text)
+    return f"{_plain(kind, utf8=False)};{_plain(text, utf8).strip()}"
 
 
 def _plain(text: str, utf8: bool) -> str:
@@ -121,14 +117,16 @@ def compose(
 ) -> bytes:
     """The whole mail. ``to``: the original's reverse-path; ``token``: random, for boundary and Message-ID.
 
-    ``utf8``: the receiver is known to take RFC 6532 mail (the original was one)."""
-    text = _text(report, words)
-    status = status_octets(report, utf8=utf8)
-    media, returned = _returned(original, utf8=utf8)
+    ``utf8``: the original was sent as an RFC 6532 mail, so its sender's programs know the media types for
+    such; the notification itself has nothing beyond ASCII but where ``to`` has."""
     boundary = f"=_{token}_dsn".encode()
     host = clean(report.reporting_mta)
-    eight_bit = not (text.isascii() and status.isascii() and returned.isascii())
-    encoding = "8bit" if eight_bit else "7bit"
+    parts = (_for_people(report, words), _for_programs(report, utf8=utf8), _returned(original, utf8=utf8))
+    body = b"".join(
+        b"--%b\r\nContent-Type: %b\r\nContent-Transfer-Encoding: %b\r\n\r\n%b\r\n" % (boundary, *part)
+        for part in parts
+    )
+    encoding = "7bit" if body.isascii() else "8bit"
     head = [
         f"From: {_words(words.sender)} <MAILER-DAEMON@{host}>",
         f"To: <{clean(to)}>",
@@ -143,28 +141,49 @@ def compose(
         "",
         "",
     ]
-    kind = b"message/global-delivery-status" if utf8 else b"message/delivery-status"
-    charset = b"us-ascii" if text.isascii() else b"utf-8"
-    parts = (
-        (b"text/plain; charset=" + charset, text.encode()),
-        (kind, status),
-        (media, returned),
-    )
-    body = b"".join(
-        b"--%b\r\nContent-Type: %b\r\nContent-Transfer-Encoding: %b\r\n\r\n%b\r\n"
-        % (boundary, media_type, b"7bit" if content.isascii() else b"8bit", content)
-        for media_type, content in parts
-    )
     return "\r\n".join(head).encode() + body + b"--%b--\r\n" % boundary
 
 
-def _returned(original: Original, *, utf8: bool) -> tuple[bytes, bytes]:
-    """(media type, octets) of the third part: whole, or its header."""
+_Piece = tuple[bytes, bytes, bytes]
+"""Media type, encoding, and the content in it."""
+
+
+def _as_it_is(media: bytes, octets: bytes) -> _Piece:
+    return media, b"7bit" if octets.isascii() else b"8bit", octets
+
+
+def _as_ascii(media: bytes, octets: bytes) -> _Piece:
+    """The media types of RFC 6533 may be encoded (section 4.4): so a server without SMTPUTF8 takes them."""
+    if octets.isascii():
+        return media, b"7bit", octets
+    return media, b"base64", encodebytes(octets).replace(b"\n", b"\r\n")
+
+
+def _for_people(report: Report, words: Words) -> _Piece:
+    text = _text(report, words)
+    charset = b"us-ascii" if text.isascii() else b"utf-8"
+    return _as_it_is(b"text/plain; charset=" + charset, text.encode())
+
+
+def _for_programs(report: Report, *, utf8: bool) -> _Piece:
+    if utf8 and not all(
+        r.final.isascii() and _original(r.original, utf8).isascii() for r in report.recipients
+    ):
+        return _as_ascii(b"message/global-delivery-status", status_octets(report, utf8=True))
+    return _as_it_is(b"message/delivery-status", status_octets(report, utf8=False))
+
+
+def _returned(original: Original, *, utf8: bool) -> _Piece:
+    """The third part: the mail whole, or its header."""
+    octets = original.octets
+    header = octets[: headers.header_end(octets, 0, len(octets))]
+    if utf8 and not header.isascii():
+        return _as_ascii(b"message/global" if original.full else b"message/global-headers", octets)
     if original.full:
-        return (b"message/global" if utf8 else b"message/rfc822"), original.octets
-    if original.octets.isascii():
-        return b"text/rfc822-headers", original.octets
-    return (b"message/global-headers" if utf8 else b"text/rfc822-headers; charset=utf-8"), original.octets
+        return _as_it_is(b"message/rfc822", octets)
+    if octets.isascii():
+        return b"text/rfc822-headers", b"7bit", octets
+    return b"text/rfc822-headers", b"quoted-printable", b2a_qp(octets, istext=True)  # RFC 6522 section 4
 
 
 def _thread(original: Original) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from a3mailer.mail.message import MessageIndex, dates, encodings, index
 from a3mailer.wire.dsn.report import Action, RecipientStatus, Report
+from a3mailer.wire.smtp.xtext import UTF8, unquote
 
 MAX_STATUS: Final = 1 << 20
 """Octets of the delivery-status part that are read."""
@@ -79,7 +80,7 @@ def _recipient(group: dict[bytes, bytes]) -> RecipientStatus | None:
         final,
         action,
         _string(group.get(b"status", b"")).partition(" ")[0],
-        f"{kind.strip()};{unescape(address.strip())}" if address else "",
+        f"{kind.strip()};{unquote(address.strip())}" if address else "",
         _untyped(group.get(b"remote-mta", b"")),
         _untyped(group.get(b"diagnostic-code", b"")),
         dates.parse(group.get(b"last-attempt-date", b"")) or 0,
@@ -99,26 +100,4 @@ def _untyped(value: bytes) -> str:
 
 def _address(value: bytes) -> str:
     kind, _, address = _string(value).partition(";")
-    return unescape(address.strip()) if kind.strip().lower() == "utf-8" else address.strip()
-
-
-# EmbeddedUnicodeChar = "\x{" HEXPOINT "}"
-def unescape(text: str) -> str:
-    """``utf-8-addr-xtext`` undone (RFC 6533 section 3); what is no escape stays."""
-    pieces = text.split("\\x{")
-    out = [pieces[0]]
-    for piece in pieces[1:]:
-        digits, brace, rest = piece.partition("}")
-        point = _code_point(digits) if brace else None
-        out.append("\\x{" + piece if point is None else chr(point) + rest)
-    return "".join(out)
-
-
-def _code_point(digits: str) -> int | None:
-    if not 1 <= len(digits) <= 6 or not digits.isascii() or not digits.isalnum():
-        return None
-    try:
-        point = int(digits, 16)
-    except ValueError:
-        return None
-    return None if point > 0x10FFFF or 0xD800 <= point <= 0xDFFF else point
+    return unquote(address.strip()) if kind.strip().lower() == UTF8 else address.strip()

@@ -33,7 +33,7 @@ from a3mailer.mail.envelope import Body, Envelope, Recipient
 from a3mailer.wire.errors import LocalProtocolError, RemoteProtocolError
 from a3mailer.wire.smtp.paths import encode_mailbox, needs_utf8
 from a3mailer.wire.smtp.remote import Features, RemoteReply, ReplyReader, features_of, ours
-from a3mailer.wire.smtp.xtext import encode_xtext
+from a3mailer.wire.smtp.xtext import encode_original, encode_xtext
 
 NOTIFY: Final = ("NEVER", "SUCCESS", "FAILURE", "DELAY")
 """Its words, in the order in which they are said (RFC 3461 section 4.1)."""
@@ -146,7 +146,8 @@ class ClientEngine:
     """One session, any number of mails. See the module for how to drive it."""
 
     __slots__ = ("_accepted", "_awaited", "_events", "_login", "_mail", "_name", "_out", "_outcomes",
-                 "_reader", "_state", "_tls", "features", "lmtp", "said_quit", "secure", "tls_refused")  # fmt: skip
+                 "_reader", "_state", "_tls", "features", "lmtp", "said_quit", "secure",
+                 "tls_refused")  # fmt: skip
 
     def __init__(
         self,
@@ -416,7 +417,7 @@ class ClientEngine:
             return self._mail_command(mail)
         if what == _DATA:
             return b"DATA\r\n"
-        return self._rcpt_command(mail.envelope.recipients[what])
+        return self._rcpt_command(mail.envelope.recipients[what], utf8=self._wants_utf8(mail))
 
     def _mail_command(self, mail: Outgoing) -> bytes:
         envelope, features = mail.envelope, self.features
@@ -446,14 +447,13 @@ class ClientEngine:
         if envelope.by_mode and "DELIVERBY" in features:
             yield b"BY=%d;%b" % (mail.by_seconds, envelope.by_mode.encode())
 
-    def _rcpt_command(self, recipient: Recipient) -> bytes:
+    def _rcpt_command(self, recipient: Recipient, *, utf8: bool) -> bytes:
         words = [b"RCPT TO:<" + _path(recipient.address) + b">"]
         if "DSN" in self.features:
             if recipient.notify:
                 words.append(b"NOTIFY=" + ",".join(w for w in NOTIFY if w in recipient.notify).encode())
             if recipient.original:
-                kind, _, address = recipient.original.partition(";")
-                words.append(b"ORCPT=" + kind.encode() + b";" + encode_xtext(address))
+                words.append(b"ORCPT=" + encode_original(recipient.original, utf8=utf8))
         return b" ".join(words) + b"\r\n"
 
     def _envelope(self, reply: RemoteReply) -> None:

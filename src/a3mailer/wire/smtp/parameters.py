@@ -12,7 +12,7 @@ from typing import Final
 from a3mailer.mail.envelope import Body
 from a3mailer.wire.smtp.promises import PARAMETERS
 from a3mailer.wire.smtp.replies import SYNTAX, UNKNOWN_PARAMETER, Rejected, Reply
-from a3mailer.wire.smtp.xtext import decode_xtext
+from a3mailer.wire.smtp.xtext import UTF8, decode_xtext, normal
 
 MAX_PARAMETERS: Final = 16
 MAX_ENVID: Final = 100
@@ -23,7 +23,7 @@ MAX_SIZE_DIGITS: Final = 20
 """RFC 1870 section 4."""
 
 _KEYWORD: Final = (string.ascii_letters + string.digits + "-").encode()
-_VALUE: Final = bytes(range(33, 61)) + bytes(range(62, 127))
+_VALUE: Final = bytes(range(33, 61)) + bytes(range(62, 127)) + bytes(range(128, 256))
 _BODIES: Final = {body.value.encode(): body for body in Body}
 _NOTIFY: Final = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 MAIL_PARAMETERS: Final = PARAMETERS | {
@@ -45,9 +45,10 @@ def _bad(what: str) -> Rejected:
 # Mail-parameters  = esmtp-param *(SP esmtp-param)
 # esmtp-param      = esmtp-keyword ["=" esmtp-value]
 # esmtp-keyword    = (ALPHA / DIGIT) *(ALPHA / DIGIT / "-")
-# esmtp-value      = 1*(%d33-60 / %d62-126)               ; and UTF8-non-ascii (RFC 6531)
+# esmtp-value      = 1*(%d33-60 / %d62-126 / UTF8-non-ascii)              ; RFC 6531 section 3.3
 def split_parameters(octets: bytes, known: frozenset[bytes]) -> dict[bytes, bytes | None]:
-    """Keyword (upper case) to value; None for a keyword without ``=``."""
+    """Keyword (upper case) to value; None for a keyword without ``=``. Who asks for a value sees to it that
+    it is what it should be; where there is no SMTPUTF8 the engine lets no octet above 127 through."""
     found: dict[bytes, bytes | None] = {}
     for word in octets.split():
         keyword, equals, value = word.partition(b"=")
@@ -112,14 +113,17 @@ def return_content_of(found: Mapping[bytes, bytes | None]) -> str:
 
 
 def envelope_id_of(found: Mapping[bytes, bytes | None]) -> str:
-    """ENVID, decoded; empty when absent."""
+    """ENVID, decoded: printable ASCII (RFC 3461 section 4.4); empty when absent."""
     value = found.get(b"ENVID", b"")
     if value is None or len(value) > MAX_ENVID:
         raise _bad("ENVID")
     try:
-        return decode_xtext(value)
+        envelope_id = decode_xtext(value)
     except ValueError:
         raise _bad("ENVID") from None
+    if not envelope_id.isascii():
+        raise _bad("ENVID")
+    return envelope_id
 
 
 # notify-esmtp-value  = "NEVER" / (notify-list-element *("," notify-list-element))
@@ -128,16 +132,17 @@ def notify_of(found: Mapping[bytes, bytes | None]) -> frozenset[str]:
     """NOTIFY, empty when absent."""
     if b"NOTIFY" not in found:
         return frozenset()
-    words = (found[b"NOTIFY"] or b"").decode("ascii").upper().split(",")
+    words = (found[b"NOTIFY"] or b"").decode("ascii", "replace").upper().split(",")
     notify = frozenset(words)
     if notify != {"NEVER"} and not notify <= _NOTIFY:
         raise _bad("NOTIFY")
     return notify
 
 
-# orcpt-parameter = "ORCPT=" addr-type ";" xtext
+# orcpt-parameter = "ORCPT=" addr-type ";" xtext          ; or "utf-8;" utf-8-enc-addr (RFC 6533 section 3)
 def original_of(found: Mapping[bytes, bytes | None]) -> str:
-    """ORCPT as ``addr-type;text``, empty when absent."""
+    """ORCPT as ``xtext`` says that originals are kept, empty when absent. Only of the type ``utf-8`` it has
+    characters beyond ASCII."""
     if b"ORCPT" not in found:
         return ""
     value = found[b"ORCPT"] or b""
@@ -145,9 +150,14 @@ def original_of(found: Mapping[bytes, bytes | None]) -> str:
     if not semicolon or not kind or kind.translate(None, _KEYWORD) or len(value) > MAX_ORCPT:
         raise _bad("ORCPT")
     try:
-        return f"{kind.decode('ascii')};{decode_xtext(address)}"
+        text = decode_xtext(address)
     except ValueError:
         raise _bad("ORCPT") from None
+    if kind.lower() == UTF8.encode():
+        text = normal(text)
+    elif not text.isascii():
+        raise _bad("ORCPT")
+    return f"{kind.decode('ascii')};{text}"
 
 
 def check_auth(found: Mapping[bytes, bytes | None]) -> None:
