@@ -316,7 +316,11 @@ class Receive:
         SMTP has one reply for all: whoever failed while others were served is reported by mail and counts as
         taken care of. Should the server die before this, the sender repeats the mail: what is already stored
         is known by its fingerprint."""
-        failed, delivered, expanded = [], [], []
+        failed, delivered, expanded = (
+            list[RecipientStatus](),
+            list[RecipientStatus](),
+            list[RecipientStatus](),
+        )
         told = arrival.client.protocol != "LMTP" and None in outcomes
         for number, (recipient, routes) in enumerate(
             zip(arrival.envelope.recipients, arrival.routes, strict=True)
