@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from a3mailer.mail.address import Address
 from a3mailer.mail.message import addresses
+from a3mailer.wire.sieve.door import Mail
 from a3mailer.wire.sieve.errors import BadCall
 from a3mailer.wire.smtp.paths import BadPath, parse_mailbox
+
+SEPARATOR: Final = "vnd.a3.subaddress-separator"
+"""The item of the environment."""
 
 
 class Parts(NamedTuple):
@@ -17,40 +20,43 @@ class Parts(NamedTuple):
     whole: bytes
     local_part: bytes = b""
     domain: bytes = b""
+    separator: bytes = b"+"
+    """Between user and detail (RFC 5233); empty for none."""
 
 
-Part = Callable[[Parts], bytes | None]
-"""A part of an address; None where it has none, so that nothing matches it."""
-
-
-def _whole(parts: Parts) -> bytes | None:
+def whole(parts: Parts) -> bytes | None:
+    """All of it."""
     return parts.whole
 
 
-def _local_part(parts: Parts) -> bytes | None:
+def local_part(parts: Parts) -> bytes | None:
+    """None for what is no address; of the null reverse-path the empty string (RFC 5228 section 5.4)."""
     return parts.local_part if parts.domain or not parts.whole else None
 
 
-def _domain(parts: Parts) -> bytes | None:
+def domain(parts: Parts) -> bytes | None:
+    """The same of the right side."""
     return parts.domain if parts.domain or not parts.whole else None
 
 
-PARTS: Final[Mapping[str, Part]] = {"all": _whole, "localpart": _local_part, "domain": _domain}
-"""The null reverse-path is the empty string whatever part is asked for (RFC 5228 section 5.4)."""
+def separator_of(mail: Mail) -> bytes:
+    """What the server puts between user and detail."""
+    found = mail.environment(SEPARATOR)
+    return b"+" if found is None else found
 
 
-def of_field(value: bytes) -> list[Parts]:
+def of_field(value: bytes, separator: bytes) -> list[Parts]:
     """The addresses of a field's unfolded value, those of its groups included."""
     return [
-        Parts(each.addr_spec.encode(), each.local_part, each.domain)
+        Parts(each.addr_spec.encode(), each.local_part, each.domain, separator)
         for each in addresses.parse_mailboxes(value)
     ]
 
 
-def of_path(value: bytes) -> Parts:
+def of_path(value: bytes, separator: bytes) -> Parts:
     """A path of the envelope, its source route already dropped."""
-    local_part, at, domain = value.rpartition(b"@")
-    return Parts(value, local_part, domain) if at and local_part else Parts(value)
+    local, at, right = value.rpartition(b"@")
+    return Parts(value, local, right, separator) if at and local else Parts(value)
 
 
 def outbound(text: bytes) -> Address:

@@ -12,7 +12,7 @@ from a3mailer.wire.sieve import strings
 from a3mailer.wire.sieve.comparators import ASCII_CASEMAP, Comparator
 from a3mailer.wire.sieve.dialect import ALWAYS, COMPARATOR_PREFIX, Dialect
 from a3mailer.wire.sieve.errors import BadCall, ScriptError
-from a3mailer.wire.sieve.machine import Call, Machine, Matcher, Tagged, Value
+from a3mailer.wire.sieve.machine import Call, Machine, Matcher, Modify, Tagged, Value
 from a3mailer.wire.sieve.matching import IS, matcher
 from a3mailer.wire.sieve.strings import Template, Text
 from a3mailer.wire.sieve.syntax import Argument, Node, Number, Source, Strings
@@ -106,10 +106,14 @@ class Reader:
             tuple(map(_constant, positional)),
             {group: Tagged(name, _constant(value)) for group, (name, value) in tags.items()},
             matches,
-            tuple((tag.modify, tag.of) for tag, _ in self.tags.values() if tag.modify is not None),
+            self._modifiers(),
         )
         self._check(call, match_type, dynamic is not None)
         return Made(call, dynamic, frozenset(self.needs))
+
+    def _modifiers(self) -> tuple[tuple[Modify, str], ...]:
+        found = [(tag.modify, tag.of) for tag, _ in self.tags.values() if tag.modify is not None]
+        return tuple(sorted(found, key=lambda each: each[1], reverse=True))
 
     def _check(self, call: Call, match_type: MatchType, varies: bool) -> None:
         try:

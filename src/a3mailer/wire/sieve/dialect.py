@@ -66,9 +66,13 @@ class Dialect:
         """What ``ihave`` may switch on: what does not change how a script is read (RFC 5463 section 4)."""
         return frozenset(each.capability for each in self.extensions.values() if not each.grammar) | ALWAYS
 
-    def without(self, *capabilities: str) -> Dialect:
-        """The dialect that an operator allows."""
-        return Dialect(each for each in self.extensions.values() if each.capability not in capabilities)
+    def without(self, *capabilities: str, words: tuple[str, ...] = ()) -> Dialect:
+        """The dialect that is left, without some extensions and without some words of others."""
+        return Dialect(
+            each._replace(words=tuple(word for word in each.words if word.name not in words))
+            for each in self.extensions.values()
+            if each.capability not in capabilities
+        )
 
 
 def _own(table: dict[K, Owned[T]], key: K, part: T, owner: str) -> None:

@@ -30,3 +30,7 @@ class RunFailed(Exception):
 
 class OverBudget(RunFailed):
     """It has used up its steps or its memory."""
+
+
+class Stopped(Exception):
+    """A command ends the script, and that is no error."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from a3mailer.wire.sieve.actions import Action, Failure, Keep, Said, Step
 from a3mailer.wire.sieve.compile import Instruction, Op, Program
 from a3mailer.wire.sieve.door import Mail
-from a3mailer.wire.sieve.errors import RunFailed
+from a3mailer.wire.sieve.errors import RunFailed, Stopped
 from a3mailer.wire.sieve.limits import STANDARD, TRACE_TEXT, Limits
 from a3mailer.wire.sieve.machine import Call, Machine
 
@@ -48,6 +48,8 @@ def run(program: Program, mail: Mail, limits: Limits = STANDARD, *, trace: bool 
                 _fail(step)
             elif step.op is Op.JUMP or flag is (step.op is Op.WHEN):
                 at = step.target
+    except Stopped:
+        pass
     except RunFailed as failed:
         where = program.code[at - 1].at if at else (1, 1)
         return _result(machine, Failure(str(failed), *where))

@@ -37,7 +37,7 @@ class Limits(NamedTuple):
 
     steps: int = 100_000
     """An instruction is one; long texts and patterns cost more, about one a microsecond."""
-    memory: int = 1_048_576
+    memory: int = 2_097_152
     """Octets of all texts that a run makes: variables, decoded header fields, actions."""
     actions: int = 32
     redirects: int = 4

@@ -6,7 +6,7 @@ The words of the language work on this. Errors: RunFailed, OverBudget.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from a3mailer.mail.message.headers import decode_words
 from a3mailer.wire.sieve.actions import Action, FileInto, Redirect, Reject, Said, Step
@@ -27,8 +27,9 @@ class Tagged(NamedTuple):
     value: Value = ()
 
 
-Modify = Callable[[Action, Tagged], Action]
-"""What a tag makes of the action of its command."""
+Modify = Callable[[Any, Tagged], Any]
+"""What a tag makes of what its word works on: an action, the value of a variable, an address."""
+T = TypeVar("T")
 
 
 class Call(NamedTuple):
@@ -42,13 +43,22 @@ class Call(NamedTuple):
     """The match type and the comparator, of words that match."""
 
     modifiers: tuple[tuple[Modify, str], ...] = ()
-    """Of the tags that were given, each with its group."""
+    """Of the tags that were given, each with its group; groups in descending order."""
 
-    def modified(self, action: Action) -> Action:
-        """The action as its tags make it."""
+    def modified(self, value: T) -> T:
+        """The action, or the value, as the tags make it."""
+        made: T = value
         for modify, group in self.modifiers:
-            action = modify(action, self.tags[group])
-        return action
+            made = modify(made, self.tags[group])
+        return made
+
+    def function(self, group: str) -> Callable[[Any], Any] | None:
+        """What the tag of one group does, None without it."""
+        for modify, of in self.modifiers:
+            if of == group:
+                tagged = self.tags[group]
+                return lambda value: modify(value, tagged)
+        return None
 
     def matches(self, machine: Machine, values: Sequence[bytes], keys: Sequence[bytes]) -> bool:
         """Does any value match any key?"""
@@ -95,8 +105,9 @@ class Machine:
     extensions remember, by their name."""
 
     __slots__ = (
-        "_changed", "_fields", "_memory", "_seen", "_steps", "_unseen", "actions", "enabled", "flags",
-        "implicit_keep", "kept", "limits", "mail", "matched", "offered", "said", "trace", "variables",
+        "_changed", "_fields", "_joined", "_memory", "_seen", "_steps", "_unseen", "actions", "enabled",
+        "flags", "implicit_keep", "kept", "limits", "mail", "matched", "offered", "said", "trace",
+        "variables",
     )  # fmt: skip
 
     def __init__(
@@ -122,7 +133,8 @@ class Machine:
         """The internal variable of RFC 5232; None while nothing was said of flags."""
         self._fields: Sequence[Field] | None = None
         self._unseen: Sequence[Field] = ()
-        self._changed: bytes | None = None
+        self._changed = False
+        self._joined: bytes | None = None
         self._seen: dict[bytes, tuple[bytes, ...]] = {}
         self._steps = limits.steps
         self._memory = limits.memory
@@ -156,15 +168,18 @@ class Machine:
 
     def change_header(self, fields: Sequence[Field]) -> None:
         """It reads so from now on (RFC 5293)."""
+        self.charge(1 + (len(fields) >> 4))
         self._fields = fields
         self._seen.clear()
-        self._changed = b"".join(field.octets for field in (*fields, *self._unseen))
-        self.hold(len(self._changed))
+        self._changed, self._joined = True, None
 
     @property
     def changed_header(self) -> bytes | None:
         """All header fields, where a script has changed them, without the empty line behind them."""
-        return self._changed
+        if self._changed and self._joined is None:
+            self._joined = b"".join(field.octets for field in (*self.header(), *self._unseen))
+            self.hold(len(self._joined))
+        return self._joined
 
     def raw_values(self, name: bytes) -> list[bytes]:
         """The values of all fields of a name, in any case, not decoded."""
@@ -177,7 +192,7 @@ class Machine:
         name = name.lower()
         found = self._seen.get(name)
         if found is None:
-            found = tuple(map(_decoded, self.raw_values(name)))
+            found = tuple(map(decoded, self.raw_values(name)))
             self.hold(sum(map(len, found)))
             self._seen[name] = found
         return found
@@ -238,7 +253,7 @@ def _same(one: Action, other: Action) -> bool:
     return type(one) is type(other) and (one.word == "keep" or one == other) and not isinstance(one, Reject)
 
 
-def _decoded(value: bytes) -> bytes:
+def decoded(value: bytes) -> bytes:
     """A field's value as UTF-8. One without encoded words stays as it is, tabs and all."""
     if b"=?" not in value and value.isascii():
         return value.strip()

@@ -15,7 +15,8 @@ from a3mailer.wire.sieve.machine import Call, Machine, Modify, Tagged
 MATCH_TYPE: Final = "match-type"
 COMPARATOR: Final = "comparator"
 ADDRESS_PART: Final = "address-part"
-"""The groups of optional tags that many tests share (RFC 5228 section 8.3)."""
+"""The groups of optional tags that many tests share (RFC 5228 section 8.3). What an address part makes of
+``addresses.Parts`` is its octets, or None where the address has no such part."""
 MATCHING: Final = (MATCH_TYPE, COMPARATOR)
 
 
@@ -67,7 +68,7 @@ class Tag(NamedTuple):
     check: Callable[[Tagged], None] | None = None
     """Errors: BadCall."""
     modify: Modify | None = None
-    """What it makes of the action of its command."""
+    """What it makes of what its word works on."""
 
     @property
     def of(self) -> str:

@@ -5,7 +5,21 @@ from __future__ import annotations
 from typing import Final
 
 from a3mailer.wire.sieve.dialect import Dialect
-from a3mailer.wire.sieve.extensions import core, envelope, fileinto, relational
+from a3mailer.wire.sieve.extensions import (
+    copy,
+    core,
+    editheader,
+    encoded,
+    envelope,
+    environment,
+    fileinto,
+    ihave,
+    policy,
+    reject,
+    relational,
+    subaddress,
+    variables,
+)
 from a3mailer.wire.sieve.vocabulary import Extension
 
 EXTENSIONS: Final[tuple[Extension, ...]] = (
@@ -14,6 +28,19 @@ EXTENSIONS: Final[tuple[Extension, ...]] = (
     envelope.EXTENSION,
     relational.RELATIONAL,
     relational.NUMERIC,
+    encoded.EXTENSION,
+    variables.EXTENSION,
+    environment.EXTENSION,
+    ihave.EXTENSION,
+    subaddress.EXTENSION,
+    copy.EXTENSION,
+    reject.REJECT,
+    reject.EREJECT,
+    editheader.EXTENSION,
+    policy.EXTENSION,
 )
 
 ALL: Final = Dialect(EXTENSIONS)  # the whole language
+USERS: Final = ALL.without("vnd.a3.policy")  # what a user's script may say
+# what a script at the stages of SMTP may say: nothing about where a mail goes
+OPERATORS: Final = ALL.without("fileinto", "copy", words=("discard", "redirect", "keep"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from a3mailer.wire.sieve import addresses
 from a3mailer.wire.sieve.actions import Discard, Keep, Redirect
 from a3mailer.wire.sieve.dialect import CORE
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
-from a3mailer.wire.sieve.machine import Call, Machine
+from a3mailer.wire.sieve.machine import Call, Machine, Tagged
 from a3mailer.wire.sieve.matching import CONTAINS, IS, MATCHES
 from a3mailer.wire.sieve.vocabulary import (
     ADDRESS_PART,
@@ -31,20 +32,28 @@ NOT_OF_ADDRESSES: Final = frozenset(
 """Fields that hold no addresses, so that ``address`` does not look into them (RFC 5228 section 5.1)."""
 
 
-def part_of(call: Call) -> addresses.Part:
-    """The address part a call asks for."""
-    return addresses.PARTS[call.tag(ADDRESS_PART) or "all"]
+def parts_of(call: Call, found: Iterable[addresses.Parts]) -> list[bytes]:
+    """The part of each address that a call asks for, where the address has one (RFC 5228 section 2.7.4)."""
+    part = call.function(ADDRESS_PART) or addresses.whole
+    return [each for each in map(part, found) if each is not None]
+
+
+def _local_part(parts: addresses.Parts, tag: Tagged) -> bytes | None:
+    return addresses.local_part(parts)
+
+
+def _domain(parts: addresses.Parts, tag: Tagged) -> bytes | None:
+    return addresses.domain(parts)
 
 
 def _address(machine: Machine, call: Call) -> bool:
-    part = part_of(call)
-    values = []
+    values: list[bytes] = []
+    separator = addresses.separator_of(machine.mail)
     for name in call.strings(0):
         if name.lower() not in NOT_OF_ADDRESSES:
             for value in machine.raw_values(name):
                 machine.hold(len(value))
-                found = map(part, addresses.of_field(value))
-                values += [each for each in found if each is not None]
+                values += parts_of(call, addresses.of_field(value, separator))
     machine.charge(len(values))
     return call.matches(machine, values, call.strings(1))
 
@@ -127,7 +136,9 @@ EXTENSION: Final = Extension(
     ),
     tags=(
         (COMPARATOR, Tag("comparator", Kind.CONSTANT, COMPARATOR)),
-        *((ADDRESS_PART, Tag(name, group=ADDRESS_PART)) for name in addresses.PARTS),
+        (ADDRESS_PART, Tag("all", group=ADDRESS_PART)),
+        (ADDRESS_PART, Tag("localpart", group=ADDRESS_PART, modify=_local_part)),
+        (ADDRESS_PART, Tag("domain", group=ADDRESS_PART, modify=_domain)),
     ),
     match_types=(IS, CONTAINS, MATCHES),
 )

@@ -6,7 +6,7 @@ from typing import Final
 
 from a3mailer.wire.sieve import addresses
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
-from a3mailer.wire.sieve.extensions.core import KEYS, part_of
+from a3mailer.wire.sieve.extensions.core import KEYS, parts_of
 from a3mailer.wire.sieve.machine import Call, Machine
 from a3mailer.wire.sieve.vocabulary import (
     ADDRESS_PART,
@@ -41,8 +41,9 @@ def _envelope(machine: Machine, call: Call) -> bool:
     if call.tag(MATCH_TYPE) == "count":
         paths = [path for path in paths if path]  # RFC 5231 section 4.2: the null reverse-path counts as none
     machine.hold(sum(map(len, paths)))
-    found = map(part_of(call), map(addresses.of_path, paths))
-    return call.matches(machine, [each for each in found if each is not None], call.strings(1))
+    separator = addresses.separator_of(machine.mail)
+    values = parts_of(call, (addresses.of_path(path, separator) for path in paths))
+    return call.matches(machine, values, call.strings(1))
 
 
 def _check(call: Call) -> None:

@@ -1,0 +1,106 @@
+"""variables (RFC 5229): ``set`` with its modifiers, the test ``string``; ``strings`` reads references."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from a3mailer.wire.sieve.errors import BadCall, RunFailed
+from a3mailer.wire.sieve.extensions.core import KEYS
+from a3mailer.wire.sieve.limits import VARIABLE, VARIABLES
+from a3mailer.wire.sieve.machine import Call, Machine, Tagged
+from a3mailer.wire.sieve.strings import NAME
+from a3mailer.wire.sieve.vocabulary import (
+    MATCH_TYPE,
+    MATCHING,
+    Extension,
+    Kind,
+    Parameter,
+    Role,
+    Tag,
+    Word,
+)
+
+_WILD: Final = re.compile(rb"([*?\\])")
+
+
+def _set(machine: Machine, call: Call) -> None:
+    name = call.string(0).decode().lower()
+    value = _cut(call.modified(call.string(1)))
+    machine.hold(len(value))
+    if name not in machine.variables and len(machine.variables) >= VARIABLES:
+        raise RunFailed(f"more than {VARIABLES} variables")
+    machine.variables[name] = value
+
+
+def _cut(value: bytes) -> bytes:
+    """Up to the limit, never within a character."""
+    end = VARIABLE
+    while len(value) > end and value[end] & 0xC0 == 0x80 and end > VARIABLE - 4:
+        end -= 1
+    return value[:end]
+
+
+def _check(call: Call) -> None:
+    name = call.string(0)
+    if not NAME.fullmatch(name):
+        raise BadCall(f"{name[:60].decode('utf-8', 'replace')!r} is no name of a variable")
+    if b"." in name:
+        raise BadCall("variables of a namespace cannot be set")
+
+
+def _string(machine: Machine, call: Call) -> bool:
+    values = call.strings(0)
+    if call.tag(MATCH_TYPE) == "count":
+        values = tuple(value for value in values if value)
+    return call.matches(machine, values, call.strings(1))
+
+
+def _lower(value: bytes, tag: Tagged) -> bytes:
+    return value.lower()
+
+
+def _upper(value: bytes, tag: Tagged) -> bytes:
+    return value.upper()
+
+
+def _lower_first(value: bytes, tag: Tagged) -> bytes:
+    return value[:1].lower() + value[1:]
+
+
+def _upper_first(value: bytes, tag: Tagged) -> bytes:
+    return value[:1].upper() + value[1:]
+
+
+def _quote_wildcard(value: bytes, tag: Tagged) -> bytes:
+    return _WILD.sub(rb"\\\1", value)
+
+
+def _length(value: bytes, tag: Tagged) -> bytes:
+    return b"%d" % len(value.decode("utf-8", "replace"))
+
+
+EXTENSION: Final = Extension(
+    "variables",
+    words=(
+        Word(
+            "set",
+            Role.ACTION,
+            _set,
+            (Parameter("name", Kind.CONSTANT), Parameter("value", Kind.STRING)),
+            (
+                Tag("lower", group="modifier 40", modify=_lower),
+                Tag("upper", group="modifier 40", modify=_upper),
+                Tag("lowerfirst", group="modifier 30", modify=_lower_first),
+                Tag("upperfirst", group="modifier 30", modify=_upper_first),
+                Tag("quotewildcard", group="modifier 20", modify=_quote_wildcard),
+                Tag("length", group="modifier 10", modify=_length),
+            ),
+            check=_check,
+        ),
+        Word(
+            "string", Role.TEST, _string, (Parameter("list of sources", Kind.STRINGS), KEYS), groups=MATCHING
+        ),
+    ),
+    grammar=True,
+)
