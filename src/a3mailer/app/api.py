@@ -52,6 +52,9 @@ EXPOSED: Final = (
     ),
     Exposed("GET", "/api/v1/reports/{kind}/summary", "report summary", "The same, added up into advice."),
     Exposed("GET", "/api/v1/reports/{kind}/{report}", "report show", "One report."),
+    Exposed(
+        "GET", "/api/v1/bimi/{domain}", "message indicator", "The picture beside mail of a proved author."
+    ),
     Exposed("GET", "/api/v1/accounts", "account list", "People."),
     Exposed("GET", "/api/v1/domains", "domain list", "The domains mail is received for."),
     Exposed("GET", "/api/v1/domains/{name}/check", "domain last", "What its DNS lacks, as last seen."),

@@ -183,16 +183,18 @@ async def compose(
     )
     resolver = dnssec.resolver_of(settings().dns, clock)
     lists = Lists(store, directory, settings(), clock, srs_keys(held.directory))
-    reports = reporting(held, store, resolver, clock, settings, lists.personal)
+    http = _asking(held, resolver, clock, settings())
+    reports = reporting(held, store, resolver, clock, settings, lists.personal, http=http)
     forwarding, policy, receive, asking = _way_in(
         held, store, directory, resolver, settings(), clock, reports.authenticate, lists
     )
     spools = held.directory / "spool"
-    context = certificates.context
-    smtp = SmtpDoor(policy, receive, authenticator, settings, context, spools, clock)
+    smtp = SmtpDoor(policy, receive, authenticator, settings, certificates.context, spools, clock)
     views = Views(store, store)
-    imap = ImapDoor(Services(store, views, authenticator, settings(), clock, partial(Spool, spools), context))
-    queue, http = _way_out(held, store, policy, resolver, settings(), clock, reports)
+    imap = ImapDoor(
+        Services(store, views, authenticator, settings(), clock, partial(Spool, spools), certificates.context)
+    )
+    queue = _way_out(held, store, policy, resolver, settings(), clock, reports, http)
     sending = Sending(store, policy, receive, settings(), clock)
     store.watch(directory.heard)
     store.watch(authenticator.heard)
@@ -248,7 +250,7 @@ async def compose(
             tuple(held.bound[port.name]),
             doors[port.name],
             DOOR_REFUSALS.get(port.name, b""),
-            context if port.tls == "implicit" else None,
+            certificates.context if port.tls == "implicit" else None,
             imap.resume if port.name in {"imap", "imaps"} else None,
             limited=not port.private,
             special=AlpnChallenges(Answers(held.directory)) if port.name == "https" else None,
@@ -262,6 +264,7 @@ async def compose(
         "recheck": parked.recheck,
         "tallies": reports.tallies.run,
         "failure reports": reports.failures.run,
+        "indicators": reports.indicators.run,
     }
     if number == 1:
         background |= _works_for_all(
@@ -311,6 +314,12 @@ def _works_for_all(
     }
 
 
+def _asking(held: Held, resolver: Resolver, clock: SystemClock, settings: Settings) -> HttpClient:
+    """The client by which everything out there but mail is asked."""
+    context = verifying_context(held.directory, settings)
+    return HttpClient(resolver, clock, context, inside=settings.web.inside)
+
+
 def _way_out(
     held: Held,
     store: Store,
@@ -319,12 +328,12 @@ def _way_out(
     settings: Settings,
     clock: SystemClock,
     reports: Reporting,
-) -> tuple[Queue, HttpClient]:
-    """The queue, and the client by which everything out there but mail is asked."""
+    http: HttpClient,
+) -> Queue:
+    """What works the queue off."""
     verifying = verifying_context(held.directory, settings)
-    http = HttpClient(resolver, clock, verifying, inside=settings.web.inside)
     policies = StsPolicies(resolver, http, clock, held.directory / STS_FOLDER, settings.web.port)
-    queue = Queue(
+    return Queue(
         store,
         policy,
         resolver,
@@ -341,7 +350,6 @@ def _way_out(
         TlsOutcomes(reports.tallies, settings),
         partial(_secret, held.directory),
     )
-    return queue, http
 
 
 def _secret(directory: Path, name: str) -> str:

@@ -17,18 +17,20 @@ from a3mailer.runtime.resolver import Resolver
 from a3mailer.store.ports import Store
 from a3mailer.transfer.authenticate import Authenticate
 from a3mailer.transfer.dmarc_outcomes import DmarcOutcomes
+from a3mailer.transfer.indicators import Indicators
 from a3mailer.transfer.signing import Personal, Signing
 from a3mailer.transfer.tallies import Tallies
 
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
-    """What counts, who hears of failures, the judge that tells both, and what signs."""
+    """What counts, who hears of failures, the judge that tells both, what signs, and what has pictures."""
 
     signing: Signing
     tallies: Tallies
     failures: FailureReports
     authenticate: Authenticate
+    indicators: Indicators
 
 
 def reporting(
@@ -38,6 +40,8 @@ def reporting(
     clock: Clock,
     settings: Callable[[], Settings],
     personal: Personal | None = None,
+    *,
+    http: HttpClient,
 ) -> Reporting:
     """Of one worker."""
     signing = Signing(held.directory / "keys" / "dkim", settings(), personal)
@@ -45,8 +49,9 @@ def reporting(
     key = redaction_key(held.directory)
     failures = FailureReports(store, resolver, clock, settings, signing.signs, key)
     outcomes = DmarcOutcomes(tallies, settings())
-    authenticate = Authenticate(resolver, settings(), clock, outcomes, failures.note)
-    return Reporting(signing, tallies, failures, authenticate)
+    indicators = Indicators(store, http, clock, held.directory, settings())
+    authenticate = Authenticate(resolver, settings(), clock, outcomes, failures.note, indicators)
+    return Reporting(signing, tallies, failures, authenticate, indicators)
 
 
 def daily(

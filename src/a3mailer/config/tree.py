@@ -232,6 +232,12 @@ class Msgauth(Section, frozen=True, kw_only=True):
     bimi: Annotated[bool, _d("Look up which picture (BIMI) a proved author wants shown beside his mail.")] = (
         False
     )
+    bimi_authorities: Annotated[
+        str, _d("... PEM file, in the data directory, of the authorities whose mark certificates count.")
+    ] = ""
+    bimi_unverified: Annotated[
+        bool, _d("... also pictures that no certificate vouches for; they are told apart.")
+    ] = False
 
 
 class Milter(Section, frozen=True, kw_only=True):

@@ -59,6 +59,8 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     "message.flag":      (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "message.expunge":   (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "quota.read":        (_ALL, _TEN, _DOM, _TEN, _NO, _OWN, _NO),
+    # pictures of authors, which are nobody's
+    "indicator.show":    (_ALL, _ALL, _ALL, _ALL, _ALL, _ALL, _NO),
     # accounts
     "account.list":      (_ALL, _TEN, _DOM, _TEN, _NO, _NO, _NO),
     "account.show":      (_ALL, _TEN, _DOM, _TEN, _NO, _OWN, _NO),

@@ -58,6 +58,8 @@ class Mark:
     """Whose it is; empty where the certificate does not say."""
     authority: str
     """Who says so."""
+    ends: datetime
+    """When the first of the certificates ends."""
 
 
 def _is_brand(_policy: object, _certificate: x509.Certificate, usages: x509.ExtendedKeyUsage) -> None:
@@ -111,7 +113,8 @@ def _check(
         )
     except verification.VerificationError as error:
         raise BadMark("no authority that is believed vouches for it now") from error
-    return Mark(_picture(leaf), _name(leaf.subject), _name(verified.chain[-1].subject))
+    ends = min(each.not_valid_after_utc for each in verified.chain)
+    return Mark(_picture(leaf), _name(leaf.subject), _name(verified.chain[-1].subject), ends)
 
 
 def _picture(leaf: x509.Certificate) -> Picture:

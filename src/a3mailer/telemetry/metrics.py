@@ -66,6 +66,13 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("a3_smtp_end_of_data_seconds", "histogram", "From the end of the content to the reply."),
     Metric("a3_deliveries_total", "counter", "Messages put into mailboxes."),
     Metric(
+        "a3_bimi_indicators_total",
+        "counter",
+        "Pictures of authors that were fetched, by what they are.",
+        "state",
+        ("verified", "asserted", "refused", "missed"),
+    ),
+    Metric(
         "a3_dmarc_total",
         "counter",
         "Mails from other servers by what DMARC says of them.",

@@ -31,6 +31,7 @@ from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.arrival import Arrival, is_exempt
 from a3mailer.transfer.dmarc_outcomes import DmarcOutcomes
 from a3mailer.transfer.failures import DmarcFailure, Failed
+from a3mailer.transfer.indicators import Indicators, told, words
 from a3mailer.transfer.judge import Judged
 from a3mailer.wire.smtp.paths import encode_mailbox
 
@@ -47,7 +48,16 @@ MULTIPLE_FAILED: Final = "5.7.26"
 class Authenticate:
     """See ``transfer/judge.py``."""
 
-    __slots__ = ("_clock", "_evaluate", "_failed", "_outcomes", "_resolver", "_settings", "_wanted")
+    __slots__ = (
+        "_clock",
+        "_evaluate",
+        "_failed",
+        "_indicators",
+        "_outcomes",
+        "_resolver",
+        "_settings",
+        "_wanted",
+    )
 
     def __init__(
         self,
@@ -56,9 +66,12 @@ class Authenticate:
         clock: Clock,
         outcomes: DmarcOutcomes | None = None,
         failed: Failed | None = None,
+        indicators: Indicators | None = None,
     ) -> None:
-        """Without ``outcomes`` nothing is counted for the reports of others; ``failed`` hears of failures."""
+        """Without ``outcomes`` nothing is counted for the reports of others, without ``indicators`` no
+        picture is fetched; ``failed`` hears of failures."""
         self._failed = failed
+        self._indicators = indicators
         self._resolver = resolver
         self._clock = clock
         self._outcomes = outcomes
@@ -70,6 +83,8 @@ class Authenticate:
         self._wanted = settings.msgauth.enabled and settings.server.profile != "plain"
         if self._outcomes is not None:
             self._outcomes.reconfigure(settings)
+        if self._indicators is not None:
+            self._indicators.reconfigure(settings)
         self._evaluate = Evaluator(
             self._resolver,
             settings.server.hostname,
@@ -98,7 +113,9 @@ class Authenticate:
         )
         limit = min(seconds, self._settings.msgauth.seconds)
         found = await self._evaluate(incoming, self._clock.now(), limit)
-        mail = structs.replace(mail.with_top(_fields(found)), author=found.author)
+        mail = structs.replace(
+            mail.with_top(await self._fields(found, mail.arrival.trace)), author=found.author
+        )
         count("a3_dmarc_total", found.dmarc.result)
         disposition = self._disposition(found.dmarc)
         if self._outcomes is not None:
@@ -109,6 +126,19 @@ class Authenticate:
             path, octets, now = incoming.mail_from, incoming.octets, int(self._clock.now())
             self._failed(DmarcFailure(client.ip, path, octets, found, disposition, now))
         return self._decided(mail, found.dmarc, disposition)
+
+    async def _fields(self, found: Evaluation, trace: str) -> bytes:
+        """What is written on top of a mail."""
+        asked = found.bimi
+        if asked is None:
+            return encode(found.results)
+        known = None if self._indicators is None else await self._indicators.about(asked)
+        result, location = told(asked, known)
+        if asked.assertion is not None:
+            says = words(known) if known is not None else result.reason
+            emit("mail.bimi.found", trace=trace, domain=asked.domain, result=result.result, says=says)
+        results = (*found.results.results, result)
+        return encode(AuthResults(found.results.authserv_id, results)) + location
 
     def _disposition(self, dmarc: DmarcResult) -> str:
         """What is done with it: none, quarantine or reject."""
@@ -136,14 +166,6 @@ class Authenticate:
                 f"not authentic, and its author's domain asks to refuse it ({whom})", MULTIPLE_FAILED
             )
         return structs.replace(mail, junk=True) if disposition == QUARANTINE else mail
-
-
-def _fields(found: Evaluation) -> bytes:
-    """What is written on top of a mail."""
-    if found.bimi is None:
-        return encode(found.results)
-    results = (*found.results.results, found.bimi.method_result())
-    return encode(AuthResults(found.results.authserv_id, results))
 
 
 def _strip(header: bytes, hostname: str) -> bytes:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from a3mailer.app.api import EXPOSED
 from a3mailer.app.verbs.table import BY_NAME
-from a3mailer.mail.ids import TenantId
+from a3mailer.mail.ids import SYSTEM_ACCOUNT, TenantId
 from a3mailer.store import operations as op
 from a3mailer.store.backends.memory.store import MemoryStore
 from a3mailer.testing.clock import FakeClock
+from a3mailer.transfer.indicators import KIND, Indicator
 from tests.unit.edge.http.api_world import ApiWorld, basic
 
 OTHER = TenantId(2)
@@ -52,10 +54,11 @@ async def test_who_may_not_is_told_so_and_nothing_more(world: ApiWorld, line: ob
     assert line in EXPOSED
     method, path = line.method, line.path  # type: ignore[attr-defined]
     path = path.replace("{queue}", "1").replace("{kind}", "tls").replace("{report}", "1")
-    path = path.replace("{name}", "a.test")
+    path = path.replace("{name}", "a.test").replace("{domain}", "a.test")
+    anybody = BY_NAME[line.verb].action == "indicator.show"  # type: ignore[attr-defined]
     body = {"act": "hold"} if method == "POST" else None
     assert (await world.ask(f"{method} {path}", body, "")).status == 401
-    assert (await world.ask(f"{method} {path}", body, BOB)).status == 403
+    assert (await world.ask(f"{method} {path}", body, BOB)).status == (404 if anybody else 403)
     await world.do(op.ChangeAccount(world.alice, role="tenant-admin"))
     narrow = await world.issue("smtp.submit")
     assert (await world.ask(f"{method} {path}", body, f"Bearer {narrow}")).status == 403
@@ -111,3 +114,16 @@ async def test_they_are_described(world: ApiWorld) -> None:
     (parameter,) = paths["/api/v1/queue/{queue}"]["get"]["parameters"]
     assert parameter == {"name": "queue", "in": "path", "required": True, "schema": {"type": "integer"}}
     assert any(each["in"] == "query" for each in paths["/api/v1/reports/{kind}"]["get"]["parameters"])
+
+
+async def test_a_picture_is_asked_for_by_whoever_has_an_account(world: ApiWorld) -> None:
+    path = "GET /api/v1/bimi/b.test"
+    assert (await world.ask(path, None, BOB)).status == 404
+    refused = Indicator("b.test", "one", "", "https://b.test/x.pem", "refused", "it has ended", until=2**40)
+    await world.do(op.PutDocument(SYSTEM_ACCOUNT, KIND, "b.test/one", msgspec.json.encode(refused).decode()))
+    assert (await world.ask(path, None, BOB)).status == 404
+    told = (await world.ask(f"{path}?selector=one", None, BOB)).json
+    assert (told["state"], told["image"]) == ("refused", "")
+    assert told["says"] == "no indicator of b.test is shown: it has ended"
+    for bad in ("/a b", "/b.test?selector=a..b", "/b.test?selector=a%2Fb"):
+        assert (await world.ask(f"GET /api/v1/bimi{bad.replace(' ', '%20')}", None, BOB)).status in (400, 422)

@@ -1,4 +1,5 @@
-"""message parse: what the server sees in a mail (needs no instance); message trace: what became of one."""
+"""message parse: what the server sees in a mail (needs no instance); message trace: what became of one;
+message indicator: which picture stands beside mail of a domain."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from a3mailer.app.cli.logs import events_of, shown
 from a3mailer.app.cli.office import session
 from a3mailer.app.cli.output import Output, moment, size
 from a3mailer.app.cli.tools import read_octets
-from a3mailer.app.cli.verb import Argument, Arguments, Verb
+from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
 from a3mailer.mail.message import MessageIndex, index
 from a3mailer.mail.message.describe import describe
 
@@ -67,6 +68,16 @@ def _events(directory: str, about: str, *, needed: bool) -> list[dict[str, Any]]
         return []
 
 
+def indicator(args: Arguments, out: Output) -> int:
+    """message indicator."""
+    asked = {"domain": args.domain} | ({"selector": args.selector} if args.selector else {})
+    with session(args.dir) as store:
+        found = store.perform("message indicator", asked)
+    title = f"\ntitle: {found['title']}" if found["image"] else ""
+    out.result(found, f"{found['says']}{title}")
+    return OK
+
+
 VERBS: Final = (
     Verb(
         "message parse",
@@ -82,5 +93,13 @@ VERBS: Final = (
         "server.log",
         trace,
         (Argument("TRACE", "a trace, as the log and queue show print it, a Message-ID or an address"),),
+    ),
+    Verb(
+        "message indicator",
+        "say which picture (BIMI) stands beside mail of a domain, and who vouches for it",
+        "indicator.show",
+        indicator,
+        (Argument("DOMAIN", "as header.d of bimi= in Authentication-Results says it"),),
+        (Option("--selector", "... and header.selector (default: default)", metavar="NAME"),),
     ),
 )

@@ -1,15 +1,20 @@
-"""Where a mail is: in the queue, or what became of it there."""
+"""Where a mail is: in the queue, or what became of it there; and the picture of an author."""
 
 from __future__ import annotations
 
+import base64
 from typing import Final
 
 from a3mailer.app.verbs.office import Office, Request
 from a3mailer.app.verbs.queue import finished, show
+from a3mailer.identity.names import clean_domain
 from a3mailer.identity.principal import Object
 from a3mailer.identity.roles import allow
+from a3mailer.mail.errors import BadName, NoSuchThing
 from a3mailer.mail.ids import TenantId
+from a3mailer.msgauth import bimi
 from a3mailer.store.rows import Finished, QueueEntry
+from a3mailer.transfer.indicators import MEDIA, shown, words
 from a3mailer.transfer.queue import entries, left
 from a3mailer.transfer.schedule import Schedule
 from a3mailer.transfer.story import of_entry, of_finished
@@ -55,3 +60,32 @@ def _is_about(entry: QueueEntry, about: str) -> bool:
         return True
     people = (entry.reverse_path, *(r.address for r in entry.recipients))
     return about.lower() in (address.lower() for address in people)
+
+
+class Picture(Request, frozen=True, kw_only=True):
+    domain: str
+    """As ``header.d`` of ``bimi=`` in Authentication-Results says it."""
+    selector: str = bimi.DEFAULT
+    """... and ``header.selector``."""
+
+
+async def indicator(office: Office, request: Picture) -> dict[str, object]:
+    """What is shown beside mail of a domain. ``image`` is an address for an image element, in which nothing
+    runs; empty: show nothing. Errors: NoSuchThing, BadName."""
+    domain, selector = clean_domain(request.domain), request.selector.lower()
+    if bimi.parse_selector((f"v=BIMI1; s={selector}".encode(),)) != selector:
+        raise BadName("this is no selector")
+    known, octets = await shown(office.store, domain, selector, office.now)
+    if known is None:
+        raise NoSuchThing(f"no indicator of {domain} is known")
+    return {
+        "domain": domain,
+        "selector": selector,
+        "state": known.state,
+        "says": words(known),
+        "title": known.title,
+        "organization": known.organization,
+        "certifier": known.certifier,
+        "until": known.until,
+        "image": f"data:{MEDIA};base64,{base64.b64encode(octets).decode()}" if octets else "",
+    }

@@ -94,6 +94,7 @@ TABLE: Final = (
     StoreVerb("queue suppressed", "queue.list", Nothing, queue.suppressions),
     StoreVerb("queue suppress", "queue.change", queue.Suppress, queue.suppress),
     StoreVerb("queue unsuppress", "queue.change", queue.Listed, queue.release),
+    StoreVerb("message indicator", "indicator.show", message.Picture, message.indicator),
     StoreVerb("message where", "queue.list", message.About, message.where),
     StoreVerb("report list", "report.list", report.Listed, report.list_),
     StoreVerb("report show", "report.list", report.One, report.show),
