@@ -2,13 +2,15 @@
 
 One connection to each filter as long as the client's. What fails on the way (a filter that is not there, slow
 or breaks the protocol) refuses nothing here: the mail is told anew, as a whole, at its end (``milter.py``),
-and what a failure means is decided there.
+and what a failure means is decided there. A session with nothing to tell is given up after IDLE_SECONDS, so
+that clients who keep their connections do not keep the filters' too; the next mail begins another.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from a3mailer.config.tree import Settings
@@ -26,6 +28,8 @@ from a3mailer.wire.milter.codes import Command
 from a3mailer.wire.milter.engine import Mail, MilterEngine, Part, Result, Verdict
 from a3mailer.wire.smtp.paths import encode_mailbox
 
+IDLE_SECONDS: Final = 60.0
+"""How long a session waits for its client's next word."""
 Dial = Callable[[str, float], Awaitable[Wire]]
 """(``unix:PATH`` or ``HOST:PORT``, seconds) -> a connection. Errors: ConnectionError."""
 FAILURES: Final = (OSError, TimeoutError, RemoteProtocolError)
@@ -105,12 +109,15 @@ class MilterSession:
 class MilterSessions:
     """All filters beside one connection (``stages.Filters``)."""
 
-    __slots__ = ("_dial", "_sessions", "_settings")
+    __slots__ = ("_dial", "_rested", "_sessions", "_settings", "_timer")
 
     def __init__(self, dial: Dial, settings: Settings) -> None:
         self._dial = dial
         self._settings = settings
         self._sessions: dict[str, MilterSession] = {}
+        self._rested: tuple[str, ...] = ()
+        """Whose sessions were idle too long."""
+        self._timer: asyncio.TimerHandle | None = None
 
     def hears(self, stage: Stage) -> bool:
         """Is this stage told?"""
@@ -122,7 +129,10 @@ class MilterSessions:
 
     async def rest(self, where: str, mail: Mail, trace: str) -> Result | None:
         """What a filter says of a mail at its end; None: its session has failed."""
-        return await self._tell(where, mail, Part.REST, trace) if where in self._sessions else None
+        if where not in self._sessions:
+            return None
+        with self._at_work():
+            return await self._tell(where, mail, Part.REST, trace)
 
     async def at(self, stage: Stage, facts: Facts, trace: str) -> None:
         """Tell each filter in turn. Errors: Refused."""
@@ -130,13 +140,40 @@ class MilterSessions:
         if part is None:
             return
         mail = _begun(facts, self._settings)
-        if stage is Stage.CONNECT:
-            await self._begin(mail, trace)
-            return
+        with self._at_work():
+            if stage is Stage.CONNECT:
+                await self._begin(self._settings.milter.servers, mail, trace)
+                return
+            if stage is Stage.MAIL and self._rested:
+                rested, self._rested = self._rested, ()
+                await self._begin(rested, mail, trace)
+                await self._tell_all(rested, mail, Stage.EHLO, trace)
+            await self._tell_all(tuple(self._sessions), mail, stage, trace)
+
+    async def _tell_all(self, filters: Iterable[str], mail: Mail, stage: Stage, trace: str) -> None:
+        for where in filters:
+            if where in self._sessions:
+                result = await self._tell(where, mail, PARTS[stage], trace)
+                if result is not None:
+                    self._refused(result, stage, where, trace)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Idleness begins when it ends."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        try:
+            yield
+        finally:
+            if self._sessions:
+                self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._rest)
+
+    def _rest(self) -> None:
+        self._timer = None
+        self._rested = (*self._rested, *self._sessions)
         for where in tuple(self._sessions):
-            result = await self._tell(where, mail, part, trace)
-            if result is not None:
-                self._refused(result, stage, where, trace)
+            self.drop(where)
 
     def drop(self, where: str) -> None:
         """This session is over."""
@@ -146,12 +183,15 @@ class MilterSessions:
 
     def close(self) -> None:
         """The client has gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for where in tuple(self._sessions):
             self.drop(where)
 
-    async def _begin(self, mail: Mail, trace: str) -> None:
+    async def _begin(self, filters: Iterable[str], mail: Mail, trace: str) -> None:
         seconds = self._settings.milter.seconds
-        for where in self._settings.milter.servers:
+        for where in filters:
             try:
                 wire = await self._dial(where, seconds)
             except FAILURES as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from a3mailer.runtime.shared import SharedTable
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.memory_connection import Stage as MemoryStage
 from a3mailer.testing.resolver import FakeResolver
+from a3mailer.transfer import milter_session as module
 from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.judge import Judged
 from a3mailer.transfer.milter import Milters
@@ -189,6 +191,43 @@ async def test_a_filter_that_breaks_the_protocol_at_a_stage_is_left(tmp_path: Pa
     session = Session(tmp_path, broken, second)
     assert b"accepted as" in (await session.say(HELLO, MAIL + ALICE + CONTENT))[2]
     assert broken.closed and second.codes == b"OCHMRTLNBEQ"
+
+
+async def test_row_70_a_client_that_says_nothing_keeps_no_filter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session ends; the next mail has one of its own, told from the beginning, that can refuse."""
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.02)
+    first = Script()
+    second = Script(lambda code, data: REFUSED if data.startswith(b"<bob@") else GO_ON)
+    session = Session(tmp_path, first, second)
+    async with MemoryStage(session.world.serve, session.world.connect) as stage:
+        client = stage.open(1)
+        await client.greeting()
+        await client.feed(HELLO + MAIL + ALICE + CONTENT)
+        while not first.closed:
+            await asyncio.sleep(0.005)
+        monkeypatch.setattr(module, "IDLE_SECONDS", 60.0)
+        said = await client.feed(MAIL + BOB + ALICE + CONTENT)
+        assert b"550 5.7.9 not to him\r\n250 2.1.5" in said and b"accepted as" in said
+    assert first.codes == b"OCHMRTLNBEQ" and second.codes == b"OCHMRRTLNBEQ"
+    assert second.closed and len(session.kept.arrivals) == 2
+
+
+async def test_row_70_a_mail_that_a_filter_heard_half_of_is_told_anew_when_its_session_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.02)
+    first, second = Script(), Script()
+    session = Session(tmp_path, first, second)
+    async with MemoryStage(session.world.serve, session.world.connect) as stage:
+        client = stage.open(1)
+        await client.greeting()
+        await client.feed(HELLO + MAIL + ALICE)
+        while not first.closed:
+            await asyncio.sleep(0.005)
+        assert b"accepted as" in await client.feed(CONTENT)
+    assert first.codes == b"OCHMRQ" and second.codes == b"OCHMRTLNBEQ"
 
 
 async def test_whole_mails_only_where_the_operator_wants_it(tmp_path: Path) -> None:
