@@ -47,8 +47,8 @@ class Connection:
     """
 
     __slots__ = ("_fd", "_local", "_loop", "_nudged", "_reader", "_reading", "_ready", "_sock", "_take",
-                 "_unsent", "_unsent_size", "_waiter", "_writer", "closed", "deadline", "draining", "idle",
-                 "peer", "secure")  # fmt: skip
+                 "_unsent", "_unsent_size", "_waiter", "_why", "_writer", "closed", "deadline", "draining",
+                 "idle", "peer", "secure")  # fmt: skip
 
     def __init__(
         self, sock: socket.socket, peer: tuple[str, int], local: tuple[str, int] | None = None
@@ -72,6 +72,8 @@ class Connection:
         self._waiter: asyncio.Future[None] | None = None
         self.peer = peer
         self._local = local
+        self._why = "closed"
+        """What who waits is told once it is."""
         self.secure = isinstance(sock, ssl.SSLSocket)
         self.closed = False
         self.deadline = 0.0
@@ -94,7 +96,7 @@ class Connection:
         """Some octets, as many as came; b"" when the peer has finished. Raises ConnectionLost."""
         while True:
             if self.closed:
-                raise ConnectionLost("closed")
+                raise ConnectionLost(self._why)
             if self.draining and self.idle:
                 raise Draining("draining")
             if self._reader and not self._ready and not self.secure:
@@ -131,7 +133,7 @@ class Connection:
         try:
             while self._take is not None:
                 if self.closed:
-                    raise ConnectionLost("closed")
+                    raise ConnectionLost(self._why)
                 if self.draining and self.idle:
                     raise Draining("draining")
                 if self._ready:  # input was announced while nobody read
@@ -164,7 +166,7 @@ class Connection:
     async def readable(self) -> bool:
         """Wait until ``read`` would have something (input, or the end): True; or ``nudge``: False."""
         if self.closed:
-            raise ConnectionLost("closed")
+            raise ConnectionLost(self._why)
         if self.draining and self.idle:
             raise Draining("draining")
         if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
@@ -246,6 +248,7 @@ class Connection:
         """How many of ``size`` octets are done with: none for now, or all because nobody takes them."""
         if isinstance(error, (*_WANT, ssl.SSLWantWriteError)):
             return 0
+        self._why = in_words(error)
         self.close()
         return size
 
@@ -282,14 +285,14 @@ class Connection:
         while self._unsent_size > HIGH_WATER:
             await self._wait()
             if self.closed:
-                raise ConnectionLost("closed")
+                raise ConnectionLost(self._why)
 
     async def flushed(self) -> None:
         """Return when nothing is unsent. Raises ConnectionLost."""
         while self._unsent:
             await self._wait()
             if self.closed:
-                raise ConnectionLost("closed")
+                raise ConnectionLost(self._why)
 
     def _wake_writer(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -404,7 +407,7 @@ class Connection:
         self._forget()
         self._sock.close()
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(ConnectionLost("closed"))
+            self._waiter.set_exception(ConnectionLost(self._why))
 
     def _forget(self) -> None:
         if self._reader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 
 from a3mailer.edge.connection import Connection, ConnectionLost
@@ -58,6 +59,7 @@ async def dial(address: str, port: int, seconds: float, source: str = "") -> Con
         raise ConnectionLost(f"no answer from {address}:{port} in {seconds:g} s") from error
     except OSError as error:
         sock.close()
-        raise ConnectionLost(f"{address}:{port}: {error.strerror or error}") from error
+        why = os.strerror(error.errno) if error.errno else error  # asyncio's own text names no reason
+        raise ConnectionLost(f"{address}:{port}: {why}") from error
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return Connection(sock, (address, port))

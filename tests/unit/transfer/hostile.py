@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 PIECE = 64 * 1024
+LIMIT = 64 << 20
+"""Octets of one content."""
 STAGES = ("greeting", "EHLO", "MAIL", "RCPT", "DATA", "content")
 """What a client waits for, in order; ``STARTTLS`` and ``EHLO in TLS`` where the peer has a certificate."""
 
@@ -109,6 +111,10 @@ class Peer:
         """Listen; the port."""
         self._server = await asyncio.start_server(self._serve, address, port)
         return int(self._server.sockets[0].getsockname()[1])
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Listen on one that somebody has opened."""
+        self._server = await asyncio.start_server(self._serve, sock=sock, limit=LIMIT)
 
     async def __aenter__(self) -> Self:
         return self
