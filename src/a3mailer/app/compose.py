@@ -65,6 +65,7 @@ from a3mailer.store.operations import PurgeVault
 from a3mailer.store.ports import Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer.authenticate import Authenticate
+from a3mailer.transfer.callout import Callout
 from a3mailer.transfer.checks.load import all_checks
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.header_rules import HeaderRules
@@ -85,6 +86,7 @@ from a3mailer.transfer.stages import Stages
 from a3mailer.transfer.sts import StsPolicies
 from a3mailer.transfer.suppression import Suppressions
 from a3mailer.transfer.tls_outcomes import TlsOutcomes
+from a3mailer.transfer.verify import Verification
 from a3mailer.transfer.verp import Verp
 
 STS_FOLDER: Final = "cache/mta-sts"
@@ -378,7 +380,10 @@ def _way_in(
     asking = HttpClient(resolver, clock, context, inside=True, rest_most=REST_SECONDS)
     hook = PolicyHook(asking, clock, partial(policy_hook_key, held.directory))
     checks = (*all_checks(), *hook.checks())
-    stages = Stages(checks, resolver, clock, held.rates, held.greylist, settings)
+    chance = random.SystemRandom()
+    callout = Callout(resolver, dial, opportunistic_context(), context, clock, chance)
+    late = Verification(callout, directory.relaying, held.recipients, clock, chance).checks()
+    stages = Stages(checks, resolver, clock, held.rates, held.greylist, settings, late)
     suppressions, quotas = Suppressions(store, settings, clock), Quotas(store, settings, clock)
     returns = Returns(Verp(secrets), clock, {tokens.STREAM: lists}, (suppressions,))
     policy = Policy(store, directory, settings, forwarding, stages, returns, suppressions, quotas, lists)

@@ -12,7 +12,7 @@ from a3mailer.config.tree import Settings
 from a3mailer.identity.credentials import VerifiedCache
 from a3mailer.identity.throttle import Throttle
 from a3mailer.runtime.shared import SharedCounts, SharedTable
-from a3mailer.transfer import pace
+from a3mailer.transfer import pace, verify
 from a3mailer.transfer.checks import greylist, rate
 
 MAX_WORKERS: Final = 48
@@ -45,9 +45,12 @@ class Held:
 
     greylist: SharedTable = field(init=False)
     """Triplets seen by all workers, and before the last restart."""
+    recipients: SharedTable = field(init=False)
+    """What is known of recipients of relayed domains, likewise."""
 
     def __post_init__(self) -> None:
         self.greylist = SharedTable(greylist.KEYS, greylist.HALF_LIFE, self.run_directory / "greylist")
+        self.recipients = verify.table_of(self.directory)
 
     @property
     def run_directory(self) -> Path:

@@ -20,6 +20,7 @@ from a3mailer.keys.selectors import REMOVED, SIGNING
 from a3mailer.ops.certificates import NEXT_KEY, CertificateStore
 from a3mailer.ops.dkim_rotation import keys
 from a3mailer.ops.domain_records import ISSUER, Certificate, Facts
+from a3mailer.transfer.verify import accepts_all
 
 
 class _State(msgspec.Struct):
@@ -54,6 +55,8 @@ def facts(
         issuer=issuer,
         certificate=certificate_facts(directory, settings),
         relayed=relayed,
+        verified=settings.policy.verify,
+        accepts_all=bool(relayed) and accepts_all(directory, domain, time.time(), settings),
     )
 
 

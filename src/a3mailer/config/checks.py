@@ -133,6 +133,8 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "policy_hook.failure": _one_of("tempfail", "accept"),
     "reports.addresses": _address_of_mail,
     "policy.header_rules": parse_header_rule,
+    "policy.verify_failure": _one_of("tempfail", "accept"),
+    "policy.verify_sender": _one_of("null", "postmaster"),
     "policy.dnsbl": domain_name,
     "policy.domain_lists": domain_name,
     "smtp.subaddress_separator": _separator,

@@ -204,6 +204,16 @@ class Policy(Section, frozen=True, kw_only=True):
     seconds: Annotated[float, _d("Longest time the checks of one stage may take.", ge=0)] = 5.0
     greylist: Annotated[bool, _d("Ask unknown senders to come back (RFC 6647).")] = False
     greylist_seconds: Annotated[float, _d("... after this time.", ge=1)] = 300.0
+    verify: Annotated[bool, _d("Ask the next server of relayed domains whether a recipient exists.")] = False
+    verify_failure: Annotated[
+        str, _d("... when it does not say: accept, or tempfail (the sender tries again).")
+    ] = "accept"
+    verify_sender: Annotated[str, _d("... as whom: null (<>), or postmaster (of server.domain).")] = "null"
+    verify_known_seconds: Annotated[float, _d("... and believe for so long that he does.", ge=1)] = 86_400.0
+    verify_unknown_seconds: Annotated[float, _d("... that he does not.", ge=1)] = 3600.0
+    verify_rate: Annotated[
+        int, _d("... so many addresses an hour for one network of strangers; 0 = no limit.", ge=0)
+    ] = 1000
     sender_rate: Annotated[int, _d("Mails an hour from one sender address; 0 = no limit.", ge=0)] = 0
     domain_rate: Annotated[int, _d("... from one sender domain.", ge=0)] = 0
     network_rate: Annotated[int, _d("... from one network of strangers.", ge=0)] = 0

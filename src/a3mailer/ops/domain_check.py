@@ -129,6 +129,12 @@ async def _mx(exam: Examination, found: _Findings) -> None:
 async def _next(exam: Examination, found: _Findings) -> None:
     """The server that mail for a relayed domain goes on to."""
     facts = exam.facts
+    if facts.accepts_all:
+        found.warnings.append("The next server takes mail for everybody, and sends it back later.")
+        found.instructions.append("Let it refuse unknown recipients at RCPT, so that we can.")
+    elif not facts.verified:
+        found.warnings.append("Mail to nobody is taken, and sent back to whoever its sender claims to be.")
+        found.instructions.append("Let the next server be asked first: a3mailer config set policy.verify on")
     if facts.relayed == BY_MX:
         exchanges = (await exam.resolver.lookup(facts.domain, "MX")).exchanges
         named = [(mx.preference, mx.exchange.lower().rstrip(".")) for mx in exchanges]

@@ -65,6 +65,10 @@ class Facts:
     certificate: Certificate | None = None
     relayed: str = ""
     """The next server of a domain that we take mail for and hand on, or BY_MX; empty: it ends here."""
+    verified: bool = False
+    """It is asked whether a recipient exists (``policy.verify``) ..."""
+    accepts_all: bool = False
+    """... and was found to take mail for everybody."""
 
     @property
     def holds_host(self) -> bool:

@@ -56,6 +56,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("accepted", "transient", "refused"),
     ),
     Metric(
+        "a3_callouts_total",
+        "counter",
+        "Recipients of relayed domains by what is known of them at the next server.",
+        "known",
+        ("exists", "nobody", "unsaid"),
+    ),
+    Metric(
         "a3_policy_refusals_total",
         "counter",
         "Refusals of checks by stage.",

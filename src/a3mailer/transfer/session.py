@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TypeAlias
 
-from a3mailer.mail.envelope import Body, Envelope
+from a3mailer.mail.address import Address, ReversePath
+from a3mailer.mail.envelope import Body, Envelope, Recipient
 from a3mailer.mail.tls import TlsLevel, TlsPlan
 from a3mailer.msgauth.dane import Verdict, verify
 from a3mailer.runtime.clock import Clock
@@ -294,6 +295,18 @@ class Session:
             raise
         self.idle_since = self._clock.monotonic()
         return self._last, self._content_sent
+
+    async def ask(self, reverse_path: ReversePath, forward_path: Address) -> Outcome:
+        """What the server says to a recipient, without a mail; errors are outcomes. Set a time."""
+        self._last = (Outcome(Status.TRANSIENT, ours("4.4.2", "the session ended before the question")),)
+        envelope = Envelope(reverse_path, (Recipient(forward_path),))
+        try:
+            self._engine.send(Outgoing(envelope, 0, eight_bit=False, asking=True))
+            await self._converse(b"")
+        except BaseException:
+            self.close()
+            raise
+        return self._last[0]
 
     async def _converse(self, content: bytes) -> None:
         """Until the server waits for the next mail, or the session is over."""

@@ -115,10 +115,13 @@ class Filters(Protocol):
         ...
 
 
+NO_CHECKS: Final[Mapping[Stage, tuple[Check, ...]]] = {}
+
+
 class Course:
     """The checks of one connection, and what they have noted of the mail in hand."""
 
-    __slots__ = ("_checks", "_doors", "_of_client", "_of_mail", "_trace", "filters")
+    __slots__ = ("_checks", "_doors", "_late", "_of_client", "_of_mail", "_trace", "filters")
 
     def __init__(
         self,
@@ -126,9 +129,12 @@ class Course:
         doors: Doors | None,
         trace: str,
         filters: Filters | None = None,
+        late: Mapping[Stage, tuple[Check, ...]] = NO_CHECKS,
     ) -> None:
+        """``late``: checks that cost others something; they see what ``checks`` have let through."""
         self.filters = filters
         self._checks = checks
+        self._late = late
         self._doors = doors
         self._trace = trace
         self._of_client: dict[str, str] = {}
@@ -136,12 +142,16 @@ class Course:
 
     def has(self, stage: Stage) -> bool:
         """Does any check or filter look at this stage?"""
-        return stage in self._checks or (self.filters is not None and self.filters.hears(stage))
+        return (
+            stage in self._checks
+            or stage in self._late
+            or (self.filters is not None and self.filters.hears(stage))
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
         """``name=text`` of each check that found something and did not refuse."""
-        if not self._checks:
+        if not self._of_client and not self._of_mail:
             return ()
         found = self._of_client | self._of_mail
         return tuple(f"{name}={text}" for name, text in found.items())[:MAX_NOTES]
@@ -151,12 +161,13 @@ class Course:
         self._of_mail.clear()
 
     async def run(self, stage: Stage, facts: Facts) -> None:
-        """Ask all checks of a stage at once, then the filters.
+        """Ask all checks of a stage at once, then the late ones, then the filters.
 
         Errors: Refused, of the first check in the table that refuses, else of a filter."""
-        checks, doors = self._checks.get(stage, ()), self._doors
-        if checks and doors is not None:
-            await self._run(checks, stage, facts, doors)
+        for each in (self._checks, self._late):
+            checks, doors = each.get(stage, ()), self._doors
+            if checks and doors is not None:
+                await self._run(checks, stage, facts, doors)
         if self.filters is not None:
             await self.filters.at(stage, facts, self._trace)
 
@@ -201,14 +212,15 @@ class Course:
             notes[name] = plain(text)
 
 
-UNCHECKED: Final = Course({}, None, "")
+UNCHECKED: Final = Course(NO_CHECKS, None, "")
 """Of all connections that no check looks at."""
 
 
 class Stages:
     """The checks of a process: which are wanted, by protocol and stage."""
 
-    __slots__ = ("_checks", "_clock", "_doors", "_greylist", "_rates", "_resolver", "_wanted", "filters")
+    __slots__ = ("_checks", "_clock", "_doors", "_greylist", "_late", "_rates", "_resolver", "_wanted",
+                 "filters")  # fmt: skip
 
     def __init__(
         self,
@@ -218,8 +230,11 @@ class Stages:
         rates: SharedTable,
         greylist: SharedTable,
         settings: Settings,
+        late: Sequence[Check] = (),
     ) -> None:
+        """``late``: checks that are asked after the others of their stage."""
         self._checks = tuple(checks)
+        self._late = tuple(late)
         self._resolver = resolver
         self._clock = clock
         self._rates = rates
@@ -232,7 +247,8 @@ class Stages:
         """Take the settings of a new snapshot; connections keep the checks they began with."""
         self._doors = Doors(settings, self._resolver, self._clock, self._rates, self._greylist)
         plain_profile = settings.server.profile == "plain"
-        self._wanted = () if plain_profile else tuple(c for c in self._checks if c.wanted(settings))
+        both = ((check, late) for late in (False, True) for check in (self._late if late else self._checks))
+        self._wanted = () if plain_profile else tuple((c, late) for c, late in both if c.wanted(settings))
 
     def course(self, client: Client, trace: str) -> Course:
         """The checks for this client's connection."""
@@ -240,11 +256,13 @@ class Stages:
         if not self._wanted and filters is None:
             return UNCHECKED
         exempt = is_exempt(client, self._doors.settings)
-        found: dict[Stage, tuple[Check, ...]] = {}
-        for check in self._wanted:
+        found: tuple[dict[Stage, tuple[Check, ...]], dict[Stage, tuple[Check, ...]]] = ({}, {})
+        for check, late in self._wanted:
             if client.protocol in check.protocols and not (check.judges and exempt):
-                found[check.stage] = (*found.get(check.stage, ()), check)
-        return Course(found, self._doors, trace, filters) if found or filters is not None else UNCHECKED
+                found[late][check.stage] = (*found[late].get(check.stage, ()), check)
+        if not any(found) and filters is None:
+            return UNCHECKED
+        return Course(found[0], self._doors, trace, filters, found[1])
 
 
 def plain(text: str) -> str:

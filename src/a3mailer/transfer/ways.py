@@ -74,6 +74,14 @@ USUAL: Final = Way()
 """To the recipients' MX."""
 
 
+def way_onward(relaying: Relaying, port: int) -> Way:
+    """Of a domain that we hand on; ``port`` where it names none."""
+    if not relaying.host:
+        return USUAL
+    host = Host(relaying.host, relaying.port or port, authentic=True)
+    return Way(host, relaying.tls, name=f"relay {relaying} {relaying.tls}".strip(), says="relay_tls")
+
+
 class Onward(NamedTuple):
     """A destination: mails to the same one may share a transaction."""
 
@@ -115,10 +123,7 @@ class Ways:
 
     def onward(self, relaying: Relaying) -> Way:
         """Of a domain that we hand on."""
-        if not relaying.host:
-            return USUAL
-        host = Host(relaying.host, relaying.port or self._port, authentic=True)
-        return Way(host, relaying.tls, name=f"relay {relaying} {relaying.tls}".strip(), says="relay_tls")
+        return way_onward(relaying, self._port)
 
     def of(self, to: str, sender: str, account: str) -> Way:
         """The first rule that applies: ``to`` a domain, from a domain (empty: null), submitted by a login."""

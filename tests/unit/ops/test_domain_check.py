@@ -117,7 +117,7 @@ async def test_what_is_all_published_is_all_good() -> None:
 
 
 async def test_of_a_relayed_domain_only_what_is_about_receiving_is_asked_for() -> None:
-    facts = replace(FACTS, relayed="next.test:2525")
+    facts = replace(FACTS, relayed="next.test:2525", verified=True)
     found = await sections(FakeResolver(), facts)
     assert {name for name, each in found.items() if each.errors} == {"mx", "address", "next server"}
     assert "next.test, has no address" in said(found["next server"])
@@ -128,6 +128,10 @@ async def test_of_a_relayed_domain_only_what_is_about_receiving_is_asked_for() -
     assert not said((await sections(resolver, replace(facts, relayed="10.0.0.7")))["next server"])
     resolver.put("next.test", "A", PUBLIC)
     assert not said((await sections(resolver, facts))["next server"])  # another port is somebody else
+    everybody = await sections(resolver, replace(facts, accepts_all=True))
+    assert "takes mail for everybody" in said(everybody["next server"])
+    unasked = (await sections(resolver, replace(facts, verified=False)))["next server"]
+    assert "policy.verify on" in unasked.instructions[0] and not unasked.errors
     for loop in ("next.test", PUBLIC, HOST):
         assert "loops" in said((await sections(resolver, replace(facts, relayed=loop)))["next server"])
 

@@ -33,8 +33,8 @@ REPLIES: Final[dict[type[err.MailError], Reply]] = {
 }
 AUTH_LATER: Final = Reply(454, "4.7.0", "temporary authentication failure")
 """RFC 4954 section 4: what TryLater is during AUTH."""
-CODES: Final = {"5.1.10": 556}
-"""Of refusals by their enhanced code; else 550 (RFC 7504 section 4, RFC 7505 section 4.1)."""
+CODES: Final = {"5.1.10": 556, "4.1.1": 450}
+"""Of refusals by their enhanced code; else 550 or 451 (RFC 7504 section 4, RFC 7505 section 4.1)."""
 TELLING: Final = (err.NotAllowed, err.TooMany, err.Refused)
 """Errors whose own words are for the client."""
 
@@ -66,7 +66,7 @@ def sender_ok(asked: int | None, priority: int) -> Reply:
 def reply_to(error: err.MailError) -> Reply:
     """The reply of the nearest type in the table; with the error's own words where those may be told."""
     if isinstance(error, err.Refused):
-        code = 451 if error.transient else CODES.get(error.status, 550)
+        code = CODES.get(error.status, 451 if error.transient else 550)
         return Reply(code, error.status, str(error))
     for kind in type(error).__mro__:
         reply = REPLIES.get(kind)

@@ -72,6 +72,8 @@ class Outgoing:
     """It cannot go as lines of text (NUL)."""
     by_seconds: int = 0
     """How long from now it may take, where the envelope has a ``by_mode`` (RFC 2852)."""
+    asking: bool = False
+    """No content follows: RSET comes after RCPT, and RELAYED means that a recipient would be taken."""
 
 
 class Status(Enum):
@@ -402,7 +404,7 @@ class ClientEngine:
 
     def _say_envelope(self, mail: Outgoing) -> None:
         self._awaited = [_MAIL, *range(len(mail.envelope.recipients))]
-        if not mail.binary:
+        if not mail.binary and not mail.asking:
             self._awaited.append(_DATA)
         if "PIPELINING" in self.features:
             self._out += b"".join(self._command(each) for each in self._awaited)
@@ -422,7 +424,7 @@ class ClientEngine:
     def _mail_command(self, mail: Outgoing) -> bytes:
         envelope, features = mail.envelope, self.features
         words = [b"MAIL FROM:<" + _path(envelope.reverse_path.address) + b">"]
-        if "SIZE" in features:
+        if "SIZE" in features and not mail.asking:
             words.append(b"SIZE=%d" % mail.size)
         if mail.binary:
             words.append(b"BODY=" + Body.BINARY.value.encode())
@@ -459,13 +461,14 @@ class ClientEngine:
     def _envelope(self, reply: RemoteReply) -> None:
         what = self._awaited.pop(0)
         if what == _MAIL:
-            if reply.kind != 2:
-                self._settle(_status(reply), reply)
+            if reply.kind != 2:  # of recipients a refused sender says nothing
+                asking = self._mail is not None and self._mail.asking
+                self._settle(Status.TRANSIENT if asking else _status(reply), reply)
         elif what == _DATA:
             self._answer_to_data(reply)
             return
         elif self._outcomes[what] is None:
-            if reply.kind == 2:
+            if reply.kind == 2 and (self._mail is None or not self._mail.asking):
                 self._accepted.append(what)
             else:
                 self._outcomes[what] = Outcome(_rcpt_status(reply), reply)
