@@ -25,9 +25,9 @@ from typing import Final
 from a3mailer.mail.authresults import FAIL, NONE, PASS, TEMPERROR, AuthResults, MethodResult
 from a3mailer.mail.authresults import parse as parse_results
 from a3mailer.msgauth import tags
-from a3mailer.msgauth.canonical import Bodies, relaxed_field, signed_octets
+from a3mailer.msgauth.canonical import Bodies, relaxed_fields, signed_octets
 from a3mailer.msgauth.dkim import ALGORITHMS, Unusable, check_key
-from a3mailer.msgauth.domainkeys import DomainKey, Fault, fetch, is_name
+from a3mailer.msgauth.domainkeys import DomainKey, Fault, fetch, key_name
 from a3mailer.msgauth.fields import Field, Header
 from a3mailer.runtime.resolver import Resolver
 
@@ -213,7 +213,7 @@ def _check_tags(found: dict[bytes, bytes], needed: tuple[bytes, ...], what: str)
         raise Broken(f"{what} uses an algorithm that is not taken")
     if b"t" in found and not _DIGITS.fullmatch(found[b"t"]):
         raise Broken(f"{what} has a t= that is no time")
-    if not is_name(found[b"s"] + b"._domainkey." + found[b"d"]):
+    if not key_name(found[b"s"], found[b"d"]):
         raise Broken(f"{what} names a selector or domain that is no name")
 
 
@@ -275,11 +275,11 @@ class _Check:
         made = hashlib.sha256()
         for each in self.sets:
             results, signature, seal = each.fields
-            made.update(relaxed_field(results.raw) + relaxed_field(signature.raw))
+            made.update(relaxed_fields((results.raw, signature.raw)))
             upto = made.copy()
-            upto.update(relaxed_field(tags.without_signature(seal.raw)).removesuffix(b"\r\n"))
+            upto.update(relaxed_fields((tags.without_signature(seal.raw),)).removesuffix(b"\r\n"))
             _verify(f"seal {each.instance}", each.seal, keys, upto.digest())
-            made.update(relaxed_field(seal.raw))
+            made.update(relaxed_fields((seal.raw,)))
 
     def _oldest_pass(self, keys: _Keys) -> int:
         """Section 4.1.3 and 5.2 step 3: how far back the mail is as it was signed."""

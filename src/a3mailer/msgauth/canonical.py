@@ -12,7 +12,6 @@ from typing import Final
 
 import re2
 
-from a3mailer.mail.message.ascii import HTAB, LF
 from a3mailer.msgauth.fields import CRLF, Field, Header, Octets, line_ends
 from a3mailer.msgauth.tags import without_signature
 
@@ -44,40 +43,22 @@ def _one_space(octets: bytes) -> bytes:
     return octets
 
 
-def relaxed_field(raw: bytes) -> bytes:
-    """Section 3.4.2: a whole field with its final CRLF, or without where ``raw`` has none."""
-    name, _, value = raw.partition(b":")
-    end = CRLF if value[-2:] == CRLF else b""
-    if LF in value:
-        value = value.replace(CRLF, b"")
-    if HTAB in value:
-        value = value.replace(b"\t", b" ")
-    if b"  " in value:
-        value = _one_space(value)
-    return name.rstrip(b" \t").lower() + b":" + value.strip(b" ") + end
-
-
-def canonical_field(raw: bytes, *, relaxed: bool) -> bytes:
-    """Section 3.4.1 or 3.4.2."""
-    return relaxed_field(raw) if relaxed else raw
+def relaxed_fields(fields: Iterable[bytes]) -> bytes:
+    """Section 3.4.2: whole fields with their final CRLFs; the last one may be without."""
+    text = b"".join(fields).replace(b"\r\n\t", b" ").replace(b"\r\n ", b" ").replace(b"\t", b" ")
+    lines = []
+    for line in _one_space(text).split(CRLF):
+        name, colon, value = line.partition(b":")
+        lines.append(name.rstrip(b" ").lower() + colon + value.strip(b" "))
+    return CRLF.join(lines)
 
 
 def signed_octets(header: Header, names: Iterable[bytes], own: Field, *, relaxed: bool) -> bytes:
-    """What the hash of a header is made of: the fields named, of those that repeat the lowest first, then the
-    signature field itself without its value and final CRLF (sections 3.7 and 5.4.2).
-
-    A name that has no field left adds nothing. ``own`` is never taken for a field named."""
-    left: dict[bytes, list[Field]] = {}
-    out = []
-    for name in names:
-        if not (fields := header.all(name)):
-            continue
-        if name not in left:
-            left[name] = [field for field in fields if field is not own]
-        if left[name]:
-            out.append(canonical_field(left[name].pop().raw, relaxed=relaxed))
-    out.append(canonical_field(without_signature(own.raw), relaxed=relaxed).removesuffix(CRLF))
-    return b"".join(out)
+    """What the hash of a header is made of: the fields named, then the signature field itself without its
+    value and final CRLF (sections 3.7 and 5.4.2)."""
+    fields = [field.raw for field in header.chosen(names, own)]
+    fields.append(without_signature(own.raw))
+    return (relaxed_fields(fields) if relaxed else b"".join(fields)).removesuffix(CRLF)
 
 
 def body(octets: Octets, start: int, *, relaxed: bool) -> Iterator[bytes]:
@@ -151,6 +132,8 @@ class Bodies:
         return self._made[key]
 
     def _hash(self, *, relaxed: bool, length: int | None) -> bytes | None:
+        if length is None and self.size <= PIECE:
+            return hashlib.sha256(b"".join(body(self._octets, self._start, relaxed=relaxed))).digest()
         made = hashlib.sha256()
         left = length
         for piece in body(self._octets, self._start, relaxed=relaxed):

@@ -20,7 +20,7 @@ import msgspec
 from a3mailer.mail.authresults import FAIL, NEUTRAL, PASS, PERMERROR, POLICY, MethodResult
 from a3mailer.msgauth import tags
 from a3mailer.msgauth.canonical import Bodies, signed_octets
-from a3mailer.msgauth.domainkeys import MIN_RSA_BITS, DomainKey, Fault, fetch, is_name
+from a3mailer.msgauth.domainkeys import MIN_RSA_BITS, DomainKey, Fault, fetch, key_name
 from a3mailer.msgauth.fields import Field, Header
 from a3mailer.runtime.resolver import Resolver
 
@@ -35,15 +35,17 @@ MAX_FIELD: Final = 64 * 1024
 """Octets of a signature field."""
 SKEW: Final = 300
 """Seconds that a signer's clock may be before ours."""
+MAX_DIGITS: Final = 20
+"""Of a number."""
 LARGE: Final = 256 * 1024
 """Octets of a body from which it is hashed outside the event loop (about 1 ms)."""
 TOLD: Final = 8
 """Characters of the signature that tell two of one domain apart (RFC 6008)."""
 ALGORITHMS: Final = {b"rsa-sha256": "rsa", b"ed25519-sha256": "ed25519"}
+_SERVICES: Final = frozenset((b"*", b"email"))
 _CANONICAL: Final = {b"simple": False, b"relaxed": True}
-_NUMBER: Final = re.compile(rb"[0-9]{1,20}")
 _ENCODED: Final = re.compile(rb"=([0-9A-Fa-f]{2})")
-_NEEDED: Final = (b"v", b"a", b"b", b"bh", b"d", b"h", b"s")
+_NEEDED: Final = frozenset((b"v", b"a", b"b", b"bh", b"d", b"h", b"s"))
 
 
 class Unusable(Exception):
@@ -113,17 +115,18 @@ class DkimResult(msgspec.Struct, frozen=True):
 def parse(field: Field) -> Signature:
     """Errors: Unusable: neutral where the syntax is wrong, policy for rsa-sha1, permerror without From."""
     found = tags.parse(field.value) if len(field.raw) <= MAX_FIELD else None
-    if found is None or any(name not in found for name in _NEEDED) or found[b"v"] != b"1":
+    if found is None or not found.keys() >= _NEEDED or found[b"v"] != b"1":
         raise Unusable(NEUTRAL, "not a signature of version 1")
     algorithm = found[b"a"].lower()
     if algorithm == b"rsa-sha1":
         raise Unusable(POLICY, "rsa-sha1 proves nothing")
     domain, selector = found[b"d"].lower(), found[b"s"].lower()
-    if algorithm not in ALGORITHMS or not is_name(domain) or not is_name(selector):
+    if algorithm not in ALGORITHMS or not key_name(selector, domain):
         raise Unusable(NEUTRAL, "unknown algorithm, or no domain or selector")
-    if b"dns/txt" not in tags.names(found.get(b"q", b"dns/txt")):
+    if b"q" in found and b"dns/txt" not in tags.names(found[b"q"]):
         raise Unusable(NEUTRAL, "no known way to the key")
-    signature, body_hash = tags.decode_base64(found[b"b"]), tags.decode_base64(found[b"bh"])
+    encoded = tags.dense(found[b"b"])
+    signature, body_hash = tags.decode_base64(encoded), tags.decode_base64(found[b"bh"])
     if not signature or body_hash is None:
         raise Unusable(NEUTRAL, "a value is not base64")
     head, _, rest = found.get(b"c", b"simple/simple").lower().partition(b"/")
@@ -142,27 +145,27 @@ def parse(field: Field) -> Signature:
         domain,
         selector,
         names,
-        _ENCODED.sub(_decoded, tags.dense(found.get(b"i", b"@" + domain))),
+        _identity(found[b"i"]) if b"i" in found else b"@" + domain,
         _number(found, b"l"),
         _number(found, b"t"),
         _number(found, b"x"),
-        tags.dense(found[b"b"])[:TOLD].decode("ascii", "replace"),
+        encoded[:TOLD].decode("ascii"),
     )
-    if b"@" not in made.identity or not _within(made.identity_domain, domain):
+    if b"i" in found and not (b"@" in made.identity and _within(made.identity_domain, domain)):
         raise Unusable(NEUTRAL, "the identity is not of the domain")
     if made.signed is not None and made.expires is not None and made.expires <= made.signed:
         raise Unusable(NEUTRAL, "expired before it was made")
     return made
 
 
-def _decoded(found: re.Match[bytes]) -> bytes:
-    return bytes.fromhex(found[1].decode("ascii"))
+def _identity(value: bytes) -> bytes:
+    return _ENCODED.sub(lambda found: bytes.fromhex(found[1].decode("ascii")), tags.dense(value))
 
 
 def _number(found: dict[bytes, bytes], name: bytes) -> int | None:
     if name not in found:
         return None
-    if not _NUMBER.fullmatch(found[name]):
+    if not found[name].isdigit() or len(found[name]) > MAX_DIGITS:
         raise Unusable(NEUTRAL, f"{name.decode('ascii')}= is no number")
     return int(found[name])
 
@@ -183,8 +186,9 @@ async def verify(
         return ()
     author = author_domain.lower().encode("ascii", "replace")
     read = [_read(field) for field in fields]
-    read.sort(key=lambda one: _rank(one, author))
-    del read[MAX_SIGNATURES:]
+    if len(read) > 1:
+        read.sort(key=lambda one: _rank(one, author))
+        del read[MAX_SIGNATURES:]
     keys = await _keys([one for one in read if isinstance(one, Signature)], resolver)
     results = []
     for one in read:
@@ -224,8 +228,9 @@ async def _keys(
 ) -> dict[tuple[bytes, bytes], DomainKey | Fault]:
     """Each key once, several at the same time."""
     wanted = dict.fromkeys((one.selector, one.domain) for one in signatures)
-    if len(wanted) == 1:
-        return {name: await fetch(resolver, *name) for name in wanted}
+    if len(wanted) == 1:  # as nearly always: no task is needed
+        (name,) = wanted
+        return {name: await fetch(resolver, *name)}
     async with asyncio.TaskGroup() as group:
         asked = {name: group.create_task(fetch(resolver, *name)) for name in wanted}
     return {name: task.result() for name, task in asked.items()}
@@ -248,7 +253,7 @@ def check_key(key: DomainKey, algorithm: bytes) -> None:
     """May the key be used for such a signature of mail? Errors: Unusable. Shared with ARC."""
     if key.kind != ALGORITHMS[algorithm] or b"sha256" not in (key.hashes or (b"sha256",)):
         raise Unusable(PERMERROR, "the key is not for this algorithm")
-    if not {b"*", b"email"}.intersection(key.services):
+    if _SERVICES.isdisjoint(key.services):
         raise Unusable(PERMERROR, "the key is not for mail")
     if key.kind == "rsa" and key.bits < MIN_RSA_BITS:
         raise Unusable(POLICY, f"a key of {key.bits} bits proves nothing")

@@ -55,6 +55,8 @@ class DomainKey:
     kind: str
     """"rsa" or "ed25519"."""
     public: RSAPublicKey | Ed25519PublicKey
+    bits: int
+    """The size of the key."""
     hashes: tuple[bytes, ...] | None = None
     """``h=``: the hashes it may be used with; None for all."""
     services: tuple[bytes, ...] = (b"*",)
@@ -63,16 +65,11 @@ class DomainKey:
     strict: bool = False
     """``t=s``: the identity must be of the domain itself, not of one under it."""
 
-    @property
-    def bits(self) -> int:
-        """The size of the key."""
-        return self.public.key_size if isinstance(self.public, RSAPublicKey) else 256
-
     def verify(self, signature: bytes, digest: bytes) -> bool:
         """Does the signature fit a SHA-256 digest? Ed25519 signs the digest itself (RFC 8463 section 3)."""
         try:
             if isinstance(self.public, RSAPublicKey):
-                self.public.verify(signature, digest, PKCS1v15(), _SHA256)
+                self.public.verify(signature, digest, _PADDING, _SHA256)
             else:
                 self.public.verify(signature, digest)
         except InvalidSignature:
@@ -80,12 +77,20 @@ class DomainKey:
         return True
 
 
+_PADDING: Final = PKCS1v15()
 _SHA256: Final = Prehashed(SHA256())
 
 
 def is_name(name: bytes) -> bool:
     """Can this be asked for: labels of letters, digits, "-" and "_"?"""
     return len(name) <= MAX_NAME and _NAME.fullmatch(name) is not None
+
+
+@lru_cache(KEPT)
+def key_name(selector: bytes, domain: bytes) -> str:
+    """What is asked for, in lower case (section 3.6.2.1); empty where that is no name."""
+    name = selector + b"._domainkey." + domain
+    return name.decode("ascii").lower() if is_name(name) else ""
 
 
 # key record = tag-list: [ v=DKIM1 ] [ h= ] [ k= ] [ n= ] p= [ s= ] [ t= ]
@@ -112,6 +117,7 @@ def load(text: bytes) -> DomainKey | Fault:
     return DomainKey(
         kind.decode("ascii"),
         public,
+        public.key_size if isinstance(public, RSAPublicKey) else 256,
         names(found[b"h"]) if b"h" in found else None,
         names(found.get(b"s", b"*")),
         b"y" in flags,
@@ -133,14 +139,17 @@ def _public(kind: bytes, octets: bytes) -> RSAPublicKey | Ed25519PublicKey | Non
 
 async def fetch(resolver: Resolver, selector: bytes, domain: bytes) -> DomainKey | Fault:
     """The key of ``selector._domainkey.domain`` (section 3.6.2)."""
-    name = selector + b"._domainkey." + domain
-    if not is_name(name):
+    name = key_name(selector, domain)
+    if not name:
         return Fault(PERMERROR, "the selector or domain is no name")
     try:
-        answer = await resolver.lookup(name.decode("ascii").lower(), "TXT")
+        answer = await resolver.lookup(name, "TXT")
     except ResolverFailure:
         return Fault(TEMPERROR, "the key could not be asked for")
-    if not answer.texts:
-        return Fault(PERMERROR, "there is no key")
-    loaded = [load(text) for text in answer.texts[:MAX_RECORDS]]
-    return next((key for key in loaded if isinstance(key, DomainKey)), loaded[0])
+    fault = None
+    for text in answer.texts[:MAX_RECORDS]:
+        key = load(text)
+        if isinstance(key, DomainKey):
+            return key
+        fault = fault or key
+    return fault or Fault(PERMERROR, "there is no key")

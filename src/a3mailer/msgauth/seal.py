@@ -12,8 +12,8 @@ import hashlib
 from typing import Final
 
 from a3mailer.mail.authresults import NONE, PASS, AuthResults, encode
-from a3mailer.msgauth.arc import MAX_SETS, RESULTS, SEAL, SIGNATURE, Chain
-from a3mailer.msgauth.canonical import Bodies, relaxed_field, signed_octets
+from a3mailer.msgauth.arc import MAX_SETS, RESULTS, SIGNATURE, Chain
+from a3mailer.msgauth.canonical import Bodies, relaxed_fields, signed_octets
 from a3mailer.msgauth.fields import CRLF, Field, Header
 from a3mailer.msgauth.sign import SigningKey, ended, names_to_sign
 
@@ -65,10 +65,8 @@ def _seal(chain: Chain, instance: int, found: Field, signature: Field, key: Sign
             b"b=",
         )
     )
-    before = [relaxed_field(field.raw) for each in chain.sets for field in each.fields]
-    own = Field(SEAL, raw)
-    octets = b"".join([*before, *(relaxed_field(field.raw) for field in (found, signature, own))])
-    return _signed(raw, octets, key)
+    before = [field.raw for each in chain.sets for field in each.fields]
+    return _signed(raw, relaxed_fields((*before, found.raw, signature.raw, raw)), key)
 
 
 def _signed(raw: bytes, octets: bytes, key: SigningKey) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from typing import Final
@@ -10,9 +9,11 @@ from typing import Final
 MAX_TAGS: Final = 100
 """Tags of one list; a list with more is none."""
 FWS: Final = b" \t\r\n"
+_SIGNATURE: Final = re.compile(rb";[ \t\r\n]*b[ \t\r\n]*=")
 _NAME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9_]*")
-_VALUE: Final = bytes((*FWS, *range(0x21, 0x3B), *range(0x3C, 0x7F), *range(0x80, 0x100)))
-"""Octets of a value with its folding; beyond ASCII it is UTF-8 (RFC 8616 section 5)."""
+_OCTETS: Final = bytes((*FWS, *range(0x21, 0x7F), *range(0x80, 0x100)))
+"""Octets of a list with its folding; beyond ASCII it is UTF-8 (RFC 8616 section 5)."""
+_COMMON: Final = frozenset(b"v a b bh c d h i k l n p q s t x z cv".split())
 
 
 # tag-list = tag-spec *( ";" tag-spec ) [ ";" ]
@@ -26,13 +27,13 @@ def parse(octets: bytes) -> dict[bytes, bytes] | None:
     specs = octets.split(b";", MAX_TAGS + 1)
     if specs and not specs[-1].strip(FWS):
         specs.pop()
-    if not specs or len(specs) > MAX_TAGS or octets.replace(b";", b"").translate(None, _VALUE):
+    if not specs or len(specs) > MAX_TAGS or octets.translate(None, _OCTETS):
         return None
     found: dict[bytes, bytes] = {}
     for spec in specs:
         name, equals, value = spec.partition(b"=")
         name = name.strip(FWS)
-        if not equals or name in found or not _NAME.fullmatch(name):
+        if not equals or name in found or (name not in _COMMON and not _NAME.fullmatch(name)):
             return None
         found[name] = value.strip(FWS)
     return found
@@ -51,18 +52,17 @@ def names(value: bytes) -> tuple[bytes, ...]:
 def decode_base64(value: bytes) -> bytes | None:
     """A base64 value, folded or not; None where it is none."""
     try:
-        return base64.b64decode(dense(value), validate=True)
-    except (binascii.Error, ValueError):
+        return binascii.a2b_base64(dense(value), strict_mode=True)
+    except binascii.Error:
         return None
 
 
 def without_signature(raw: bytes) -> bytes:
     """A whole field as it is signed: the value of its ``b=`` tag taken out (section 3.5)."""
     name, colon, value = raw.partition(b":")
-    specs = value.split(b";")
-    for number, spec in enumerate(specs):
-        tag, equals, _ = spec.partition(b"=")
-        if equals and tag.strip(FWS) == b"b":
-            specs[number] = tag + equals
-            break
-    return name + colon + b";".join(specs)
+    found = _SIGNATURE.search(b";" + value)
+    if found is None:
+        return raw
+    start = found.end() - 1
+    end = value.find(b";", start)
+    return name + colon + value[:start] + (value[end:] if end >= 0 else b"")

@@ -102,7 +102,7 @@ def meaning(mail: bytes, form: Form) -> object:
     dense = value.translate(None, b" \t\r\n")
     kept = [f for f in header.fields if f.name in (*OVERSIGNED, b"sender", b"auto-submitted")]
     kept.append(fields.Field(b"dkim-signature", head + b"b=\r\n"))
-    raw = [canonical.canonical_field(f.raw, relaxed=form.header_relaxed) for f in kept]
+    raw = [canonical.relaxed_fields((f.raw,)) if form.header_relaxed else f.raw for f in kept]
     return sorted(zip((f.name for f in kept), raw, strict=True)), dense, body
 
 
