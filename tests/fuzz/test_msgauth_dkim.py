@@ -70,7 +70,7 @@ RECORDS = (
 
 
 def key_record(octets: bytes) -> None:
-    found = domainkeys.load.__wrapped__(octets)
+    found = domainkeys._load.__wrapped__(octets)
     assert isinstance(found, domainkeys.DomainKey) or found.result == "permerror"
     if isinstance(found, domainkeys.DomainKey):
         assert not found.verify(b"x" * 64, b"y" * 32)

@@ -24,7 +24,9 @@ MAX_FROM: Final = 16_384
 MAX_NAME: Final = 253
 """Octets of a domain name (RFC 1035 section 2.3.4)."""
 REMEMBERED: Final = 4_096
-"""Domains whose A-labels are kept."""
+"""Domains whose A-labels are kept, and From fields whose authors."""
+REMEMBERED_OCTETS: Final = 512
+"""Of a From field that is kept; strangers write them."""
 
 _NOT_IN_A_NAME: Final = bytes(c for c in range(256) if not 0x21 <= c <= 0x7E or c == 0x3A)
 _CONTROLS: Final = bytes(c for c in range(256) if (c < 0x20 and c != 0x09) or c == 0x7F)
@@ -44,13 +46,15 @@ class Author:
     problem: str = ""
 
 
-@lru_cache(REMEMBERED)
 def domain_name(name: bytes) -> str:
     """A domain as a stranger wrote it, in lower-case A-labels; empty when it is no name of a domain.
 
     A final dot, an address literal, an empty label and anything but letters, digits, "-" and "_" are none."""
-    if not name or len(name) > 4 * MAX_NAME:
-        return ""
+    return _name(name) if 0 < len(name) <= 4 * MAX_NAME else ""
+
+
+@lru_cache(REMEMBERED)
+def _name(name: bytes) -> str:
     try:
         text = name.decode("utf-8").lower()
         if not text.isascii():
@@ -75,7 +79,8 @@ def author(header: bytes) -> Author:
         return Author("", "no From field")
     if len(values) > 1:
         return Author("", f"{len(values)} From fields")
-    return _of_value(values[0].strip(b" \t"))
+    value = values[0].strip(b" \t")
+    return _remembered(value) if len(value) <= REMEMBERED_OCTETS else _of_value(value)
 
 
 def _lines(header: bytes) -> list[tuple[bytes, bytes]]:
@@ -89,7 +94,6 @@ def _lines(header: bytes) -> list[tuple[bytes, bytes]]:
 
 
 # from = "From:" mailbox-list CRLF    ; mailbox = [display-name] "<" addr-spec ">" / addr-spec (RFC 5322)
-@lru_cache(REMEMBERED)
 def _of_value(value: bytes) -> Author:
     """The author domain of an unfolded From value."""
     if len(value) > MAX_FROM:
@@ -113,6 +117,9 @@ def _of_value(value: bytes) -> Author:
     if {domain_name(a.domain) for a in addresses.parse_mailboxes(value)} != domains:
         return Author("", "a From field that readers understand differently")
     return Author(domains.pop())
+
+
+_remembered: Final = lru_cache(REMEMBERED)(_of_value)
 
 
 def _of_mailbox(item: bytes) -> str:

@@ -21,6 +21,8 @@ MAX_REPORT_ADDRESSES: Final = 10
 """Addresses of one ``rua`` or ``ruf`` that are kept."""
 REMEMBERED: Final = 4_096
 """Records kept parsed, by their octets."""
+REMEMBERED_OCTETS: Final = 512
+"""Of a record that is kept."""
 
 NONE: Final = "none"
 QUARANTINE: Final = "quarantine"
@@ -58,11 +60,14 @@ class DmarcRecord:
 # dmarc-record  = dmarc-version *(*WSP ";" *WSP dmarc-tag) [*WSP ";"] *WSP
 # dmarc-version = "v" *WSP "=" *WSP %s"DMARC1"
 # dmarc-tag     = 1*ALPHA *WSP "=" *WSP 1*(%x20-3A / %x3C-7E)
-@lru_cache(REMEMBERED)
 def parse(text: bytes) -> DmarcRecord | None:
     """The record, None where the text is not one (another version, or anything else)."""
     if len(text) > MAX_RECORD:
         return None
+    return _remembered(text) if len(text) <= REMEMBERED_OCTETS else _parse(text)
+
+
+def _parse(text: bytes) -> DmarcRecord | None:
     version, *rest = text.decode("ascii", "replace").split(";", MAX_TAGS + 1)[: MAX_TAGS + 1]
     name, equals, value = version.partition("=")
     if not equals or name.strip(" \t").lower() != "v" or value.strip(" \t") != "DMARC1":
@@ -74,6 +79,9 @@ def parse(text: bytes) -> DmarcRecord | None:
         if equals and name.isascii() and name.isalpha():
             tags.setdefault(name, value.strip(" \t"))
     return _record(tags)
+
+
+_remembered: Final = lru_cache(REMEMBERED)(_parse)
 
 
 def _record(tags: dict[str, str]) -> DmarcRecord:

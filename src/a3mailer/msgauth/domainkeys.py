@@ -77,6 +77,7 @@ class DomainKey:
         return True
 
 
+_MALFORMED: Final = Fault(PERMERROR, "the key record is malformed")
 _PADDING: Final = PKCS1v15()
 _SHA256: Final = Prehashed(SHA256())
 
@@ -86,24 +87,32 @@ def is_name(name: bytes) -> bool:
     return len(name) <= MAX_NAME and _NAME.fullmatch(name) is not None
 
 
-@lru_cache(KEPT)
 def key_name(selector: bytes, domain: bytes) -> str:
     """What is asked for, in lower case (section 3.6.2.1); empty where that is no name."""
+    return _key_name(selector, domain) if len(selector) + len(domain) < MAX_NAME else ""
+
+
+@lru_cache(KEPT)
+def _key_name(selector: bytes, domain: bytes) -> str:
     name = selector + b"._domainkey." + domain
     return name.decode("ascii").lower() if is_name(name) else ""
 
 
 # key record = tag-list: [ v=DKIM1 ] [ h= ] [ k= ] [ n= ] p= [ s= ] [ t= ]
-@lru_cache(KEPT)
 def load(text: bytes) -> DomainKey | Fault:
     """The key of a record's text."""
-    found = parse(text) if len(text) <= MAX_RECORD else None
+    return _load(text) if len(text) <= MAX_RECORD else _MALFORMED
+
+
+@lru_cache(KEPT)
+def _load(text: bytes) -> DomainKey | Fault:
+    found = parse(text)
     if (
         found is None
         or found.get(b"v", b"DKIM1") != b"DKIM1"
         or (b"v" in found and next(iter(found)) != b"v")
     ):
-        return Fault(PERMERROR, "the key record is malformed")
+        return _MALFORMED
     if b"p" not in found:
         return Fault(PERMERROR, "the key record has no key")
     if not found[b"p"]:

@@ -85,9 +85,8 @@ def test_the_order_of_tags_means_nothing(
 
 
 @pytest.mark.parametrize("piece", [b";", b"a=b;", b"rua=a,", b"=", b"fo=0:", b" "])
-def test_a_record_costs_in_step_with_its_size(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dr, "MAX_RECORD", 1 << 30)
-    assert_linear(lambda n: b"v=DMARC1;p=none;" + piece * n, parse.__wrapped__, 2000)
+def test_a_record_costs_in_step_with_its_size(piece: bytes) -> None:
+    assert_linear(lambda n: b"v=DMARC1;p=none;" + piece * n, dr._parse, 2000)
 
 
 @pytest.mark.parametrize(
@@ -100,3 +99,10 @@ def test_the_size_of_a_report(text: str, octets: int | None) -> None:
     assert found is not None
     assert found.aggregate == ("mailto:a@b.example",)
     assert found.limits == ((("mailto:a@b.example", octets),) if octets else ())
+
+
+def test_long_records_are_not_kept() -> None:
+    before = dr._remembered.cache_info().currsize
+    record = dr.parse(b"v=DMARC1; p=none; x=" + b"x" * dr.REMEMBERED_OCTETS)
+    assert record is not None and record.policy == dr.NONE
+    assert dr._remembered.cache_info().currsize == before

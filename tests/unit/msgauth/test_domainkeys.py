@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from a3mailer.mail.authresults import PERMERROR, TEMPERROR
+from a3mailer.msgauth import domainkeys
 from a3mailer.msgauth.domainkeys import DomainKey, Fault, fetch, is_name, load
 from a3mailer.testing.resolver import FakeResolver
 
@@ -120,3 +121,11 @@ async def test_what_is_no_name_is_never_asked() -> None:
         assert fault(await fetch(resolver, selector, domain)).startswith(PERMERROR)
     assert not resolver.asked
     assert is_name(b"a_b.c-d.test") and not is_name(b"-a.test")
+
+
+async def test_what_no_domain_needs_is_not_kept() -> None:
+    caches = (domainkeys._load, domainkeys._key_name)
+    before = [cache.cache_info().currsize for cache in caches]
+    assert isinstance(load(b"p=" + SPKI + b"; n=" + b"x" * domainkeys.MAX_RECORD), Fault)
+    await fetch(FakeResolver(), b"s" * domainkeys.MAX_NAME, b"example.test")
+    assert [cache.cache_info().currsize for cache in caches] == before

@@ -9,6 +9,7 @@ import dns.rdata
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from msgspec import structs
 
 from a3mailer.keys.selectors import key_text
 from a3mailer.ops import domain_check
@@ -78,7 +79,7 @@ class Resolver(FakeResolver):
         self.put("9.9.9.9.in-addr.arpa", "PTR", HOST)
 
     async def lookup(self, name: str, kind: str) -> Answer:
-        return replace(await super().lookup(name, kind), authentic=self.vouched)
+        return structs.replace(await super().lookup(name, kind), authentic=self.vouched)
 
     def text(self, name: str, *texts: str) -> None:
         self.put(name, "TXT", *(text.encode() for text in texts))

@@ -1,7 +1,6 @@
 """The stub resolver against a name server on loopback: caches, failures, and answers that lie (row 15)."""
 
 import asyncio
-import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
+from msgspec import structs
 
 from a3mailer.runtime import resolver as module
 from a3mailer.runtime.resolver import (
@@ -89,7 +89,7 @@ async def test_what_is_kept_is_the_whole_answer() -> None:
         resolver = stub(server)
         for name, kind in (("a.test", "A"), ("b.test", "A"), ("b.test", "MX"), ("no.test", "A")):
             first, again = [await resolver.lookup(name, kind) for _ in range(2)]
-            assert dataclasses.replace(again, ttl=first.ttl) == first
+            assert structs.replace(again, ttl=first.ttl) == first
             assert again.ttl <= first.ttl
         assert (await resolver.lookup("a.test", "A")).canonical == "b.test"
         assert len(server.asked) == 4
@@ -385,4 +385,4 @@ def test_an_answer_sorts_its_records_by_kind() -> None:
     answer = Answer("a.test", "ANY", ("192.0.2.1", b"text", Mx(1, "x"), Tlsa(3, 1, 1, b"")))
     assert answer.strings == ("192.0.2.1",)
     assert answer.texts == (b"text",)
-    assert dataclasses.replace(answer, records=()).exchanges == ()
+    assert structs.replace(answer, records=()).exchanges == ()
