@@ -173,10 +173,22 @@ class Reader:
         if len(given) < len(takers):
             raise self._error(f"{self.word.name} without its {takers[len(given)].name}", self.node.at)
         values = iter(given)
-        return tuple(
-            () if each is None else self._value(each.kind, next(values), f"the {each.name}")
-            for each in wanted
-        )
+        return tuple(self._parameter(each, next(values)) if each else () for each in wanted)
+
+    def _parameter(self, parameter: Parameter, given: Argument) -> Raw:
+        value = self._value(parameter.kind, given, f"the {parameter.name}")
+        if parameter.members and isinstance(value, tuple):
+            for text in value:
+                if isinstance(text, bytes):
+                    self._member(parameter, text, given.at)
+        return value
+
+    def _member(self, parameter: Parameter, text: bytes, at: int) -> None:
+        name = text.decode("utf-8", "replace").lower()
+        owned = self.scope.dialect.members.get((parameter.members, name))
+        if owned is None:
+            raise self._error(f'"{name[:60]}" is no {parameter.members}', at)
+        self.needs |= self.scope.need(owned.owners, f'"{name}"', at)
 
     def _value(self, kind: Kind, given: Argument, what: str) -> Raw:
         if isinstance(given, Number):

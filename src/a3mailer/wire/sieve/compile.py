@@ -6,7 +6,7 @@ UnknownCapability. With ``ihave`` (RFC 5463) what lacks a capability becomes an 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -59,6 +59,8 @@ class Program(NamedTuple):
     code: tuple[Instruction, ...]
     required: frozenset[str]
     late: frozenset[str]
+    members: Mapping[tuple[str, str], frozenset[str]]
+    """Names in open sets, with the capabilities of which any gives them."""
 
 
 class _Compiler:
@@ -71,7 +73,8 @@ class _Compiler:
     def program(self, commands: Sequence[Node]) -> Program:
         rest = self._requires(commands)
         self._commands(rest)
-        return Program(tuple(self.code), frozenset(self.scope.required), self.dialect.late)
+        members = {key: owned.owners for key, owned in self.dialect.members.items()}
+        return Program(tuple(self.code), frozenset(self.scope.required), self.dialect.late, members)
 
     def _requires(self, commands: Sequence[Node]) -> Sequence[Node]:
         """Take the require commands at the begin."""

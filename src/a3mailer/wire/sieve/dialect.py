@@ -27,7 +27,7 @@ class Owned(NamedTuple, Generic[T]):
 class Dialect:
     """An index of extensions; made once, never changed. Words in lower case."""
 
-    __slots__ = ("comparators", "envelope_parts", "extensions", "match_types", "tags", "words")
+    __slots__ = ("comparators", "extensions", "match_types", "members", "tags", "words")
 
     def __init__(self, extensions: Iterable[Extension]) -> None:
         self.extensions = {each.capability: each for each in extensions}
@@ -36,8 +36,8 @@ class Dialect:
         """By the word or group that takes it, and its own name."""
         self.match_types: dict[str, Owned[MatchType]] = {}
         self.comparators: dict[str, Comparator] = {each.name: each for each in BUILT_IN}
-        self.envelope_parts: dict[str, str] = {}
-        """With the capability that names them."""
+        self.members: dict[tuple[str, str], Owned[str]] = {}
+        """By the set and the name."""
         for extension in self.extensions.values():
             self._add(extension)
 
@@ -54,7 +54,8 @@ class Dialect:
             tag = Tag(match_type.name, match_type.takes, MATCH_TYPE, match_type.check_tag)
             _own(self.tags, (MATCH_TYPE, tag.name), tag, owner)
         self.comparators |= {each.name: each for each in extension.comparators}
-        self.envelope_parts |= dict.fromkeys(extension.envelope_parts, owner)
+        for group, member in extension.members:
+            _own(self.members, (group, member), member, owner)
 
     @property
     def capabilities(self) -> tuple[str, ...]:

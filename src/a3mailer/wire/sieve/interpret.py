@@ -29,7 +29,7 @@ class Result(NamedTuple):
 
 def run(program: Program, mail: Mail, limits: Limits = STANDARD, *, trace: bool = False) -> Result:
     """Run a program. Raises nothing but what the mail's own door raises."""
-    machine = Machine(mail, limits, program.required, program.late, trace)
+    machine = Machine(mail, limits, program.required, program.late, program.members, trace)
     at = 0
     try:
         code = program.code

@@ -105,8 +105,8 @@ class Machine:
     extensions remember, by their name."""
 
     __slots__ = (
-        "_changed", "_fields", "_joined", "_memory", "_seen", "_steps", "_unseen", "actions", "enabled",
-        "flags", "implicit_keep", "kept", "limits", "mail", "matched", "offered", "said", "trace",
+        "_changed", "_fields", "_joined", "_members", "_memory", "_seen", "_steps", "_unseen", "actions",
+        "enabled", "flags", "implicit_keep", "kept", "limits", "mail", "matched", "offered", "said", "trace",
         "variables",
     )  # fmt: skip
 
@@ -116,12 +116,14 @@ class Machine:
         limits: Limits,
         enabled: frozenset[str],
         offered: frozenset[str] = frozenset(),
+        members: Mapping[tuple[str, str], frozenset[str]] = {},
         trace: bool = False,
     ) -> None:
         self.mail = mail
         self.limits = limits
         self.enabled = set(enabled)
         self.offered = offered
+        self._members = members
         self.implicit_keep = True
         self.actions: list[Action] = []
         self.said: list[Said] = []
@@ -156,6 +158,11 @@ class Machine:
         if self._memory < 0:
             raise OverBudget(f"more than {self.limits.memory} octets of memory")
         self.charge(octets >> BULK)
+
+    def has_member(self, group: str, name: str) -> bool:
+        """Is a name, in lower case, in an open set now?"""
+        owners = self._members.get((group, name))
+        return owners is not None and not owners.isdisjoint(self.enabled)
 
     def header(self) -> Sequence[Field]:
         """The header, as far as a script may see it, with the changes the script has made."""

@@ -56,6 +56,8 @@ class Parameter(NamedTuple):
     name: str
     kind: Kind
     optional: bool = False
+    members: str = ""
+    """The open set its strings are from, in any case (``Extension.members``); empty for any strings."""
 
 
 class Tag(NamedTuple):
@@ -126,6 +128,7 @@ class Extension(NamedTuple):
     """Further tags, each with the word or the group that takes it."""
     match_types: tuple[MatchType, ...] = ()
     comparators: tuple[Comparator, ...] = ()
-    envelope_parts: tuple[str, ...] = ()
+    members: tuple[tuple[str, str], ...] = ()
+    """Of open sets, each with the set: parts of the envelope, for one."""
     grammar: bool = False
     """It changes how a script is read, so ``ihave`` cannot switch it on (RFC 5463 section 4)."""

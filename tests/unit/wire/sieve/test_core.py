@@ -299,7 +299,7 @@ BAD = [
     ("require 5;", 1, 1, "list of strings"),
     ("require;", 1, 1, "list of strings"),
     ('require "fileinto"; fileinto "";', 1, 21, "empty or too long"),
-    ('require "envelope"; if envelope "auth" "" {}', 1, 24, "has no part"),
+    ('require "envelope"; if envelope "bogus" "" {}', 1, 33, "is no part"),
     ('require "relational"; if header :count "xx" "a" "1" {}', 1, 26, "wants gt"),
     ('keep "\0";', 1, 7, "a NUL"),
     ("keep;\r", 1, 6, "CR without LF"),

@@ -149,7 +149,7 @@ def test_doubling_a_string_ends_at_the_limits() -> None:
 def test_what_a_variable_holds_is_checked_when_it_is_used() -> None:
     assert told(NEED + 'fileinto "${x}";')[0].endswith("empty or too long")
     assert told(NEED + 'redirect "${x}";')[0].endswith("no address to send to")
-    assert told(NEED + 'if envelope "${x}" "" {}')[0].endswith('no part ""')
+    assert told(NEED + 'if envelope "${x}" "" {}')[0].endswith('"" is no part of the envelope')
 
 
 def test_without_the_capability_strings_are_as_they_are() -> None:
