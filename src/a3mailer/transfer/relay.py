@@ -242,7 +242,7 @@ class Relay:
         if unproven:
             seconds = FAST_SECONDS * (1 + place.turned_away // SESSIONS_A_DESTINATION)
             raise Crowded(min(seconds, BACKOFF_MOST), "another mail for this destination goes first")
-        seconds = min(max(WAITING_A_DESTINATION * place.interval, FAST_SECONDS), CROWDED_SECONDS)
+        seconds = min(max(WAITING_A_DESTINATION * place.interval, FAST_SECONDS), self._backoff(1))
         seconds *= 1 + place.turned_away // WAITING_A_DESTINATION
         raise Crowded(min(seconds, BACKOFF_MOST), "many mails for this destination come first")
 

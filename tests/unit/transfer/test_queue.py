@@ -21,6 +21,7 @@ from a3mailer.transfer.queue import change
 from a3mailer.transfer.relay import (
     CROWDED_SECONDS,
     FAST_SECONDS,
+    FEWEST,
     WAITING_A_DESTINATION,
     WAITING_A_FAST_ONE,
     Crowded,
@@ -514,6 +515,16 @@ async def test_a_fast_destination_is_crowded_later_and_for_a_shorter_time() -> N
     with pytest.raises(Crowded) as fast:
         office.relay._admit(place)
     assert fast.value.seconds == FAST_SECONDS < slow.value.seconds == CROWDED_SECONDS
+
+
+def test_a_crowd_before_a_lost_destination_waits_no_longer_than_the_first_pause_of_the_schedule() -> None:
+    """Its host was back after 3 s and its mail came after 30 (tests/faults/test_kill_day.py)."""
+    office = Office(queue=QueueSettings(retry=(1, 300)))
+    place = office.relay._place(Onward("b.test"))
+    place.users, place.failures, place.finished = FEWEST, 3, office.clock.monotonic()
+    with pytest.raises(Crowded) as found:
+        office.relay._admit(place)
+    assert found.value.seconds == 1.0
 
 
 def test_who_takes_all_mail_is_never_crowded() -> None:
