@@ -1,4 +1,4 @@
-"""DMARC aggregate reports (RFC 7489 section 7.2 and appendix C; RFC 9990): the XML, read and written.
+"""DMARC aggregate reports (RFC 7489 section 7.2, appendix C; RFC 9990 section 3): the XML, read and written.
 
 What is read comes from strangers: no document type, no entity, no second file is ever looked at (attack row
 27), octets, depth, elements and rows are bounded. Elements are known by their local names, in any order and
@@ -282,11 +282,12 @@ def encode(report: Aggregate) -> bytes:
         "    <date_range>\n",
         *_lines(6, ("begin", str(report.begins)), ("end", str(report.ends))),
         "    </date_range>\n",
-        *_lines(4, *(("error", error) for error in report.errors)),
+        *_lines(4, *_given(("error", "; ".join(report.errors)))),
         "  </report_metadata>\n  <policy_published>\n",
         *_lines(4, ("domain", published.domain), ("p", published.policy)),
         *_lines(4, *_given(("sp", published.subdomain_policy), ("np", published.absent_policy))),
         *_lines(4, ("adkim", published.adkim), ("aspf", published.aspf)),
+        *_lines(4, ("discovery_method", "treewalk")),
         *_lines(4, ("testing", "y" if published.testing else "n")),
         *_lines(4, *_given(("fo", published.failure_options))),
         "  </policy_published>\n",
@@ -335,10 +336,10 @@ def _lines(indent: int, *pairs: tuple[str, str]) -> Iterable[str]:
 
 
 def file_name(receiver: str, domain: str, begins: int, ends: int, identity: str) -> str:
-    """``receiver!policy-domain!begin!end!unique-id.xml.gz`` (RFC 7489 section 7.2.1.1)."""
+    """``receiver!policy-domain!begin!end!unique-id.xml.gz`` (RFC 9990 section 3.5.2)."""
     return f"{receiver}!{domain}!{begins}!{ends}!{identity}.xml.gz"
 
 
 def subject(domain: str, submitter: str, identity: str) -> str:
-    """Of the mail that carries a report (RFC 7489 section 7.2.1.1)."""
+    """Of the mail that carries a report (RFC 9990 section 3.5.2)."""
     return f"Report Domain: {domain} Submitter: {submitter} Report-ID: <{identity}>"

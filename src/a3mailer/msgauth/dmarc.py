@@ -40,7 +40,8 @@ class Identifier:
 
 @dataclass(frozen=True, slots=True)
 class DmarcResult:
-    """``policy`` is what the domain asks to be done with this mail: none, quarantine or reject."""
+    """``policy`` is what the domain asks to be done with this mail: none, quarantine or reject;
+    ``published`` what its record says of such a mail before ``t=y`` makes it milder."""
 
     result: str
     domain: str = ""
@@ -54,6 +55,7 @@ class DmarcResult:
     """The domain whose record it is."""
     organizational: str = ""
     """The organizational domain of the author domain."""
+    published: str = "none"
 
     def sentence(self) -> str:
         """The verdict for people."""
@@ -116,7 +118,7 @@ async def walk(domain: str, resolver: Resolver) -> Walk:
         records = [r for r in map(record.parse, answer.texts) if r is not None]
         if len(records) == 1:  # several are none (RFC 9989 section 4.10)
             found.append((name, records[0]))
-            if records[0].psd == "n" or (records[0].psd == "y" and name != domain):
+            if records[0].psd in ("y", "n"):  # at the start, too: what is above it is somebody else's
                 break
     return Walk(domain, tuple(found))
 
@@ -167,10 +169,11 @@ async def _evaluate(tree: Walk, identifiers: Sequence[Identifier], resolver: Res
     return DmarcResult(
         FAIL,
         domain,
-        policy,
+        MILDER[policy] if published.testing else policy,
         record=published,
         found_at=found_at,
         organizational=tree.organizational,
+        published=policy,
     )
 
 
@@ -187,10 +190,10 @@ async def is_aligned(identifier: Identifier, tree: Walk, published: DmarcRecord,
 
 
 async def _policy(domain: str, found_at: str, published: DmarcRecord, resolver: Resolver) -> str:
-    """What is asked for a mail that fails. Errors: ResolverFailure."""
+    """What is published for a mail that fails. Errors: ResolverFailure."""
     policy = published.policy
     if domain != found_at:
         policy = published.subdomain_policy or policy
         if published.absent_policy and not (await resolver.lookup(domain, "A")).exists:
             policy = published.absent_policy
-    return MILDER[policy] if published.testing else policy
+    return policy

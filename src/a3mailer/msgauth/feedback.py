@@ -1,4 +1,4 @@
-"""Abuse and failure reports in the Abuse Reporting Format (RFC 5965, RFC 6591, RFC 6650), read and written.
+"""Abuse and failure reports in the Abuse Reporting Format (RFC 5965, 6591, 6650, 9991), read and written.
 
 A ``multipart/report`` of three parts: words for people, ``message/feedback-report`` for programs, and the
 mail it is about or its header. Reading is total and bounded: what is no report is None, what is broken in one
@@ -55,6 +55,14 @@ class Feedback(Struct, frozen=True):
     results: tuple[str, ...] = ()
     """Authentication-Results of who reports."""
     dkim_domain: str = ""
+    """Of the aligned signature that failed, as the next two."""
+    dkim_identity: str = ""
+    dkim_selector: str = ""
+    alignment: tuple[str, ...] = ()
+    """Methods that found nothing aligned (Identity-Alignment, RFC 9991 section 4)."""
+    spf_domain: str = ""
+    """The aligned domain that SPF failed for; ``spf_policies`` are its records (SPF-DNS)."""
+    spf_policies: tuple[str, ...] = ()
     message_id: str = ""
     """Of the mail it is about, as the next two."""
     author: str = ""
@@ -103,9 +111,12 @@ def _feedback(report: dict[bytes, list[bytes]], about: dict[bytes, list[bytes]])
         _one(report, b"delivery-result").lower(),
         tuple(_text(value) for value in report.get(b"authentication-results", ())),
         _one(report, b"dkim-domain").lower(),
-        _one(about, b"message-id"),
-        _clean(decode_words(about.get(b"from", [b""])[0])),
-        _clean(decode_words(about.get(b"subject", [b""])[0])),
+        _one(report, b"dkim-identity"),
+        _one(report, b"dkim-selector"),
+        tuple(w for word in _one(report, b"identity-alignment").lower().split(",") if (w := word.strip())),
+        message_id=_one(about, b"message-id"),
+        author=_clean(decode_words(about.get(b"from", [b""])[0])),
+        subject=_clean(decode_words(about.get(b"subject", [b""])[0])),
     )
 
 
@@ -160,13 +171,17 @@ def compose(
         ("Arrival-Date", format_date(report.arrival) if report.arrival else ""),
         ("Source-IP", report.source_ip),
         ("Auth-Failure", report.auth_failure),
+        ("Identity-Alignment", ", ".join(report.alignment)),
         ("Delivery-Result", report.delivery_result),
         ("DKIM-Domain", report.dkim_domain),
+        ("DKIM-Identity", report.dkim_identity),
+        ("DKIM-Selector", report.dkim_selector),
         ("Incidents", str(report.incidents)),
     )
     lines += [f"{name}: {_ascii(value)}" for name, value in named if value]
     lines += [f"Reported-Domain: {_ascii(each)}" for each in report.reported_domains]
     lines += [f"Authentication-Results: {_ascii(each)}" for each in report.results]
+    lines += [f"SPF-DNS: txt : {report.spf_domain} : {_quoted(each)}" for each in report.spf_policies]
     words = (
         f"This is a report of {domain} about a mail that said to be from {_ascii(report.reported_domains[0])}"
         f" and was not: {_ascii(report.auth_failure)}.\r\nThe format is that of RFC 5965 and RFC 6591.\r\n"
@@ -196,6 +211,11 @@ def compose(
         for media, content in parts
     )
     return "\r\n".join(head).encode() + body + b"--%b--\r\n" % boundary.encode()
+
+
+def _quoted(text: str) -> str:
+    """quoted-string = DQUOTE *( qtext / quoted-pair ) DQUOTE"""
+    return '"' + _ascii(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _ascii(text: str) -> str:

@@ -13,19 +13,17 @@ import msgspec
 from a3mailer.config.tree import Settings
 from a3mailer.mail.authresults import FAIL, PASS
 from a3mailer.msgauth.dmarc import DmarcResult
-from a3mailer.msgauth.dmarc_record import NONE, QUARANTINE, REJECT
 from a3mailer.msgauth.evaluate import Evaluation
-from a3mailer.msgauth.spf import HELO
 from a3mailer.transfer.tallies import Tallies
 
 KIND: Final = "dmarc"
 """Of the tallies."""
-MAX_SIGNATURES: Final = 4
-"""Of one mail that are told; whose passed come first."""
+MAX_SIGNATURES: Final = 8
+"""Of one mail that are told, in the order of RFC 9990 section 3.1.3."""
 MAX_SELECTOR: Final = 63
 TRUSTED: Final = "trusted_forwarder"
+TESTING: Final = "policy_test_mode"
 LOCAL: Final = "local_policy"
-_RANK: Final = {NONE: 0, QUARANTINE: 1, REJECT: 2}
 
 
 class DmarcOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -42,10 +40,9 @@ class DmarcOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     signatures: tuple[tuple[str, str, str], ...] = ()
     """(domain, selector, result)"""
     spf_domain: str = ""
-    spf_scope: str = "mfrom"
     spf_result: str = ""
     reason: str = ""
-    """Why less was done than asked."""
+    """Why something else was done than asked."""
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -77,25 +74,38 @@ class DmarcOutcomes:
 def outcome_of(ip: str, envelope_from: str, found: Evaluation, disposition: str) -> DmarcOutcome:
     """One mail as it is counted."""
     dmarc = found.dmarc
-    signatures = sorted((s.result != PASS, s.domain, s.selector, s.result) for s in found.dkim if s.domain)
+    signatures = sorted(
+        (_rank(s.result, s.domain, dmarc), s.domain, s.selector, s.result) for s in found.dkim if s.domain
+    )
     spf = found.spf
     passed = dmarc.result == PASS
     return DmarcOutcome(
         ip,
         dmarc.domain,
         PASS if passed else disposition,
-        any(not failed and _is_aligned(domain, "dkim", dmarc) for failed, domain, *_ in signatures),
-        spf is not None and spf.result == PASS and _is_aligned(spf.domain, "spf", dmarc),
+        any(rank <= RELAXED for rank, *_ in signatures),
+        spf is not None and spf.result == PASS and aligns(spf.domain, "spf", dmarc),
         envelope_from,
         tuple((d, s[:MAX_SELECTOR], result) for _, d, s, result in signatures[:MAX_SIGNATURES]),
         spf.domain if spf is not None else "",
-        "helo" if spf is not None and spf.identity == HELO else "mfrom",
         spf.result if spf is not None else "",
         _reason(found, disposition) if not passed else "",
     )
 
 
-def _is_aligned(domain: str, method: str, dmarc: DmarcResult) -> bool:
+STRICT, RELAXED, PASSED, FAILED = range(4)
+
+
+def _rank(result: str, domain: str, dmarc: DmarcResult) -> int:
+    """How much a signature has to say (RFC 9990 section 3.1.3)."""
+    if result != PASS:
+        return FAILED
+    if domain == dmarc.domain:
+        return STRICT
+    return RELAXED if aligns(domain, "dkim", dmarc) else PASSED
+
+
+def aligns(domain: str, method: str, dmarc: DmarcResult) -> bool:
     """As DMARC saw it: its own word for the identifier that made it pass, names for the others."""
     if domain == dmarc.domain:
         return True
@@ -108,6 +118,9 @@ def _is_aligned(domain: str, method: str, dmarc: DmarcResult) -> bool:
 
 
 def _reason(found: Evaluation, disposition: str) -> str:
+    """It must be told where something else was done than the published policy says (section 3.1.1.9)."""
     if found.forgiven:
         return TRUSTED
-    return LOCAL if _RANK[disposition] < _RANK[found.dmarc.policy] else ""
+    if disposition != found.dmarc.policy:
+        return LOCAL
+    return TESTING if found.dmarc.published != disposition else ""

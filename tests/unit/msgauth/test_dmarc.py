@@ -71,6 +71,8 @@ def test_a_walk_of_any_depth(depth: int) -> None:
         ("a.mail.example.com", {}, "a.mail.example.com"),
         ("example.com", {"example__com": "p=none; psd=y"}, "example.com"),
         ("example.co.uk", {"co__uk": "p=none; psd=y", "uk": "p=none"}, "example.co.uk"),
+        ("co.uk", {"co__uk": "p=none; psd=y", "uk": "p=none"}, "co.uk"),
+        ("co.uk", {"co__uk": "p=none; psd=y", "uk": "p=none; psd=n"}, "co.uk"),
         ("giant.bank.example", {"bank__example": "p=none; psd=y"}, "giant.bank.example"),
     ],
 )

@@ -61,10 +61,13 @@ FAILURE = Feedback(
     "dmarc",
     "delivered",
     ("mx.b.test; dmarc=fail header.from=example.org",),
-    "",
-    "<1@example.org>",
-    "Alice <alice@example.org>",
-    "Hello",
+    "example.org",
+    "@example.org",
+    "epsilon",
+    ("dkim", "spf"),
+    message_id="<1@example.org>",
+    author="Alice <alice@example.org>",
+    subject="Hello",
 )
 
 

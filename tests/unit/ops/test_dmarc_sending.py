@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +12,17 @@ import msgspec
 import pytest
 
 from a3mailer.config.tree import Msgauth, Reports, Server, Settings
+from a3mailer.mail.authresults import AuthResults
 from a3mailer.mail.envelope import Client
 from a3mailer.mail.errors import Refused
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
 from a3mailer.mail.message import headers, index
 from a3mailer.msgauth.aggregate import Aggregate, DkimAuth, Published, Reason, SpfAuth, parse
+from a3mailer.msgauth.arc import Chain
+from a3mailer.msgauth.dkim import DkimResult
+from a3mailer.msgauth.dmarc import DmarcResult
+from a3mailer.msgauth.dmarc_record import parse as parse_record
+from a3mailer.msgauth.evaluate import Evaluation
 from a3mailer.msgauth.packed import unpack
 from a3mailer.ops.reports import dmarc, dmarc_report
 from a3mailer.ops.reports.daily import DAY, LEAST_SECONDS, SPREAD_SECONDS
@@ -29,7 +36,13 @@ from a3mailer.store.operations import AddTallies, Enqueue, Tally
 from a3mailer.store.ports import Transaction
 from a3mailer.testing.resolver import FakeResolver
 from a3mailer.transfer.authenticate import Authenticate
-from a3mailer.transfer.dmarc_outcomes import KIND, DmarcOutcome, DmarcOutcomes
+from a3mailer.transfer.dmarc_outcomes import (
+    KIND,
+    MAX_SIGNATURES,
+    DmarcOutcome,
+    DmarcOutcomes,
+    outcome_of,
+)
 from a3mailer.transfer.judge import Judges
 from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.reports import ReportMails
@@ -163,6 +176,10 @@ async def test_what_is_counted(office: Office) -> None:
         ("junk", "reject", "quarantine", "local_policy"),
         ("enforce", "quarantine", "quarantine", ""),
         ("enforce", "reject", "reject", ""),
+        ("junk", "quarantine; t=y", "none", "policy_test_mode"),
+        ("enforce", "reject; t=y", "quarantine", "policy_test_mode"),
+        ("tag", "reject; t=y", "none", "local_policy"),
+        ("junk", "none; t=y", "none", ""),
     ],
 )
 async def test_what_was_done_is_told_as_it_was(
@@ -186,6 +203,20 @@ async def test_signatures_are_told_and_whether_they_are_aligned(tmp_path: Path) 
     assert (counted.disposition, counted.dkim, counted.spf) == ("pass", True, False)
     assert counted.signatures == (("b.test", "ed", "pass"),)
     assert (counted.envelope_from, counted.spf_domain, counted.spf_result) == ("c.test", "c.test", "none")
+
+
+async def test_of_many_signatures_the_aligned_are_told_first() -> None:
+    """RFC 9990 section 3.1.3: who passed in strict alignment, then relaxed, then any, then who failed."""
+    named = [("z.test", "pass"), ("mail.b.test", "fail"), ("x.b.test", "pass"), ("b.test", "pass")]
+    named += [(f"a{n}.test", "fail") for n in range(10)]
+    dmarc = DmarcResult("pass", "b.test", organizational="b.test", record=parse_record(b"v=DMARC1; p=none"))
+    found = Evaluation(
+        AuthResults("mx", ()), dmarc, Chain("none"), dkim=tuple(DkimResult(r, "", d, "s") for d, r in named)
+    )
+    told = outcome_of("192.0.2.1", "", found, "none").signatures
+    assert [domain for domain, _, _ in told[:3]] == ["b.test", "x.b.test", "z.test"]
+    assert len(told) == MAX_SIGNATURES
+    assert {result for _, _, result in told[3:]} == {"fail"}
 
 
 async def test_of_whom_nothing_is_counted(tmp_path: Path) -> None:
@@ -247,6 +278,10 @@ async def test_the_mail_has_the_form_of_the_rfc(office: Office) -> None:
         f'filename="a.test!b.test!{office.today}!{office.today + DAY - 1}!{unique}.xml.gz"' in mail.decode()
     )
     assert b"1 passed, 0 failed." in mail
+    (part,) = [part for part in index(mail).parts if part.media == b"application/gzip"]
+    text = gzip.decompress(base64.b64decode(mail[part.body : part.end])).decode()
+    assert "<discovery_method>treewalk</discovery_method>" in text
+    assert text.count("<scope>mfrom</scope>") == text.count("<spf>\n") == 1
     assert mail.count(b"\n") == mail.count(b"\r\n")
 
 
@@ -270,7 +305,8 @@ async def test_not_all_domains_hear_at_once(office: Office) -> None:
         ("mailto:r@c.test", {"b.test._report._dmarc.c.test": b"v=DMARC1"}, ["r@c.test"]),
         ("mailto:r@c.test", {"b.test._report._dmarc.c.test": b"v=spf1"}, []),
         ("mailto:r@c.test", {"b.test._report._dmarc.c.test": b"v=DMARC1; rua=mailto:o@c.test"}, ["o@c.test"]),
-        ("mailto:r@c.test", {"b.test._report._dmarc.c.test": b"v=DMARC1; rua=mailto:o@d.test"}, ["r@c.test"]),
+        ("mailto:r@c.test", {"b.test._report._dmarc.c.test": b"v=DMARC1; rua=mailto:o@d.test"}, []),
+        (f"mailto:r@{'c' * 60}.{'d' * 60}.{'e' * 60}.{'f' * 60}.test,mailto:r@b.test", {}, ["r@b.test"]),
         ("https://b.test/r,mailto:r@b.test", {}, ["r@b.test"]),
         ("mailto:r@b.test!1k,mailto:s@b.test!10m", {}, ["s@b.test"]),
         (",".join(f"mailto:r{n}@b.test" for n in range(9)), {}, [f"r{n}@b.test" for n in range(MOST_PLACES)]),

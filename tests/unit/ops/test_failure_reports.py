@@ -77,6 +77,32 @@ async def test_a_mail_that_failed_is_told_of(office: Office) -> None:
     assert arf.KIND.name == report.kind
 
 
+async def test_what_was_aligned_and_failed_is_told(tmp_path: Path) -> None:
+    """RFC 9991 section 4: Identity-Alignment, and of an aligned identifier its signature and SPF policy."""
+    resolver = dns()
+    resolver.put("_dmarc.b.test", "TXT", ASKS)
+    office = Office(tmp_path, resolver, telling())
+    broken = b"DKIM-Signature: v=1; a=rsa-sha256; d=b.test; s=epsilon; h=from; bh=YQ==; b=YQ==\r\n" + MAIL
+    await office.send(broken, "alice@a.test", client=FORGER)
+    (mail,) = await office.mails()
+    found = feedback(mail)
+    assert found.alignment == ("dkim", "spf")
+    assert (found.dkim_domain, found.dkim_identity, found.dkim_selector) == ("b.test", "@b.test", "epsilon")
+    assert b'\r\nSPF-DNS: txt : b.test : "v=spf1 ' in mail
+    await office.send(MAIL, "alice@a.test", client=FORGER, sender="x@elsewhere.test")
+    *_, mail = await office.mails()
+    found = feedback(mail)
+    assert (found.alignment, found.dkim_domain) == (("spf",), "")
+    assert b"SPF-DNS" not in mail
+
+
+async def test_a_public_suffix_hears_of_no_single_mail(office: Office) -> None:
+    """RFC 9991 section 2."""
+    office.resolver.put("_dmarc.b.test", "TXT", ASKS + b"; psd=y")
+    await office.send(MAIL, "alice@a.test", client=FORGER)
+    assert await office.mails() == []
+
+
 async def test_no_name_and_no_content_is_told(office: Office) -> None:
     mail = (
         b"Received: from x by y for <alice@a.test>; x\r\nTo: Alice <alice@a.test>\r\nCc: bob@a.test\r\n"

@@ -1,4 +1,4 @@
-"""Where a domain's DMARC reports may go: its own addresses, and those elsewhere that agreed (RFC 7489 7.1).
+"""Where a domain's DMARC reports may go: its own addresses, and those elsewhere that agreed (RFC 9990 4).
 
 A place outside the domain's organization has to say in the DNS that it takes reports about the domain, or
 anybody could be flooded by anybody's record.
@@ -14,6 +14,8 @@ from a3mailer.msgauth.dmarc_record import DmarcRecord
 from a3mailer.msgauth.mailto import mailbox
 from a3mailer.runtime.resolver import Resolver
 
+MAX_NAME: Final = 253
+"""Characters of a name in the DNS."""
 MOST_PLACES: Final = 5
 """Of one domain that get a report."""
 
@@ -45,12 +47,15 @@ async def _allowed(domain: str, address: str, resolver: Resolver, *, failures: b
     host = address.rpartition("@")[2]
     if host == domain or await _organization(host, resolver) == await _organization(domain, resolver):
         return address
-    records = await _records(f"{domain}._report._dmarc.{host}", resolver)
+    name = f"{domain}._report._dmarc.{host}"
+    records = await _records(name, resolver) if len(name) <= MAX_NAME else []
     if not records:
         return ""
     uris = [uri for each in records for uri in (each.failure if failures else each.aggregate)]
-    others = [mailbox(uri.encode("ascii", "replace")) for uri in uris]
-    return next((each for each in others if each.rpartition("@")[2] == host), address)
+    others = [other for uri in uris if (other := mailbox(uri.encode("ascii", "replace")))]
+    if any(other.rpartition("@")[2] != host for other in others):
+        return ""  # it sends reports on to somebody else: there nobody has agreed
+    return others[0] if others else address
 
 
 async def _records(name: str, resolver: Resolver) -> list[DmarcRecord]:

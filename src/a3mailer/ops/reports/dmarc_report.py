@@ -86,7 +86,7 @@ def rows_of(tallies: Iterable[Tally]) -> tuple[tuple[Row, ...], int]:
 
 
 def _row(outcome: DmarcOutcome, count: int) -> Row:
-    spf = SpfAuth(outcome.spf_domain, outcome.spf_scope, outcome.spf_result)
+    spf = SpfAuth(outcome.spf_domain, "mfrom", outcome.spf_result)  # all there is (RFC 9990 3.1.1.13)
     return Row(
         outcome.ip,
         count,
@@ -102,7 +102,7 @@ def _row(outcome: DmarcOutcome, count: int) -> Row:
 
 
 def compose(made: Made, domain: str, to: str, sender: Sender, now: int, token: str) -> bytes:
-    """The mail (RFC 7489 section 7.2.1.1)."""
+    """The mail (RFC 9990 section 3.5.2)."""
     report = made.report
     passed = sum(row.count for row in report.rows if "pass" in (row.dkim, row.spf))
     failed = sum(row.count for row in report.rows) - passed

@@ -1,4 +1,4 @@
-"""Our failure reports: of single mails that failed DMARC, to domains whose record asks (RFC 6591).
+"""Our failure reports: of single mails that failed DMARC, to domains whose record asks (RFC 6591, RFC 9991).
 
 Off by default, because they tell of single mails: of the header only FIELDS go, with a keyed hash in place of
 every local part (RFC 6590), nothing of subject, recipients and body. A domain gets a few an hour; what is
@@ -17,10 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec import structs
+
 from a3mailer import __version__
 from a3mailer.config.tree import Settings
 from a3mailer.mail.errors import MailError
 from a3mailer.mail.message import headers, index
+from a3mailer.msgauth.evaluate import Evaluation
 from a3mailer.msgauth.feedback import AUTH_FAILURE, Feedback, compose, redact
 from a3mailer.ops.reports.destinations import destinations
 from a3mailer.ops.reports.posting import queued, sender_of
@@ -30,6 +33,7 @@ from a3mailer.store.operations import Operation
 from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.dmarc_outcomes import aligns
 from a3mailer.transfer.failures import DmarcFailure
 
 HOUR: Final = 3600
@@ -43,6 +47,8 @@ FIELDS: Final = frozenset(
     (b"from", b"sender", b"reply-to", b"date", b"received", b"dkim-signature", b"list-id")
 )
 """What the owner of a domain needs to know his own mail by."""
+MAX_POLICIES: Final = 3
+"""SPF policies of a domain that are told; there should be one."""
 MESSAGE_ID: Final = frozenset((b"message-id",))
 CONTACT: Final = "dmarc-reports"
 AGENT: Final = f"A3Mailer/{__version__}"
@@ -90,8 +96,8 @@ class FailureReports:
         """See ``transfer/failures.py``."""
         settings, dmarc = self._settings(), failure.found.dmarc
         record = dmarc.record
-        if not settings.reports.failure_send or record is None or not record.failure:
-            return
+        if not settings.reports.failure_send or record is None or not record.failure or record.psd == "y":
+            return  # of a public suffix: never (RFC 9991 section 2)
         if not failure.reverse_path or not _asks(record.failure_options, failure):
             return
         incidents = self._counted(dmarc.found_at, failure.now, settings.reports.failure_rate)
@@ -144,11 +150,12 @@ class FailureReports:
             emit("reports.failure.unsigned", level="warning", domain=one.domain, sender=domain)
             return
         places = await destinations(one.domain, one.uris, self._resolver, failures=True)
+        feedback = await self._with_spf(one.feedback)
         contents: list[Content] = []
         operations: list[Operation] = []
         for address in places:
             octets = compose(
-                one.feedback,
+                feedback,
                 one.header,
                 sender=sender.address,
                 to=address,
@@ -162,6 +169,14 @@ class FailureReports:
             await self._store.commit(Transaction(tuple(operations), tuple(contents)))
             count("a3_reports_sent_total", "failure", len(contents))
             emit("reports.failure.sent", domain=one.domain, places=len(contents))
+
+    async def _with_spf(self, feedback: Feedback) -> Feedback:
+        """With the SPF policies of the aligned domain that failed (RFC 6591 section 3.2.6)."""
+        if not feedback.spf_domain:
+            return feedback
+        answer = await self._resolver.lookup(feedback.spf_domain, "TXT")
+        policies = tuple(t.decode("ascii", "replace") for t in answer.texts if t[:6].lower() == b"v=spf1")
+        return structs.replace(feedback, spf_policies=policies[:MAX_POLICIES])
 
 
 def shown(octets: bytes | mmap.mmap, key: bytes) -> bytes:
@@ -183,7 +198,7 @@ def _asks(options: str, failure: DmarcFailure) -> bool:
 
 
 def _feedback(failure: DmarcFailure, incidents: int, key: bytes) -> Feedback:
-    found = failure.found
+    found, dmarc = failure.found, failure.found.dmarc
     results = tuple(
         f"{each.method}={each.result}"
         + "".join(f" {kind}.{name}={value}" for kind, name, value in each.properties if (kind, name) in _TOLD)
@@ -201,4 +216,16 @@ def _feedback(failure: DmarcFailure, incidents: int, key: bytes) -> Feedback:
         "dmarc",
         _RESULTS[failure.disposition],
         (f"{found.results.authserv_id}; {'; '.join(results)}",),
+        *_signature(found),
+        ("dkim", "spf") if found.dkim else ("spf",),
+        found.spf.domain if found.spf is not None and aligns(found.spf.domain, "spf", dmarc) else "",
     )
+
+
+def _signature(found: Evaluation) -> tuple[str, str, str]:
+    """Domain, identity and selector of the aligned signature that failed (RFC 9991 section 4)."""
+    for each in found.dkim:
+        if each.domain and aligns(each.domain, "dkim", found.dmarc):
+            identity = each.identity or each.domain
+            return each.domain, f"@{identity.rpartition('@')[2]}", each.selector
+    return "", "", ""
