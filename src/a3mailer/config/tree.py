@@ -223,6 +223,9 @@ class Policy(Section, frozen=True, kw_only=True):
         int, _d("... submitted by all accounts that send from one domain.", ge=0)
     ] = 0
     account_domain_recipients: Annotated[int, _d("... recipients of all of them together.", ge=0)] = 0
+    unknown_rate: Annotated[
+        int, _d("... that do not exist from one network of strangers, before all its mail waits.", ge=0)
+    ] = 100
     recipient_rate: Annotated[int, _d("... to one recipient from strangers.", ge=0)] = 0
 
 

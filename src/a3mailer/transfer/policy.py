@@ -30,6 +30,7 @@ from a3mailer.runtime.reach import is_public_domain
 from a3mailer.store.operations import Operation
 from a3mailer.store.ports import DirectoryReader
 from a3mailer.store.rows import Account, QueueEntry
+from a3mailer.transfer.checks.harvest import missed
 from a3mailer.transfer.forward import Forwarding
 from a3mailer.transfer.lists.lists import Incoming, Lists, Work
 from a3mailer.transfer.quota import Quotas
@@ -127,6 +128,10 @@ class Policy:
             routes = await self._led(recipient.address, envelope)
         except NoSuchDomain:
             return (await self._relayed(client, recipient.address),)
+        except NoSuchAccount:
+            if self._stages is not None:
+                missed(client, self._stages.doors)
+            raise
         first = routes[0]
         if isinstance(first, Remote) and first.relayed and client.protocol != "submission":
             _check_unrouted(first.address)

@@ -250,6 +250,11 @@ class Stages:
         both = ((check, late) for late in (False, True) for check in (self._late if late else self._checks))
         self._wanted = () if plain_profile else tuple((c, late) for c, late in both if c.wanted(settings))
 
+    @property
+    def doors(self) -> Doors:
+        """What the checks ask."""
+        return self._doors
+
     def course(self, client: Client, trace: str) -> Course:
         """The checks for this client's connection."""
         filters = self.filters(client)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from a3mailer.config.tree import Dns, Policy, Server, Settings
@@ -19,9 +20,10 @@ from a3mailer.transfer.checks import CHECKS, greylist, rate
 from a3mailer.transfer.checks.dnsbl import Dnsbl
 from a3mailer.transfer.checks.domain_list import DomainList
 from a3mailer.transfer.checks.greylist import Greylist
+from a3mailer.transfer.checks.harvest import Harvest, missed
 from a3mailer.transfer.checks.helo import Helo
 from a3mailer.transfer.checks.lists import reversed_address
-from a3mailer.transfer.checks.rate import RecipientRate, SenderRate, SubmittedRate
+from a3mailer.transfer.checks.rate import HOUR, RecipientRate, SenderRate, SubmittedRate
 from a3mailer.transfer.checks.recipient_domain import RecipientDomain
 from a3mailer.transfer.checks.sender_domain import SenderDomain
 from a3mailer.transfer.route import Local, Remote, Route
@@ -38,6 +40,10 @@ class TestDomainList(CheckCompliance):
 
 class TestHelo(CheckCompliance):
     check = Helo()
+
+
+class TestHarvest(CheckCompliance):
+    check = Harvest()
 
 
 class TestSenderDomain(CheckCompliance):
@@ -291,6 +297,27 @@ async def test_accounts_and_their_domains_have_hours_of_their_own() -> None:
     ]  # fmt: skip
     assert all(f.binding and f.status == "4.7.28" for f in (*mails, *recipients) if f)
     assert await SubmittedRate().look(facts(), world) is None  # a stranger has no account
+
+
+# --- harvesting ---------------------------------------------------------------------------------------------
+
+
+async def test_who_asks_for_many_nobodies_waits_and_nobody_else() -> None:
+    world = doors(unknown_rate=2)
+    for _ in range(2):
+        assert await Harvest().look(facts(), world) is None
+        missed(facts().client, world)
+    found = await Harvest().look(facts(), world)
+    assert found is not None and found.binding and found.status == "4.7.28"
+    assert await Harvest().look(facts("192.0.2.2"), world) is None
+    world.clock.advance(HOUR)
+    assert await Harvest().look(facts(), world) is None
+    submitter = facts(account=7).client
+    for _ in range(9):  # who has logged in may mistype, and 0 is no limit
+        missed(msgspec.structs.replace(submitter, protocol="submission"), world)
+        missed(facts().client, doors(unknown_rate=0))
+    assert await Harvest().look(facts(), world) is None
+    assert not Harvest().wanted(Settings(policy=Policy(unknown_rate=0)))
 
 
 # --- greylisting --------------------------------------------------------------------------------------------

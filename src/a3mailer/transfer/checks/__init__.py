@@ -6,6 +6,7 @@ A package of somebody else adds its own by the entry-point group ``a3mailer.chec
 from a3mailer.transfer.checks.dnsbl import Dnsbl
 from a3mailer.transfer.checks.domain_list import DomainList
 from a3mailer.transfer.checks.greylist import Greylist
+from a3mailer.transfer.checks.harvest import Harvest
 from a3mailer.transfer.checks.helo import Helo
 from a3mailer.transfer.checks.rate import RecipientRate, SenderRate, SubmittedRate
 from a3mailer.transfer.checks.recipient_domain import RecipientDomain
@@ -17,6 +18,7 @@ CHECKS: tuple[Check, ...] = (
     Helo(),
     SenderDomain(),
     DomainList(),
+    Harvest(),
     SenderRate(),
     SubmittedRate(),
     RecipientDomain(),

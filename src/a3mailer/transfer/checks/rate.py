@@ -30,7 +30,7 @@ def over(doors: Doors, keys: tuple[tuple[str, int], ...]) -> str:
         return ""
     now = doors.clock.monotonic()
     with doors.rates.locked():
-        counts = [(key, limit, _count(doors, key, now) + 1.0) for key, limit in limited]
+        counts = [(key, limit, counted(doors, key, now) + 1.0) for key, limit in limited]
         for key, limit, number in counts:
             if number > limit + SLACK:
                 return key
@@ -39,7 +39,8 @@ def over(doors: Doors, keys: tuple[tuple[str, int], ...]) -> str:
     return ""
 
 
-def _count(doors: Doors, key: str, now: float) -> float:
+def counted(doors: Doors, key: str, now: float) -> float:
+    """What a key stands at; the table's lock is held."""
     found = doors.rates.get(key)
     return found[0] * math.exp2(-max(0.0, now - found[1]) / HALF_LIFE) if found is not None else 0.0
 
