@@ -80,6 +80,7 @@ from a3mailer.transfer.quota import Quotas
 from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.reports import ReportMails
 from a3mailer.transfer.returns import Returns
+from a3mailer.transfer.scripts import Scripts
 from a3mailer.transfer.sending import Sending
 from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.stages import Stages
@@ -379,7 +380,8 @@ def _way_in(
     # the operator's own service may be anywhere, so also inside
     asking = HttpClient(resolver, clock, context, inside=True, rest_most=REST_SECONDS)
     hook = PolicyHook(asking, clock, partial(policy_hook_key, held.directory))
-    checks = (*all_checks(), *hook.checks())
+    scripts = Scripts(held.directory, settings)
+    checks = (*all_checks(), *hook.checks(), *scripts.checks())
     chance = random.SystemRandom()
     callout = Callout(resolver, dial, opportunistic_context(), context, clock, chance)
     late = Verification(callout, directory.relaying, held.recipients, clock, chance).checks()
@@ -395,6 +397,7 @@ def _way_in(
             "reports": ReportMails(read, store, directory, settings, clock),
             "policy hook": AskAboutMail(hook, settings),
             "milters": milters,
+            "scripts": scripts,
             "header rules": HeaderRules(settings),
         }
     )

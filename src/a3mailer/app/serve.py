@@ -24,7 +24,8 @@ from a3mailer import __version__
 from a3mailer.app.held import MAX_WORKERS, Held
 from a3mailer.app.listeners import bind_unix, describe, listen
 from a3mailer.app.lock import acquire
-from a3mailer.config.load import ConfigError, load
+from a3mailer.app.settings import load
+from a3mailer.config.load import ConfigError
 from a3mailer.config.tree import Settings
 from a3mailer.runtime.supervise import Child, Supervisor
 from a3mailer.telemetry import metrics

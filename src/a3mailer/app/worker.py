@@ -13,7 +13,8 @@ import uvloop
 from a3mailer.app.compose import Background, Rooms, compose
 from a3mailer.app.control import serve_control
 from a3mailer.app.held import Held
-from a3mailer.config.load import ConfigError, load
+from a3mailer.app.settings import load
+from a3mailer.config.load import ConfigError
 from a3mailer.edge.certificates import ServerCertificates
 from a3mailer.edge.listener import PATIENCE_SECONDS, Acceptor
 from a3mailer.runtime.clock import SystemClock

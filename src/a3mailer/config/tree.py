@@ -201,6 +201,14 @@ class Policy(Section, frozen=True, kw_only=True):
         tuple[str, ...],
         _d("DOOR FIELD PATTERN => REPLACEMENT: change a field; empty: take it out. A door: smtp, any ..."),
     ] = ()
+    scripts: Annotated[
+        tuple[str, ...],
+        _d("STAGE=FILE: Sieve of yours at connect, ehlo, auth, mail, rcpt or data (whole mails)."),
+    ] = ()
+    script_doors: Annotated[tuple[str, ...], _d("Whose mail they see: smtp, submission, lmtp.")] = (
+        "smtp", "submission",
+    )  # fmt: skip
+    script_steps: Annotated[int, _d("Steps one run may take, about a microsecond each.", ge=100)] = 20_000
     seconds: Annotated[float, _d("Longest time the checks of one stage may take.", ge=0)] = 5.0
     greylist: Annotated[bool, _d("Ask unknown senders to come back (RFC 6647).")] = False
     greylist_seconds: Annotated[float, _d("... after this time.", ge=1)] = 300.0

@@ -23,7 +23,14 @@ from a3mailer.telemetry.events import emit
 from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.route import Route
 
-ORDER: Final[tuple[str, ...]] = ("authenticate", "reports", "policy hook", "milters", "header rules")
+ORDER: Final[tuple[str, ...]] = (
+    "authenticate",
+    "reports",
+    "policy hook",
+    "milters",
+    "scripts",
+    "header rules",
+)
 """Names of the judges as they look: what they add lies further up, the later they come."""
 SECONDS: Final = 60.0
 """For all judges of one mail together."""

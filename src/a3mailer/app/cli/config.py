@@ -9,8 +9,9 @@ from a3mailer.app.cli.exits import ABSENT, CONFIG, NO, NOT_RUNNING, OK, USAGE, F
 from a3mailer.app.cli.office import Remote, connect, data_directory, session
 from a3mailer.app.cli.output import Output, plain
 from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
+from a3mailer.app.settings import load
 from a3mailer.config.fields import FIELDS, NoSuchSetting, field, text_of, value_of
-from a3mailer.config.load import ConfigError, Snapshot, load
+from a3mailer.config.load import ConfigError, Snapshot
 from a3mailer.config.routes import parse_rule
 from a3mailer.config.tree import Settings
 from a3mailer.edge.dial import cannot_send_from

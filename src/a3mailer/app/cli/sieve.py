@@ -15,9 +15,9 @@ from a3mailer.app.cli.tools import read_octets
 from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
 from a3mailer.wire.sieve.actions import Action, Keep, Redirect, Step
 from a3mailer.wire.sieve.compile import Program, compile_script
-from a3mailer.wire.sieve.dialect import ALWAYS
+from a3mailer.wire.sieve.dialect import ALWAYS, Dialect
 from a3mailer.wire.sieve.errors import ScriptError, UnknownCapability
-from a3mailer.wire.sieve.extensions import ALL
+from a3mailer.wire.sieve.extensions import ALL, OPERATORS
 from a3mailer.wire.sieve.interpret import Result, run
 from a3mailer.wire.sieve.view import MailView
 
@@ -38,7 +38,7 @@ PLACE: Final = {
 
 def compile_(args: Arguments, out: Output) -> int:
     """sieve compile."""
-    program, code = _compiled(args.script, out)
+    program, code = _compiled(args.script, out, OPERATORS if args.policy else ALL)
     if program is not None:
         required = sorted(program.required - ALWAYS)
         found = {"ok": True, "instructions": len(program.code), "capabilities": required}
@@ -46,10 +46,10 @@ def compile_(args: Arguments, out: Output) -> int:
     return code
 
 
-def _compiled(name: str, out: Output) -> tuple[Program | None, int]:
+def _compiled(name: str, out: Output, dialect: Dialect = ALL) -> tuple[Program | None, int]:
     """The program, or what is wrong with the script told, and the exit code."""
     try:
-        return compile_script(read_octets(name), ALL), OK
+        return compile_script(read_octets(name), dialect), OK
     except ScriptError as error:
         unknown = isinstance(error, UnknownCapability)
         found = {
@@ -147,6 +147,7 @@ VERBS: Final = (
         "tool.use",
         compile_,
         (_SCRIPT,),
+        (Option("--policy", "it is for the stages of SMTP (policy.scripts): what an operator may say"),),
         directory=False,
         codes=CODES,
     ),

@@ -11,7 +11,8 @@ from a3mailer.app.cli.exits import BUSY, CONFIG, UNUSABLE, Failed
 from a3mailer.app.listeners import CannotListen
 from a3mailer.app.lock import Locked
 from a3mailer.app.serve import WARM, serve
-from a3mailer.config.load import ConfigError, load
+from a3mailer.app.settings import load
+from a3mailer.config.load import ConfigError
 from a3mailer.store.backends.sqlite.connection import check_migrations, migrations, open_reader
 from a3mailer.store.ports import StoreUnusable
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from a3mailer.app.settings import load
 from a3mailer.app.verbs.office import Nothing, Office, Request, subject_of
 from a3mailer.config.fields import BOOT, BadValue, NoSuchSetting, field, text_of, value_of
-from a3mailer.config.load import ConfigError, diff, load
+from a3mailer.config.load import ConfigError, diff
 from a3mailer.config.write import set_in_file
 from a3mailer.identity.principal import Object
 from a3mailer.identity.roles import ROLES, RULES, allow, require

@@ -33,8 +33,9 @@ REPLIES: Final[dict[type[err.MailError], Reply]] = {
 }
 AUTH_LATER: Final = Reply(454, "4.7.0", "temporary authentication failure")
 """RFC 4954 section 4: what TryLater is during AUTH."""
-CODES: Final = {"5.1.10": 556, "4.1.1": 450}
-"""Of refusals by their enhanced code; else 550 or 451 (RFC 7504 section 4, RFC 7505 section 4.1)."""
+CODES: Final = {"5.1.10": 556, "5.7.8": 535, "4.1.1": 450}
+"""Of refusals by their enhanced code; else 550 or 451 (RFC 7504 section 4, RFC 7505 section 4.1, RFC 4954
+section 6)."""
 TELLING: Final = (err.NotAllowed, err.TooMany, err.Refused)
 """Errors whose own words are for the client."""
 
