@@ -31,6 +31,7 @@ RECORDS: Final = (
     f'_dmarc.{DOMAIN}. 3600 IN TXT "v=DMARC1; p=reject"',
     f"7.2.0.192.in-addr.arpa. 3600 IN PTR mx.{DOMAIN}.",
     f"mx.{DOMAIN}. 3600 IN A 192.0.2.7",
+    f'default._bimi.{DOMAIN}. 3600 IN TXT "v=BIMI1; l=https://{DOMAIN}/logo.svg; a=https://{DOMAIN}/vmc.pem"',
 )
 METHODS: Final = ("iprev", "spf", "dkim", "dmarc")
 
@@ -50,12 +51,14 @@ def signed(mail: bytes, pem: bytes) -> bytes:
     return sign(header, Bodies(mail, header.body), (load_key(DOMAIN, "bench", pem),), NOW) + mail
 
 
-async def cost(mails: list[bytes], repeats: int, records: tuple[str, ...]) -> tuple[float, int]:
+async def cost(
+    mails: list[bytes], repeats: int, records: tuple[str, ...], *, indicators: bool = False
+) -> tuple[float, int]:
     """(microseconds a mail, the best of several passes; questions the name server was asked)."""
     async with NameServer() as server:
         server.put(*records)
         resolver = StubResolver((Server("127.0.0.1", server.port),), 5.0, SystemClock())
-        evaluate = Evaluator(resolver, "mail.example.org")
+        evaluate = Evaluator(resolver, "mail.example.org", indicators=indicators)
         best = float("inf")
         for _ in range(repeats + 1):
             before = time.process_time()
@@ -65,6 +68,7 @@ async def cost(mails: list[bytes], repeats: int, records: tuple[str, ...]) -> tu
                 )
                 assert tuple(r.method for r in found.results.results) == METHODS
                 assert all(r.result == PASS for r in found.results.results)
+                assert not indicators or (found.bimi is not None and found.bimi.result == PASS)
             best = min(best, time.process_time() - before)
         return best / len(mails) * 1e6, len(server.asked)
 
@@ -78,8 +82,10 @@ def measure(chosen: Options, report: Report) -> None:
         mails = [signed(written(size, chosen.seed + n, html=False), pem) for n in range(many)]
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             took, asked = runner.run(cost(mails, repeats, (*RECORDS, record)))
+            and_bimi, _ = runner.run(cost(mails, repeats, (*RECORDS, record), indicators=True))
         name = f"SPF, DKIM, iprev and DMARC, {size} octets"
         report.add(below(name, "us", took, GOAL) if size == 4_096 else Row(name, "us", took))
+        report.add(Row(f"... and BIMI, {size} octets", "us", and_bimi))
     report.count(mails=many, questions=asked)
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from a3mailer.mail.authresults import FAIL, NONE, PASS, TEMPERROR, MethodResult
@@ -31,6 +32,8 @@ DECLINED: Final = "declined"
 SKIPPED: Final = "skipped"
 """DMARC does not allow one."""
 MAX_RECORD: Final = 4096
+REMEMBERED: Final = 1024
+"""Records kept parsed, by their octets."""
 MAX_SELECTOR: Final = 63
 MAX_LOCATION: Final = 2048
 SELECTOR: Final = b"bimi-selector"
@@ -204,6 +207,7 @@ def _read(domain: str, organization: str, selector: str, text: bytes) -> BimiRes
     )
 
 
+@lru_cache(REMEMBERED)
 def _goes_by_local_part(text: bytes) -> bool:
     found = tags.parse(text) if len(text) <= MAX_RECORD else None
     return found is not None and found.get(b"lps") == b"true"
@@ -218,6 +222,7 @@ def local_selector(local_part: bytes) -> str:
 
 
 # bimi-record = "v=BIMI1" ";" [ "l=" [ https-uri ] ";" ] [ "a=" [ https-uri / "self" ] ";" ] *( further tags )
+@lru_cache(REMEMBERED)
 def parse_record(text: bytes) -> Assertion | None:
     """What a record says; None: no picture, please. Errors: ValueError, with the reason."""
     found = tags.parse(text) if len(text) <= MAX_RECORD else None
