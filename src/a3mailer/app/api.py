@@ -16,10 +16,13 @@ from a3mailer.app.verbs.table import BY_NAME, StoreVerb
 from a3mailer.edge.http.api.json import answer, read
 from a3mailer.edge.http.exchange import BadRequest, Request, Response
 from a3mailer.edge.http.routes import Route
+from a3mailer.mail.errors import BadName
 
 MAX_BODY: Final = 16 * 1024
 LONGEST_NUMBER: Final = 18
 """Digits: what the store can count."""
+STATUS: Final = {"GET": 400, "POST": 422}
+"""Where arguments do not fit: those of an address, those of a body."""
 PAGE: Final = {"limit": "100"}
 """Of lists without an end, unless the asker says otherwise."""
 MOST: Final = 1000
@@ -76,7 +79,11 @@ def _route(line: Exposed, verb: StoreVerb, office: Callable[[], Office]) -> Rout
         if line.method == "POST":
             body, _ = await read(request, dict[str, str | int | bool])
             arguments = {**body, **request.parameters}
-        return answer(await perform(verb, replace(office(), subject=request.principal), arguments))
+        asker = replace(office(), subject=request.principal)
+        try:
+            return answer(await perform(verb, asker, arguments))
+        except BadName as error:
+            raise BadRequest(STATUS[line.method], str(error)) from error
 
     if line.method == "POST":
         return Route(
@@ -86,15 +93,15 @@ def _route(line: Exposed, verb: StoreVerb, office: Callable[[], Office]) -> Rout
 
 
 async def perform(verb: StoreVerb, office: Office, arguments: Mapping[str, object]) -> object:
-    """Errors: BadRequest (422), and those of the verb."""
+    """Errors: BadName (which argument does not fit), and those of the verb."""
     try:
         form = msgspec.convert(dict(arguments), verb.form, strict=False)
     except msgspec.ValidationError as error:
-        raise BadRequest(422, str(error)) from error
+        raise BadName(str(error)) from error
     for name in verb.form.__struct_fields__:
         value = getattr(form, name)
         if isinstance(value, int) and len(str(abs(value))) > LONGEST_NUMBER:
-            raise BadRequest(422, f"{name} is too large a number")
+            raise BadName(f"{name} is too large a number")
     if getattr(form, "limit", 1) not in range(1, MOST + 1):
-        raise BadRequest(422, f"limit is 1 to {MOST}")
+        raise BadName(f"limit is 1 to {MOST}")
     return await verb.run(office, form)

@@ -58,6 +58,20 @@ class TlsPlan:
     mx_hosts: tuple[str, ...] = field(default=(), compare=False)
     """The ``mx`` patterns of an MTA-STS policy."""
 
+    asked: str = field(default="", compare=False)
+    """What ``word`` is, where it is no policy of the destination and no rule of the operator."""
+
+    @property
+    def word(self) -> str:
+        """What is in force: dane, sts, rule (of the operator), requiretls, or none."""
+        if self.asked:
+            return self.asked
+        if self.level is TlsLevel.DANE:
+            return "dane"
+        if self.policy_type == "sts":
+            return "sts"
+        return "rule" if self.reason else "none"
+
     @property
     def in_clear(self) -> bool:
         """The mail may go without TLS."""

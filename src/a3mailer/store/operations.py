@@ -360,12 +360,13 @@ class ResetAccount(Operation, frozen=True):
 
 
 class PutAlias(Operation, frozen=True):
-    """``address`` leads to ``targets`` (addresses, local or remote). ``kind``: ``alias`` or ``group``."""
+    """``address`` leads to ``targets``, as ``alias`` or ``group``; ``reclaim``: even if it is reserved."""
 
     tenant: TenantId
     address: str
     targets: tuple[str, ...]
     kind: str = "alias"
+    reclaim: bool = False
 
 
 class RemoveAlias(Operation, frozen=True):

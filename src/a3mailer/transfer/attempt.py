@@ -393,6 +393,7 @@ class Attempt:
                     state=outcome.state,
                     host=outcome.host,
                     reply=f"{outcome.code} {outcome.enhanced}",
+                    tls=result.tls,
                 )
                 count("a3_relay_attempts_total", COUNTED[outcome.state])
                 if outcome.state != "delivered":

@@ -105,6 +105,8 @@ class Result:
     """Seconds before which another attempt is pointless."""
     answer: Answer = Answer.UNREACHABLE
     """What the reply is about."""
+    tls: str = ""
+    """``TlsPlan.word`` of the session; empty where there was none."""
 
 
 @dataclass(slots=True)
@@ -533,13 +535,9 @@ class Relay:
                 continue
             answer = classify(outcome.reply, provider_of(host.name))
             attempt.results[number] = Result(
-                STATES[outcome.status],
-                outcome.reply,
-                host.name,
-                session.confirms,
-                session.times,
-                answer=answer,
-            )
+                STATES[outcome.status], outcome.reply, host.name, session.confirms, session.times,
+                answer=answer, tls=session.plan.word,
+            )  # fmt: skip
         self._learn(host, attempt, (outcome.reply for outcome in outcomes))
 
     # --- sessions kept -----------------------------------------------------------------------------

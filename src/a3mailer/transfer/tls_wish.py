@@ -57,7 +57,8 @@ def for_mail(envelope: Envelope, demand: Demand, domain: DomainDemand, host: Hos
     plans = tuple(plan for plan in demand.plans if plan.level in PROVEN)
     if not plans and host.authentic and domain.level != "never":
         reason = "the mail demands TLS (REQUIRETLS)"
-        plans = (TlsPlan(TlsLevel.STS, names=(host.name.lower().rstrip("."),), reason=reason),)
+        names = (host.name.lower().rstrip("."),)
+        plans = (TlsPlan(TlsLevel.STS, names=names, reason=reason, asked="requiretls"),)
     if not must_require(envelope):
         return replace(demand, plans=(*plans, *(plan for plan in demand.plans if plan not in plans)))
     if plans:

@@ -17,9 +17,9 @@ from a3mailer.mail.errors import (
     NoSuchMessage,
     NoSuchThing,
 )
-from a3mailer.mail.ids import INBOX
+from a3mailer.mail.ids import DEFAULT_TENANT, INBOX
 from a3mailer.mail.message import index
-from a3mailer.store.operations import Append
+from a3mailer.store.operations import Append, PutAlias
 from a3mailer.store.ports import Content, Transaction
 from tests.unit.app.test_verbs import Desk, add
 
@@ -137,9 +137,48 @@ async def test_a_masked_address_comes_is_refused_and_is_forgotten(desk: Desk) ->
     assert entry is not None and entry.kind == "reserved"
     with pytest.raises(NoSuchThing):
         await desk.do("masked disable", address="alice@example.test", masked=name)
+    await desk.do("masked enable", address="alice@example.test", masked=name)
+    entry = await desk.store.address(name)
+    assert entry is not None and (entry.kind, entry.targets) == ("alias", ("alice@example.test",))
+    with pytest.raises(NoSuchThing):
+        await desk.do("masked enable", address="alice@example.test", masked=name)
     await desk.do("masked rm", address="alice@example.test", masked=name)
     assert await desk.do("masked list", address="alice@example.test") == []
     with pytest.raises(NoSuchThing):
         await desk.do("masked rm", address="alice@example.test", masked=name)
     with pytest.raises(NoSuchAccount):
         await desk.do("masked add", address="nobody@example.test", site="shop.example")
+
+
+async def test_a_disabled_address_that_somebody_else_has_by_now_stays_his(desk: Desk) -> None:
+    await add(desk, "alice@example.test")
+    made = await desk.do("masked add", address="alice@example.test", site="shop.example")
+    assert isinstance(made, dict)
+    await desk.do("masked disable", address="alice@example.test", masked=made["masked"])
+    other = PutAlias(DEFAULT_TENANT, made["masked"], ("bob@b.test",), reclaim=True)
+    await desk.store.commit(Transaction((other,)))
+    with pytest.raises(AlreadyExists):
+        await desk.do("masked enable", address="alice@example.test", masked=made["masked"])
+
+
+async def test_what_holds_for_a_list_is_changed_piece_by_piece(desk: Desk) -> None:
+    made = await desk.do("list set", address=LIST, tag="[news]", name="The news", archive=False)
+    assert isinstance(made, dict)
+    told = {name: made[name] for name in ("name", "owners", "posting", "joining", "archive", "tag")}
+    assert told == {
+        "name": "The news",
+        "owners": ("o@b.test",),
+        "posting": "moderated",
+        "joining": "open",
+        "archive": False,
+        "tag": "[news]",
+    }
+    made = await desk.do("list set", address=LIST, owners=("O@b.test", "o@b.test", "p@b.test"), tag="")
+    assert isinstance(made, dict) and (made["owners"], made["tag"]) == (("o@b.test", "p@b.test"), "")
+    for bad in ({}, {"owners": ()}, {"posting": "loud"}, {"tag": "\r\n"}, {"name": "a\nb"}):
+        with pytest.raises(BadName):
+            await desk.do("list set", address=LIST, **bad)
+    with pytest.raises(NoSuchAccount):
+        await desk.do("list set", address="other@example.test", tag="x")
+    (row,) = await desk.do("list list")  # type: ignore[misc]
+    assert (row["name"], row["posting"]) == ("The news", "moderated")

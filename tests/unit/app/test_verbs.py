@@ -39,7 +39,9 @@ from a3mailer.store.operations import (
     ClaimQueue,
     Enqueue,
     Enqueued,
+    PutDomain,
     PutReport,
+    PutTenant,
     QueueRecipient,
     RecipientOutcome,
     SettleQueue,
@@ -453,6 +455,15 @@ async def test_addresses_that_nothing_is_sent_to(desk: Desk) -> None:
     await desk.do("queue unsuppress", address="angry@b.test")
     with pytest.raises(NoSuchThing):
         await desk.do("queue unsuppress", address="angry@b.test")
+    with pytest.raises(NoSuchThing):
+        await desk.do("queue suppress", address="gone@b.test", tenant=2)
+    await desk.store.commit(Transaction((PutTenant(TenantId(2), "two"), PutDomain(TenantId(2), "two.test"))))
+    await desk.do("queue suppress", address="gone@b.test", tenant=2)
+    rows = await desk.do("queue suppressed", tenant=2)
+    assert [(r["tenant"], r["address"]) for r in rows] == [(2, "gone@b.test")]  # type: ignore[attr-defined]
+    await desk.do("queue unsuppress", address="gone@b.test", tenant=2)
+    rows = await desk.do("queue suppressed")
+    assert [(r["tenant"], r["address"]) for r in rows] == [(1, "gone@b.test")]  # type: ignore[attr-defined]
     for bad in ({"address": "nobody"}, {"address": "a@b.test", "reason": "whim"}):
         with pytest.raises(BadName):
             await desk.do("queue suppress", **bad)
@@ -461,6 +472,8 @@ async def test_addresses_that_nothing_is_sent_to(desk: Desk) -> None:
         ("queue.suppress", "gone@b.test"),
         ("queue.suppress", "angry@b.test"),
         ("queue.unsuppress", "angry@b.test"),
+        ("queue.suppress", "gone@b.test"),
+        ("queue.unsuppress", "gone@b.test"),
     ]
 
 

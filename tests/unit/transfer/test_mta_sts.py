@@ -16,14 +16,21 @@ from a3mailer.config.tree import Queue as QueueSettings
 from a3mailer.config.tree import Reports, Settings
 from a3mailer.edge.dial import dial
 from a3mailer.edge.tls import opportunistic_context
+from a3mailer.mail.address import Address, ReversePath
+from a3mailer.mail.envelope import Envelope
+from a3mailer.mail.tls import TlsLevel, TlsPlan
 from a3mailer.runtime.http import HttpClient
 from a3mailer.runtime.resolver import Server, StubResolver
+from a3mailer.telemetry.events import LOG
 from a3mailer.testing.nameserver import NameServer
+from a3mailer.transfer.destinations.mx import Host
 from a3mailer.transfer.relay import Relay
 from a3mailer.transfer.session import Manners
 from a3mailer.transfer.sts import StsPolicies
 from a3mailer.transfer.tallies import Tallies
 from a3mailer.transfer.tls_outcomes import TlsOutcome, TlsOutcomes
+from a3mailer.transfer.tls_policy import OPPORTUNISTIC, Demand, DomainDemand
+from a3mailer.transfer.tls_wish import for_mail
 from tests.unit.transfer.office import Office
 from tests.web import Authority, Web, reply
 
@@ -253,3 +260,39 @@ class _Alias:
 
     async def lookup(self, name: str, kind: str) -> Any:
         return await self._inner.lookup("b.test" if name == "c.test" else name, kind)
+
+
+@pytest.mark.parametrize(
+    ("mode", "rules", "starttls", "word"),
+    [
+        ("enforce", (), True, "sts"),
+        ("testing", (), True, "sts"),
+        ("testing", (), False, "none"),
+        ("none", (), True, "none"),
+        ("enforce", ("b.test=must",), True, "rule"),
+        ("enforce", ("b.test=may",), True, "none"),
+        ("enforce", ("b.test=never",), True, "rule"),
+    ],
+)
+async def test_the_log_says_which_policy_was_in_force(
+    world: World,
+    capfd: pytest.CaptureFixture[str],
+    mode: str,
+    rules: tuple[str, ...],
+    starttls: bool,
+    word: str,
+) -> None:
+    world.mode, world.rules = mode, rules
+    host = MailHost(world.authority.server(HOST) if starttls else None)
+    assert (await world.send(host)).state == "relayed"
+    LOG.flush()
+    lines = [msgspec.json.decode(line) for line in capfd.readouterr().err.splitlines()]
+    assert [line["tls"] for line in lines if line["event"] == "queue.outcome"] == [word]
+
+
+def test_what_a_mail_demands_itself_is_no_rule_of_the_operator() -> None:
+    envelope = Envelope(ReversePath(Address("a", "a.test")), tls="required")
+    host = Host(HOST, 25, authentic=True)
+    asked = for_mail(envelope, Demand(OPPORTUNISTIC), DomainDemand("b.test"), host)
+    assert [plan.word for plan in asked.plans] == ["requiretls"]
+    assert TlsPlan(TlsLevel.DANE).word == "dane"

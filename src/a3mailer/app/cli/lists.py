@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from a3mailer.app.cli.exits import OK
+from a3mailer.app.cli.exits import OK, USAGE, Failed
 from a3mailer.app.cli.office import session
 from a3mailer.app.cli.output import Output, moment, plain
 from a3mailer.app.cli.verb import Argument, Arguments, Option, Verb
@@ -28,6 +28,25 @@ def add(args: Arguments, out: Output) -> int:
     with session(args.dir) as store:
         made = store.perform("list add", request)
     out.result(made, f"{made['address']} added; to put people on it: a3mailer list subscribe")
+    return OK
+
+
+def set_(args: Arguments, out: Output) -> int:
+    """list set."""
+    given = {
+        "name": args.name,
+        "owners": args.owner or None,
+        "posting": args.posting,
+        "joining": args.joining,
+        "archive": None if args.archive is None else args.archive != "off",
+        "tag": args.tag,
+    }
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if not wanted:
+        raise Failed(USAGE, "say what is to change")
+    with session(args.dir) as store:
+        made = store.perform("list set", {"address": args.list, **wanted})
+    out.result(made, f"{made['address']} changed")
     return OK
 
 
@@ -106,6 +125,17 @@ def archive(args: Arguments, out: Output) -> int:
     return OK
 
 
+SETTINGS: Final = (
+    Option("--name", "what it is called", metavar="NAME"),
+    Option(
+        "--posting",
+        "who may write: members, whom a moderator lets, everybody",
+        choices=("members", "moderated", "open"),
+    ),
+    Option("--joining", "who may join: who confirms it, or nobody by mail", choices=("open", "closed")),
+    Option("--archive", "keep what all members got (default: on)", choices=("on", "off")),
+    Option("--tag", "put before subjects; breaks the signatures of authors", metavar="TEXT"),
+)
 VERBS: Final = (
     Verb(
         "list add",
@@ -115,20 +145,18 @@ VERBS: Final = (
         (LIST,),
         (
             Option("--owner", "who looks after it; repeatable", metavar="ADDRESS", many=True, required=True),
-            Option("--name", "what it is called", metavar="NAME"),
-            Option(
-                "--posting",
-                "who may write: members, whom a moderator lets, everybody",
-                choices=("members", "moderated", "open"),
-            ),
-            Option(
-                "--joining", "who may join: who confirms it, or nobody by mail", choices=("open", "closed")
-            ),
-            Option("--archive", "keep what all members got (default: on)", choices=("on", "off")),
-            Option("--tag", "put before subjects; breaks the signatures of authors", metavar="TEXT"),
+            *SETTINGS,
         ),
     ),
     Verb("list list", "list the mailing lists", "list.list", list_),
+    Verb(
+        "list set",
+        "change what holds for a list",
+        "list.change",
+        set_,
+        (LIST,),
+        (Option("--owner", "who looks after it; repeatable", metavar="ADDRESS", many=True), *SETTINGS),
+    ),
     Verb("list rm", "erase a mailing list and its archive", "list.remove", remove, (LIST,)),
     Verb("list members", "show who is on a list", "list.list", members, (LIST,)),
     Verb(

@@ -38,6 +38,14 @@ def disable(args: Arguments, out: Output) -> int:
     return OK
 
 
+def enable(args: Arguments, out: Output) -> int:
+    """masked enable."""
+    with session(args.dir) as store:
+        made = store.perform("masked enable", {"address": args.address, "masked": args.masked})
+    out.result(made, f"{made['masked']} takes mail again")
+    return OK
+
+
 def remove(args: Arguments, out: Output) -> int:
     """masked rm."""
     with session(args.dir) as store:
@@ -58,6 +66,7 @@ VERBS: Final = (
     Verb("masked add", "make an address for one site", "masked.change", add, (ADDRESS, SITE)),
     Verb("masked list", "list an account's masked addresses", "masked.list", list_, (ADDRESS,)),
     Verb("masked disable", "refuse all mail to one from now on", "masked.change", disable, (ADDRESS, MASKED)),
+    Verb("masked enable", "take mail to a disabled one again", "masked.change", enable, (ADDRESS, MASKED)),
     Verb("masked rm", "refuse all mail to one, and forget it", "masked.change", remove, (ADDRESS, MASKED)),
     Verb("masked leaks", "say who handed an address on", "masked.list", leaks, (ADDRESS,)),
 )

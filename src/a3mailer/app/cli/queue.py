@@ -135,17 +135,26 @@ def suppress(args: Arguments, out: Output) -> int:
     """queue suppress."""
     if (args.act == "list") is bool(args.address):
         raise Failed(USAGE, "list takes no address, add and rm take some")
+    whose = {"tenant": args.tenant} if args.tenant else {}
     with session(args.dir) as store:
         if args.act == "list":
-            rows = store.perform("queue suppressed", {})
-            columns = {"address": plain, "state": plain, "reason": plain, "strikes": plain, "until": moment}
+            rows = store.perform("queue suppressed", whose)
+            columns = {
+                "tenant": plain,
+                "address": plain,
+                "state": plain,
+                "reason": plain,
+                "strikes": plain,
+                "until": moment,
+            }
             out.table(rows, {**columns, "words": plain})
             return OK
         if args.act == "rm":
-            made = [store.perform("queue unsuppress", {"address": each}) for each in args.address]
+            made = [store.perform("queue unsuppress", {"address": each, **whose}) for each in args.address]
             out.result(made, "\n".join(f"{m['address']} gets mail again" for m in made))
             return OK
         asked = {
+            **whose,
             "reason": args.reason or REASONS[-1],
             "words": args.words or "",
             "days": args.days or 0,
@@ -188,6 +197,12 @@ VERBS: Final = (
             Option("--reason", "why (manual unless given)", metavar="REASON", choices=REASONS),
             Option("--words", "what the sender is told of it", metavar="TEXT"),
             Option("--days", "for so long; without, for ever", metavar="DAYS", number=True),
+            Option(
+                "--tenant",
+                "whose senders, by number (list: all; else the first)",
+                metavar="TENANT",
+                number=True,
+            ),
         ),
     ),
 )

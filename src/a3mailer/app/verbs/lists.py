@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from a3mailer.app.material import srs_keys
 from a3mailer.app.verbs.account import RESERVED_SECONDS
 from a3mailer.app.verbs.domain import found_domain
@@ -18,7 +20,13 @@ from a3mailer.mail.errors import AddressReserved, AlreadyExists, BadName, NoSuch
 from a3mailer.mail.ids import Uid
 from a3mailer.mail.message import index
 from a3mailer.ops.audit import entry
-from a3mailer.store.operations import AccountCreated, CreateAccount, RemoveAccount
+from a3mailer.store.operations import (
+    AccountCreated,
+    ChangeAccount,
+    CreateAccount,
+    Operation,
+    RemoveAccount,
+)
 from a3mailer.store.rows import Account
 from a3mailer.transfer.lists import roll
 from a3mailer.transfer.lists.lists import Lists, Work
@@ -38,6 +46,18 @@ class Put(Request, frozen=True, kw_only=True):
     joining: str = "open"
     archive: bool = True
     tag: str = ""
+
+
+class Settings(Request, frozen=True, kw_only=True):
+    """What is None stays as it is."""
+
+    address: str
+    name: str | None = None
+    owners: tuple[str, ...] | None = None
+    posting: str | None = None
+    joining: str | None = None
+    archive: bool | None = None
+    tag: str | None = None
 
 
 class NamedList(Request, frozen=True, kw_only=True):
@@ -80,6 +100,28 @@ async def add(office: Office, request: Put) -> dict[str, object]:
         account = created.account
     await office.change("list.change", address, roll.put_settings(account, settings))
     return {"address": address, "account": account}
+
+
+async def set_(office: Office, request: Settings) -> dict[str, object]:
+    """Change what holds for a list. Errors: NoSuchAccount, BadName."""
+    account = await _found(office, "list.change", request.address)
+    before = await roll.settings_of(office.store, account.id) or MailingList(())
+    changed = {
+        name: value for name in MailingList.__struct_fields__ if (value := getattr(request, name)) is not None
+    }
+    if "owners" in changed:
+        changed["owners"] = tuple(dict.fromkeys(map(clean_address, changed["owners"])))
+    settings = msgspec.structs.replace(before, **changed)
+    if not changed and request.name is None:
+        raise BadName("say what is to change")
+    name = account.display_name if request.name is None else request.name
+    _check(account.address, name, settings)
+    acts: list[Operation] = [roll.put_settings(account.id, settings)]
+    if request.name is not None:
+        acts.append(ChangeAccount(account.id, display_name=name))
+        changed["name"] = name
+    await office.change("list.change", account.address, *acts, **changed)
+    return await _shown(office, await _found(office, "list.change", request.address))
 
 
 def _check(address: str, name: str, settings: MailingList) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from a3mailer.app.verbs.account import RESERVED_SECONDS
 from a3mailer.app.verbs.office import Office, Request
 from a3mailer.identity.names import clean_address, clean_domain
-from a3mailer.mail.errors import BadName, NoSuchThing, TooMany
+from a3mailer.mail.errors import AlreadyExists, BadName, NoSuchThing, TooMany
 from a3mailer.store.operations import Operation, PutAlias, RemoveAlias, RemoveDocument
 from a3mailer.store.rows import Account
 from a3mailer.transfer import masked
@@ -73,7 +73,7 @@ async def _found(office: Office, request: One) -> tuple[Account, str, Masked]:
 
 
 async def disable(office: Office, request: One) -> dict[str, object]:
-    """Refuse all mail to it from now on; what is known of it is kept. Errors: as ``remove``."""
+    """Refuse all mail to it until it is enabled; what is known of it is kept. Errors: as ``remove``."""
     account, name, known = await _found(office, request)
     if known.disabled:
         raise NoSuchThing(f"{name} is disabled already")
@@ -81,6 +81,20 @@ async def disable(office: Office, request: One) -> dict[str, object]:
     gone = RemoveAlias(name, office.now + RESERVED_SECONDS)
     await office.change("masked.change", name, gone, off, disabled=True)
     return {"address": account.address, "masked": name, "disabled": True}
+
+
+async def enable(office: Office, request: One) -> dict[str, object]:
+    """Take mail to it again. Errors: as ``remove``; AlreadyExists where it is somebody else's by now."""
+    account, name, known = await _found(office, request)
+    if not known.disabled:
+        raise NoSuchThing(f"{name} is not disabled")
+    on = masked.put(account.id, name, Masked(known.site, known.created, known.senders))
+    alias = PutAlias(account.tenant, name, (account.address,), reclaim=True)
+    there = await office.store.address(name)
+    if there is not None and there.kind != "reserved":
+        raise AlreadyExists(f"{name} is somebody's by now")
+    await office.change("masked.change", name, alias, on, disabled=False)
+    return {"address": account.address, "masked": name, "disabled": False}
 
 
 async def remove(office: Office, request: One) -> dict[str, object]:

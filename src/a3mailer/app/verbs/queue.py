@@ -7,14 +7,16 @@ import sys
 from dataclasses import asdict
 from typing import Final
 
-from a3mailer.app.verbs.office import Nothing, Office, Request
+from a3mailer.app.verbs.office import Office, Request
+from a3mailer.config.fields import BadValue
 from a3mailer.config.routes import NULL_SENDER, is_of
+from a3mailer.config.syntax import domain_name
 from a3mailer.identity.names import clean_address
 from a3mailer.identity.principal import Object
 from a3mailer.identity.roles import allow, require
 from a3mailer.mail.answers import Answer
 from a3mailer.mail.errors import BadName, MailError, NoSuchThing
-from a3mailer.mail.ids import DEFAULT_TENANT, QueueId
+from a3mailer.mail.ids import DEFAULT_TENANT, QueueId, TenantId
 from a3mailer.store.rows import Finished, QueuedRecipient, QueueEntry
 from a3mailer.transfer import queue, suppression
 from a3mailer.transfer.answers import classify
@@ -86,9 +88,8 @@ def answer_to(recipient: QueuedRecipient) -> str:
 
 
 async def list_(office: Office, request: Wanted) -> list[dict[str, object]]:
-    """Entries, oldest first. Errors: BadName (there is no such answer)."""
-    if request.answer not in ("", *Answer):
-        raise BadName(f"{request.answer} is none of: {', '.join(Answer)}")
+    """Entries, oldest first. Errors: BadName, which names the filter that is none."""
+    _check(request)
     found: list[dict[str, object]] = []
     after, most = request.after, request.limit or sys.maxsize
     while len(found) < most and (entries := await office.store.queue(ENTRIES_A_PAGE, after)):
@@ -96,6 +97,23 @@ async def list_(office: Office, request: Wanted) -> list[dict[str, object]]:
         seen = [e for e in entries if allow(office.subject, "queue.list", Object(e.tenant))]
         found += [show(e) for e in seen if request.takes(e, office.now)]
     return found[:most]
+
+
+def _check(request: Wanted) -> None:
+    """Errors: BadName."""
+    if request.answer not in ("", *Answer):
+        raise BadName(f"answer: {request.answer[:80]!r} is none of: {', '.join(Answer)}")
+    for name in ("age", "after", "limit"):
+        if getattr(request, name) < 0:
+            raise BadName(f"{name}: it is 0 or more")
+    sender = "" if request.sender == NULL_SENDER else request.sender.rpartition("@")[2] or request.sender
+    for name, text in (("domain", request.domain), ("sender", sender)):
+        if not text or (text.startswith("[") and text.endswith("]")):
+            continue
+        try:
+            domain_name(text.removeprefix(".").replace("_", "x"))
+        except BadValue as error:
+            raise BadName(f"{name}: {error}") from error
 
 
 async def show_(office: Office, request: Entry) -> dict[str, object]:
@@ -166,8 +184,15 @@ async def _changed(office: Office, queue: int, act: str) -> dict[str, object] | 
         return error
 
 
+class Suppressed(Request, frozen=True, kw_only=True):
+    tenant: int = 0
+    """0: of all that may be seen."""
+
+
 class Listed(Request, frozen=True, kw_only=True):
     address: str
+    tenant: int = 0
+    """Whose senders; 0: the subject's own."""
 
 
 class Suppress(Listed, frozen=True, kw_only=True):
@@ -177,7 +202,7 @@ class Suppress(Listed, frozen=True, kw_only=True):
     """0: for ever."""
 
 
-async def suppressions(office: Office, request: Nothing) -> list[dict[str, object]]:
+async def suppressions(office: Office, request: Suppressed) -> list[dict[str, object]]:
     """The addresses that nothing is sent to, and those whose refusals are being counted."""
     return [
         {
@@ -191,7 +216,7 @@ async def suppressions(office: Office, request: Nothing) -> list[dict[str, objec
             "until": row.until,
         }
         async for row in suppression.suppressions(office.store)
-        if allow(office.subject, "queue.list", Object(row.tenant))
+        if request.tenant in (0, row.tenant) and allow(office.subject, "queue.list", Object(row.tenant))
     ]
 
 
@@ -200,8 +225,7 @@ async def suppress(office: Office, request: Suppress) -> dict[str, object]:
     address = clean_address(request.address)
     if request.reason not in suppression.REASONS:
         raise BadName(f"{request.reason} is none of: {', '.join(suppression.REASONS)}")
-    tenant = office.subject.tenant or DEFAULT_TENANT
-    require(office.subject, "queue.change", Object(tenant))
+    tenant = await _tenant(office, request.tenant)
     what = suppression.Suppression(request.reason, request.words[: suppression.MAX_WORDS], active=True)
     until = office.now + request.days * suppression.DAY if request.days else 0
     await office.change("queue.suppress", address, suppression.suppress(tenant, address, what, until))
@@ -211,10 +235,18 @@ async def suppress(office: Office, request: Suppress) -> dict[str, object]:
 async def release(office: Office, request: Listed) -> dict[str, object]:
     """Send to an address again. Errors: NoSuchThing."""
     address = clean_address(request.address)
-    tenant = office.subject.tenant or DEFAULT_TENANT
-    require(office.subject, "queue.change", Object(tenant))
+    tenant = await _tenant(office, request.tenant)
     await office.change("queue.unsuppress", address, suppression.release(tenant, address))
     return {"address": address}
+
+
+async def _tenant(office: Office, asked: int) -> TenantId:
+    """The tenant whose list is changed. Errors: NoSuchThing (it has no domain, or is another's)."""
+    tenant = TenantId(asked) if asked else office.subject.tenant or DEFAULT_TENANT
+    require(office.subject, "queue.change", Object(tenant))
+    if asked and all(domain.tenant != asked for domain in await office.store.domains()):
+        raise NoSuchThing(f"no tenant {asked}")
+    return tenant
 
 
 async def _entry(office: Office, action: str, queue: int) -> QueueEntry:

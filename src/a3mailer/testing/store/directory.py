@@ -106,6 +106,11 @@ class DomainRules(StoreCase):
         await world.fails(AddressReserved, op.RenameAccount(world.bob, "ally@a.test"))
         await world.fails(NoSuchThing, op.RemoveAlias("ally@a.test"))
         assert await world.store.aliases() == ()
+        await world.do(op.PutAlias(DEFAULT_TENANT, "ally@a.test", ("alice@a.test",), reclaim=True))
+        assert (await world.address("ally@a.test")).account == world.alice
+        taken = op.PutAlias(DEFAULT_TENANT, "alice@a.test", ("bob@a.test",), reclaim=True)
+        await world.fails(AlreadyExists, taken)
+        await world.do(op.RemoveAlias("ally@a.test", world.now + 100))
         world.clock.advance(101)
         await world.do(alias)
         await world.do(op.RemoveAlias("ally@a.test"))

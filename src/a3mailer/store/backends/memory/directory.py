@@ -198,7 +198,8 @@ def put_alias(state: State, o: op.PutAlias) -> op.Done:
     _check_address(state, o.address, o.tenant)
     if not o.targets or any("\n" in target for target in o.targets):
         raise BadName("an alias leads to at least one address")
-    _check_free(state, o.address, replaceable=("alias", "group"))
+    reclaimed = ("reserved",) if o.reclaim else ()
+    _check_free(state, o.address, replaceable=("alias", "group", *reclaimed))
     target = state.addresses.get(o.targets[0]) if len(o.targets) == 1 and o.kind == "alias" else None
     account = target.account if target is not None and target.kind in ("account", "list") else AccountId(0)
     state.put(state.addresses, o.address, AddressEntry(o.address, o.tenant, o.kind, account, o.targets, 0))

@@ -219,7 +219,8 @@ def put_alias(ledger: Ledger, op: PutAlias, work: Work) -> Done:
     _domain_of(ledger, op.address, op.tenant)
     if not op.targets or any("\n" in target for target in op.targets):
         raise BadName("an alias leads to at least one address")
-    _free_address(ledger, op.address, replaceable=("alias", "group"))
+    reclaimed = (RESERVED,) if op.reclaim else ()
+    _free_address(ledger, op.address, replaceable=("alias", "group", *reclaimed))
     account = 0
     if op.kind == "alias" and len(op.targets) == 1:
         row = ledger.execute("SELECT account FROM accounts WHERE address=?", op.targets).fetchone()
