@@ -1,9 +1,9 @@
 """A small world of mail in signed zones, every server at port 25 of an address of its own.
 
 ``one`` and ``two`` are ours, with certificates that pebble has issued; ``post`` is Postfix with Dovecot
-behind it and opendkim before it, ``exim`` is Exim; ``carol@origin.test`` is a stranger whose domain says
-``p=reject``. They find and judge one another by the DNS alone, ours by what ``domain dns`` prints. rspamd
-looks at what ``two`` takes in.
+behind it and opendkim before it, ``exim`` is Exim, ``open`` OpenSMTPD; ``carol@origin.test`` is a stranger
+whose domain says ``p=reject``. They find and judge one another by the DNS alone, ours by what ``domain dns``
+prints. rspamd looks at what ``two`` takes in.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from a3mailer.msgauth.fields import read
 from a3mailer.runtime.unbound import Unavailable, library
 from a3mailer.testing.faults.wall_clock import WallClock
 from bench import ports
+from bench.peers import opensmtpd
 from bench.peers.exim import PACKAGES, Exim
 from bench.peers.rig import PeerRig
 from tests.certificates import Certified, certified
@@ -43,7 +44,7 @@ from tests.rig import Rig
 
 PASSWORD = "secret-a"
 ONE, TWO, STS, BAD_STS = "one.good.test", "two.good.test", "two.plain.test", "bad.plain.test"
-POST, EXIM, LIAR = "post.good.test", "exim.good.test", "liar.good.test"
+POST, EXIM, LIAR, OPEN = "post.good.test", "exim.good.test", "liar.good.test", "open.good.test"
 KINDS = ("MX", "TXT", "CNAME", "TLSA")
 DMARC = '"v=DMARC1; p=reject; rua=mailto:{0}; ruf=mailto:{0}"'
 TLS_RPT = '"v=TLSRPTv1; rua=mailto:{0}"'
@@ -147,6 +148,7 @@ class World:
     two: Ours
     postfix: PeerRig
     exim: Exim
+    open: opensmtpd.OpenSmtpd
     origin: Origin
     zone: dict[str, bytes]
     """The TXT records of all."""
@@ -168,10 +170,16 @@ class World:
     def at_exim(self, user: str) -> list[bytes]:
         return [mail.replace(b"\n", b"\r\n") for mail in self.exim.mails(user)]
 
+    def at_open(self, user: str) -> list[bytes]:
+        return [mail.replace(b"\n", b"\r\n") for mail in self.open.mails(user)]
+
     def post(self, sender: str, to: str, subject: str) -> None:
-        """By the server of the sender, Postfix or Exim."""
-        where = ("127.0.0.1", self.postfix.port("smtp")) if POST in sender else (self.exim.address, 25)
-        with smtplib.SMTP(*where) as smtp:
+        """By the server of the sender: Postfix, Exim or OpenSMTPD."""
+        where = {
+            POST: ("127.0.0.1", self.postfix.port("smtp")), EXIM: (self.exim.address, 25),
+            OPEN: (self.open.address, 25),
+        }  # fmt: skip
+        with smtplib.SMTP(*where[sender.partition("@")[2]]) as smtp:
             smtp.sendmail(sender, [to], letter(sender, to, subject))
         self.posted.append((sender, to))
 
@@ -252,6 +260,29 @@ def exim(folder: pathlib.Path, address: str, resolver: str, shown: Certified) ->
             server.stop()
 
 
+@contextmanager
+def open_smtpd(address: str, resolver: str, shown: Certified) -> Iterator[opensmtpd.OpenSmtpd]:
+    server_prefix(opensmtpd.PACKAGES)
+    with tempfile.TemporaryDirectory(prefix="a3mailer-peer-") as name:
+        place = pathlib.Path(name)
+        place.chmod(0o755)
+        server = opensmtpd.OpenSmtpd(
+            place, address=address, hostname=f"mx.{OPEN}", domain=OPEN, users=("bob",), resolver=resolver,
+            certificate=shown.pem, key=shown.key_pem,
+        )  # fmt: skip
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def listening(address: str) -> bool:
+    with suppress(OSError), socket.create_connection((address, 25), 1):
+        return True
+    return False
+
+
 def master_file(records: dict[tuple[str, str], list[str]], zone: str) -> str:
     """Those of a zone, as lines of its file."""
     mine = {key: data for key, data in records.items() if f".{key[0]}".endswith(f".{zone}")}
@@ -270,8 +301,13 @@ def of_a_peer(domain: str, address: str, shown: Certified, key: str) -> dict[tup
     }
 
 
-def of_the_others(post: str, origin: str) -> dict[tuple[str, str], list[str]]:
+def of_the_others(post: str, origin: str, opened: str) -> dict[tuple[str, str], list[str]]:
     return {
+        (OPEN, "MX"): [f"10 mx.{OPEN}."],
+        (OPEN, "TXT"): ['"v=spf1 mx -all"'],
+        (f"_dmarc.{OPEN}", "TXT"): [DMARC.format(f"bob@{OPEN}")],
+        (f"_smtp._tls.{OPEN}", "TXT"): [TLS_RPT.format(f"bob@{OPEN}")],
+        (f"mx.{OPEN}", "A"): [opened],
         (LIAR, "MX"): [f"10 mx.{LIAR}."],
         (f"mx.{LIAR}", "A"): [post],
         (f"_25._tcp.mx.{LIAR}", "TLSA"): [f"3 1 1 {'ab' * 32}"],
@@ -297,7 +333,7 @@ def world(folder: pathlib.Path) -> Iterator[World]:
         time.sleep(left)
     clock = WallClock(folder)
     with ExitStack() as stack:
-        first, second, post, strange, fifth, *_ = stack.enter_context(addresses())
+        first, second, post, strange, fifth, sixth, *_ = stack.enter_context(addresses())
         one = Ours(folder / "one", first, ONE, accounts=(f"alice@{ONE}",))
         milter = free_port()
         two = Ours(
@@ -306,13 +342,13 @@ def world(folder: pathlib.Path) -> Iterator[World]:
         )  # fmt: skip
         for each in (one, two):
             stack.callback(each.close)
-        shown = {name: certified(f"mx.{name}") for name in (POST, EXIM)}
-        keys = {name: folder / name for name in shown}
+        shown = {name: certified(f"mx.{name}") for name in (POST, EXIM, OPEN)}
+        keys = {name: folder / name for name in (POST, EXIM)}
         for name, place in keys.items():
             place.mkdir()
             signing_key(place, name)
         record = {n: text((p / "public").read_bytes().split(b" ", 1)[1].strip()) for n, p in keys.items()}
-        records = one.records() | two.records() | of_the_others(post, strange)
+        records = one.records() | two.records() | of_the_others(post, strange, sixth)
         for name, address in ((POST, post), (EXIM, fifth)):
             records |= of_a_peer(name, address, shown[name], record[name])
         texts = {name: b"".join(re.findall(rb'"([^"]*)"', data[0].encode()))
@@ -336,11 +372,13 @@ def world(folder: pathlib.Path) -> Iterator[World]:
             stack.enter_context(rspamd(folder / "rspamd", milter))
             rig = stack.enter_context(postfix(keys[POST], post, resolver, shown[POST]))
             other = stack.enter_context(exim(keys[EXIM], fifth, resolver, shown[EXIM]))
+            third = stack.enter_context(open_smtpd(sixth, resolver, shown[OPEN]))
             stack.enter_context(one)
             stack.enter_context(two)
+            until(lambda: listening(sixth), two)
             until(lambda: "listening for SMTP" in other.log(), two)
             until(lambda: two.certified() and one.certified(), two)
-            yield World(one, two, rig, other, origin, texts, clock, [])
+            yield World(one, two, rig, other, third, origin, texts, clock, [])
         finally:
             origin.shutdown()
             thread.join(10)

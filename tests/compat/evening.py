@@ -45,6 +45,13 @@ def sessions_at_exim(day: World, client: Ours) -> int:
     return len(re.findall(rf"SMTP connection from \[{re.escape(client.address)}\] \(", day.exim.log()))
 
 
+def handshakes_at_open(day: World, client: Ours) -> int:
+    """How many began; all of them fail."""
+    log = day.open.log()
+    sessions = re.findall(rf"(?m)^(\w+) smtp connected address={re.escape(client.address)} ", log)
+    return sum(f'{name} smtp disconnected reason="io-error' in log for name in sessions)
+
+
 def counted(mails: list[bytes]) -> dict[tuple[str, str, str], tuple[int, int]]:
     """Reports that peers' users have got, read without our own code: mails or sessions, and how many failed,
     by kind, reporter and domain."""

@@ -11,12 +11,13 @@ import pytest
 
 from a3mailer.mail.authresults import PASS
 from a3mailer.msgauth.fields import read
-from tests.compat.day import BAD_STS, DAY, EXIM, LIAR, ONE, POST, STS, TWO, Ours, World, verdicts, world
+from tests.compat.day import BAD_STS, DAY, EXIM, LIAR, ONE, OPEN, POST, STS, TWO, Ours, World, verdicts, world
 from tests.compat.evening import (
     Told,
     authored,
     complaint,
     counted,
+    handshakes_at_open,
     sessions_at,
     sessions_at_exim,
     sessions_at_postfix,
@@ -27,7 +28,7 @@ from tests.compat.test_milters import GTUBE
 from tests.compat.test_relay import until, with_subject
 
 ALICE, BOB, POSTS = f"alice@{ONE}", f"bob@{TWO}", f"bob@{POST}"
-EXIMS = f"bob@{EXIM}"
+EXIMS, OPENS = f"bob@{EXIM}", f"bob@{OPEN}"
 ALL = dict.fromkeys(("spf", "dkim", "dmarc"), PASS)
 
 
@@ -118,6 +119,19 @@ def test_ours_to_exim_and_its_answer(day: World) -> None:
     assert f"H={day.one.hostname} [{day.one.address}]" in line and "CV=dane" in line
 
 
+def test_ours_to_opensmtpd_and_its_answer(day: World) -> None:
+    """No TLS works with it as a server (see ``bench/peers/opensmtpd.py``), and nobody demands any."""
+    day.one.submit(ALICE, OPENS, "to opensmtpd")
+    until(lambda: with_subject(day.at_open("bob"), "to opensmtpd"), day.one)
+    (mail,) = with_subject(day.at_open("bob"), "to opensmtpd")
+    assert b"by mx.open.good.test (OpenSMTPD) with ESMTP id" in mail
+    assert day.one.secured()["no-policy-found failed"]
+    day.post(OPENS, ALICE, "from opensmtpd")
+    mail = stored(day, "from opensmtpd", ALICE)
+    assert b"with ESMTPS id" in mail
+    assert verdicts(mail, day.one.hostname).items() >= {"spf": PASS, "dmarc": PASS}.items()
+
+
 def test_postfix_to_exim_and_back(day: World) -> None:
     """What they think of each other here is what makes their word on us worth something."""
     day.post(POSTS, EXIMS, "postfix to exim")
@@ -171,7 +185,7 @@ def send(day: World, to: str, subject: str) -> None:
         smtp.sendmail("carol@origin.test", [to], carols_mail(subject))
 
 
-@pytest.mark.parametrize("domain", [TWO, POST, EXIM])
+@pytest.mark.parametrize("domain", [TWO, POST, EXIM, OPEN])
 def test_mail_for_nobody_comes_back_once(day: World, domain: str) -> None:
     nobody = f"no-one@{domain}"
     day.one.submit(ALICE, nobody, "to nobody")
@@ -183,12 +197,12 @@ def test_mail_for_nobody_comes_back_once(day: World, domain: str) -> None:
 
 
 def about(day: World, account: str, lost: str) -> list[bytes]:
-    look = {POSTS: day.at_post, EXIMS: day.at_exim}
+    look = {POSTS: day.at_post, EXIMS: day.at_exim, OPENS: day.at_open}
     mails = look[account]("bob") if account in look else day.one.inbox(account)
     return [mail for mail in mails if b"delivery-status" in mail and lost.encode() in mail]
 
 
-@pytest.mark.parametrize("sender", [POSTS, EXIMS])
+@pytest.mark.parametrize("sender", [POSTS, EXIMS, OPENS])
 def test_their_users_are_told_of_nobody_at_ours(day: World, sender: str) -> None:
     nobody = f"no-one@{ONE}"
     day.post(sender, nobody, "from outside to nobody")
@@ -270,7 +284,9 @@ def a_little_of_everything(day: World) -> None:
         here.submit(sender, EXIMS, f"evening to exim {n}")
         at_post(day, f"evening to postfix {n}")
         at_exim(day, f"evening to exim {n}")
-    for n, sender in enumerate((POSTS, EXIMS)):
+    day.one.submit(ALICE, OPENS, "evening to opensmtpd")
+    until(lambda: with_subject(day.at_open("bob"), "evening to opensmtpd"), day.one)
+    for n, sender in enumerate((POSTS, EXIMS, OPENS)):
         for to in (ALICE, BOB):
             day.post(sender, to, f"evening {n}")
             stored(day, f"evening {n}", to)
@@ -295,6 +311,8 @@ def what_is_to_be_told(day: World, failed: int) -> dict[tuple[str, str, str], tu
         mailed, turned_away = sessions_at_postfix(day, us)
         told["tls", name, POST] = (mailed, 0)
         told["tls", name, EXIM] = (sessions_at_exim(day, us), 0)
+        if failed_at_open := handshakes_at_open(day, us):
+            told["tls", name, OPEN] = (failed_at_open, failed_at_open)
         if turned_away:
             told["tls", name, LIAR] = (turned_away, turned_away)
     told["tls", ONE, BAD_STS] = (failed, failed)
@@ -304,10 +322,10 @@ def what_is_to_be_told(day: World, failed: int) -> dict[tuple[str, str, str], tu
 
 
 def check_what_peers_were_told(day: World, expected: dict[tuple[str, str, str], tuple[int, int]]) -> None:
-    wanted = {key: count for key, count in expected.items() if key[2] in (POST, EXIM, LIAR)}
+    wanted = {key: count for key, count in expected.items() if key[2] in (POST, EXIM, LIAR, OPEN)}
 
     def told() -> dict[tuple[str, str, str], tuple[int, int]]:
-        return counted([*day.at_post("bob"), *day.at_exim("bob")])
+        return counted([*day.at_post("bob"), *day.at_exim("bob"), *day.at_open("bob")])
 
     until(lambda: told().keys() >= wanted.keys(), day.one)
     assert told() == wanted
