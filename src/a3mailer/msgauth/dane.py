@@ -15,7 +15,10 @@ from enum import Enum
 from typing import Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -37,6 +40,11 @@ MAX_CERTIFICATE: Final = 65_536
 """Octets of one."""
 MAX_ASSOCIATIONS: Final = 64
 """Usable records that are looked at."""
+MAX_KEYS: Final = 4
+"""Bare keys that are tried as anchors."""
+HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+EDWARDS: Final = (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
 MAX_DEPTH: Final = 8
 """Certificates between the server's and the trust anchor."""
 
@@ -142,16 +150,24 @@ def verify(plan: TlsPlan, chain: Sequence[bytes], now: datetime) -> Verdict:
     """Do the certificates (DER, the server's own first) fit one of the plan's associations?
 
     DANE-EE: the certificate or its key alone counts, not its names nor its dates (RFC 7671 section 5.1).
-    DANE-TA: it must lead to the trust anchor, be valid ``now``, and be for one of the names (section 5.2)."""
+    DANE-TA: it must lead to the trust anchor, be valid ``now``, and be for one of the names (section 5.2).
+    Of an anchor that is a whole key in its record (2 1 0) no certificate has to be shown."""
     chain = [octets for octets in chain[:MAX_CHAIN] if len(octets) <= MAX_CERTIFICATE]
     if not chain:
         return Verdict.NO_CERTIFICATE
     if any(a.usage == DANE_EE and _fits(a, chain[0]) for a in plan.associations):
         return Verdict.MATCH
-    anchors = _anchors(plan.associations, chain[1:])
-    if not anchors:
+    keys = _keys(plan.associations)
+    anchors = _anchors(plan.associations, chain[1:], keys)
+    leaf = _certificate(chain[0])
+    signed = leaf is not None and any(_signed(leaf, key) for key in keys)
+    if not anchors and not signed:
         return Verdict.NO_MATCH
-    return Verdict.MATCH if _leads(plan.names, chain, anchors, now) else Verdict.NOT_VALID
+    if leaf is None or not any(_covers(shown, name) for shown in _identities(leaf) for name in plan.names):
+        return Verdict.NOT_VALID
+    if signed and _is_valid(leaf, now):
+        return Verdict.MATCH
+    return Verdict.MATCH if _leads(leaf, chain[1:], anchors, now) else Verdict.NOT_VALID
 
 
 def _fits(association: Association, certificate: bytes) -> bool:
@@ -161,23 +177,74 @@ def _fits(association: Association, certificate: bytes) -> bool:
     return bool(selected) and DIGESTS[association.matching](selected).digest() == association.data
 
 
-def _anchors(associations: Sequence[Association], chain: Sequence[bytes]) -> list[x509.Certificate]:
-    """Certificates that DANE-TA records speak of: of the server's chain, or whole in the record itself."""
+def _anchors(
+    associations: Sequence[Association], chain: Sequence[bytes], keys: Sequence[PublicKey]
+) -> list[x509.Certificate]:
+    """Certificates that DANE-TA records speak of: of the server's chain, or whole in the record itself, or of
+    the chain and signed by a key that is."""
     records = [a for a in associations if a.usage == DANE_TA]
     octets = [c for c in chain if any(_fits(a, c) for a in records)]
     octets += [a.data for a in records if (a.selector, a.matching) == (CERTIFICATE, FULL)]
-    return _known(_certificate(each) for each in dict.fromkeys(octets))
+    found = _known(_certificate(each) for each in dict.fromkeys(octets))
+    shown = _known(_certificate(each) for each in chain) if keys else []
+    return found + [c for c in shown if any(_signed(c, key) for key in keys)]
+
+
+def _keys(associations: Sequence[Association]) -> list[PublicKey]:
+    """Trust anchors of which the record has the key, and nobody need have a certificate."""
+    records = [a for a in associations if (a.usage, a.selector, a.matching) == (DANE_TA, KEY, FULL)]
+    return _known(_key(a.data) for a in records[:MAX_KEYS])
+
+
+def _key(octets: bytes) -> PublicKey | None:
+    try:
+        key = load_der_public_key(octets)
+    except _UNREADABLE:
+        return None
+    return key if isinstance(key, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey, *EDWARDS)) else None
+
+
+def _signed(certificate: x509.Certificate, key: PublicKey) -> bool:
+    """Has a key signed a certificate, by an algorithm that still counts?"""
+    try:
+        signature, content = certificate.signature, certificate.tbs_certificate_bytes
+        if isinstance(key, EDWARDS):
+            key.verify(signature, content)
+            return True
+        hashed, how = certificate.signature_hash_algorithm, certificate.signature_algorithm_parameters
+        if not isinstance(hashed, HASHES):
+            return False
+        if isinstance(key, rsa.RSAPublicKey) and isinstance(how, padding.PSS | padding.PKCS1v15):
+            key.verify(signature, content, how, hashed)
+            return True
+        if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(how, ec.ECDSA):
+            key.verify(signature, content, how)
+            return True
+    except (InvalidSignature, *_UNREADABLE):
+        pass
+    return False
+
+
+def _is_valid(leaf: x509.Certificate, now: datetime) -> bool:
+    """Of a certificate that the anchor itself has signed: is it for servers, and now?"""
+    try:
+        usages = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        _serves(None, leaf, usages)
+    except x509.ExtensionNotFound:
+        pass
+    except _UNREADABLE:
+        return False
+    return leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc
 
 
 def _leads(
-    names: Sequence[str], chain: Sequence[bytes], anchors: list[x509.Certificate], now: datetime
+    leaf: x509.Certificate, chain: Sequence[bytes], anchors: list[x509.Certificate], now: datetime
 ) -> bool:
-    """A chain from the server's certificate to an anchor, for one of the names, by RFC 5280 and with these
-    anchors only. What the web's PKI demands of certificates beyond it, private authorities seldom give."""
-    leaf = _certificate(chain[0])
-    if leaf is None or not any(_covers(shown, name) for shown in _identities(leaf) for name in names):
+    """A chain from the server's certificate to an anchor, by RFC 5280 and with these anchors only. What the
+    web's PKI demands of certificates beyond it, private authorities seldom give."""
+    if not anchors:
         return False
-    between = _known(_certificate(each) for each in chain[1:])
+    between = _known(_certificate(each) for each in chain)
     try:
         (
             verification.PolicyBuilder()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from a3mailer.mail.tls import Association, TlsLevel
 from a3mailer.msgauth.dane import MAX_CHAIN, Verdict, key_info, plan_of, usable, verify
@@ -137,6 +140,51 @@ def test_an_authority_for_servers_only_vouches_for_servers() -> None:
         chain = (certified(NAME, between).der, between.der, ROOT.der)
         assert judge(record(2, 1, 1, ROOT), chain=chain) is verdict, usage
         assert judge(record(2, 1, 1, between), chain=chain) is verdict, usage
+
+
+@pytest.mark.parametrize("matching", [0, 1])
+@pytest.mark.parametrize(
+    ("of", "chain", "fits"),
+    [
+        (ROOT, (LEAF, MIDDLE), True),  # the anchor signed what is at the end of what is shown
+        (MIDDLE, (LEAF,), True),  # ... or the server's own certificate
+        (ROOT, (LEAF,), False),
+        (ROOT, (certified(NAME, ROOT, days=-1),), False),
+        (ROOT, (certified("other.test", ROOT),), False),
+        (ROOT, (certified(NAME, authority("Middle", ROOT, plain=True)), MIDDLE), False),
+        (authority("Test authority"), (LEAF, MIDDLE), False),
+        (certified("mail.b.test"), (LEAF, MIDDLE), False),
+    ],
+)
+def test_a_whole_key_in_the_record_is_an_anchor_of_which_no_certificate_is_shown(
+    of: Certified, chain: tuple[Certified, ...], fits: bool, matching: int
+) -> None:
+    """RFC 7671 section 5.2.3: of 2 1 0 the key itself is known; of 2 1 1 somebody has to show it."""
+    found = judge(record(2, 1, matching, of), chain=tuple(each.der for each in chain))
+    assert (found is Verdict.MATCH) is (fits and matching == 0)
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ed25519"])
+def test_a_whole_key_of_another_kind_is_an_anchor(kind: str) -> None:
+    key = ed25519.Ed25519PrivateKey.generate() if kind != "rsa" else rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nobody shows it")]))
+        .public_key(LEAF.key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW - DAY)
+        .not_valid_after(NOW + DAY)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+        .sign(key, None if kind != "rsa" else hashes.SHA256())
+    )
+    form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    anchor = Tlsa(2, 1, 0, key.public_key().public_bytes(*form))
+    shown = (made.public_bytes(serialization.Encoding.DER),)
+    assert judge(anchor, chain=shown) is Verdict.MATCH
+    assert judge(anchor, chain=(LEAF.der,)) is Verdict.NO_MATCH
+    assert judge(Tlsa(2, 1, 0, b"no key"), chain=shown) is Verdict.NO_MATCH
 
 
 def test_a_whole_anchor_in_the_record_need_not_be_sent() -> None:
