@@ -52,6 +52,7 @@ from a3mailer.transfer.lists.mail import (
     is_automatic,
     made_of,
     personal,
+    thread,
 )
 from a3mailer.transfer.lists.roll import MailingList, Member, key
 from a3mailer.transfer.returns import Bounced
@@ -81,6 +82,8 @@ class Incoming:
     body: str = "7BIT"
     smtputf8: bool = False
     hops: int = 0
+    priority: int = 0
+    """Members get it with the same (RFC 6710 section 4.4)."""
 
 
 @dataclass(slots=True)
@@ -267,6 +270,7 @@ class Lists:
             mail.body,
             mail.smtputf8,
             hops=max(mail.hops, 1),
+            priority=mail.priority,
         )
 
     # --- moderation ----------------------------------------------------------------------------------
@@ -345,7 +349,7 @@ class Lists:
         work.operations.append(
             PutDocument(place.account.id, "asked", name, "", expires=self._now + ASK_SECONDS)
         )
-        self._tell(place, author.address, word, work, ask)
+        self._tell(place, author.address, word, work, ask, about=mail.octets)
         return None
 
     async def _confirmed(self, place: _Place, word: str, about: str, mail: Incoming, work: Work) -> None:
@@ -440,8 +444,10 @@ class Lists:
         work: Work,
         answer_to: Address | None = None,
         more: Mapping[str, str] | None = None,
+        about: bytes = b"",
     ) -> None:
-        """A mail of the list to one person; answers to it go to ``answer_to``."""
+        """A mail of the list to one person; answers to it go to ``answer_to``. ``about``: what it answers,
+        which it names (RFC 3834 section 3.1.5)."""
         subject, text = words.LANGUAGES[self._settings.queue.language][word]
         face = place.face
         known = {
@@ -460,7 +466,7 @@ class Lists:
             f"{randomness.token_hex(12)}@{self._settings.server.hostname}",
             reply_to=(Mailbox("", encode_mailbox(answer_to).decode()),) if answer_to is not None else (),
             text=text.format(**known),
-            headers=(("Auto-Submitted", "auto-replied"), ("List-Id", f"<{face.list_id}>")),
+            headers=(("Auto-Submitted", "auto-replied"), ("List-Id", f"<{face.list_id}>"), *thread(about)),
         )
         number = work.keep(compose(draft, randomness.token_hex(12)))
         work.operations.append(
@@ -484,6 +490,7 @@ class Lists:
                 mail.body,
                 mail.smtputf8,
                 hops=max(mail.hops, 1),
+                priority=mail.priority,
             )
         )
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from a3mailer.mail.authresults import PASS, AuthResults, claims, parse
 from a3mailer.mail.compose import BadPiece, Mailbox, field, mailbox_field
-from a3mailer.mail.message import addresses, headers
+from a3mailer.mail.message import addresses, headers, index
 from a3mailer.msgauth.fields import Header, read
 from a3mailer.transfer.fields import names_of, without
 from a3mailer.transfer.sealing import found_here
@@ -26,6 +26,8 @@ OURS: Final = frozenset((
 """Fields that another list has put there; a mail has them once."""
 PERSONAL: Final = frozenset((b"list-unsubscribe", b"list-unsubscribe-post"))
 STRICT: Final = ("quarantine", "reject")
+MAX_MESSAGE_ID: Final = 250
+"""Characters of a Message-ID that an answer names."""
 MAX_SUBJECT: Final = 800
 """Octets of a subject that a tag is put before."""
 
@@ -118,6 +120,14 @@ def is_automatic(octets: bytes) -> bool:
     end = headers.header_end(octets, 0, len(octets))
     value = headers.first(octets, 0, end, b"auto-submitted")
     return value is not None and not headers.unfold(value).lower().startswith(b"no")
+
+
+def thread(octets: bytes) -> tuple[tuple[str, str], ...]:
+    """In-Reply-To and References of an answer to a mail; nothing where it has no Message-ID to name."""
+    name = index(octets).message_id.decode("ascii", "replace")
+    if not name.isprintable() or not name.isascii() or len(name) > MAX_MESSAGE_ID or not name:
+        return ()
+    return ("In-Reply-To", f"<{name}>"), ("References", f"<{name}>")
 
 
 def has_been_here(octets: bytes, face: Face) -> bool:

@@ -124,6 +124,25 @@ async def test_a_mail_reaches_every_member_in_one_commit() -> None:
     assert await place.box("\\Archive") == [got]
 
 
+async def test_members_get_a_mail_with_the_priority_it_came_with() -> None:
+    """RFC 6710 section 4.4."""
+    place = Place()
+    queued = await place.written(mail(), priority=-3)
+    assert {q.priority for q in queued} == {-3} and len(queued) == 2
+    (onward,) = await place.written(mail(), "news-owner@a.test", priority=-3)
+    assert onward.priority == -3
+
+
+async def test_an_answer_names_what_it_answers() -> None:
+    """RFC 3834 section 3.1.5."""
+    place = Place()
+    asks = mail("eve@b.test", extra="Message-ID: <1@b.test>\r\n")
+    (asked,) = await place.written(asks, "news-subscribe@a.test")
+    octets = place.content(asked)
+    assert b"\r\nIn-Reply-To: <1@b.test>\r\nReferences: <1@b.test>\r\n" in octets
+    assert b"\r\nAuto-Submitted: auto-replied\r\n" in octets
+
+
 async def test_each_member_elsewhere_has_a_reverse_path_and_a_way_out_of_his_own() -> None:
     place = Place()
     one, other = await place.written(mail())
