@@ -8,6 +8,7 @@ small text at ``https://mta-sts.DOMAIN/.well-known/mta-sts.txt``. Fetching and k
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -20,6 +21,9 @@ MAX_PATTERNS: Final = 200
 """Hosts of one policy."""
 MAX_RECORD: Final = 4096
 """Octets of the TXT record that are looked at."""
+# sts-ext-name  = (ALPHA / DIGIT) *31(ALPHA / DIGIT / "_" / "-" / ".")
+# sts-ext-value = 1*(%x21-3A / %x3C / %x3E-7E)
+_FIELD: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}=[!-:<>-~]+")
 MAX_AGE: Final = 31_557_600
 """Seconds a policy is kept at most: a year (RFC 8461 section 3.2)."""
 MODES: Final = ("enforce", "testing", "none")
@@ -58,16 +62,19 @@ class BadPolicy(Exception):
 def parse_record(texts: Iterable[bytes]) -> str:
     """The id of the one MTA-STS record among the TXT records of ``_mta-sts``; empty: there is no policy.
 
-    Records of other versions do not count; two of this one are none (RFC 8461 section 3.1)."""
-    ours = [text[:MAX_RECORD] for text in texts if _fields(text[:64])[0] == b"v=STSv1"]
+    Records of other versions do not count; two of this one are none, and so is one with a field that is
+    none (RFC 8461 section 3.1)."""
+    ours = [t[:MAX_RECORD] for t in texts if t.startswith(b"v=STSv1") and _fields(t[:64])[0] == b"v=STSv1"]
     if len(ours) != 1:
         return ""
-    for field in _fields(ours[0])[1:]:
-        name, equals, value = field.partition(b"=")
-        if name == b"id" and equals:
-            good = value.isalnum() and value.isascii() and len(value) <= 32
-            return value.decode("ascii") if good else ""
-    return ""
+    fields = _fields(ours[0])[1:]
+    if fields and not fields[-1]:
+        fields.pop()
+    if not all(_FIELD.fullmatch(field) for field in fields):
+        return ""
+    identity = next((field[3:] for field in fields if field.startswith(b"id=")), b"")
+    good = identity.isalnum() and identity.isascii() and len(identity) <= 32
+    return identity.decode("ascii") if good else ""
 
 
 def _fields(text: bytes) -> list[bytes]:

@@ -315,7 +315,9 @@ class Attempt:
     async def _to_list(self, route: Listed, octets: bytes, work: Work) -> Result | None:
         """What a mail to a list of ours comes to goes into ``work``; else why it does not."""
         entry = self.entry
-        mail = Incoming(entry.reverse_path, octets, entry.trace, entry.body, entry.smtputf8, entry.hops, entry.priority)
+        mail = Incoming(
+            entry.reverse_path, octets, entry.trace, entry.body, entry.smtputf8, entry.hops, entry.priority
+        )
         try:
             await self.desk.policy.to_list(route, mail, work)
         except MailError as error:

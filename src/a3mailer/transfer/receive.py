@@ -376,6 +376,7 @@ class Receive:
             recipients=len(outcomes),
             refused=refused,
             message_id=message_id,
+            priority=arrival.envelope.priority,
         )
 
 

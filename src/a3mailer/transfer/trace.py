@@ -1,7 +1,8 @@
 """Trace fields: Return-Path, Received, Authentication-Results (RFC 5321 section 4.4, RFC 8601).
 
 They are prepended; whatever a mail brings along stays as it is. On submission nothing is said about
-where the client is (RFC 5321 section 7.6 speaks of what trace fields disclose).
+where the client is (RFC 5321 section 7.6 speaks of what trace fields disclose): the "from" clause, which
+there must be (section 4.4), names nobody.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from a3mailer.wire.smtp.paths import encode_mailbox
 
 HELO_LENGTH: Final = 255
 """Octets of a client's name that a Received field repeats (RFC 5321 section 4.5.3.1.2)."""
+NOBODY: Final = "from unknown "
+"""The "from" clause of a submission."""
 REMEMBERED: Final = 1024
 """Clients whose "from" clause is kept."""
 _HELO: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]")
@@ -56,7 +59,7 @@ def _tls_clause(tls: str) -> tuple[str, str]:
 # Time-stamp-line = "Received:" FWS Stamp ; Stamp = From-domain By-domain Opt-info [CFWS] ";" FWS date-time
 def received(client: Client, envelope: Envelope, hostname: str, trace: str, date: str) -> str:
     """The Received field, with its line end. "for" only where there is one recipient: others stay hidden."""
-    where = "" if client.account else _from_clause(client.ip, client.helo)
+    where = NOBODY if client.account else _from_clause(client.ip, client.helo)
     comment, tls = _tls_clause(client.tls)
     only = ""
     if len(envelope.recipients) == 1:

@@ -250,7 +250,7 @@ async def test_submission_adds_what_is_missing_and_hides_where_the_client_is() -
     assert top.startswith(
         b"Return-Path: <alice@a.test>\r\n"
         b"Authentication-Results: mail.a.test; auth=pass\r\n"
-        b"Received: by mail.a.test with ESMTPA id 0123456789abcdef\r\n"
+        b"Received: from unknown by mail.a.test with ESMTPA id 0123456789abcdef\r\n"
         b"\tfor <bob@a.test>;\r\n"
         b"\tFri, 15 Jan 2027 08:00:00 +0000\r\n"
         b"Date: Fri, 15 Jan 2027 08:00:00 +0000\r\n"
