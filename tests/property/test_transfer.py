@@ -234,7 +234,7 @@ def test_nobody_waits_beyond_the_time_a_sender_has_set(
             assert outcome.next_attempt <= deliver_by
         assert not (mode.startswith("R") and now >= deliver_by)
         if mode.startswith("N"):
-            assert outcome.delay_notified is (0 < deliver_by <= now)
+            assert verdict.late is (0 < deliver_by <= now)
     elif mode.startswith("R") and now >= deliver_by:
         assert verdict.status is not None and verdict.status.status == "5.4.7"
 
