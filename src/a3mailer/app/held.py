@@ -12,7 +12,7 @@ from a3mailer.config.tree import Settings
 from a3mailer.identity.credentials import VerifiedCache
 from a3mailer.identity.throttle import Throttle
 from a3mailer.runtime.shared import SharedCounts, SharedTable
-from a3mailer.transfer import pace, verify
+from a3mailer.transfer import pace, replays, verify
 from a3mailer.transfer.checks import greylist, rate
 
 MAX_WORKERS: Final = 48
@@ -38,6 +38,8 @@ class Held:
     """Right logins of the last minutes: none costs its hash in more than one worker."""
     rates: SharedTable = field(default_factory=lambda: SharedTable(rate.KEYS, rate.HALF_LIFE))
     """Mails by sender, domain, network and recipient, counted by all workers."""
+    signatures: SharedTable = field(default_factory=lambda: SharedTable(replays.KEYS, rate.HALF_LIFE))
+    """Recipients by DKIM signature, counted by all workers."""
     paces: SharedTable = field(default_factory=lambda: SharedTable(pace.LANES, pace.HALF_LIFE))
     """How fast other servers take mail, and which do not answer, as all workers have learnt it."""
     by_ip: SharedCounts = field(default_factory=lambda: SharedCounts(MAX_WORKERS + 1))

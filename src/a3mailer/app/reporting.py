@@ -18,6 +18,7 @@ from a3mailer.store.ports import Store
 from a3mailer.transfer.authenticate import Authenticate
 from a3mailer.transfer.dmarc_outcomes import DmarcOutcomes
 from a3mailer.transfer.indicators import Indicators
+from a3mailer.transfer.replays import Replays
 from a3mailer.transfer.signing import Personal, Signing
 from a3mailer.transfer.tallies import Tallies
 
@@ -50,7 +51,8 @@ def reporting(
     failures = FailureReports(store, resolver, clock, settings, signing.signs, key)
     outcomes = DmarcOutcomes(tallies, settings())
     indicators = Indicators(store, http, clock, held.directory, settings())
-    authenticate = Authenticate(resolver, settings(), clock, outcomes, failures.note, indicators)
+    replays = Replays(held.signatures, clock)
+    authenticate = Authenticate(resolver, settings(), clock, outcomes, failures.note, indicators, replays)
     return Reporting(signing, tallies, failures, authenticate, indicators)
 
 

@@ -119,6 +119,7 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "queue.language": _one_of("en", "zh"),
     "queue.priority_trusted": _trusted,
     "msgauth.arc_trusted": domain_name,
+    "msgauth.replay": _one_of("tag", "junk", "refuse"),
     "msgauth.dmarc": _one_of("tag", "junk", "enforce"),
     "queue.rules": parse_rule,
     "queue.relay": _optional(host_port),

@@ -247,6 +247,13 @@ class Msgauth(Section, frozen=True, kw_only=True):
             "rejected to Junk), enforce (refuse what it wants rejected)."
         ),
     ] = "tag"
+    replay_count: Annotated[
+        int, _d("Recipients an hour that one DKIM signature may come to before it is told of; 0 = any.", ge=0)
+    ] = 200
+    replay: Annotated[
+        str, _d("... then: tag, or where it comes from many networks: junk (file to Junk), refuse.")
+    ] = "tag"
+    replay_networks: Annotated[int, _d("... which are this many at least.", ge=1)] = 3
     arc_trusted: Annotated[
         tuple[str, ...], _d("Domains whose ARC seals excuse a failed DMARC (lists and forwarders you know).")
     ] = ()

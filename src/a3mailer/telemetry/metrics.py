@@ -80,6 +80,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("verified", "asserted", "refused", "missed"),
     ),
     Metric(
+        "a3_dkim_replays_total",
+        "counter",
+        "Mails whose DKIM signature came to too many recipients, by what was done.",
+        "act",
+        ("tag", "junk", "refuse"),
+    ),
+    Metric(
         "a3_dmarc_total",
         "counter",
         "Mails from other servers by what DMARC says of them.",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import mmap
+from dataclasses import replace
 from typing import Final
 
 from msgspec import structs
@@ -33,14 +34,18 @@ from a3mailer.transfer.dmarc_outcomes import DmarcOutcomes
 from a3mailer.transfer.failures import DmarcFailure, Failed
 from a3mailer.transfer.indicators import Indicators, told, words
 from a3mailer.transfer.judge import Judged
+from a3mailer.transfer.replays import Replay, Replays
 from a3mailer.wire.smtp.paths import encode_mailbox
 
+TAG: Final = "tag"
 JUNK: Final = "junk"
+REFUSE: Final = "refuse"
 ENFORCE: Final = "enforce"
 DONE: Final = {NOTHING: "delivered", QUARANTINE: "junk", REJECT: "refused"}
 """What an event calls it."""
 LARGE: Final = 256 * 1024
 """Octets of a header above which it is searched outside the event loop."""
+REPLAYED: Final = "5.7.1"
 MULTIPLE_FAILED: Final = "5.7.26"
 """RFC 7372 section 3.4."""
 
@@ -54,6 +59,7 @@ class Authenticate:
         "_failed",
         "_indicators",
         "_outcomes",
+        "_replays",
         "_resolver",
         "_settings",
         "_wanted",
@@ -67,9 +73,11 @@ class Authenticate:
         outcomes: DmarcOutcomes | None = None,
         failed: Failed | None = None,
         indicators: Indicators | None = None,
+        replays: Replays | None = None,
     ) -> None:
         """Without ``outcomes`` nothing is counted for the reports of others, without ``indicators`` no
-        picture is fetched; ``failed`` hears of failures."""
+        picture is fetched, without ``replays`` no signature is counted; ``failed`` hears of failures."""
+        self._replays = replays
         self._failed = failed
         self._indicators = indicators
         self._resolver = resolver
@@ -97,7 +105,8 @@ class Authenticate:
         return self._wanted and arrival.client.protocol == "SMTP" and not arrival.client.account
 
     async def judge(self, mail: Judged, seconds: float) -> Judged:
-        """Errors: Refused where ``msgauth.dmarc`` is enforce and the author's domain asks for it."""
+        """Errors: Refused where ``msgauth.dmarc`` is enforce and the author's domain asks for it, or where
+        ``msgauth.replay`` is refuse and a signature has come too often."""
         kept = await _without_own(mail.arrival.octets, self._settings.server.hostname)
         if kept is not None:
             mail = mail.with_octets(kept)
@@ -113,10 +122,11 @@ class Authenticate:
         )
         limit = min(seconds, self._settings.msgauth.seconds)
         found = await self._evaluate(incoming, self._clock.now(), limit)
-        mail = structs.replace(
-            mail.with_top(await self._fields(found, mail.arrival.trace)), author=found.author
-        )
+        replays = self._replayed(found, mail.arrival)
+        fields = await self._fields(found, replays, mail.arrival.trace)
+        mail = structs.replace(mail.with_top(fields), author=found.author)
         count("a3_dmarc_total", found.dmarc.result)
+        mail = self._held_back(mail, replays)
         disposition = self._disposition(found.dmarc)
         if self._outcomes is not None:
             self._outcomes.add(client.ip, "" if sender is None else sender.domain.lower(), found, disposition)
@@ -127,9 +137,38 @@ class Authenticate:
             self._failed(DmarcFailure(client.ip, path, octets, found, disposition, now))
         return self._decided(mail, found.dmarc, disposition)
 
-    async def _fields(self, found: Evaluation, trace: str) -> bytes:
+    def _replayed(self, found: Evaluation, arrival: Arrival) -> tuple[Replay, ...]:
+        """Signatures of a mail that have come too often."""
+        if self._replays is None:
+            return ()
+        people = len(arrival.envelope.recipients)
+        return self._replays.seen(found.dkim, arrival.client.ip, people, self._settings.msgauth)
+
+    def _held_back(self, mail: Judged, replays: tuple[Replay, ...]) -> Judged:
+        """What becomes of a mail with such a signature. Errors: Refused."""
+        if not replays:
+            return mail
+        settings, worst = self._settings.msgauth, max(replays, key=lambda each: each.networks)
+        act = settings.replay if worst.is_spread(settings) else TAG
+        count("a3_dkim_replays_total", act)
+        emit(
+            "mail.dkim.replayed",
+            level="warning",
+            trace=mail.arrival.trace,
+            client=mail.arrival.client.ip,
+            domain=worst.signature.domain,
+            seen=str(worst),
+            done=act,
+        )
+        if act == REFUSE:
+            raise Refused("this signed mail has come to too many recipients", REPLAYED)
+        return structs.replace(mail, junk=True) if act == JUNK else mail
+
+    async def _fields(self, found: Evaluation, replays: tuple[Replay, ...], trace: str) -> bytes:
         """What is written on top of a mail."""
         asked = found.bimi
+        if replays:
+            found = replace(found, results=_with_replays(found.results, replays))
         if asked is None:
             return encode(found.results)
         known = None if self._indicators is None else await self._indicators.about(asked)
@@ -166,6 +205,18 @@ class Authenticate:
                 f"not authentic, and its author's domain asks to refuse it ({whom})", MULTIPLE_FAILED
             )
         return structs.replace(mail, junk=True) if disposition == QUARANTINE else mail
+
+
+def _with_replays(results: AuthResults, replays: tuple[Replay, ...]) -> AuthResults:
+    """The results with what was counted beside the signatures it is about."""
+    said = {replay.signature.method_result(): str(replay.recipients) for replay in replays}
+    with_counts = tuple(
+        replace(each, properties=(*each.properties, ("policy", "replay", said[each])))
+        if each in said
+        else each
+        for each in results.results
+    )
+    return replace(results, results=with_counts)
 
 
 def _strip(header: bytes, hostname: str) -> bytes:
