@@ -49,7 +49,7 @@ VALUES = {
     Kind.CONSTANTS: b'["fileinto"]',
 }
 BY_NAME = {
-    "list of envelope parts": b'["from", "to"]',
+    "variable": b'"a"',
     "list of stages": b'"data"',
     "list of networks": b'["192.0.2.0/24", "::/0"]',
     "list of keys": b'["*\xc3\xa4*", "*", "a"]',
@@ -60,6 +60,8 @@ BY_NAME = {
 
 
 def _value(parameter: Parameter) -> bytes:
+    if parameter.members:
+        return next(b'"%b"' % name.encode() for group, name in ALL.members if group == parameter.members)
     return BY_NAME.get(parameter.name, VALUES[parameter.kind])
 
 
@@ -124,7 +126,7 @@ def target(octets: bytes) -> None:
         assert error.line >= 1
         assert error.column >= 1
         return
-    done = run(program, MailView(mail, ENVELOPE, ENVIRONMENT), LIMITS, trace=True)
+    done = run(program, MailView(mail, ENVELOPE, ENVIRONMENT, now=(1_700_000_000, 60)), LIMITS, trace=True)
     assert done.steps <= LIMITS.steps + OVER, done.steps
     assert done.actions or done.error is None
     if done.error is not None:

@@ -6,6 +6,7 @@ command line is 64, so that 2 means one thing.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Final
 
 from a3mailer import __version__
@@ -92,7 +93,10 @@ def _view(args: Arguments) -> MailView:
     }
     if "auth" in envelope:
         environment["vnd.a3.login"] = envelope["auth"][0]
-    return MailView(read_octets(args.mail), envelope, environment)
+    now = datetime.now().astimezone()
+    east = now.utcoffset() or timedelta()
+    moment = (int(now.timestamp()), int(east.total_seconds()) // 60)
+    return MailView(read_octets(args.mail), envelope, environment, now=moment)
 
 
 def _path(text: str) -> bytes:

@@ -98,6 +98,9 @@ class Reader:
             if group not in self.tags:
                 wanted = " or ".join(f":{tag.name}" for tag in self.word.tags if tag.of == group)
                 raise self._error(f"{self.word.name} without {wanted}", self.node.at)
+        for tag, _ in self.tags.values():
+            if tag.beside and tag.beside not in self.tags:
+                raise self._error(f":{tag.name} without :{tag.beside}", self.node.at)
         tags = {group: (tag.name, value) for group, (tag, value) in self.tags.items()}
         dynamic = Dynamic(positional, tags) if _varies(positional, tags) else None
         match_type, matches = self._matcher() if MATCH_TYPE in self.word.groups else (IS, None)

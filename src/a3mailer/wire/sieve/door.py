@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from a3mailer.mail.message.octets import Octets
+from a3mailer.mail.message.parts import Part
+
 
 class Field(NamedTuple):
     """One header field. ``octets`` is all of it as it came, with its line end; ``value`` is unfolded."""
@@ -26,6 +29,31 @@ class Mail(Protocol):
     @property
     def fields(self) -> Sequence[Field]:
         """The header in its order; empty before it has come."""
+        ...
+
+    @property
+    def octets(self) -> Octets:
+        """The whole mail; empty before it has come."""
+        ...
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """Its parts, the message itself first; empty before it has come."""
+        ...
+
+    @property
+    def now(self) -> tuple[int, int] | None:
+        """Seconds since the epoch, and by how many minutes the clocks of this place are east of UTC."""
+        ...
+
+    def has_mailbox(self, by: str, value: str, of: str = "") -> bool:
+        """Is there a mailbox that mail can be put into, by its "name", "special-use" or "id"?
+
+        With ``of`` only the mailbox of this name is looked at."""
+        ...
+
+    def remembers(self, handle: bytes, value: bytes) -> bool:
+        """Did an earlier run, not this one, want a value remembered that is not yet forgotten (RFC 7352)?"""
         ...
 
     def envelope(self, part: str) -> tuple[bytes, ...]:

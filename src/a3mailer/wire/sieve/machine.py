@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from msgspec import structs
+
 from a3mailer.mail.message.headers import decode_words
-from a3mailer.wire.sieve.actions import Action, FileInto, Redirect, Reject, Said, Step
+from a3mailer.wire.sieve.actions import Action, FileInto, Keep, Redirect, Reject, Said, Step
 from a3mailer.wire.sieve.door import Field, Mail
 from a3mailer.wire.sieve.errors import OverBudget, RunFailed
 from a3mailer.wire.sieve.limits import FIELDS, HEADER, MATCHES, TRACE, Limits
@@ -59,6 +61,14 @@ class Call(NamedTuple):
                 tagged = self.tags[group]
                 return lambda value: modify(value, tagged)
         return None
+
+    def indexed(self, items: Sequence[T]) -> Sequence[T]:
+        """All, or the one that ``:index`` and ``:last`` name (RFC 5260 section 6)."""
+        index = self.tag_number("index")
+        if index is None:
+            return items
+        at = len(items) - index if self.tag("last") else index - 1
+        return items[at : at + 1] if at >= 0 else items[:0]
 
     def matches(self, machine: Machine, values: Sequence[bytes], keys: Sequence[bytes]) -> bool:
         """Does any value match any key?"""
@@ -220,8 +230,10 @@ class Machine:
         """Want something done; the same twice is once (RFC 5228 section 2.10.3)."""
         if action.cancels and not (isinstance(action, FileInto | Redirect) and action.copy):
             self.implicit_keep = False
-        if any(_same(action, other) for other in self.actions):
-            return
+        for place, other in enumerate(self.actions):
+            if _same(action, other):
+                self.actions[place] = _merged(other, action)
+                return
         if len(self.actions) >= self.limits.actions:
             raise RunFailed(f"more than {self.limits.actions} actions")
         self._agree(action)
@@ -258,6 +270,13 @@ def _same(one: Action, other: Action) -> bool:
     if isinstance(one, Redirect) and isinstance(other, Redirect):
         return one.address == other.address
     return type(one) is type(other) and (one.word == "keep" or one == other) and not isinstance(one, Reject)
+
+
+def _merged(first: Action, again: Action) -> Action:
+    """The first of two that are the same, with the flags of the last (RFC 5232 section 3)."""
+    if isinstance(first, Keep | FileInto) and isinstance(again, Keep | FileInto):
+        return structs.replace(first, flags=again.flags)
+    return first
 
 
 def decoded(value: bytes) -> bytes:

@@ -2,40 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import Protocol
 
+from a3mailer.mail.message import index
 from a3mailer.mail.message.headers import fields, header_end, unfold
 from a3mailer.mail.message.octets import Octets
+from a3mailer.mail.message.parts import Part
 from a3mailer.wire.sieve.door import Field
 
 
+class HasMailbox(Protocol):
+    """``Mail.has_mailbox`` of one account."""
+
+    def __call__(self, by: str, value: str, of: str = "") -> bool: ...
+
+
 class MailView:
-    """One mail; before DATA without octets. ``envelope`` by part ("from", "to"), ``environment`` by item."""
+    """One mail; before DATA without octets. ``envelope`` by part ("from", "to"), ``environment`` by item.
+
+    ``parts`` may be given by who knows them already; ``mailboxes`` and ``memory`` answer for an account."""
 
     def __init__(
         self,
         octets: Octets = b"",
         envelope: Mapping[str, tuple[bytes, ...]] | None = None,
         environment: Mapping[str, bytes] | None = None,
+        *,
         size: int | None = None,
+        now: tuple[int, int] | None = None,
+        parts: Sequence[Part] | None = None,
+        mailboxes: HasMailbox | None = None,
+        memory: Callable[[bytes, bytes], bool] | None = None,
     ) -> None:
-        self._octets = octets
+        self.octets = octets
+        self.size = len(octets) if size is None else size
+        self.now = now
         self._envelope = envelope or {}
         self._environment = environment or {}
-        self._size = len(octets) if size is None else size
-
-    @property
-    def size(self) -> int:
-        """Octets of the mail."""
-        return self._size
+        self._parts = parts
+        self._mailboxes = mailboxes
+        self._memory = memory
 
     @cached_property
     def fields(self) -> Sequence[Field]:
         """The header."""
-        octets = self._octets
-        end = header_end(octets, 0, len(octets))
-        return read_fields(octets[:end])
+        return read_fields(self.octets[: header_end(self.octets, 0, len(self.octets))])
+
+    @cached_property
+    def parts(self) -> Sequence[Part]:
+        """The parts, the message itself first."""
+        if self._parts is None:
+            return index(self.octets).parts if len(self.octets) else ()
+        return self._parts
+
+    def has_mailbox(self, by: str, value: str, of: str = "") -> bool:
+        """Is there such a mailbox? Without an account there is none."""
+        return self._mailboxes is not None and self._mailboxes(by, value, of)
+
+    def remembers(self, handle: bytes, value: bytes) -> bool:
+        """Was it seen before? Without an account nothing was."""
+        return self._memory is not None and self._memory(handle, value)
 
     def envelope(self, part: str) -> tuple[bytes, ...]:
         """A part of the envelope."""

@@ -69,6 +69,8 @@ class Tag(NamedTuple):
     """Its own name, when empty."""
     check: Callable[[Tagged], None] | None = None
     """Errors: BadCall."""
+    beside: str = ""
+    """A group of which a tag must be given too."""
     modify: Modify | None = None
     """What it makes of what its word works on."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from a3mailer.wire.sieve.actions import FileInto, Keep, Redirect
 from a3mailer.wire.sieve.compile import compile_script
@@ -36,16 +37,17 @@ def result(
     environment: Mapping[str, bytes] | None = None,
     limits: Limits = STANDARD,
     trace: bool = False,
+    **more: Any,
 ) -> Result:
     """What a script does with a mail."""
     octets = script.encode() if isinstance(script, str) else script
-    view = MailView(mail, envelope, environment)
+    view = MailView(mail, envelope, environment, **more)
     return run(compile_script(octets, ALL), view, limits, trace=trace)
 
 
-def told(script: str | bytes, mail: bytes = MAIL_A, **more: object) -> list[str]:
+def told(script: str | bytes, mail: bytes = MAIL_A, **more: Any) -> list[str]:
     """The same in words: ``keep``, ``implicit keep``, ``fileinto x`` ... ; an error is its text."""
-    done = result(script, mail, **more)  # type: ignore[arg-type]
+    done = result(script, mail, **more)
     if done.error is not None:
         assert done.actions == (Keep(implicit=True),)
         return [f"error: {done.error}"]
@@ -62,7 +64,7 @@ def told(script: str | bytes, mail: bytes = MAIL_A, **more: object) -> list[str]
     return words
 
 
-def true(test: str, mail: bytes = MAIL_A, require: str = "", **more: object) -> bool:
+def true(test: str, mail: bytes = MAIL_A, require: str = "", **more: Any) -> bool:
     """What a test gives."""
     script = f"require [{require}]; " if require else ""
     found = told(f"{script}if {test} {{ discard; }}", mail, **more)

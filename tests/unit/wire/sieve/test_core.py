@@ -246,7 +246,7 @@ BAD = [
     ("bogus;", 1, 1, "there is no bogus"),
     ("keep;\r\n  nonsense;", 2, 3, "there is no nonsense"),
     ("keep;\n/* ü */ bogus;", 2, 9, "there is no bogus"),
-    ("keep :flags;", 1, 6, "takes no :flags"),
+    ("keep :frags;", 1, 6, "takes no :frags"),
     ("true;", 1, 1, "is a test"),
     ("if keep {}", 1, 4, "is no test"),
     ("if true;", 1, 1, "wants a block"),

@@ -6,14 +6,19 @@ from typing import Final
 
 from a3mailer.wire.sieve.dialect import Dialect
 from a3mailer.wire.sieve.extensions import (
+    body,
     copy,
     core,
+    date,
     editheader,
     encoded,
     envelope,
     environment,
     fileinto,
     ihave,
+    imap4flags,
+    index,
+    mailbox,
     policy,
     reject,
     relational,
@@ -37,10 +42,25 @@ EXTENSIONS: Final[tuple[Extension, ...]] = (
     reject.REJECT,
     reject.EREJECT,
     editheader.EXTENSION,
+    date.EXTENSION,
+    index.EXTENSION,
+    body.EXTENSION,
+    imap4flags.EXTENSION,
+    mailbox.MAILBOX,
+    mailbox.SPECIAL_USE,
+    mailbox.MAILBOX_ID,
     policy.EXTENSION,
 )
 
 ALL: Final = Dialect(EXTENSIONS)  # the whole language
 USERS: Final = ALL.without("vnd.a3.policy")  # what a user's script may say
 # what a script at the stages of SMTP may say: nothing about where a mail goes
-OPERATORS: Final = ALL.without("fileinto", "copy", words=("discard", "redirect", "keep"))
+OPERATORS: Final = ALL.without(
+    "fileinto",
+    "copy",
+    "imap4flags",
+    "mailbox",
+    "special-use",
+    "mailboxid",
+    words=("discard", "redirect", "keep"),
+)

@@ -49,18 +49,17 @@ def _domain(parts: addresses.Parts, tag: Tagged) -> bytes | None:
 def _address(machine: Machine, call: Call) -> bool:
     values: list[bytes] = []
     separator = addresses.separator_of(machine.mail)
-    for name in call.strings(0):
-        if name.lower() not in NOT_OF_ADDRESSES:
-            for value in machine.raw_values(name):
-                machine.hold(len(value))
-                values += parts_of(call, addresses.of_field(value, separator))
+    names = [name for name in call.strings(0) if name.lower() not in NOT_OF_ADDRESSES]
+    for value in call.indexed([value for name in names for value in machine.raw_values(name)]):
+        machine.hold(len(value))
+        values += parts_of(call, addresses.of_field(value, separator))
     machine.charge(len(values))
     return call.matches(machine, values, call.strings(1))
 
 
 def _header(machine: Machine, call: Call) -> bool:
     values = [value for name in call.strings(0) for value in machine.values(name)]
-    return call.matches(machine, values, call.strings(1))
+    return call.matches(machine, call.indexed(values), call.strings(1))
 
 
 def _exists(machine: Machine, call: Call) -> bool:

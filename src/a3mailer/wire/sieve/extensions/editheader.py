@@ -11,6 +11,7 @@ from typing import Final
 from a3mailer.mail.compose import BadPiece, field
 from a3mailer.wire.sieve.door import Field
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
+from a3mailer.wire.sieve.extensions.index import INDEX, LAST
 from a3mailer.wire.sieve.machine import Call, Machine, decoded
 from a3mailer.wire.sieve.vocabulary import (
     MATCHING,
@@ -81,10 +82,7 @@ def _delete(machine: Machine, call: Call) -> None:
         return
     fields = machine.header()
     places = [place for place, each in enumerate(fields) if each.name == name]
-    index = call.tag_number("index")
-    if index is not None:
-        at = len(places) - index if call.tag("last") else index - 1
-        places = places[at : at + 1] if at >= 0 else []
+    places = list(call.indexed(places))
     patterns = call.strings(1)
     if patterns:
         places = [p for p in places if call.matches(machine, (decoded(fields[p].value),), patterns)]
@@ -95,10 +93,6 @@ def _delete(machine: Machine, call: Call) -> None:
 
 def _check_delete(call: Call) -> None:
     _name(call)
-    if call.tag("last") and call.tag_number("index") is None:
-        raise BadCall(":last without :index")
-    if call.tag_number("index") == 0:
-        raise BadCall(":index counts from 1")
 
 
 _FIELD: Final = Parameter("field name", Kind.STRING)
@@ -118,7 +112,7 @@ EXTENSION: Final = Extension(
             Role.ACTION,
             _delete,
             (_FIELD, Parameter("list of patterns", Kind.STRINGS, optional=True)),
-            (Tag("index", Kind.NUMBER), Tag("last")),
+            (INDEX, LAST),
             MATCHING,
             check=_check_delete,
         ),

@@ -1,0 +1,70 @@
+"""Which mailbox: mailbox (RFC 5490 section 3), special-use (RFC 8579), mailboxid (RFC 9042)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import structs
+
+from a3mailer.wire.sieve.actions import FileInto
+from a3mailer.wire.sieve.machine import Call, Machine, Tagged
+from a3mailer.wire.sieve.vocabulary import Extension, Kind, Parameter, Role, Tag, Word
+
+
+def _texts(values: tuple[bytes, ...]) -> list[str]:
+    return [value.decode("utf-8", "replace") for value in values]
+
+
+def _exists(machine: Machine, call: Call) -> bool:
+    return all(machine.mail.has_mailbox("name", name) for name in _texts(call.strings(0)))
+
+
+def _special_use_exists(machine: Machine, call: Call) -> bool:
+    """All of the uses, of one mailbox where one is named."""
+    of = "".join(_texts(call.strings(0)))
+    return all(machine.mail.has_mailbox("special-use", use, of) for use in _texts(call.strings(1)))
+
+
+def _id_exists(machine: Machine, call: Call) -> bool:
+    return all(machine.mail.has_mailbox("id", each) for each in _texts(call.strings(0)))
+
+
+def _create(action: FileInto, tag: Tagged) -> FileInto:
+    return structs.replace(action, create=True)
+
+
+def _special_use(action: FileInto, tag: Tagged) -> FileInto:
+    assert isinstance(tag.value, tuple)
+    return structs.replace(action, special_use=_texts(tag.value)[0])
+
+
+def _id(action: FileInto, tag: Tagged) -> FileInto:
+    assert isinstance(tag.value, tuple)
+    return structs.replace(action, mailbox_id=_texts(tag.value)[0])
+
+
+MAILBOX: Final = Extension(
+    "mailbox",
+    words=(Word("mailboxexists", Role.TEST, _exists, (Parameter("list of mailboxes", Kind.STRINGS),)),),
+    tags=(("fileinto", Tag("create", modify=_create)),),
+)
+SPECIAL_USE: Final = Extension(
+    "special-use",
+    words=(
+        Word(
+            "specialuse_exists",
+            Role.TEST,
+            _special_use_exists,
+            (
+                Parameter("mailbox", Kind.STRING, optional=True),
+                Parameter("list of special-use attributes", Kind.STRINGS),
+            ),
+        ),
+    ),
+    tags=(("fileinto", Tag("specialuse", Kind.STRING, modify=_special_use)),),
+)
+MAILBOX_ID: Final = Extension(
+    "mailboxid",
+    words=(Word("mailboxidexists", Role.TEST, _id_exists, (Parameter("list of ids", Kind.STRINGS),)),),
+    tags=(("fileinto", Tag("mailboxid", Kind.STRING, modify=_id)),),
+)
