@@ -39,6 +39,8 @@ ROLE_ADDRESSES: Final = frozenset(("postmaster", "abuse"))
 """Local parts that reach someone in every domain (RFC 5321 section 4.5.1, RFC 2142 section 2)."""
 REPORT_ADDRESSES: Final = frozenset(("dmarc-reports", "tls-reports"))
 """Those that our DNS records name for reports: they reach someone likewise."""
+MAILER_DAEMON: Final = "mailer-daemon"
+"""In whose name notifications are written: who answers one reaches a person (RFC 3464 section 2)."""
 
 LIST_WORDS: Final = frozenset(("subscribe", "unsubscribe", "owner", "request"))
 """``LIST-WORD@`` are addresses of a list, too (RFC 2142 section 6), where nobody else has them."""
@@ -49,7 +51,9 @@ WILDCARD_AFTER: Final = "-._"
 MAX_WILDCARDS: Final = 4
 """Beginnings of a local part that are tried, the longest first."""
 
-_ALWAYS: Final = ROLE_ADDRESSES | REPORT_ADDRESSES
+_ALWAYS: Final = ROLE_ADDRESSES | REPORT_ADDRESSES | {MAILER_DAEMON}
+_OF_THE_HOST: Final = ROLE_ADDRESSES | {MAILER_DAEMON}
+"""Those that there are at the name of this server, too, be it no domain of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +119,8 @@ def parse_stored(address: str) -> Address:
 class Directory:
     """The rules over one store's rows, with the answers of the last directory state."""
 
-    __slots__ = ("_absent", "_default_domain", "_domains", "_generation", "_known", "_owned", "_reader",
-                 "_separator", "_submitters")  # fmt: skip
+    __slots__ = ("_absent", "_default_domain", "_domains", "_generation", "_hostname", "_known", "_owned",
+                 "_reader", "_separator", "_submitters")  # fmt: skip
 
     def __init__(self, reader: DirectoryReader, settings: Settings) -> None:
         self._reader = reader
@@ -132,6 +136,7 @@ class Directory:
         """Take the settings of a new snapshot."""
         self._separator = settings.smtp.subaddress_separator
         self._default_domain = settings.server.domain.lower()
+        self._hostname = settings.server.hostname.lower()
         self.forget()
 
     @property
@@ -171,6 +176,8 @@ class Directory:
         generation = self._generation
         local_part, domain = fold(address.local_part), address.domain.lower()
         if not domain and local_part == "postmaster":  # RCPT TO:<postmaster>, RFC 5321 section 4.5.1
+            domain = self._default_domain
+        if local_part in _OF_THE_HOST and domain == self._hostname and await self.domain(domain) is None:
             domain = self._default_domain
         try:
             found = await self._expand(local_part, domain, address)

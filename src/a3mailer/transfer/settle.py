@@ -71,14 +71,15 @@ def delay(
 ) -> RecipientStatus | None:
     """What a delay notice says of one who waits; None: he is not to be spoken of (RFC 3461 section 5.2.5).
 
-    ``tried``: when that was, 0 for not known. A reply of 5yz that counts as 4yz is told as one of 4yz."""
+    ``tried``: when that was, 0 for not known. A reply of 5yz that counts as 4yz is told as one of 4yz; who
+    named a time is told that it has passed (RFC 3463 section 3.5), and the diagnostic says why."""
     asked = entry.by_mode.startswith("N") or wants(recipient.notify, Action.DELAYED)
     if not asked or "NEVER" in recipient.notify:
         return None
     return RecipientStatus(
         recipient.address,
         Action.DELAYED,
-        f"4{outcome.enhanced[1:] or '.0.0'}",
+        "4.4.7" if entry.by_mode.startswith("N") else f"4{outcome.enhanced[1:] or '.0.0'}",
         recipient.original,
         outcome.host,
         str(RemoteReply(outcome.code, outcome.enhanced, outcome.text)),

@@ -102,6 +102,30 @@ async def test_postmaster_is_reached_even_when_its_alias_leads_nowhere(rows: Row
     assert await names(directory, "abuse@a.test") == ["eve@a.test"]
 
 
+@pytest.mark.parametrize(
+    ("address", "leads_to"),
+    [
+        ("postmaster@mail.a.test", "admin@a.test"),
+        ("MAILER-DAEMON@Mail.a.test", "admin@a.test"),
+        ("abuse@mail.a.test", "admin@a.test"),
+        ("mailer-daemon@a.test", "admin@a.test"),
+    ],
+)
+async def test_who_answers_a_notification_reaches_a_person(rows: Rows, address: str, leads_to: str) -> None:
+    """RFC 3464 section 2: at the name of the server, too, which is no domain of ours."""
+    directory = Directory(rows, Settings(server=Server(hostname="mail.a.test", domain="a.test")))
+    assert await names(directory, address) == [leads_to]
+
+
+@pytest.mark.parametrize(
+    "address", ["admin@mail.a.test", "postmaster@other.a.test", "postmaster@x.mail.a.test"]
+)
+async def test_nobody_else_is_at_the_name_of_the_server(rows: Rows, address: str) -> None:
+    directory = Directory(rows, Settings(server=Server(hostname="mail.a.test", domain="a.test")))
+    with pytest.raises(NoSuchDomain):
+        await names(directory, address)
+
+
 async def test_without_an_admin_address_the_first_superadmin_is_postmaster() -> None:
     rows = Rows()
     rows.put_domain("c.test")

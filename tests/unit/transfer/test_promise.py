@@ -147,7 +147,9 @@ async def test_who_named_a_time_is_told_then_once_and_the_mail_goes_on() -> None
         office.clock.advance(max(1.0, min(waiting) - office.clock.now()))
         await office.attempt()
     assert by <= office.clock.now() <= by + 1
-    assert office.notices[0].recipients[0].action is Action.DELAYED
+    (told,) = office.notices[0].recipients
+    assert (told.action, told.status) == (Action.DELAYED, "4.4.7")
+    assert told.diagnostic.startswith("4.4.1 192.0.2.1:25: connection refused")
     await live(office)
     assert [r.recipients[0].action for r in office.notices] == [Action.DELAYED, Action.FAILED]
 
