@@ -459,6 +459,7 @@ def play() -> dict[str, str]:
         "PIECE_SECONDS": 0.4,
         "FINAL_SECONDS": 0.6,
         "QUIT_SECONDS": 0.1,
+        "TICK_SECONDS": 0.1,
     }
     usual = {name: getattr(session_module, name) for name in waits_out}
     usual_connect = relay_module.CONNECT_SECONDS

@@ -138,6 +138,8 @@ queue_operations = weighted(
         addresses,
         st.lists(st.builds(op.QueueRecipient, addresses), min_size=2, max_size=2).map(tuple),
         not_before=st.sampled_from([0, DAY]),
+        lease_owner=owners,
+        lease_until=st.sampled_from([0, 60]),
     ),
     st.builds(op.ClaimQueue, owners, st.just(0), st.sampled_from([60, DAY])),
     st.builds(op.SettleQueue, queues, owners, outcomes, st.just(0), st.sampled_from([0, DAY])),

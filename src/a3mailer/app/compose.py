@@ -68,6 +68,7 @@ from a3mailer.transfer.authenticate import Authenticate
 from a3mailer.transfer.callout import Callout
 from a3mailer.transfer.checks.load import all_checks
 from a3mailer.transfer.forward import Forwarding
+from a3mailer.transfer.handing import Handing
 from a3mailer.transfer.header_rules import HeaderRules
 from a3mailer.transfer.judge import Judges
 from a3mailer.transfer.lists import tokens
@@ -188,7 +189,7 @@ async def compose(
     lists = Lists(store, directory, settings(), clock, srs_keys(held.directory))
     http = _asking(held, resolver, clock, settings())
     reports = reporting(held, store, resolver, clock, settings, lists.personal, http=http)
-    forwarding, policy, receive, asking = _way_in(
+    forwarding, policy, receive, asking, handing = _way_in(
         held, store, directory, resolver, settings(), clock, reports.authenticate, lists
     )
     spools = held.directory / "spool"
@@ -197,7 +198,7 @@ async def compose(
     imap = ImapDoor(
         Services(store, views, authenticator, settings(), clock, partial(Spool, spools), certificates.context)
     )
-    queue = _way_out(held, store, policy, resolver, settings(), clock, reports, http)
+    queue = _way_out(held, store, policy, resolver, settings(), clock, reports, http, handing)
     sending = Sending(store, policy, receive, settings(), clock)
     store.watch(directory.heard)
     store.watch(authenticator.heard)
@@ -332,6 +333,7 @@ def _way_out(
     clock: SystemClock,
     reports: Reporting,
     http: HttpClient,
+    handing: Handing,
 ) -> Queue:
     """What works the queue off."""
     verifying = verifying_context(held.directory, settings)
@@ -352,6 +354,7 @@ def _way_out(
         held.paces,
         TlsOutcomes(reports.tallies, settings),
         partial(_secret, held.directory),
+        handing,
     )
 
 
@@ -372,7 +375,7 @@ def _way_in(
     clock: SystemClock,
     authenticate: Authenticate,
     lists: Lists,
-) -> tuple[Forwarding, Policy, Receive, HttpClient]:
+) -> tuple[Forwarding, Policy, Receive, HttpClient, Handing]:
     """Who may send what to whom, and who takes responsibility for it."""
     secrets = srs_keys(held.directory)
     forwarding = Forwarding(directory, settings, clock, secrets)
@@ -401,12 +404,9 @@ def _way_in(
             "header rules": HeaderRules(settings),
         }
     )
-    return (
-        forwarding,
-        policy,
-        Receive(store, directory, settings, clock, judges, forwarding, returns, lists),
-        asking,
-    )
+    handing = Handing(store, clock, identity_of_this())
+    receive = Receive(store, directory, settings, clock, judges, forwarding, returns, lists, handing)
+    return forwarding, policy, receive, asking, handing
 
 
 def _is_dead(owner: str) -> bool:

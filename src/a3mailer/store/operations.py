@@ -191,7 +191,9 @@ class QueueRecipient(msgspec.Struct, frozen=True, array_like=True):
 class Enqueue(Operation, frozen=True):
     """Take responsibility for relaying content number ``content``. Result: Enqueued.
 
-    ``account`` is the owner (submitter, forwarder), SYSTEM_ACCOUNT for our own notices."""
+    ``account`` is the owner (submitter, forwarder), SYSTEM_ACCOUNT for our own notices.
+    ``message_id``: of the content, without brackets; ``tls``: ``required``, ``optional`` or empty (RFC 8689).
+    With ``lease_until`` it is leased as by ``ClaimQueue`` and nobody is told: who brings it tries it."""
 
     account: AccountId
     tenant: TenantId
@@ -209,29 +211,27 @@ class Enqueue(Operation, frozen=True):
     deliver_by: int = 0
     by_mode: str = ""
     tls: str = ""
-    """``required``, ``optional`` or empty (RFC 8689)."""
     message_id: str = ""
-    """Of the content, without brackets."""
+    lease_owner: str = ""
+    lease_until: int = 0
 
 
 class Enqueued(Result, frozen=True):
     queue: QueueId
+    created: int = 0
+    owner: str = ""  # who leased it; nobody where a retry is answered, as the entry has had its own life
 
 
 LATE_SHARE: Final = 4
-"""One of so many entries that are given is of the latest that are due, where more are than can be given: a
-backlog keeps no new mail from leaving."""
+"""One of so many that are given is of the latest, where not all can be: a backlog keeps no new mail back."""
 
 
 class ClaimQueue(Operation, frozen=True):
     """Lease due recipients of up to ``limit`` entries until ``until``: nobody else is given them meanwhile.
 
-    Those that wait longest go first, by priority; of many, one in LATE_SHARE is of the latest.
-
-    Higher priorities first (RFC 6710 section 5.1), then what has waited longest.
-
-    A lease that ends more than twice ``until - now`` from now was written under a clock that has since
-    jumped back: it counts as ended (a jump must not stall the queue). Result: Claimed."""
+    Higher priorities go first (RFC 6710 section 5.1), then what waits longest; of many, one in LATE_SHARE is
+    of the latest. A lease that ends more than twice ``until - now`` from now was written under a clock that
+    has since jumped back and counts as ended: no jump stalls the queue. Result: Claimed."""
 
     owner: str
     now: int

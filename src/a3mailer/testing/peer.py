@@ -69,6 +69,9 @@ class PeerWire:
         """The client says something; judged when the script comes to it."""
         self._heard += octets
 
+    def expire(self) -> None:
+        """No wait is ever in progress."""
+
     async def drain(self) -> None:
         """Nothing ever waits; a peer that has hung up shows here, too."""
         if self.closed:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -91,6 +91,8 @@ class Attempt:
 
     desk: Desk
     entry: QueueEntry
+    octets: bytes | None = None
+    """The mail, where it is in memory already."""
     _open: set[int] = field(default_factory=set)
     """Numbers of recipients whose outcome is still to be recorded."""
     _alone: bool = True
@@ -185,9 +187,12 @@ class Attempt:
             lost = Result("failed", ours("5.3.0", "the stored mail is damaged"))
             await self._settle(group, [lost] * len(group))
 
-    @asynccontextmanager
-    async def _content(self) -> AsyncIterator[bytes]:
+    def _content(self) -> AbstractAsyncContextManager[bytes]:
         """The mail, in memory for no longer than it is needed. Errors: DamagedContent, NoSuchMessage."""
+        return nullcontext(self.octets) if self.octets is not None else self._read()
+
+    @asynccontextmanager
+    async def _read(self) -> AsyncIterator[bytes]:
         large = self.desk.large if self.entry.size >= LARGE else nullcontext()
         async with large:
             yield await self.desk.store.octets(self.entry.account, self.entry.blob)
@@ -370,14 +375,16 @@ class Attempt:
         late = any(verdict.late for verdict in verdicts)
         until = 0 if self._alone and not late else now + LEASE_SECONDS
         settled = SettleQueue(entry.id, desk.owner, tuple(v.outcome for v in verdicts), now, until)
-        shown = [
-            (
-                r.address,
-                outcomes.Outcome(outcomes.WORDS[v.outcome.state], now, str(result.reply), result.host),
-            )
-            for r, v, result in zip(group, verdicts, results, strict=True)
-        ]
-        noted = await outcomes.settled(desk.store, entry, shown)
+        noted: tuple[Operation, ...] = ()
+        if outcomes.are_shown(entry):
+            shown = [
+                (
+                    r.address,
+                    outcomes.Outcome(outcomes.WORDS[v.outcome.state], now, str(result.reply), result.host),
+                )
+                for r, v, result in zip(group, verdicts, results, strict=True)
+            ]
+            noted = await outcomes.settled(desk.store, entry, shown)
         struck = await self._strikes(group, results)
         if await self._record((settled, *operations, *queued, *noted, *struck), contents + told):
             self._open -= {r.number for r in group}
@@ -433,6 +440,8 @@ class Attempt:
     async def _returned(self) -> bytes:
         """As much of the mail as a notification may return; nothing of one that is damaged."""
         end = None if self.entry.size <= FULL_SIZE else HEADER_SIZE
+        if self.octets is not None:
+            return self.octets[:end]
         try:
             return await self.desk.store.octets(self.entry.account, self.entry.blob, 0, end)
         except (DamagedContent, NoSuchMessage):

@@ -51,7 +51,8 @@ class KeptSessions:
         self.sweep()
         for at in range(len(self._idle) - 1, -1, -1):
             each = self._idle[at]
-            if each.host == host and each.way == way and each.session.plan in demand.plans:
+            same = each.host is host or each.host == host
+            if same and (each.way is way or each.way == way) and each.session.plan in demand.plans:
                 return self._idle.pop(at).session
         return None
 
@@ -76,6 +77,8 @@ class KeptSessions:
     def sweep(self) -> None:
         """Leave sessions that have been idle too long; the queue's loop calls it, too."""
         over = self._clock.monotonic() - IDLE_SECONDS
+        if not self._idle or self._idle[0].session.idle_since > over:  # the first has been idle longest
+            return
         for each in self._idle:
             if each.session.idle_since <= over:
                 each.session.leave()

@@ -156,13 +156,18 @@ def _event(
     return PutDocument(account, "event", f"evt_{secrets.token_hex(12)}", value, outcome.at, expires)
 
 
+def are_shown(entry: QueueEntry) -> bool:
+    """Was the mail sent by an application that may ask what became of it?"""
+    return bool(entry.account) and is_id(entry.trace)
+
+
 async def settled(
     reader: DocumentReader, entry: QueueEntry, outcomes: Sequence[tuple[str, Outcome]]
 ) -> tuple[Operation, ...]:
     """What follows from an attempt at a queue entry, to be committed with its own record.
 
     Recipients that the mail was not sent to (where an alias leads) are not shown."""
-    if not entry.account or not is_id(entry.trace):
+    if not are_shown(entry):
         return ()
     mail = await mail_of(reader, entry.account, entry.trace)
     if mail is None:

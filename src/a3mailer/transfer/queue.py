@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from a3mailer.config.tree import Settings
@@ -35,6 +36,7 @@ from a3mailer.telemetry.events import emit
 from a3mailer.transfer import outcomes
 from a3mailer.transfer.attempt import LEASE_SECONDS, RENEW_SECONDS, Attempt, Desk
 from a3mailer.transfer.bounce import Voice, wants
+from a3mailer.transfer.handing import Handing
 from a3mailer.transfer.pace import HALF_LIFE, LANES, Paces
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.relay import IN_HAND, Relay
@@ -64,9 +66,10 @@ ACTS: Final = ("hold", "release", "retry")
 class Queue:
     """One worker's share of the queue."""
 
-    __slots__ = ("_clock", "_context", "_desk", "_dial", "_is_dead", "_large", "_look_again", "_offset",
-                 "_outcomes", "_owner", "_paces", "_policies", "_policy", "_resolver", "_running", "_secrets",
-                 "_signing", "_store", "_verifying", "_wake")  # fmt: skip
+    __slots__ = ("_clock", "_context", "_desk", "_dial", "_drowsy", "_full", "_handing", "_is_dead", "_large",
+                 "_look_again", "_offset", "_outcomes", "_owner", "_paces", "_policies", "_policy",
+                 "_resolver", "_running", "_secrets", "_signing", "_store", "_verifying",
+                 "_wake")  # fmt: skip
 
     def __init__(
         self,
@@ -85,6 +88,7 @@ class Queue:
         paces: SharedTable | None = None,
         outcomes: TlsOutcomes | None = None,
         secrets: Secrets = no_secrets,
+        handing: Handing | None = None,
     ) -> None:
         """``owner`` is unique to this process for ever; ``is_dead`` knows of another owner that it has ended;
         ``paces`` is what all processes know of destinations (``transfer.pace``).
@@ -104,6 +108,11 @@ class Queue:
         self._clock = clock
         self._owner = owner
         self._is_dead = is_dead
+        self._handing = handing or Handing(store, clock, owner)
+        self._full = True
+        """For all we know there is more in the queue than there was room for."""
+        self._drowsy = False
+        """The sleep is longer than sessions may be idle."""
         self._running: dict[QueueId, Attempt | None] = {}
         """What is in hand; None until it has been read."""
         self._wake = asyncio.Event()
@@ -164,11 +173,14 @@ class Queue:
                 self._offset = self._clock_offset()
                 recall = beside.create_task(self._recall())
                 async with asyncio.TaskGroup() as group:
+                    self._handing.open(partial(self._begin, group), self._has_room)
                     while not stop.is_set():
                         await self._sleep(await self._claim(group))
+                    self._handing.close()
                 for each in (waker, renewal, recall):
                     each.cancel()
         finally:
+            self._handing.close()
             unwatch()
         await self._desk.relay.close()
 
@@ -203,7 +215,9 @@ class Queue:
     async def _claim(self, group: asyncio.TaskGroup) -> float:
         """Lease as much as there is room for; returns the seconds to sleep."""
         room = IN_HAND - len(self._running)
+        self._drowsy = False
         if room <= 0:
+            self._full = True
             return CHECK_SECONDS
         now = int(self._clock.now())
         claim = ClaimQueue(self._owner, now, now + LEASE_SECONDS, room)
@@ -214,11 +228,13 @@ class Queue:
             return RENEW_SECONDS
         if not isinstance(claimed, Claimed):
             raise TypeError(f"ClaimQueue was answered by {type(claimed).__name__}")
+        self._full = len(claimed.queues) >= room
         for queue in claimed.queues:
             if queue not in self._running:
                 self._running[queue] = None
                 group.create_task(self._work(queue))
-        most = IDLE_CHECK_SECONDS if self._desk.relay.idle else CHECK_SECONDS
+        self._drowsy = not self._desk.relay.idle
+        most = CHECK_SECONDS if self._drowsy else IDLE_CHECK_SECONDS
         if not claimed.next_due:
             return most
         return min(max(claimed.next_due - self._clock.now(), GATHER_SECONDS), most)
@@ -236,8 +252,29 @@ class Queue:
         try:
             await contained(self._attempt(queue), "queue")
         finally:
-            del self._running[queue]
+            self._end(queue)
+
+    def _end(self, queue: QueueId) -> None:
+        """Look for the next one only where some were left, or sessions are idle that none looks after."""
+        del self._running[queue]
+        if self._full or (self._drowsy and self._desk.relay.idle):
             self._wake.set()
+
+    def _has_room(self) -> bool:
+        """May a mail go on from memory? Not past those that wait in the queue for a place."""
+        return not self._full and len(self._running) < IN_HAND
+
+    def _begin(self, group: asyncio.TaskGroup, entry: QueueEntry, octets: bytes) -> None:
+        """With a mail that was queued just now, under our lease."""
+        self._running[entry.id] = attempt = Attempt(self._desk, entry, octets)
+        group.create_task(self._work_at(attempt, len(octets)))
+
+    async def _work_at(self, attempt: Attempt, octets: int) -> None:
+        try:
+            await contained(attempt.run(), "queue", attempt.entry.trace)
+        finally:
+            self._handing.left(octets)
+            self._end(attempt.entry.id)
 
     async def _attempt(self, queue: QueueId) -> None:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import mmap
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,7 +21,7 @@ from a3mailer.mail.address import ReversePath
 from a3mailer.mail.envelope import Recipient
 from a3mailer.mail.errors import MailError, MailLoop, NoSuchAccount, NoSuchMailbox, TooMany
 from a3mailer.mail.ids import INBOX, AccountId, TenantId
-from a3mailer.mail.message import index
+from a3mailer.mail.message import MessageIndex, glance, index
 from a3mailer.mail.message.headers import header_end
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.operations import Doubt, Enqueue, Operation, QueueRecipient
@@ -32,6 +32,7 @@ from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.bounce import Sent, Voice, notice, wants
 from a3mailer.transfer.deliver import appends
 from a3mailer.transfer.forward import Forwarding
+from a3mailer.transfer.handing import Handing
 from a3mailer.transfer.judge import NOBODY, Judged, Judges, outcomes_of
 from a3mailer.transfer.lists.lists import Lists
 from a3mailer.transfer.masked import Sender, has_form, noted
@@ -46,6 +47,8 @@ from a3mailer.wire.smtp.xtext import original_of
 
 MAX_ROUTES: Final = 10_000
 """Mailboxes and addresses one mail may lead to; recipients beyond are refused for now."""
+GLANCED: Final = 64 * 1024
+"""Octets up to which a mail that only passes is not indexed."""
 LARGE: Final = 256 * 1024
 """Octets above which a mail is indexed and hashed outside the event loop (about 1 ms)."""
 
@@ -70,8 +73,8 @@ class _Share:
 class Receive:
     """The end of DATA. One object serves all sessions of a process."""
 
-    __slots__ = ("_clock", "_directory", "_forwarding", "_judges", "_lists", "_returns", "_settings",
-                 "_stamp", "_store")  # fmt: skip
+    __slots__ = ("_clock", "_directory", "_forwarding", "_judges", "_lists", "_make_durable", "_returns",
+                 "_settings", "_stamp", "_store")  # fmt: skip
 
     def __init__(
         self,
@@ -83,12 +86,15 @@ class Receive:
         forwarding: Forwarding | None = None,
         returns: Returns | None = None,
         lists: Lists | None = None,
+        handing: Handing | None = None,
     ) -> None:
-        """Without ``forwarding`` what an alias sends on keeps its reverse-path."""
+        """Without ``forwarding`` what an alias sends on keeps its reverse-path; without ``handing`` what is
+        queued waits for the queue."""
         self._forwarding = forwarding
         self._returns = returns
         self._lists = lists
         self._store = store
+        self._make_durable: Callable[[Transaction], Awaitable[object]] = (handing or store).commit
         self._directory = directory
         self._clock = clock
         self._judges = judges
@@ -146,8 +152,7 @@ class Receive:
         final = any(share.locals for share in shares.values())
         stamp = self._stamp.header(arrival.client, arrival.envelope, arrival.trace, now, final=final, top=top)
         whole = b"".join((stamp, added, *pieces))
-        made = index(whole) if len(whole) < LARGE else await asyncio.to_thread(index, whole)
-        content = Content(whole, made, unique=True)
+        content = Content(whole, await self._indexed(whole, passes=not final), unique=True)
         for number, (tenant, share) in enumerate(shares.items(), 1):
             share.beside = await self._masked(arrival, tenant, author, int(now))
             if number == len(shares):
@@ -155,7 +160,14 @@ class Receive:
             await self._commit(arrival, tenant, share, content, int(now), hops, outcomes)
         if any(outcomes) or any("SUCCESS" in r.notify for r in arrival.envelope.recipients):
             await self._notify(arrival, content, int(now), outcomes)
-        return outcomes_of(came, arrival, outcomes), made.message_id.decode("utf-8", "replace")
+        return outcomes_of(came, arrival, outcomes), content.index.message_id.decode("utf-8", "replace")
+
+    async def _indexed(self, octets: bytes, *, passes: bool) -> MessageIndex:
+        """The index; of a small mail that only passes no more than its name (of a large one the store keeps
+        the parts apart)."""
+        if passes and len(octets) <= GLANCED:
+            return glance(octets)
+        return index(octets) if len(octets) < LARGE else await asyncio.to_thread(index, octets)
 
     async def _asked_lists(self, arrival: Arrival) -> tuple[Arrival, dict[int, MailError]]:
         """The arrival without the lists that do not take it, and what they say, by number of recipient."""
@@ -248,7 +260,7 @@ class Receive:
             )
         transaction = self._transaction(arrival, tenant, share, content, now, hops)
         try:
-            await self._store.commit(transaction)
+            await self._make_durable(transaction)
         except (NoSuchMailbox, NoSuchAccount):
             if not await self._drop_gone(share, outcomes):
                 raise

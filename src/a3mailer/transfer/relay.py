@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -43,6 +43,7 @@ from a3mailer.transfer.pace import HALF_LIFE, LANES, PATIENCE, Paces
 from a3mailer.transfer.schedule import LONGEST_BACKOFF
 from a3mailer.transfer.session import CONNECT_SECONDS, Dialer, Manners, Session, SessionFailed, Wire
 from a3mailer.transfer.signing import Sign
+from a3mailer.transfer.slot import Slot
 from a3mailer.transfer.tls_outcomes import Ends, TlsOutcomes
 from a3mailer.transfer.tls_policy import Demand, DomainDemand, Policies, TlsPolicy, parse_rules
 from a3mailer.transfer.tls_wish import cannot, excuses, for_good, for_mail
@@ -54,8 +55,6 @@ SESSIONS_A_DESTINATION: Final = 5
 """Sessions one destination sees from one worker at once."""
 IN_HAND: Final = 400
 """Mails in hand at once, of all destinations of a worker; most of them wait for their destination's turn."""
-SLOW_SECONDS: Final = 10.0
-"""A mail that takes longer leaves its place among ``queue.concurrency`` to another."""
 FEWEST: Final = 2
 """Mails in hand that a slow destination may have at least, and one that cannot be reached."""
 WAITING_A_DESTINATION: Final = 100
@@ -225,7 +224,7 @@ class Relay:
                 else:
                     if place.lane and not urgent:
                         await self._take_turn(place.lane)
-                    async with self._slot(), content() as attempt.octets:
+                    async with Slot(self._sessions), content() as attempt.octets:
                         await self._deliver(place, onward.domain, attempt)
         finally:
             place.users -= 1
@@ -268,25 +267,6 @@ class Relay:
         if place.users and place.finished:
             place.interval += INTERVAL_SHARE * (now - place.finished - place.interval)
         place.finished = now
-
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        """One of ``queue.concurrency`` places, for SLOW_SECONDS at most: who hangs keeps nobody from it."""
-        held = True
-
-        def leave() -> None:
-            nonlocal held
-            if held:
-                held = False
-                self._sessions.release()
-
-        await self._sessions.acquire()
-        timer = asyncio.get_running_loop().call_later(SLOW_SECONDS, leave)
-        try:
-            yield
-        finally:
-            timer.cancel()
-            leave()
 
     async def _take_turn(self, lane: str, patience: float = PATIENCE) -> None:
         """Keep a lane's pace. Errors: Crowded."""
@@ -463,7 +443,7 @@ class Relay:
                     return await self._open_address(host, address, attempt, plans[1:], again=True)
             refusal = for_good(attempt.envelope, error.reply) if error.in_tls else error.reply
             attempt.refusals.append(replace(refusal, host=host.name))
-            self._learn(host, attempt, (error.reply,))
+            self._learn(host, attempt, (classify(error.reply, provider_of(host.name)),))
             return None
         if not again:
             self._outcomes.opened(attempt.demand, plans[0], ends, session.tls)
@@ -480,11 +460,9 @@ class Relay:
             return self._manners
         return replace(self._manners, hostname=way.ehlo or self._manners.hostname, login=way.login)
 
-    def _learn(self, host: Host, attempt: _Attempt, replies: Iterable[RemoteReply]) -> None:
+    def _learn(self, host: Host, attempt: _Attempt, answers: Collection[Answer]) -> None:
         """Be slower or faster, as they say."""
-        provider = provider_of(host.name)
-        answers = {classify(reply, provider) for reply in replies}
-        lane = attempt.lane
+        provider, lane = provider_of(host.name), attempt.lane
         if Answer.ACCEPTED in answers:
             count("a3_relay_taken_total", provider)
         if Answer.THROTTLED in answers:
@@ -504,13 +482,13 @@ class Relay:
             await self._kept.keep(host, attempt.way, session)
             return False
         while left := attempt.left:
-            batch = left[: session.recipients_max]
-            people = tuple(attempt.envelope.recipients[n] for n in batch)
-            outcomes, sent = await session.send(
-                msgspec.structs.replace(attempt.envelope, recipients=people), attempt.octets, attempt.sign
-            )
+            batch, envelope = left[: session.recipients_max], attempt.envelope
+            if len(batch) < len(envelope.recipients):
+                people = tuple(envelope.recipients[n] for n in batch)
+                envelope = msgspec.structs.replace(envelope, recipients=people)
+            outcomes, sent = await session.send(envelope, attempt.octets, attempt.sign)
             if session.closed and not sent and _unanswered(outcomes):
-                self._learn(host, attempt, (outcomes[0].reply,))
+                self._learn(host, attempt, (classify(outcomes[0].reply, provider_of(host.name)),))
                 if not kept:
                     attempt.refusals.append(replace(outcomes[0].reply, host=host.name))
                 return False
@@ -530,15 +508,16 @@ class Relay:
     ) -> None:
         """Who was one too many is asked for again at once while others get through (RFC 5321 4.5.3.1.10)."""
         some = any(outcome.status is Status.RELAYED for outcome in outcomes)
-        for number, outcome in zip(batch, outcomes, strict=True):
+        provider = provider_of(host.name)
+        answers = [classify(outcome.reply, provider) for outcome in outcomes]
+        for number, outcome, answer in zip(batch, outcomes, answers, strict=True):
             if some and _is_crowded(outcome) and not session.closed:
                 continue
-            answer = classify(outcome.reply, provider_of(host.name))
             attempt.results[number] = Result(
                 STATES[outcome.status], outcome.reply, host.name, session.confirms, session.times,
                 answer=answer, tls=session.plan.word,
             )  # fmt: skip
-        self._learn(host, attempt, (outcome.reply for outcome in outcomes))
+        self._learn(host, attempt, answers)
 
     # --- sessions kept -----------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, Final, Protocol, TypeAlias
 
 from a3mailer.mail.address import Address, ReversePath
@@ -51,6 +52,8 @@ MAIL_SECONDS: Final = 3600.0
 QUIT_SECONDS: Final = 2.0
 MOST_SECONDS: Final = 999_999_999
 """What a by-time has room for (RFC 2852 section 4)."""
+TICK_SECONDS: Final = 5.0
+"""How late a deadline may be noticed: a timer for each wait would cost more than the wait."""
 LARGE: Final = 256 * 1024
 """Octets above which a mail is prepared outside the event loop."""
 
@@ -94,6 +97,7 @@ class Wire(Protocol):
     def tls_ticket(self) -> TlsTicket: ...
     async def read(self) -> bytes: ...
     def write(self, octets: bytes | memoryview) -> None: ...
+    def expire(self) -> None: ...
     async def drain(self) -> None: ...
     async def flushed(self) -> None: ...
     async def start_tls_client(self, context: TlsContext, name: str, ticket: TlsTicket = None) -> None: ...
@@ -144,8 +148,13 @@ class Session:
         "_content_sent",
         "_engine",
         "_last",
+        "_loop",
+        "_mail_until",
         "_name",
+        "_overdue",
+        "_tick",
         "_ticket",
+        "_until",
         "_wire",
         "closed",
         "idle_since",
@@ -163,6 +172,11 @@ class Session:
         self._ticket: TlsTicket = None
         self._last: tuple[Outcome, ...] = ()
         self._content_sent = False
+        self._loop = asyncio.get_running_loop()
+        self._until = self._mail_until = inf
+        """When the wait in progress, and the mail in hand, have taken too long; the loop's time."""
+        self._overdue = False
+        self._tick = self._loop.call_later(TICK_SECONDS, self._look_at_time)
         self.closed = False
         self.mails = 0
         self.idle_since = 0.0
@@ -192,6 +206,17 @@ class Session:
             session.close()
             raise
         return session
+
+    def _look_at_time(self) -> None:
+        self._tick = self._loop.call_later(TICK_SECONDS, self._look_at_time)
+        if self._loop.time() >= self._until:
+            self._overdue = True
+            self._wire.expire()
+
+    def _too_slow(self, seconds: float) -> str:
+        if self._loop.time() >= self._mail_until:
+            return "the server was too slow"
+        return f"no reply in {seconds:g} s"
 
     async def _greet(self, context: TlsContext) -> None:
         in_tls = False
@@ -280,19 +305,17 @@ class Session:
         nobody = Outcome(Status.TRANSIENT, ours("4.4.2", "the session ended before the mail"))
         self._last = (nobody,) * len(envelope.recipients)
         self._content_sent = False
+        self._mail_until = self._loop.time() + MAIL_SECONDS
         try:
-            async with asyncio.timeout(MAIL_SECONDS):
-                content, mail = await self._outgoing(envelope, octets, sign)
-                self._engine.send(mail)
-                await self._converse(content)
+            content, mail = await self._outgoing(envelope, octets, sign)
+            self._engine.send(mail)
+            await self._converse(content)
         except NotConvertible as error:
             self._last = (Outcome(Status.PERMANENT, ours("5.6.3", str(error))),) * len(envelope.recipients)
-        except TimeoutError:
-            self._engine.lost("the server was too slow")
-            await self._converse(b"")
         except BaseException:
             self.close()
             raise
+        self._mail_until = inf
         self.idle_since = self._clock.monotonic()
         return self._last, self._content_sent
 
@@ -341,11 +364,14 @@ class Session:
         return content, Outgoing(envelope, len(content), eight_bit, envelope.smtputf8, by_seconds=left)
 
     async def _send_content(self, content: bytes, event: SendContent) -> None:
+        first = True
         try:
             for piece in in_pieces(content) if event.binary else encode_data(in_pieces(content)):
+                if not first:
+                    async with asyncio.timeout(min(PIECE_SECONDS, self._mail_until - self._loop.time())):
+                        await self._wire.drain()
+                first = False
                 self._wire.write(piece)
-                async with asyncio.timeout(PIECE_SECONDS):
-                    await self._wire.drain()
             self._engine.content_sent()
         except (ConnectionError, TimeoutError) as error:
             self._engine.lost(f"while the content was sent: {str(error) or 'too slow'}")
@@ -362,12 +388,14 @@ class Session:
                 self._wire.write(out)
             if event is not None:
                 return event
+            self._until = min(self._loop.time() + seconds, self._mail_until)
             try:
-                async with asyncio.timeout(seconds):
-                    octets = await self._wire.read()
-            except (ConnectionError, TimeoutError) as error:
-                engine.lost(str(error) or f"no reply in {seconds:g} s")
+                octets = await self._wire.read()
+            except ConnectionError as error:
+                engine.lost(self._too_slow(seconds) if self._overdue else str(error) or "lost")
                 continue
+            finally:
+                self._until = inf
             if octets:
                 engine.receive(octets)
             else:
@@ -398,4 +426,5 @@ class Session:
         """Let go of the connection."""
         if not self.closed:
             self.closed = True
+            self._tick.cancel()
             self._wire.close()

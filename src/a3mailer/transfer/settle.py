@@ -171,6 +171,8 @@ def notices(
     entry: QueueEntry, statuses: Sequence[RecipientStatus], octets: bytes, voice: Voice, now: int, first: int
 ) -> tuple[tuple[Content, ...], tuple[Operation, ...]]:
     """Notifications for the sender, one an action, as contents from number ``first`` on."""
+    if not statuses:  # as nearly always
+        return (), ()
     sent = Sent(
         entry.reverse_path,
         entry.tenant,

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from a3mailer.mail.message import MessageIndex, index
+from a3mailer.mail.message import MessageIndex, glance, index
 from a3mailer.mail.message.packed import header_end_of
 from tests.unit.mail.mails import NESTED
 
@@ -162,3 +162,21 @@ def test_line_feeds_alone_are_line_ends_too() -> None:
     assert content(lone, found, (2, 1)) == b"one"
     assert found.envelope == crlf.envelope
     assert found.preview == crlf.preview
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        NESTED,
+        b"Message-ID: <a@b>\r\n\r\nx",
+        b"Subject: x\r\nMESSAGE-ID :\r\n <folded@b>\r\nMessage-ID: <second@b>\r\n\r\nMessage-ID: <body@b>",
+        b"Message-ID: none\n\nx",
+        b"Message-ID:\r\n\r\n",
+        b"\r\nMessage-ID: <body@b>\r\n",
+        b"no header at all",
+        b"",
+    ],
+)
+def test_a_glance_finds_the_name_that_the_index_has(octets: bytes) -> None:
+    seen, whole = glance(octets), index(octets)
+    assert (seen.message_id, seen.header_end, seen.size) == (whole.message_id, whole.header_end, whole.size)

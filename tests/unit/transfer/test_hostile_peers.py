@@ -234,6 +234,7 @@ def shown(authority: Authority) -> Shown:
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GREETING_SECONDS", "FINAL_SECONDS", "PIECE_SECONDS"):
         monkeypatch.setattr(session_module, name, PATIENCE)
+    monkeypatch.setattr(session_module, "TICK_SECONDS", PATIENCE / 5)
     for name in ("OPENING_SECONDS", "MAIL_SECONDS"):
         monkeypatch.setattr(session_module, name, 2 * PATIENCE)
 

@@ -537,7 +537,7 @@ def test_who_takes_all_mail_is_never_crowded() -> None:
 async def test_many_silent_destinations_leave_room_and_connections_to_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("a3mailer.transfer.relay.SLOW_SECONDS", 0.0)
+    monkeypatch.setattr("a3mailer.transfer.slot.SLOW_SECONDS", 0.0)
     for room in ("a3mailer.transfer.queue.IN_HAND", "a3mailer.transfer.relay.IN_HAND"):
         monkeypatch.setattr(room, 40)
     leave = asyncio.Event()

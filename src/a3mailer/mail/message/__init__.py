@@ -5,8 +5,8 @@ bound. RFC 5322, 2045 to 2047, 2231, 9051 (ENVELOPE, BODYSTRUCTURE, part specifi
 """
 
 from a3mailer.mail.message.addresses import Address, Group
-from a3mailer.mail.message.index import MessageIndex, index
+from a3mailer.mail.message.index import MessageIndex, glance, index
 from a3mailer.mail.message.octets import Octets
 from a3mailer.mail.message.parts import Part
 
-__all__ = ["Address", "Group", "MessageIndex", "Octets", "Part", "index"]
+__all__ = ["Address", "Group", "MessageIndex", "Octets", "Part", "glance", "index"]

@@ -204,6 +204,15 @@ def index(octets: Octets) -> MessageIndex:
     )
 
 
+def glance(octets: Octets) -> MessageIndex:
+    """Return what has to be known of a mail that only passes through: its name, and where its header ends."""
+    end = headers.header_end(octets, 0, len(octets))
+    message_id = identifiers.identifier(headers.first(octets, 0, end, b"message-id"))
+    return MessageIndex(
+        b"", b"", "", "", None, False, (), header_end=end, size=len(octets), message_id=message_id
+    )
+
+
 def has_attachment(drafts: Sequence[Draft]) -> bool:
     """Tell whether a user should be offered something to save (RFC 8621 section 4.1.4, hasAttachment)."""
     for draft in drafts:

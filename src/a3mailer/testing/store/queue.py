@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from a3mailer.mail.errors import BadName, Conflict, NoSuchAccount, NoSuchMessage, NoSuchThing
-from a3mailer.mail.ids import DEFAULT_TENANT, SYSTEM_ACCOUNT, AccountId, QueueId
+from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, SYSTEM_ACCOUNT, AccountId, QueueId
 from a3mailer.store import operations as op
 from a3mailer.store.rows import QueueCounts, QueuedRecipient
 from a3mailer.testing.store.case import StoreCase, World, mail
@@ -95,6 +95,107 @@ class QueueRules(StoreCase):
         assert [entry.id for entry in (*first, *second, *third)] == sorted(made)
         with pytest.raises(NoSuchThing):
             await world.entry(QueueId(987_654))
+
+    # --- leased from the begin (ADR 0035) ----------------------------------------------------------
+
+    async def leased(self, world: World, *addresses: str, owner: str = "one") -> QueueId:
+        return await world.enqueue(*addresses, lease_owner=owner, lease_until=world.now + 60)
+
+    async def test_who_brings_an_entry_may_have_leased_it(self, world: World) -> None:
+        people = (op.QueueRecipient("carol@b.test"),)
+        leased = op.Enqueue(
+            world.alice, DEFAULT_TENANT, 0, "", people, lease_owner="one", lease_until=world.now + 60
+        )
+        done = await world.one(op.Enqueued, leased, mail())
+        entry = await world.entry(done.queue)
+        assert (done.owner, done.created) == ("one", entry.created)
+        assert (entry.lease_owner, entry.lease_until) == ("one", world.now + 60)
+        assert await world.claim("two") == op.Claimed((), world.now + 60)
+        world.clock.advance(60)
+        assert (await world.claim("two")).queues == (done.queue,)
+
+    async def test_what_is_enqueued_without_a_lease_has_no_owner(self, world: World) -> None:
+        people = (op.QueueRecipient("carol@b.test"),)
+        done = await world.one(op.Enqueued, op.Enqueue(world.alice, DEFAULT_TENANT, 0, "", people), mail())
+        assert (done.owner, done.created) == ("", (await world.entry(done.queue)).created)
+
+    async def test_a_leased_entry_ends_as_any_other(self, world: World) -> None:
+        queue = await self.leased(world, "carol@b.test", "dave@b.test")
+        blob = (await world.entry(queue)).blob
+        said = {"code": 250, "enhanced": "2.0.0", "text": "ok", "host": "mx.b.test"}
+        bad = {"code": 550, "enhanced": "5.1.1", "text": "no such user", "host": "mx.b.test"}
+        await settle(world, queue, outcome(1, "failed", **bad), outcome(0, "relayed", **said), owner="one")
+        assert await world.store.queue() == ()
+        with pytest.raises(NoSuchMessage):
+            await world.store.octets(world.alice, blob)
+        rows = (await world.store.finished(queue=queue)).rows
+        assert [(r.address, r.state, r.attempts, r.code, r.host) for r in rows] == [
+            ("carol@b.test", "relayed", 1, 250, "mx.b.test"),
+            ("dave@b.test", "failed", 1, 550, "mx.b.test"),
+        ]
+        assert {(r.sender, r.tenant, r.created) for r in rows} == {
+            ("alice@a.test", DEFAULT_TENANT, world.now)
+        }
+        await world.fails(Conflict, op.SettleQueue(queue, "one", (outcome(0, "relayed"),), world.now))
+
+    async def test_a_leased_entry_of_whom_some_wait_stays(self, world: World) -> None:
+        queue = await self.leased(world, "carol@b.test", "dave@b.test")
+        await settle(world, queue, outcome(0, "relayed"), owner="one", until=world.now + 60)
+        assert (await world.entry(queue)).lease_owner == "one"
+        await settle(world, queue, outcome(1, "waiting", next_attempt=world.now + 300), owner="one")
+        entry = await world.entry(queue)
+        assert (entry.lease_owner, [r.state for r in entry.recipients]) == ("", ["relayed", "waiting"])
+        world.clock.advance(300)
+        assert (await world.claim("two")).queues == (queue,)
+        await settle(world, queue, outcome(1, "relayed"), owner="two")
+        assert await world.store.queue() == ()
+
+    async def test_an_outcome_that_is_named_twice_ends_nobody_else(self, world: World) -> None:
+        queue = await self.leased(world, "carol@b.test", "dave@b.test")
+        await settle(world, queue, outcome(0, "relayed"), outcome(0, "relayed"), owner="one")
+        assert [r.state for r in (await world.entry(queue)).recipients] == ["relayed", "waiting"]
+
+    async def test_who_lost_the_lease_an_entry_came_with_records_nothing(self, world: World) -> None:
+        queue = await self.leased(world)
+        await world.fails(Conflict, op.SettleQueue(queue, "two", (outcome(0, "relayed"),), world.now))
+        world.clock.advance(60)
+        await world.claim("two")
+        await world.fails(Conflict, op.SettleQueue(queue, "one", (outcome(0, "relayed"),), world.now))
+        assert (await world.entry(queue)).lease_owner == "two"
+
+    @pytest.mark.parametrize("act", ["hold", "release", "retry"])
+    async def test_an_operator_who_acted_meanwhile_changes_no_outcome(self, world: World, act: str) -> None:
+        queue = await self.leased(world)
+        await world.do(op.ChangeQueue(queue, act, world.now))
+        await settle(world, queue, outcome(0, "relayed"), owner="one")
+        assert await world.store.queue() == ()
+
+    async def test_what_was_removed_or_erased_meanwhile_is_not_settled(self, world: World) -> None:
+        removed, erased = await self.leased(world), await self.leased(world)
+        await world.do(op.ChangeQueue(removed, "remove", world.now))
+        await world.do(op.RemoveAccount(world.alice, world.now))
+        for queue in (removed, erased):
+            await world.fails(Conflict, op.SettleQueue(queue, "one", (outcome(0, "relayed"),), world.now))
+
+    async def test_a_content_that_is_in_a_mailbox_too_stays_there(self, world: World) -> None:
+        people = (op.QueueRecipient("carol@b.test"),)
+        relay = op.Enqueue(
+            world.alice, DEFAULT_TENANT, 0, "", people, lease_owner="one", lease_until=world.now + 60
+        )
+        results = await world.do(op.Append(world.alice, INBOX, 0), relay, contents=(mail("both"),))
+        await settle(world, results[1].queue, outcome(0, "relayed"), owner="one")  # type: ignore[attr-defined]
+        assert await world.store.octets(world.alice, await world.blob(world.alice)) == mail("both")
+
+    async def test_settling_what_was_leased_and_bouncing_are_one_act(self, world: World) -> None:
+        queue = await self.leased(world)
+        notice = op.Enqueue(SYSTEM_ACCOUNT, DEFAULT_TENANT, 0, "", (op.QueueRecipient("alice@a.test"),))
+        done = op.SettleQueue(queue, "one", (outcome(0, "failed"),), world.now)
+        nobody = op.Enqueue(AccountId(987_654), DEFAULT_TENANT, 0, "", (op.QueueRecipient("c@b.test"),))
+        await world.fails(NoSuchAccount, done, nobody, contents=(mail("undelivered"),))
+        assert (await world.entry(queue)).lease_owner == "one"
+        await world.do(done, notice, contents=(mail("undelivered"),))
+        (entry,) = await world.store.queue()
+        assert entry.account == SYSTEM_ACCOUNT
 
     # --- leases ------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import ipaddress
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from a3mailer.config.tree import Settings
@@ -20,6 +21,8 @@ MAX_HOSTS: Final = 10
 """Hosts of one domain that are tried in one attempt."""
 MAX_ADDRESSES: Final = 4
 """Addresses of one host that are tried in one attempt."""
+KNOWN: Final = 4096
+"""Names of which it is remembered whether they are addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,7 @@ async def ask(resolver: Resolver, name: str, kind: str) -> Answer:
         raise NoRoute("4.4.3", f"the DNS has no answer for {kind} of {name}", permanent=False) from error
 
 
+@lru_cache(KNOWN)
 def is_address(text: str) -> bool:
     """IPv4 or IPv6, without brackets."""
     try:

@@ -7,10 +7,13 @@ reply.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from a3mailer.mail.answers import Answer
 
+HOSTS_KNOWN: Final = 4096
+"""Hosts whose provider is remembered: they are asked for with every mail."""
 OTHER: Final = "other"
 """Everybody else."""
 
@@ -131,6 +134,7 @@ SAYINGS: Final[dict[str, tuple[tuple[str, Answer], ...]]] = {
 """Provider -> what its phrases mean; the first that is found counts."""
 
 
+@lru_cache(HOSTS_KNOWN)
 def provider_of(host: str) -> str:
     """The provider behind a host's name."""
     name = host.lower().rstrip(".")
@@ -141,6 +145,7 @@ def provider_of(host: str) -> str:
     return OTHER
 
 
+@lru_cache(HOSTS_KNOWN)
 def lane_of(host: str) -> str:
     """Whose patience it is that counts: a provider's for all its domains, else the host's own."""
     provider = provider_of(host)

@@ -148,7 +148,7 @@ class ClientEngine:
     """One session, any number of mails. See the module for how to drive it."""
 
     __slots__ = ("_accepted", "_awaited", "_events", "_login", "_mail", "_name", "_out", "_outcomes",
-                 "_reader", "_state", "_tls", "features", "lmtp", "said_quit", "secure",
+                 "_reader", "_state", "_tls", "_utf8", "features", "lmtp", "said_quit", "secure",
                  "tls_refused")  # fmt: skip
 
     def __init__(
@@ -176,6 +176,8 @@ class ClientEngine:
         self._out = b""
         self._events: list[ClientEvent] = []
         self._mail: Outgoing | None = None
+        self._utf8 = False
+        """It needs SMTPUTF8."""
         self._outcomes: list[Outcome | None] = []
         self._awaited: list[int] = []
         """What the next replies answer: MAIL, the number of a recipient, or DATA."""
@@ -234,6 +236,7 @@ class ClientEngine:
         if self._state is not _State.READY or not mail.envelope.recipients:
             raise LocalProtocolError("not ready, or nobody to send to")
         self._mail = mail
+        self._utf8 = self._wants_utf8(mail)
         self._outcomes = [None] * len(mail.envelope.recipients)
         self._accepted = []
         self._awaited = []
@@ -383,7 +386,7 @@ class ClientEngine:
         features = self.features
         if features.size and mail.size > features.size:
             return ours("5.3.4", f"the server takes no mail above {features.size} octets")
-        if self._wants_utf8(mail) and "SMTPUTF8" not in features:
+        if self._utf8 and "SMTPUTF8" not in features:
             return ours("5.6.7", "the server does not take internationalised mail (SMTPUTF8)")
         if mail.binary and not ("CHUNKING" in features and "BINARYMIME" in features):
             return ours("5.6.1", "the server does not take binary content (BINARYMIME)")
@@ -430,7 +433,7 @@ class ClientEngine:
             words.append(b"BODY=" + Body.BINARY.value.encode())
         elif mail.eight_bit:
             words.append(b"BODY=" + Body.EIGHT_BIT.value.encode())
-        if self._wants_utf8(mail):
+        if self._utf8:
             words.append(b"SMTPUTF8")
         if "DSN" in features:
             if envelope.return_content:

@@ -12,6 +12,10 @@ MAX_LINE: Final = 4096
 """Octets of a reply line; RFC 5321 section 4.5.3.1.5 says 512, some servers say more."""
 MAX_LINES: Final = 128
 """Lines of one reply."""
+KNOWN: Final = 256
+"""Replies of one line that are remembered: most servers say the same few of them all day."""
+KNOWN_LINE: Final = 80
+"""Octets of such a line at most."""
 MAX_TEXT: Final = 1000
 """Characters of a reply's text that are kept."""
 
@@ -72,6 +76,8 @@ class ReplyReader:
                 return None
             line = self._buffer[self._at : end].removesuffix(b"\r")
             self._at = end + 1
+            if not self._lines and (known := _known.get(line)) is not None:
+                return known
             code, mark, text = line[:3], line[3:4], line[4:]
             is_code = len(code) == 3 and code.isdigit() and b"2" <= code[:1] <= b"5"
             if not is_code or mark not in (b"", b" ", b"-"):
@@ -80,7 +86,7 @@ class ReplyReader:
                 raise RemoteProtocolError("one reply with two codes")
             self._lines.append((code, text))
             if mark != b"-":
-                return self._whole()
+                return _remembered(line, self._whole()) if len(self._lines) == 1 else self._whole()
             if len(self._lines) >= MAX_LINES:
                 raise RemoteProtocolError("reply of too many lines")
 
@@ -93,6 +99,18 @@ class ReplyReader:
             prefix = enhanced + " "
             lines = tuple("" if line == enhanced else line.removeprefix(prefix) for line in lines)
         return RemoteReply(code, enhanced or f"{code // 100}.0.0", " ".join(lines)[:MAX_TEXT], lines)
+
+
+_known: Final[dict[bytes, RemoteReply]] = {}
+
+
+def _remembered(line: bytes, reply: RemoteReply) -> RemoteReply:
+    """The reply of this one line, and of the next one like it; refusals are told apart by being objects."""
+    if len(line) <= KNOWN_LINE and reply.kind < 4:
+        if len(_known) >= KNOWN:
+            _known.clear()
+        _known[line] = reply
+    return reply
 
 
 def _printable(octets: bytes) -> str:

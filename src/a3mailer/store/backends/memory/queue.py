@@ -32,13 +32,15 @@ def enqueue(state: State, o: op.Enqueue) -> op.Enqueued:
         id=queue, account=o.account, tenant=o.tenant, blob=state.blob(o.content),
         size=len(state.contents[o.content].octets), reverse_path=o.reverse_path, body=o.body,
         smtputf8=o.smtputf8, return_content=o.return_content, envelope_id=o.envelope_id, trace=o.trace,
-        hops=o.hops, created=state.now, held=False, lease_owner="", lease_until=0, recipients=recipients,
+        hops=o.hops, created=state.now, held=False, lease_owner=o.lease_owner, lease_until=o.lease_until,
+        recipients=recipients,
         not_before=o.not_before, priority=o.priority, deliver_by=o.deliver_by, by_mode=o.by_mode,
         tls=o.tls, message_id=o.message_id,
     )  # fmt: skip
     state.put(state.queue, queue, entry)
-    state.changed(SYSTEM_ACCOUNT, 1)
-    return op.Enqueued(queue)
+    if not o.lease_until:
+        state.changed(SYSTEM_ACCOUNT, 1)
+    return op.Enqueued(queue, state.now, o.lease_owner)
 
 
 def _due(entry: QueueEntry) -> int:
@@ -138,7 +140,7 @@ def settle_queue(state: State, o: op.SettleQueue) -> op.Done:
             lease_until=o.lease_until,
         )  # fmt: skip
         state.put(state.queue, o.queue, entry)
-    state.changed(SYSTEM_ACCOUNT, 1)
+        state.changed(SYSTEM_ACCOUNT, 1)
     return op.Done()
 
 

@@ -10,7 +10,7 @@ from a3mailer.mail.ids import QueueId
 from a3mailer.store.backends.sqlite.apply_mail import NUMBER_BITS
 from a3mailer.store.backends.sqlite.apply_vault import release_content
 from a3mailer.store.backends.sqlite.handover import Work
-from a3mailer.store.backends.sqlite.ledger import Ledger, Row
+from a3mailer.store.backends.sqlite.ledger import Fresh, Ledger, Row
 from a3mailer.store.operations import (
     LATE_SHARE,
     ChangeQueue,
@@ -43,14 +43,24 @@ def enqueue(ledger: Ledger, op: Enqueue, work: Work) -> Enqueued:
         "queue",
         (queue, op.tenant, due, piece.blob, piece.size, op.reverse_path, op.body, op.smtputf8,
          op.return_content, op.envelope_id, op.trace, op.hops, ledger.now, op.not_before, op.priority,
-         op.deliver_by, op.by_mode, op.tls, op.message_id),
+         op.deliver_by, op.by_mode, op.tls, op.message_id, op.lease_owner, op.lease_until),
     )  # fmt: skip
     for at, recipient in enumerate(op.recipients):
         ledger.add(
             "recipients", (queue, at, due, recipient.address, " ".join(recipient.notify), recipient.original)
         )
-    _changed(ledger)
-    return Enqueued(QueueId(queue))
+    if not op.lease_until:
+        _changed(ledger)
+    if op.lease_until and len(work.operations) == 1 and piece.segment and not (piece.hash or piece.extents):
+        addresses = tuple([recipient.address for recipient in op.recipients])
+        ledger.remember(
+            queue,
+            Fresh(op.lease_owner, op.tenant, op.trace, op.message_id, op.reverse_path, ledger.now, addresses,
+                  op.account, piece.blob, piece.segment, piece.length),
+        )  # fmt: skip
+    else:
+        ledger.fresh.pop(queue, None)
+    return Enqueued(QueueId(queue), ledger.now, op.lease_owner)
 
 
 def _changed(ledger: Ledger) -> None:
@@ -86,6 +96,8 @@ def claim_queue(ledger: Ledger, op: ClaimQueue, work: Work) -> Claimed:
         if len(found) < op.limit:
             found += _of_level(ledger, op, level, op.limit - len(found))
     given = tuple([QueueId(row[0]) for row in found])
+    for queue in given:
+        ledger.fresh.pop(queue, None)
     ledger.connection.executemany(
         "UPDATE queue SET lease_owner=?, lease_until=? WHERE id=?", [(op.owner, op.until, q) for q in given]
     )
@@ -123,6 +135,9 @@ def _next_due(ledger: Ledger, now: int, jumped: int, given: set[QueueId], levels
 
 def settle_queue(ledger: Ledger, op: SettleQueue, work: Work) -> Done:
     """Errors: Conflict when the lease is not the owner's any more, or the entry is gone."""
+    if settles_fresh(ledger, op):
+        return _settle_fresh(ledger, op)
+    ledger.fresh.pop(op.queue, None)
     ledger.flush()
     row = ledger.execute("SELECT lease_owner FROM queue WHERE id=?", (op.queue,)).fetchone()
     if row is None or row[0] != op.owner:
@@ -139,8 +154,39 @@ def settle_queue(ledger: Ledger, op: SettleQueue, work: Work) -> Done:
     done = [(ledger.now, None, op.queue, o.number) for o in op.outcomes if o.state != WAITING]
     if done:
         ledger.connection.executemany(_FINISH + " AND r.number = ?4", done)
-    _schedule(ledger, op.queue)
-    _changed(ledger)
+    if _schedule(ledger, op.queue):
+        _changed(ledger)
+    return Done()
+
+
+def settles_fresh(ledger: Ledger, op: SettleQueue) -> bool:
+    """Does it end an entry that nobody has touched since it was enqueued, all of its recipients at once?
+
+    As for nearly every mail: then nothing has to be looked up, and what it does waits like a delivery."""
+    fresh = ledger.fresh.get(op.queue)
+    return (
+        fresh is not None
+        and fresh.owner == op.owner
+        and {o.number for o in op.outcomes if o.state != WAITING} == set(range(len(fresh.addresses)))
+        and len(op.outcomes) == len(fresh.addresses)
+    )
+
+
+def _settle_fresh(ledger: Ledger, op: SettleQueue) -> Done:
+    """Rows in waiting. Nobody need hear of it: there is nothing left to be tried."""
+    fresh = ledger.fresh.pop(op.queue)
+    for each in op.outcomes:
+        ledger.add(
+            "finished",
+            (ledger.now, op.queue, fresh.tenant, fresh.trace, fresh.message_id, fresh.sender, fresh.created,
+             fresh.addresses[each.number], int(each.tried), each.state, each.code, each.enhanced, each.text,
+             each.host),
+        )  # fmt: skip
+    ledger.add("recipients gone", (op.queue,))
+    ledger.add("queue gone", (op.queue,))
+    ledger.add("refs gone", (fresh.tenant, fresh.blob, fresh.account))
+    ledger.add("blobs gone", (fresh.tenant, fresh.blob))
+    ledger.shrink(fresh.segment, fresh.length)
     return Done()
 
 
@@ -177,16 +223,17 @@ def _entry(ledger: Ledger, queue: int) -> Row:
     return row
 
 
-def _schedule(ledger: Ledger, queue: int) -> None:
-    """Set when an entry is due next; one with nobody waiting leaves the queue."""
+def _schedule(ledger: Ledger, queue: int) -> bool:
+    """Set when an entry is due next; one with nobody waiting leaves the queue: False."""
     tenant, blob, size, held = _entry(ledger, queue)
     (following,) = ledger.execute(
         "SELECT min(next_attempt) FROM queue_recipients WHERE id=? AND state=?", (queue, WAITING)
     ).fetchone()
     if following is None:
         _remove(ledger, queue, tenant, blob, size)
-        return
+        return False
     ledger.execute("UPDATE queue SET due=? WHERE id=?", (None if held else following, queue))
+    return True
 
 
 def _remove(ledger: Ledger, queue: int, tenant: int, blob: bytes, size: int) -> None:
@@ -197,6 +244,7 @@ def _remove(ledger: Ledger, queue: int, tenant: int, blob: bytes, size: int) -> 
 
 def change_queue(ledger: Ledger, op: ChangeQueue, work: Work) -> Done:
     """``retry`` ends a hold and breaks no lease. Errors: NoSuchThing, BadName for an unknown act."""
+    ledger.fresh.pop(op.queue, None)
     ledger.flush()
     tenant, blob, size, _ = _entry(ledger, op.queue)
     if op.act == "remove":
@@ -219,6 +267,7 @@ def change_queue(ledger: Ledger, op: ChangeQueue, work: Work) -> Done:
 
 def remove_queue_of(ledger: Ledger, account: int) -> None:
     """Drop every entry of an account that is being erased."""
+    ledger.fresh.clear()
     ledger.flush()
     first = account << NUMBER_BITS
     rows = ledger.execute(

@@ -54,6 +54,7 @@ def rewrap_keys(ledger: Ledger, op: RewrapKeys, work: Work) -> Done:
 
 def relocate(ledger: Ledger, op: Relocate, work: Work) -> Done:
     """A blob that was freed meanwhile is left alone: its copy is garbage of the new segment."""
+    ledger.fresh.clear()  # they know where their contents lie
     ledger.flush()
     for tenant, blob, segment, offset in op.moves:
         row = ledger.execute(

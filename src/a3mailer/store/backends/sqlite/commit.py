@@ -20,6 +20,7 @@ from a3mailer.keys.kek import KeyRing
 from a3mailer.mail.errors import MailError, StoreFull, TryLater
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.backends.sqlite.apply import GROWING, HEAVY, LIGHT, TABLE
+from a3mailer.store.backends.sqlite.apply_queue import settles_fresh
 from a3mailer.store.backends.sqlite.connection import Execute
 from a3mailer.store.backends.sqlite.handover import (
     Carried,
@@ -35,7 +36,7 @@ from a3mailer.store.backends.sqlite.handover import (
 from a3mailer.store.backends.sqlite.ledger import Ledger, Stale
 from a3mailer.store.backends.sqlite.segments import Record, refusal
 from a3mailer.store.backends.sqlite.unsynced import Slot, Slots
-from a3mailer.store.operations import AnyResult
+from a3mailer.store.operations import AnyResult, Enqueued, SettleQueue
 from a3mailer.telemetry.events import emit
 
 _FULL: Final = "the disk is full"
@@ -215,11 +216,17 @@ class Committer:
     def _transaction(self, work: Work) -> Outcome:
         ledger = self.ledger
         if work.fingerprint and ledger.receipts and (known := ledger.take_receipt(work.fingerprint)):
-            return decode_outcome(known)
+            return _retold(decode_outcome(known))
         kinds = set(map(type, work.operations))
-        if kinds <= LIGHT:
+        if kinds <= LIGHT or self._settles_fresh(work):
             return self._light(work)
         return self._guarded(work, heavy=not kinds.isdisjoint(HEAVY))
+
+    def _settles_fresh(self, work: Work) -> bool:
+        first = work.operations[0]
+        return (
+            isinstance(first, SettleQueue) and len(work.operations) == 1 and settles_fresh(self.ledger, first)
+        )
 
     def _light(self, work: Work) -> Outcome:
         self.ledger.mark()
@@ -306,6 +313,15 @@ class Committer:
         if self._ended:
             self._connection.executemany("DELETE FROM handovers WHERE session=?", [(s,) for s in self._ended])
             self._ended.clear()
+
+
+def _retold(outcome: Outcome) -> Outcome:
+    """What is told a second time: who had leased what was queued may have let it go since."""
+    return Outcome(
+        tuple([Enqueued(each.queue) if isinstance(each, Enqueued) else each for each in outcome.results]),
+        outcome.error,
+        outcome.text,
+    )
 
 
 def _grows(work: Work) -> bool:

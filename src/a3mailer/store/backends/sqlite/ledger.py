@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apsw
 
@@ -22,10 +22,28 @@ from a3mailer.store.backends.sqlite.handover import STALE, Piece
 
 CACHED: Final = 20_000
 """Accounts, and mailboxes, remembered between batches."""
+FRESH: Final = 4096
+"""Entries of the queue remembered as they came: more than all workers have in memory at once."""
 MAX_THREAD_KEYS: Final = 64
 """Message-IDs of one mail looked at to find its thread."""
 
 Row = tuple[Any, ...]
+
+
+class Fresh(NamedTuple):
+    """What has to be known of an entry of the queue when it leaves: its content has no other holder."""
+
+    owner: str
+    tenant: int
+    trace: str
+    message_id: str
+    sender: str
+    created: int
+    addresses: tuple[str, ...]
+    account: int
+    blob: bytes
+    segment: int
+    length: int
 
 
 class Stale(Exception):
@@ -168,14 +186,20 @@ _WAITING: Final = {
     "deliveries": "INSERT INTO deliveries (account, key, at, mailbox, uid_validity, uid, modseq, email,"
     " thread) VALUES (?,?,?,?,?,?,?,?,?)",
     "queue": "INSERT INTO queue (id, tenant, due, blob, size, reverse_path, body, smtputf8, return_content,"
-    " envelope_id, trace, hops, created, not_before, priority, deliver_by, by_mode, tls, message_id)"
-    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    " envelope_id, trace, hops, created, not_before, priority, deliver_by, by_mode, tls, message_id,"
+    " lease_owner, lease_until) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     "recipients": "INSERT INTO queue_recipients (id, number, state, next_attempt, address, notify, original)"
     " VALUES (?,?,'waiting',?,?,?,?)",
+    "finished": "INSERT INTO finished (time, queue, tenant, trace, message_id, sender, created, address,"
+    " attempts, state, code, enhanced, text, host) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "recipients gone": "DELETE FROM queue_recipients WHERE id=?",
+    "queue gone": "DELETE FROM queue WHERE id=?",
+    "refs gone": "DELETE FROM blob_refs WHERE tenant=? AND blob=? AND account=?",
+    "blobs gone": "DELETE FROM blobs WHERE tenant=? AND blob=?",
     "audit": "INSERT INTO audit (tenant, time, subject, action, target, outcome, trace, detail)"
     " VALUES (?,?,?,?,?,?,?,?)",
 }
-"""Rows that wait, by table, and the statement that writes them."""
+"""Rows that wait, by table, and the statement that writes them, in the order of writing."""
 _SEGMENTS: Final = (
     "INSERT INTO segments (segment, live, records) VALUES (?,?,?)"
     " ON CONFLICT DO UPDATE SET live = live + excluded.live, records = records + excluded.records"
@@ -206,8 +230,11 @@ class Ledger:
         self._known: set[bytes] = set()
         """Blobs of this transaction that have their row."""
         self._dictionaries: dict[int, frozenset[int]] = {}
-        self._grown: list[tuple[int, int]] = []
-        """(segment, octets) of contents that came to be held."""
+        self._grown: list[tuple[int, int, int]] = []
+        """(segment, octets, records) of contents that came to be held; below zero: that were freed."""
+        self.fresh: dict[int, Fresh] = {}
+        """Entries of the queue as they were enqueued, under the lease they came with; nothing has touched
+        them since. Not all of them."""
         self._journal: list[list[Row]] = []
         """Where each row in waiting of this transaction was put."""
         self._hint_mark = 0
@@ -332,7 +359,17 @@ class Ledger:
 
     def grow(self, segment: int, octets: int) -> None:
         """A record of this length came to be held."""
-        self._grown.append((segment, octets))
+        self._grown.append((segment, octets, 1))
+
+    def shrink(self, segment: int, octets: int) -> None:
+        """A record of this length is held no more."""
+        self._grown.append((segment, -octets, -1))
+
+    def remember(self, queue: int, fresh: Fresh) -> None:
+        """An entry begins; of too many the oldest is forgotten."""
+        self.fresh[queue] = fresh
+        if len(self.fresh) > FRESH:
+            del self.fresh[next(iter(self.fresh))]
 
     def keep(self, pieces: Sequence[Piece], number: int, tenant: int, account: int) -> None:
         """One more email or queue entry of ``account`` holds this piece, and so its parts.
@@ -375,7 +412,7 @@ class Ledger:
                 piece.own if piece.extents else None,
             ),
         )
-        self._grown.append((piece.segment, piece.length))
+        self.grow(piece.segment, piece.length)
         if digest:
             self.add("hashes", (tenant, digest, piece.blob))
 
@@ -507,6 +544,7 @@ class Ledger:
         self._dictionaries.clear()
         self._undo.clear()
         self._dirty.clear()
+        self.fresh.clear()
         self.hints.clear()
         for rows in self._waiting.values():
             rows.clear()
@@ -516,10 +554,10 @@ class Ledger:
         self._deliveries.clear()
 
 
-def _by_segment(grown: list[tuple[int, int]]) -> list[Row]:
+def _by_segment(grown: list[tuple[int, int, int]]) -> list[Row]:
     """(segment, octets, records) of each segment."""
     found: dict[int, tuple[int, int]] = {}
-    for segment, octets in grown:
+    for segment, octets, more in grown:
         live, records = found.get(segment, (0, 0))
-        found[segment] = (live + octets, records + 1)
+        found[segment] = (live + octets, records + more)
     return [(segment, live, records) for segment, (live, records) in found.items()]
