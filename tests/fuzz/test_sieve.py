@@ -50,6 +50,8 @@ VALUES = {
 }
 BY_NAME = {
     "variable": b'"a"',
+    "method": b'"mailto:a@b.example?subject=x"',
+    "list of methods": b'["mailto:a@b.example", "x:y"]',
     "list of stages": b'"data"',
     "list of networks": b'["192.0.2.0/24", "::/0"]',
     "list of keys": b'["*\xc3\xa4*", "*", "a"]',
@@ -115,6 +117,11 @@ def _placeless(node: Node) -> Node:
     )
 
 
+def len_is_odd(handle: bytes, value: bytes) -> bool:
+    """A memory for ``duplicate``."""
+    return len(value) % 2 == 1
+
+
 def target(octets: bytes) -> None:
     script, _, mail = octets.partition(BORDER)
     try:
@@ -126,7 +133,12 @@ def target(octets: bytes) -> None:
         assert error.line >= 1
         assert error.column >= 1
         return
-    done = run(program, MailView(mail, ENVELOPE, ENVIRONMENT, now=(1_700_000_000, 60)), LIMITS, trace=True)
+    done = run(
+        program,
+        MailView(mail, ENVELOPE, ENVIRONMENT, now=(1_700_000_000, 60), memory=len_is_odd),
+        LIMITS,
+        trace=True,
+    )
     assert done.steps <= LIMITS.steps + OVER, done.steps
     assert done.actions or done.error is None
     if done.error is not None:

@@ -21,7 +21,9 @@ class Action(msgspec.Struct, frozen=True):
     cancels: ClassVar[bool] = True
     """Is there no implicit keep after it (RFC 5228 section 2.10.2)?"""
     delivers: ClassVar[bool] = False
-    """Does somebody get the mail, so that it cannot be refused as well?"""
+    """Does somebody get the mail, or an answer to it, so that it cannot be refused as well?"""
+    once: ClassVar[bool] = False
+    """Is a second one in a script an error?"""
 
 
 class Keep(Action, frozen=True):
@@ -75,9 +77,61 @@ class Reject(Action, frozen=True):
     """Refused with a text (RFC 5429). ``extended``: by ereject, so never by a mail of our own."""
 
     word: ClassVar[str] = "reject"
+    once: ClassVar[bool] = True
 
     text: str
     extended: bool = False
+
+
+class Vacation(Action, frozen=True):
+    """An answer that says that nobody reads the mail now (RFC 5230). Who may be answered is not looked at.
+
+    ``sender`` and ``subject`` are empty where the script has none."""
+
+    word: ClassVar[str] = "vacation"
+    cancels: ClassVar[bool] = False
+    delivers: ClassVar[bool] = True
+    once: ClassVar[bool] = True
+
+    reason: str
+    seconds: int
+    """How long the same sender is not answered again; 0: each mail is answered (RFC 6131)."""
+    handle: bytes
+    """What is the same answer: the script's word for it, or a digest of what it is made of."""
+    subject: str = ""
+    sender: str = ""
+    addresses: tuple[str, ...] = ()
+    """Further ones that are the owner's."""
+    mime: bool = False
+    """The reason is a MIME entity with its header."""
+
+
+class Notify(Action, frozen=True):
+    """A notification by mail (RFC 5435, RFC 5436)."""
+
+    word: ClassVar[str] = "notify"
+    cancels: ClassVar[bool] = False
+
+    recipients: tuple[Address, ...]
+    fields: tuple[tuple[str, str], ...] = ()
+    """Header fields that the URI asks for, names in lower case."""
+    message: str = ""
+    sender: str = ""
+    importance: int = 2
+    """1 is high, 3 is low."""
+    options: tuple[str, ...] = ()
+
+
+class Remember(Action, frozen=True):
+    """To be remembered when everything else is done, so that it is a duplicate the next time (RFC 7352)."""
+
+    word: ClassVar[str] = "remember"
+    cancels: ClassVar[bool] = False
+
+    handle: bytes
+    value: bytes
+    seconds: int
+    """From now on."""
 
 
 class Said(NamedTuple):

@@ -41,7 +41,7 @@ class Dynamic(NamedTuple):
         """The call with the values of now."""
         positional = tuple(_now(each, machine) for each in self.positional)
         tags = {group: Tagged(name, _now(value, machine)) for group, (name, value) in self.tags.items()}
-        return made._replace(positional=positional, tags=tags)
+        return made._replace(positional=positional, tags=tags, written=made)
 
 
 def _now(value: Raw, machine: Machine) -> Value:
@@ -108,8 +108,8 @@ class Reader:
             self.scope.source.place(self.node.at),
             tuple(map(_constant, positional)),
             {group: Tagged(name, _constant(value)) for group, (name, value) in tags.items()},
-            matches,
-            self._modifiers(),
+            matcher=matches,
+            modifiers=self._modifiers(),
         )
         self._check(call, match_type, dynamic is not None)
         return Made(call, dynamic, frozenset(self.needs))
@@ -250,7 +250,7 @@ def _varies(positional: tuple[Raw, ...], tags: Mapping[str, tuple[str, Raw]]) ->
 
 
 def _constant(value: Raw) -> Value:
-    """Templates as empty strings, in the call that is only a mould."""
+    """Templates as they are written, in the call that is only a mould."""
     if isinstance(value, int):
         return value
-    return tuple(b"" if isinstance(text, Template) else text for text in value)
+    return tuple(text.written if isinstance(text, Template) else text for text in value)

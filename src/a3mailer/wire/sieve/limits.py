@@ -42,6 +42,8 @@ class Limits(NamedTuple):
     actions: int = 32
     redirects: int = 4
     """RFC 5228 section 10."""
+    notifications: int = 4
+    """RFC 5435 section 8."""
 
 
 STANDARD: Final = Limits()

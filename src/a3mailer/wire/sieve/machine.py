@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from msgspec import structs
 
 from a3mailer.mail.message.headers import decode_words
-from a3mailer.wire.sieve.actions import Action, FileInto, Keep, Redirect, Reject, Said, Step
+from a3mailer.wire.sieve.actions import Action, FileInto, Keep, Notify, Redirect, Reject, Said, Step
 from a3mailer.wire.sieve.door import Field, Mail
 from a3mailer.wire.sieve.errors import OverBudget, RunFailed
 from a3mailer.wire.sieve.limits import FIELDS, HEADER, MATCHES, TRACE, Limits
@@ -41,6 +41,8 @@ class Call(NamedTuple):
     positional: tuple[Value, ...] = ()
     tags: Mapping[str, Tagged] = {}
     """By group, which for most tags is their name."""
+    written: Call | None = None
+    """The same with the strings as they stand in the script, where there are variables in them."""
     matcher: Matcher | None = None
     """The match type and the comparator, of words that match."""
 
@@ -240,16 +242,15 @@ class Machine:
         self.actions.append(action)
 
     def _agree(self, action: Action) -> None:
-        """Errors: RunFailed, where two actions cannot both be taken (RFC 5429 section 2.4)."""
-        if isinstance(action, Redirect):
-            others = sum(isinstance(each, Redirect) for each in self.actions)
-            if others >= self.limits.redirects:
-                raise RunFailed(f"more than {self.limits.redirects} redirects")
-        rejects = any(isinstance(each, Reject) for each in self.actions)
-        if rejects and (action.delivers or isinstance(action, Reject)):
-            raise RunFailed(f"{action.word} of a mail that is rejected")
-        if isinstance(action, Reject) and any(each.delivers for each in self.actions):
-            raise RunFailed("reject of a mail that is delivered too")
+        """Errors: RunFailed, where two actions cannot both be taken, or not so many."""
+        most = _most(action, self.limits)
+        if most is not None and sum(each.word == action.word for each in self.actions) >= most:
+            raise RunFailed(f"more than {most} of {action.word}")
+        if action.once and any(type(each) is type(action) for each in self.actions):
+            raise RunFailed(f"a second {action.word}")
+        rejected = isinstance(action, Reject) or any(isinstance(each, Reject) for each in self.actions)
+        if rejected and (action.delivers or any(each.delivers for each in self.actions)):
+            raise RunFailed("a mail that is rejected is neither delivered nor answered")
 
     def say(self, text: str, line: int) -> None:
         """A remark for the log."""
@@ -269,7 +270,14 @@ def _same(one: Action, other: Action) -> bool:
         return where == (other.mailbox, other.special_use, other.mailbox_id)
     if isinstance(one, Redirect) and isinstance(other, Redirect):
         return one.address == other.address
-    return type(one) is type(other) and (one.word == "keep" or one == other) and not isinstance(one, Reject)
+    return type(one) is type(other) and (one.word == "keep" or one == other) and not one.once
+
+
+def _most(action: Action, limits: Limits) -> int | None:
+    """How many of a kind a run may want."""
+    if isinstance(action, Redirect):
+        return limits.redirects
+    return limits.notifications if isinstance(action, Notify) else None
 
 
 def _merged(first: Action, again: Action) -> Action:

@@ -35,6 +35,13 @@ class Template(NamedTuple):
 
     pieces: tuple[bytes | str | int, ...]
 
+    @property
+    def written(self) -> bytes:
+        """As it stands in the script."""
+        return b"".join(
+            piece if isinstance(piece, bytes) else b"${%b}" % str(piece).encode() for piece in self.pieces
+        )
+
     def expand(self, machine: Machine) -> bytes:
         """Its value now."""
         out = b"".join(map(machine.piece, self.pieces))

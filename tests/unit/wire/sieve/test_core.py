@@ -354,7 +354,7 @@ def test_a_script_that_is_too_long_is_refused() -> None:
 
 def test_errors_of_the_run_keep_the_mail_and_undo_the_rest() -> None:
     many = "".join(f'redirect "a{n}@b.example"; ' for n in range(5))
-    assert told("keep; " + many) == ["error: line 1, column 107: more than 4 redirects"]
+    assert told("keep; " + many) == ["error: line 1, column 107: more than 4 of redirect"]
     assert told("keep; " + many, limits=Limits(redirects=5))[0] == "keep"
     files = 'require "fileinto"; ' + "".join(f'fileinto "{n}";\n' for n in range(33))
     assert told(files)[0].endswith("more than 32 actions")

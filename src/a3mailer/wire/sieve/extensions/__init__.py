@@ -10,8 +10,10 @@ from a3mailer.wire.sieve.extensions import (
     copy,
     core,
     date,
+    duplicate,
     editheader,
     encoded,
+    enotify,
     envelope,
     environment,
     fileinto,
@@ -20,9 +22,11 @@ from a3mailer.wire.sieve.extensions import (
     index,
     mailbox,
     policy,
+    regex,
     reject,
     relational,
     subaddress,
+    vacation,
     variables,
 )
 from a3mailer.wire.sieve.vocabulary import Extension
@@ -49,6 +53,11 @@ EXTENSIONS: Final[tuple[Extension, ...]] = (
     mailbox.MAILBOX,
     mailbox.SPECIAL_USE,
     mailbox.MAILBOX_ID,
+    duplicate.EXTENSION,
+    vacation.VACATION,
+    vacation.VACATION_SECONDS,
+    enotify.EXTENSION,
+    regex.EXTENSION,
     policy.EXTENSION,
 )
 
@@ -62,5 +71,9 @@ OPERATORS: Final = ALL.without(
     "mailbox",
     "special-use",
     "mailboxid",
+    "duplicate",
+    "vacation",
+    "vacation-seconds",
+    "enotify",
     words=("discard", "redirect", "keep"),
 )
