@@ -182,9 +182,10 @@ def compose(
     lines += [f"Reported-Domain: {_ascii(each)}" for each in report.reported_domains]
     lines += [f"Authentication-Results: {_ascii(each)}" for each in report.results]
     lines += [f"SPF-DNS: txt : {report.spf_domain} : {_quoted(each)}" for each in report.spf_policies]
+    failed = "and was not" if report.auth_failure == "dmarc" else "and of which not every proof holds"
     words = (
         f"This is a report of {domain} about a mail that said to be from {_ascii(report.reported_domains[0])}"
-        f" and was not: {_ascii(report.auth_failure)}.\r\nThe format is that of RFC 5965 and RFC 6591.\r\n"
+        f" {failed}: {_ascii(report.auth_failure)}.\r\nThe format is that of RFC 5965 and RFC 6591.\r\n"
         if report.reported_domains
         else f"This is a report of {domain}.\r\n"
     )

@@ -31,7 +31,7 @@ from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.arrival import Arrival, is_exempt
 from a3mailer.transfer.dmarc_outcomes import DmarcOutcomes
-from a3mailer.transfer.failures import DmarcFailure, Failed
+from a3mailer.transfer.failures import DmarcFailure, Failed, may_ask
 from a3mailer.transfer.indicators import Indicators, told, words
 from a3mailer.transfer.judge import Judged
 from a3mailer.transfer.replays import Replay, Replays
@@ -130,11 +130,11 @@ class Authenticate:
         disposition = self._disposition(found.dmarc)
         if self._outcomes is not None:
             self._outcomes.add(client.ip, "" if sender is None else sender.domain.lower(), found, disposition)
-        if found.dmarc.result != FAIL:
-            return mail
-        if self._failed is not None:
+        if self._failed is not None and may_ask(found.dmarc):
             path, octets, now = incoming.mail_from, incoming.octets, int(self._clock.now())
             self._failed(DmarcFailure(client.ip, path, octets, found, disposition, now))
+        if found.dmarc.result != FAIL:
+            return mail
         return self._decided(mail, found.dmarc, disposition)
 
     def _replayed(self, found: Evaluation, arrival: Arrival) -> tuple[Replay, ...]:

@@ -20,6 +20,7 @@ from a3mailer.transfer.authenticate import Authenticate
 from a3mailer.transfer.judge import Judges
 from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.reports import ReportMail
+from tests.unit.msgauth.signed import key, record, signed
 from tests.unit.ops.test_dmarc_sending import FORGER, MAIL, OURS, dns, settings
 from tests.unit.ops.test_dmarc_sending import Office as Sender
 
@@ -199,3 +200,52 @@ def test_a_header_of_any_size_and_kind() -> None:
     assert shown(b"no header at all", KEY) == b"\r\n"
     huge = shown(b"From: a@b.test\r\n" + b"Received: x\r\n" * 100_000 + b"\r\n", KEY)
     assert len(huge) < 64 * 1024
+
+
+BROKEN = b"DKIM-Signature: v=1; a=rsa-sha256; d=%s; s=epsilon; h=from; bh=YQ==; b=YQ==\r\n" + MAIL
+
+
+@pytest.mark.parametrize(
+    ("options", "mail", "sender", "what"),
+    [
+        (b"0", MAIL, "carol@b.test", ""),
+        (b"1", MAIL, "carol@b.test", "signature dkim"),
+        (b"1", BROKEN % b"b.test", "carol@b.test", "signature dkim"),
+        (b"d", MAIL, "carol@b.test", ""),
+        (b"d", BROKEN % b"b.test", "carol@b.test", "signature dkim"),
+        (b"d", BROKEN % b"other.test", "carol@b.test", "signature dkim"),
+        (b"s", BROKEN % b"b.test", "carol@b.test", ""),
+    ],
+)
+async def test_where_dmarc_passes_the_domain_may_ask_for_what_failed(
+    office: Office, options: bytes, mail: bytes, sender: str, what: str
+) -> None:
+    """RFC 7489 section 6.3: fo=1, d and s are about DKIM and SPF, whatever DMARC says."""
+    office.resolver.put("_dmarc.b.test", "TXT", ASKS + b"; fo=" + options)
+    office.resolver.put("epsilon._domainkey.b.test", "TXT", b"v=DKIM1; p=")
+    office.resolver.put("epsilon._domainkey.other.test", "TXT", b"v=DKIM1; p=")
+    await office.send(mail, "alice@a.test", client=OURS, sender=sender)
+    told = [feedback(each) for each in await office.mails()]
+    assert [" ".join((each.auth_failure, *each.alignment)) for each in told] == ([what] if what else [])
+    for each in told:
+        assert each.delivery_result == "delivered" and "dmarc=pass" in each.results[0]
+
+
+async def test_spf_fails_where_dkim_proves_it(office: Office) -> None:
+    one = key("ed", "b.test")
+    office.resolver.put("ed._domainkey.b.test", "TXT", record(one))
+    mail = signed(MAIL, one, now=int(office.clock.now()))
+    for options, what in ((b"d", []), (b"s", ["spf"]), (b"1:d", ["spf"]), (b"0", [])):
+        office.resolver.put("_dmarc.b.test", "TXT", ASKS + b"; fo=" + options)
+        before = len(list(office.queued()))
+        await office.send(mail, "alice@a.test", client=FORGER, sender="carol@b.test")
+        told = (await office.mails())[before:]
+        assert [feedback(each).auth_failure for each in told] == what, options
+        assert all(feedback(each).alignment == ("spf",) and b"SPF-DNS" in each for each in told)
+
+
+async def test_silence_of_the_dns_is_no_failure(office: Office) -> None:
+    office.resolver.put("_dmarc.b.test", "TXT", ASKS + b"; fo=1:d:s")
+    office.resolver.fail("epsilon._domainkey.b.test", "TXT")
+    await office.send(BROKEN % b"b.test", "alice@a.test", client=OURS, sender="carol@b.test")
+    assert await office.mails() == []

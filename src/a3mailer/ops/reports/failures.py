@@ -21,6 +21,7 @@ from msgspec import structs
 
 from a3mailer import __version__
 from a3mailer.config.tree import Settings
+from a3mailer.mail.authresults import FAIL, PASS, TEMPERROR
 from a3mailer.mail.errors import MailError
 from a3mailer.mail.message import headers, index
 from a3mailer.msgauth.evaluate import Evaluation
@@ -187,18 +188,43 @@ def shown(octets: bytes | mmap.mmap, key: bytes) -> bytes:
 
 
 def _asks(options: str, failure: DmarcFailure) -> bool:
-    """Does ``fo`` ask for a mail that failed? ``0`` and ``1``: for every one; ``d`` and ``s``: where DKIM or
-    SPF itself failed."""
+    """Does ``fo`` ask for a mail (RFC 7489 section 6.3)? ``0``: where DMARC failed; ``1``: also where DKIM or
+    SPF have not proved the author's domain, though the other has; ``d`` and ``s``: where DKIM or SPF itself
+    failed. What the DNS did not say is no failure."""
     words, found = options.split(":"), failure.found
-    if "0" in words or "1" in words:
+    if found.dmarc.result == FAIL and ("0" in words or "1" in words):
+        return True
+    if "1" in words and _lacking(found):
         return True
     if "d" in words and any(each.result not in ("pass", "temperror") for each in found.dkim):
         return True
     return "s" in words and found.spf is not None and found.spf.result in ("fail", "softfail", "permerror")
 
 
+def _lacking(found: Evaluation) -> tuple[str, ...]:
+    """The methods that have not proved the author's domain, and whose answer is known."""
+    spf = () if found.spf is None else (found.spf,)
+    lacking = []
+    for method, results in (("dkim", found.dkim), ("spf", spf)):
+        proved = any(each.result == PASS and aligns(each.domain, method, found.dmarc) for each in results)
+        if not proved and all(each.result != TEMPERROR for each in results):
+            lacking.append(method)
+    return tuple(lacking)
+
+
+def _what_failed(found: Evaluation) -> str:
+    """In a word of RFC 6591 section 3.3."""
+    if found.dmarc.result == FAIL:
+        return "dmarc"
+    return (
+        "spf"
+        if all(each.result == PASS for each in found.dkim) and "dkim" not in _lacking(found)
+        else "signature"
+    )
+
+
 def _feedback(failure: DmarcFailure, incidents: int, key: bytes) -> Feedback:
-    found, dmarc = failure.found, failure.found.dmarc
+    found = failure.found
     results = tuple(
         f"{each.method}={each.result}"
         + "".join(f" {kind}.{name}={value}" for kind, name, value in each.properties if (kind, name) in _TOLD)
@@ -213,19 +239,35 @@ def _feedback(failure: DmarcFailure, incidents: int, key: bytes) -> Feedback:
         (),
         failure.now,
         incidents,
-        "dmarc",
+        _what_failed(found),
         _RESULTS[failure.disposition],
         (f"{found.results.authserv_id}; {'; '.join(results)}",),
         *_signature(found),
-        ("dkim", "spf") if found.dkim else ("spf",),
-        found.spf.domain if found.spf is not None and aligns(found.spf.domain, "spf", dmarc) else "",
+        _unaligned(found),
+        _spf_domain(found),
     )
+
+
+def _spf_domain(found: Evaluation) -> str:
+    """The aligned domain that SPF failed for."""
+    spf = found.spf
+    return (
+        spf.domain
+        if spf is not None and spf.result != PASS and aligns(spf.domain, "spf", found.dmarc)
+        else ""
+    )
+
+
+def _unaligned(found: Evaluation) -> tuple[str, ...]:
+    if found.dmarc.result != FAIL:
+        return _lacking(found)
+    return ("dkim", "spf") if found.dkim else ("spf",)
 
 
 def _signature(found: Evaluation) -> tuple[str, str, str]:
     """Domain, identity and selector of the aligned signature that failed (RFC 9991 section 4)."""
     for each in found.dkim:
-        if each.domain and aligns(each.domain, "dkim", found.dmarc):
+        if each.domain and each.result != PASS and aligns(each.domain, "dkim", found.dmarc):
             identity = each.identity or each.domain
             return each.domain, f"@{identity.rpartition('@')[2]}", each.selector
     return "", "", ""
