@@ -13,7 +13,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from a3mailer.msgauth.tlsrpt import pack
 from tests.rig import Rig
+from tests.unit.msgauth.test_tlsrpt import EXAMPLE
 from tests.web import Web, reply
 
 SECONDS = 30.0
@@ -35,7 +37,8 @@ def curl(rig: Rig, path: str, *arguments: str, body: bytes | None = None) -> tup
     url = f"https://127.0.0.1:{rig.port('https')}{path}"
     command = ["curl", "-sS", "-k", "-m", "20", "-w", "\n%{http_code}", *arguments, url]
     if body is not None:
-        command += ["-H", "Content-Type: application/json", "--data-binary", "@-"]
+        typed = any(each.startswith("Content-Type:") for each in arguments)
+        command += [*(() if typed else ("-H", "Content-Type: application/json")), "--data-binary", "@-"]
     done = subprocess.run(command, input=body or b"", capture_output=True, timeout=60, check=True)
     text, _, status = done.stdout.rpartition(b"\n")
     return int(status), json.loads(text) if text else None
@@ -96,3 +99,16 @@ async def test_a_hook_hears_what_the_queue_finds_out(rig: Rig, tmp_path: pathlib
         _, now = await asyncio.to_thread(curl, rig, f"/api/v1/messages/{sent['id']}", *bearer)
         states = {r["address"]: r["state"] for r in now["recipients"]}
         assert states == {"bob@example.test": "delivered", "x@else.test": "deferred"}
+
+
+def test_curl_posts_a_tls_report(rig: Rig) -> None:
+    packed = pack(EXAMPLE.replace(b"company-y.example", b"example.test"))
+    media = ("-H", "Content-Type: application/tlsrpt+gzip")
+    path = "/reports/tls/example.test"
+    assert curl(rig, path, *media, body=packed)[0] == 404
+    rig.verb("domain", "set", "example.test", "--tls-post", "on")
+    found = [row["data"] for row in rig.verb("domain", "dns", "example.test") if "TLSRPT" in row["data"]]
+    assert f"https://mail.example.test:{rig.port('https')}{path}" in found[0]
+    assert curl(rig, path, *media, body=packed)[0] == 201
+    (row,) = rig.verb("report", "tls", "list")
+    assert (row["domain"], row["source"], row["organization"]) == ("example.test", "[127.0.0.1]", "Company-X")

@@ -27,6 +27,7 @@ from a3mailer.edge.challenges import AlpnChallenges
 from a3mailer.edge.connection import Connection
 from a3mailer.edge.dial import dial, dial_filter
 from a3mailer.edge.http.autoconfig import ClientSettings
+from a3mailer.edge.http.collecting import Collecting
 from a3mailer.edge.http.door import HttpDoor
 from a3mailer.edge.http.health import Health
 from a3mailer.edge.http.leaving import Leaving
@@ -54,6 +55,7 @@ from a3mailer.ops.domain_watch import DomainWatch
 from a3mailer.ops.hooks import Hooks
 from a3mailer.ops.housekeeping import Housekeeping
 from a3mailer.ops.reports.read import read
+from a3mailer.ops.reports.tls import posted
 from a3mailer.runtime import dnssec
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.http import HttpClient
@@ -242,7 +244,11 @@ async def compose(
             authenticator,
             http,
             office,
-            (*clients.routes(), *Leaving(lists.leave_by).routes()),
+            (
+                *clients.routes(),
+                *Leaving(lists.leave_by).routes(),
+                *Collecting(store, directory.domain, clock, posted).routes(),
+            ),
         ).serve,
         "metrics": HttpDoor(
             Routes(Health(partial(_not_ready, store), partial(_gauge, store, clock)).routes())

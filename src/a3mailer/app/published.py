@@ -36,6 +36,7 @@ def facts(
     addresses: Sequence[str] = (),
     issuer: str = ISSUER,
     relayed: str = "",
+    posts: bool = False,
 ) -> Facts:
     """Of one domain. Without ``addresses`` those the listeners bind, if the world can reach them.
 
@@ -55,6 +56,7 @@ def facts(
         issuer=issuer,
         certificate=certificate_facts(directory, settings),
         relayed=relayed,
+        posts=posts,
         verified=settings.policy.verify,
         accepts_all=bool(relayed) and accepts_all(directory, domain, time.time(), settings),
     )

@@ -8,6 +8,7 @@ section 2.4 leaves to the receiving system; those beyond ASCII after NFC (RFC 65
 from __future__ import annotations
 
 import itertools
+import json
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
@@ -114,6 +115,19 @@ def parse_stored(address: str) -> Address:
     """An address as the store keeps it (``local@domain``, no quoting, no source route)."""
     local_part, _, domain = address.rpartition("@")
     return Address(local_part, domain.lower().replace("[ipv6:", "[IPv6:"))
+
+
+POSTED: Final = "tls_post"
+"""Key of a domain's settings: TLS reports about it are taken by POST."""
+
+
+def takes_posted_reports(domain: Domain) -> bool:
+    """Off unless the domain says so."""
+    try:
+        settings = json.loads(domain.settings)
+    except ValueError:
+        return False
+    return isinstance(settings, dict) and settings.get(POSTED) is True
 
 
 class Directory:

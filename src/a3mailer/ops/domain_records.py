@@ -25,6 +25,9 @@ STRING: Final = 255
 """Octets one character-string of a TXT record holds (RFC 1035 section 3.3)."""
 ISSUER: Final = "letsencrypt.org"
 WEB: Final = "https"
+WEB_PORT: Final = 443
+TLS_REPORTS: Final = "/reports/tls/{domain}"
+"""Where reports are posted to."""
 """The listener that serves the MTA-STS policy, and mail programs their settings."""
 
 
@@ -69,6 +72,8 @@ class Facts:
     """It is asked whether a recipient exists (``policy.verify``) ..."""
     accepts_all: bool = False
     """... and was found to take mail for everybody."""
+    posts: bool = False
+    """TLS reports about it are taken by POST."""
 
     @property
     def holds_host(self) -> bool:
@@ -160,6 +165,10 @@ def spf_text(facts: Facts) -> str:
 
 def _transport(facts: Facts) -> Iterator[DomainRecord]:
     report = f"v=TLSRPTv1; rua=mailto:tls-reports@{facts.domain}"
+    if facts.posts and WEB in facts.listeners:
+        port = facts.listeners[WEB]
+        host = facts.hostname if port == WEB_PORT else f"{facts.hostname}:{port}"
+        report += f",https://{host}{TLS_REPORTS.format(domain=facts.domain)}"
     why = "where others report mail they could not send encrypted"
     yield DomainRecord("tls-rpt", f"_smtp._tls.{facts.domain}", "TXT", quoted(report), why, needed=False)
     yield from _sts(facts)

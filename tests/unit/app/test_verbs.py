@@ -282,7 +282,8 @@ async def test_domains(desk: Desk) -> None:
         "relay_to": "",
         "settings": {"scram": True},
     }
-    await desk.do("domain set", name="example.test", catch_all="")
+    made = await desk.do("domain set", name="example.test", catch_all="", tls_post=True)
+    assert made["settings"] == {"scram": True, "tls_post": True}  # type: ignore[index]
     assert (await desk.store.domain("example.test")).catch_all == ""  # type: ignore[union-attr]
     with pytest.raises(NoSuchDomain):
         await desk.do("domain rm", name="none.test")

@@ -13,6 +13,7 @@ import dns.zone
 import pytest
 
 from a3mailer.msgauth.mta_sts import own_id
+from a3mailer.msgauth.tlsrpt import parse_record
 from a3mailer.ops.domain_records import DomainRecord, Facts, quoted, records, spf_text, zone_file
 
 FACTS = Facts(
@@ -93,6 +94,19 @@ def test_a_policy_is_announced_only_where_it_can_be_fetched() -> None:
     ]
     assert text(found[0]) == f"v=STSv1; id={own_id('mail.example.test', 'testing')}"
     assert not [r for r in records(replace(with_web, sts_mode="none")) if r.subject == "mta-sts"]
+
+
+def test_reports_are_posted_where_the_domain_says_so_and_somebody_listens() -> None:
+    def wanted(**more: object) -> list[str]:
+        return [text(r) for r in records(replace(FACTS, **more)) if r.subject == "tls-rpt"]  # type: ignore[arg-type]
+
+    mailed = "v=TLSRPTv1; rua=mailto:tls-reports@example.test"
+    where = "https://mail.example.test{}/reports/tls/example.test"
+    assert wanted() == wanted(posts=True) == wanted(listeners={"https": 443}) == [mailed]
+    assert wanted(posts=True, listeners={"https": 443}) == [f"{mailed},{where.format('')}"]
+    (other,) = wanted(posts=True, listeners={"https": 8443})
+    assert other == f"{mailed},{where.format(':8443')}"
+    assert [each.way for each in parse_record([other.encode()])] == ["mail", "post"]
 
 
 def test_a_host_of_another_zone_gets_no_records_here() -> None:

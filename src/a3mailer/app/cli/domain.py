@@ -26,6 +26,11 @@ OPTIONS: Final = (
         "what its TLS must be; empty: as for other servers",
         choices=("may", "must", "verify", ""),
     ),
+    Option(
+        "--tls-post",
+        "take TLS reports about it by HTTPS, too (anybody can post them)",
+        choices=("on", "off"),
+    ),
     Option("--scram", "keep SCRAM verifiers too, weaker after a theft (ADR 0008)", choices=("on", "off")),
 )
 
@@ -48,6 +53,8 @@ def _put(args: Arguments, out: Output, verb: str, done: str) -> int:
         request["relay_to"] = args.relay_to
     if args.relay_tls is not None:
         request["relay_tls"] = args.relay_tls
+    if args.tls_post is not None:
+        request["tls_post"] = args.tls_post == "on"
     if args.scram is not None:
         request["scram"] = args.scram == "on"
     with session(args.dir) as store:

@@ -12,7 +12,14 @@ import msgspec
 from a3mailer.app.verbs.account import RESERVED_SECONDS
 from a3mailer.app.verbs.office import Nothing, Office, Request
 from a3mailer.config.fields import BadValue
-from a3mailer.identity.directory import MAX_DESTINATIONS, WILDCARD, WILDCARD_AFTER, wildcards
+from a3mailer.identity.directory import (
+    MAX_DESTINATIONS,
+    POSTED,
+    WILDCARD,
+    WILDCARD_AFTER,
+    takes_posted_reports,
+    wildcards,
+)
 from a3mailer.identity.names import clean_address, clean_domain
 from a3mailer.identity.principal import SERVER, Object
 from a3mailer.identity.relaying import TLS, TO, parse_relaying, relaying_of
@@ -41,6 +48,8 @@ class PutDomainRequest(Request, frozen=True, kw_only=True):
     """None leaves it; empty: none."""
     scram: bool | None = None
     """SCRAM verifiers for this domain's passwords (ADR 0008); None leaves it as the server has it."""
+    tls_post: bool | None = None
+    """TLS reports about it are taken by POST, too; None leaves it."""
     relay_to: str | None = None
     """HOST[:PORT] that mail for addresses nobody here has goes on to, or mx; None leaves it; empty: none."""
     relay_tls: str | None = None
@@ -94,6 +103,8 @@ async def _put(office: Office, action: str, domain: Domain, request: PutDomainRe
     settings = json.loads(domain.settings)
     if request.scram is not None:
         settings["scram"] = request.scram
+    if request.tls_post is not None:
+        settings[POSTED] = request.tls_post
     catch_all = domain.catch_all
     if request.catch_all is not None:
         catch_all = clean_address(request.catch_all) if request.catch_all else ""
@@ -154,7 +165,8 @@ async def dns(office: Office, request: Dns) -> dict[str, object]:
     issuer = clean_domain(request.issuer) if request.issuer else ISSUER
     relaying = relaying_of(domain)
     relayed = "" if relaying is None else str(relaying)
-    work = partial(facts, office.directory, office.settings, domain.name, addresses, issuer, relayed)
+    posts = takes_posted_reports(domain)
+    work = partial(facts, office.directory, office.settings, domain.name, addresses, issuer, relayed, posts)
     try:
         found = await office.pool.run(work, bounded=False)
     except (OSError, ValueError) as error:

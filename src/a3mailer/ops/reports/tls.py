@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from a3mailer.mail.message import MessageIndex
-from a3mailer.msgauth.packed import Unreadable
+from a3mailer.msgauth.packed import Unreadable, unpack
 from a3mailer.msgauth.tlsrpt import GZIP_MEDIA, JSON_MEDIA, PolicyResult, TlsReport, decode, encode
 from a3mailer.ops.reports.kind import Kind
 from a3mailer.ops.reports.parts import attachments
@@ -40,6 +40,12 @@ def read(mail: ReportMail, index: MessageIndex) -> Sequence[ReportFound]:
             continue
         found += [_found(report, domain, results) for domain, results in _by_domain(report).items()]
     return found
+
+
+def posted(octets: bytes) -> Sequence[ReportFound]:
+    """The reports of a body that came by POST, packed or not (RFC 8460 section 5.2). Errors: Unreadable."""
+    report = decode(unpack(octets))
+    return [_found(report, domain, results) for domain, results in _by_domain(report).items()]
 
 
 def _by_domain(report: TlsReport) -> dict[str, list[PolicyResult]]:
