@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from a3mailer.mail.message.headers import header_end
 
@@ -39,8 +40,7 @@ _LINE: Final = 76
 """Octets of a line, where folding allows it."""
 
 
-@dataclass(frozen=True, slots=True)
-class MethodResult:
+class MethodResult(msgspec.Struct, frozen=True):
     """What one method found: ``MethodResult("spf", PASS, "", (("smtp", "mailfrom", "a@b.example"),))``."""
 
     method: str
@@ -57,8 +57,7 @@ class MethodResult:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class AuthResults:
+class AuthResults(msgspec.Struct, frozen=True):
     """All results of one authentication service; without any the field says "none"."""
 
     authserv_id: str

@@ -22,6 +22,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from a3mailer.mail.authresults import FAIL, NONE, PASS, TEMPERROR, AuthResults, MethodResult
 from a3mailer.mail.authresults import parse as parse_results
 from a3mailer.msgauth import tags
@@ -98,8 +100,7 @@ class ArcSet:
         return parse_results(self.fields[0].value.partition(b";")[2])
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(msgspec.Struct, frozen=True):
     """The chain of a mail."""
 
     result: str

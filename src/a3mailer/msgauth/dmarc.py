@@ -7,8 +7,9 @@ Resolver door; a DNS failure is ``temperror``. Nothing here raises but ``Resolve
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from a3mailer.mail.authresults import FAIL, NONE, PASS, PERMERROR, TEMPERROR
 from a3mailer.msgauth import dmarc_record as record
@@ -29,8 +30,7 @@ MILDER: Final = {
 """What ``t=y`` makes of a policy (RFC 9989 section 4.7)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identifier:
+class Identifier(msgspec.Struct, frozen=True):
     """What SPF or DKIM found out about a domain: ``method`` is spf or dkim, ``result`` a word of RFC 8601."""
 
     method: str
@@ -38,8 +38,7 @@ class Identifier:
     result: str
 
 
-@dataclass(frozen=True, slots=True)
-class DmarcResult:
+class DmarcResult(msgspec.Struct, frozen=True):
     """``policy`` is what the domain asks to be done with this mail: none, quarantine or reject;
     ``published`` what its record says of such a mail before ``t=y`` makes it milder."""
 
@@ -75,8 +74,7 @@ class DmarcResult:
         return f"DMARC of {self.domain} could not be found out: {self.reason}."
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
+class Walk(msgspec.Struct, frozen=True):
     """What a tree walk found: domain and record, from the domain itself upwards."""
 
     start: str

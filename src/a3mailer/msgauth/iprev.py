@@ -5,11 +5,11 @@ Shared with SPF's "ptr" and "%{p}" (RFC 7208 section 5.5). Errors of the DNS are
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from a3mailer.mail.authresults import FAIL, PASS, PERMERROR, TEMPERROR, MethodResult
 from a3mailer.msgauth.spf_macro import is_name
@@ -47,8 +47,7 @@ async def leads_to(name: str, address: Address, resolver: Resolver) -> bool:
     return any(parse_address(text) == address for text in answer.strings)
 
 
-@dataclass(frozen=True, slots=True)
-class IprevResult:
+class IprevResult(msgspec.Struct, frozen=True):
     """``name``: the confirmed name, or the first one that was claimed."""
 
     result: str
@@ -69,7 +68,11 @@ class IprevResult:
         return f"The name of {self.ip} could not be confirmed: {self.reason}."
 
 
-async def _check(ip: str, address: Address, resolver: Resolver) -> IprevResult:
+async def check_iprev(ip: str, resolver: Resolver) -> IprevResult:
+    """pass, fail, temperror or permerror (RFC 8601 section 2.7.3)."""
+    address = parse_address(ip)
+    if address is None:
+        return IprevResult(PERMERROR, ip, reason="it is no address")
     try:
         names = await names_of(address, resolver)
     except ResolverFailure as error:
@@ -84,17 +87,3 @@ async def _check(ip: str, address: Address, resolver: Resolver) -> IprevResult:
         except ResolverFailure as error:
             failure = str(error)
     return IprevResult(TEMPERROR if failure else FAIL, ip, names[0], failure)
-
-
-async def check_iprev(ip: str, resolver: Resolver, deadline: float | None = None) -> IprevResult:
-    """pass, fail, temperror or permerror (RFC 8601 section 2.7.3).
-
-    ``deadline``: on the event loop's clock; what is not known by then is a temperror."""
-    address = parse_address(ip)
-    if address is None:
-        return IprevResult(PERMERROR, ip, reason="it is no address")
-    try:
-        async with asyncio.timeout_at(deadline):
-            return await _check(ip, address, resolver)
-    except TimeoutError:
-        return IprevResult(TEMPERROR, ip, reason="the DNS gave no answer in time")

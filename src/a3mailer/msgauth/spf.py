@@ -1,16 +1,16 @@
 """SPF: may this client send mail in this name (RFC 7208)?
 
 ``check_mail_from`` and ``check_helo`` ask for the two identities of section 2; ``check_host`` is the function
-of section 4. Everything comes in: addresses, names, a resolver, the time, a deadline. Nothing raises: a
-policy that cannot be used is permerror, one that could not be read in time is temperror.
+of section 4. Everything comes in: addresses, names, a resolver, the time. Nothing raises: a policy that
+cannot be used is permerror, one that could not be read is temperror. Whoever has a deadline keeps it.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from typing import Final
+
+import msgspec
 
 from a3mailer.mail.authresults import (
     FAIL,
@@ -42,8 +42,16 @@ HELO: Final = "helo"
 _RECORDS: Final = Records()
 
 
-@dataclass(frozen=True, slots=True)
-class SpfResult:
+class Explain(msgspec.Struct, frozen=True):
+    """That the explanation of a fail is wanted, and what it may say of us (section 7.3)."""
+
+    receiver: str = "unknown"
+    """Our name."""
+    now: float = 0.0
+    """Seconds of the epoch."""
+
+
+class SpfResult(msgspec.Struct, frozen=True):
     """What a policy says of a client."""
 
     result: str
@@ -101,8 +109,7 @@ class _NoPolicy(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class _Match:
+class _Match(msgspec.Struct, frozen=True):
     """What one policy says; ``domain`` is where the term stands that decided, or "" without a policy."""
 
     result: str
@@ -121,29 +128,24 @@ class _Check:
 
     __slots__ = (
         "_address",
+        "_helo",
         "_kind",
-        "_matchers",
         "_names",
         "_number",
         "_resolver",
-        "_values",
+        "_sender",
         "lookups",
         "voids",
     )
 
-    def __init__(self, address: Address, values: dict[str, str], resolver: Resolver) -> None:
+    def __init__(self, address: Address, sender: str, helo: str, resolver: Resolver) -> None:
         self._address = address
         self._number = int(address)
         self._kind = "A" if address.version == 4 else "AAAA"
-        self._values = values
+        self._sender = sender
+        self._helo = helo
         self._resolver = resolver
         self._names: tuple[str, ...] | None = None
-        self._matchers: dict[str, Callable[[Directive, str], Awaitable[bool]]] = {
-            "a": self._a,
-            "mx": self._mx,
-            "ptr": self._ptr,
-            "exists": self._exists,
-        }
         self.lookups = 0
         self.voids = 0
 
@@ -174,14 +176,26 @@ class _Check:
 
     # --- macros -------------------------------------------------------------------------------------------
 
-    async def _expand(self, macros: MacroString, domain: str) -> str:
+    async def _expand(self, macros: MacroString, domain: str, explain: Explain | None = None) -> str:
         """A macro-string in the policy of ``domain``."""
         if len(macros) == 1 and isinstance(macros[0], str):
             return macros[0]
-        values = self._values
-        values["d"] = domain
-        if "p" in letters(macros):
-            values["p"] = await self._confirmed_name(domain)
+        address, explain = self._address, explain or Explain()
+        local_part, _, sender_domain = self._sender.rpartition("@")
+        local_part = local_part or "postmaster"
+        values = {
+            "s": f"{local_part}@{sender_domain}",
+            "l": local_part,
+            "o": sender_domain,
+            "d": domain,
+            "i": _dotted(address),
+            "p": await self._confirmed_name(domain) if "p" in letters(macros) else "",
+            "v": "in-addr" if address.version == 4 else "ip6",
+            "h": self._helo,
+            "c": str(address),
+            "r": explain.receiver,
+            "t": str(int(explain.now)),
+        }
         return expand(macros, values)
 
     async def _target(self, macros: MacroString, domain: str) -> str:
@@ -285,7 +299,7 @@ class _Check:
         if directive.name == "include":
             inside = await self._include(directive, domain)
             return None if inside is None else (directive.term, *inside)
-        hit = await self._matchers[directive.name](directive, domain)
+        hit = await _MATCHERS[directive.name](self, directive, domain)
         return (directive.term,) if hit else None
 
     async def policy(self, domain: str) -> _Match:
@@ -309,9 +323,10 @@ class _Check:
         match = await self.policy(target)
         if match.result == NONE:
             raise _NoPolicy(PERMERROR, "its redirect leads to no policy")
-        return replace(match, matched=(f"redirect={target}", *match.matched))
+        matched = (f"redirect={target}", *match.matched)
+        return _Match(match.result, match.domain, matched, match.explanation)
 
-    async def explanation(self, match: _Match) -> str:
+    async def explanation(self, match: _Match, explain: Explain) -> str:
         """What the domain says about its fail; "" where that cannot be used (section 6.2)."""
         try:
             name = await self._target(match.explanation, match.domain)
@@ -319,10 +334,18 @@ class _Check:
             if len(texts) != 1 or not texts[0].isascii():
                 return ""
             macros = parse_macros(texts[0].decode("ascii"), explain=True)
-            text = "" if macros is None else await self._expand(macros, match.domain)
+            text = "" if macros is None else await self._expand(macros, match.domain, explain)
         except (ResolverFailure, _NoPolicy):
             return ""
         return text[:MAX_EXPLANATION] if text.isascii() and text.isprintable() else ""
+
+
+_MATCHERS: Final[dict[str, Callable[[_Check, Directive, str], Awaitable[bool]]]] = {
+    "a": _Check._a,
+    "mx": _Check._mx,
+    "ptr": _Check._ptr,
+    "exists": _Check._exists,
+}
 
 
 # check_host(<ip>, <domain>, <sender>)
@@ -332,103 +355,41 @@ async def check_host(
     sender: str,
     helo: str,
     resolver: Resolver,
-    *,
-    receiver: str = "unknown",
-    now: float = 0.0,
-    deadline: float | None = None,
+    explain: Explain | None = None,
+    identity: str = MAIL_FROM,
 ) -> SpfResult:
-    """Section 4. ``sender`` is local-part@domain, ``receiver`` our name, ``now`` seconds of the epoch.
-
-    ``deadline``: on the event loop's clock; what is not known by then is a temperror."""
+    """Section 4. ``sender`` is local-part@domain. Without ``explain`` no explanation is asked for."""
     domain = domain.lower().removesuffix(".")
     address = parse_address(ip)
-    unknown = SpfResult(NONE, ip, domain, sender=sender)
     if address is None:
-        return replace(unknown, reason="the client has no address")
+        return SpfResult(NONE, ip, domain, identity, sender, reason="the client has no address")
     if not is_name(domain) or "." not in domain or domain.startswith("["):
-        return replace(unknown, reason="it is no domain name")
-    local_part, _, sender_domain = sender.rpartition("@")
-    local_part = local_part or "postmaster"
-    values = {
-        "s": f"{local_part}@{sender_domain}",
-        "l": local_part,
-        "o": sender_domain,
-        "d": domain,
-        "i": _dotted(address),
-        "p": "unknown",
-        "v": "in-addr" if address.version == 4 else "ip6",
-        "h": helo,
-        "c": str(address),
-        "r": receiver,
-        "t": str(int(now)),
-    }
-    check = _Check(address, values, resolver)
-    match, explanation, reason = await _evaluate(check, domain, deadline)
-    return SpfResult(
-        match.result,
-        ip,
-        domain,
-        sender=sender,
-        matched=match.matched,
-        explanation=explanation,
-        reason=reason,
-        lookups=check.lookups,
-        voids=check.voids,
-    )
-
-
-async def _evaluate(check: _Check, domain: str, deadline: float | None) -> tuple[_Match, str, str]:
-    """(what the policy says, the explanation, the reason for an error or for "none")."""
-    match, explanation = None, ""
+        return SpfResult(NONE, ip, domain, identity, sender, reason="it is no domain name")
+    check = _Check(address, sender, helo, resolver)
+    explanation = ""
     try:
-        async with asyncio.timeout_at(deadline):
-            match = await check.policy(domain)
-            if match.result == FAIL and match.explanation:
-                explanation = await check.explanation(match)
+        match = await check.policy(domain)
+        reason = "it publishes no policy" if match.result == NONE else ""
+        if explain is not None and match.result == FAIL and match.explanation:
+            explanation = await check.explanation(match, explain)
     except _NoPolicy as error:
-        return _Match(error.result), "", error.reason
-    except TimeoutError:
-        if match is None:
-            return _Match(TEMPERROR), "", "the DNS gave no answer in time"
-    return match, explanation, "it publishes no policy" if match.result == NONE else ""
-
-
-async def check_helo(
-    ip: str,
-    helo: str,
-    resolver: Resolver,
-    *,
-    receiver: str = "unknown",
-    now: float = 0.0,
-    deadline: float | None = None,
-) -> SpfResult:
-    """The HELO identity (section 2.3): may this client call itself so?"""
-    result = await check_host(
-        ip, helo, f"postmaster@{helo}", helo, resolver, receiver=receiver, now=now, deadline=deadline
+        match, reason = _Match(error.result), error.reason
+    lookups, voids = check.lookups, check.voids
+    return SpfResult(
+        match.result, ip, domain, identity, sender, match.matched, explanation, reason, lookups, voids
     )
-    return replace(result, identity=HELO)
+
+
+async def check_helo(ip: str, helo: str, resolver: Resolver, explain: Explain | None = None) -> SpfResult:
+    """The HELO identity (section 2.3): may this client call itself so?"""
+    return await check_host(ip, helo, f"postmaster@{helo}", helo, resolver, explain, HELO)
 
 
 async def check_mail_from(
-    ip: str,
-    helo: str,
-    reverse_path: str,
-    resolver: Resolver,
-    *,
-    receiver: str = "unknown",
-    now: float = 0.0,
-    deadline: float | None = None,
+    ip: str, helo: str, reverse_path: str, resolver: Resolver, explain: Explain | None = None
 ) -> SpfResult:
     """The MAIL FROM identity (section 2.4); the null reverse-path "" stands for postmaster@HELO."""
     if not reverse_path:
-        return await check_helo(ip, helo, resolver, receiver=receiver, now=now, deadline=deadline)
-    return await check_host(
-        ip,
-        reverse_path.rpartition("@")[2],
-        reverse_path,
-        helo,
-        resolver,
-        receiver=receiver,
-        now=now,
-        deadline=deadline,
-    )
+        return await check_helo(ip, helo, resolver, explain)
+    domain = reverse_path.rpartition("@")[2]
+    return await check_host(ip, domain, reverse_path, helo, resolver, explain)

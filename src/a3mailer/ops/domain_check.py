@@ -218,7 +218,7 @@ async def _ask_spf(exam: Examination, found: _Findings, state: RecordState, addr
         found.warnings.append(f"The SPF record of {name} lets everybody send: it says nothing.")
         found.publish(state)
     for address in addresses:
-        said = await ask_spf(name, address, exam.facts.hostname, exam.resolver, exam.now)
+        said = await ask_spf(name, address, exam.facts.hostname, exam.resolver)
         shown = f"SPF of {name} says {said.result} of {address}"
         if said.result == TEMPERROR:
             found.not_checked.append(f"{shown}: {said.reason}.")

@@ -31,5 +31,5 @@ async def examine(
             raise FetchFailed(f"the answer is {answer.status}")
         return answer.body
 
-    states = await look(facts, resolver, now)
+    states = await look(facts, resolver)
     return states, await check(Examination(facts, resolver, now, states, blocklists, fetch, validator))

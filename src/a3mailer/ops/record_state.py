@@ -38,27 +38,24 @@ class RecordState:
     """DNSSEC vouches for the answer."""
 
 
-async def look(facts: Facts, resolver: Resolver, now: float) -> tuple[RecordState, ...]:
-    """The state of every record of a domain, all asked at the same time. ``now``: seconds of the epoch."""
+async def look(facts: Facts, resolver: Resolver) -> tuple[RecordState, ...]:
+    """The state of every record of a domain, all asked at the same time."""
     from_ = await senders(facts, resolver)
     async with asyncio.TaskGroup() as tasks:
         asked = [
-            tasks.create_task(_look(record, resolver, facts.hostname, from_, now))
-            for record in records(facts)
+            tasks.create_task(_look(record, resolver, facts.hostname, from_)) for record in records(facts)
         ]
     return tuple(task.result() for task in asked)
 
 
-async def _look(
-    record: DomainRecord, resolver: Resolver, hostname: str, from_: Sequence[str], now: float
-) -> RecordState:
+async def _look(record: DomainRecord, resolver: Resolver, hostname: str, from_: Sequence[str]) -> RecordState:
     try:
         answer = await resolver.lookup(record.name, record.kind)
     except ResolverFailure:
         return RecordState(record, UNKNOWN)
     found = judge(record, answer)
     if record.subject == "spf" and found.state == DIFFERENT and len(found.seen) == 1 and from_:
-        said = [await ask_spf(record.name, each, hostname, resolver, now) for each in from_]
+        said = [await ask_spf(record.name, each, hostname, resolver) for each in from_]
         if all(each.result == PASS for each in said) and not is_open(found.seen[0]):
             return replace(found, state=PUBLISHED)
     return found
@@ -80,9 +77,9 @@ async def host_addresses(hostname: str, resolver: Resolver) -> tuple[str, ...]:
     return (*v4, *(await resolver.lookup(hostname, "AAAA")).strings)
 
 
-async def ask_spf(name: str, address: str, hostname: str, resolver: Resolver, now: float) -> spf.SpfResult:
+async def ask_spf(name: str, address: str, hostname: str, resolver: Resolver) -> spf.SpfResult:
     """What the SPF record of a name makes of mail that comes from an address of ours (RFC 7208)."""
-    return await spf.check_host(address, name, f"postmaster@{name}", hostname, resolver, now=now)
+    return await spf.check_host(address, name, f"postmaster@{name}", hostname, resolver)
 
 
 def is_open(text: str) -> bool:

@@ -127,6 +127,10 @@ class Resolver(Protocol):
         Errors: ResolverFailure."""
         ...
 
+    def known(self, name: str, kind: str) -> Answer | None:
+        """The same from memory; None where it has to be asked for. Errors: ResolverFailure."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -279,11 +283,11 @@ class StubResolver:
 
     async def lookup(self, name: str, kind: str) -> Answer:
         """See ``Resolver``. Equal questions at the same time are asked once."""
-        key = (name.lower().removesuffix("."), kind)
         while True:
-            kept = self._cached(key)
+            kept = self.known(name, kind)
             if kept is not None:
                 return kept
+            key = (name.lower().removesuffix("."), kind)
             asked = self._asking.get(key)
             if asked is None:
                 break
@@ -295,7 +299,9 @@ class StubResolver:
             del self._asking[key]
             over.set_result(None)
 
-    def _cached(self, key: tuple[str, str]) -> Answer | None:
+    def known(self, name: str, kind: str) -> Answer | None:
+        """See ``Resolver``."""
+        key = (name.lower().removesuffix("."), kind)
         kept = self._cache.get(key)
         if kept is None:
             return None

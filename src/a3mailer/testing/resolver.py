@@ -23,6 +23,8 @@ class FakeResolver:
         """Zones whose answers are authentic."""
         self.aliases: dict[str, str] = {}
         """Names that stand for others, for every type but CNAME."""
+        self.warm = False
+        """Everything has been asked for before."""
 
     def put(self, name: str, kind: str, *records: Record) -> None:
         """Set the records of a name and type; none of them: the name exists without this type."""
@@ -43,6 +45,12 @@ class FakeResolver:
         return exchange
 
     async def lookup(self, name: str, kind: str) -> Answer:
+        return self._answer(name, kind)
+
+    def known(self, name: str, kind: str) -> Answer | None:
+        return self._answer(name, kind) if self.warm else None
+
+    def _answer(self, name: str, kind: str) -> Answer:
         name = name.lower().rstrip(".")
         self.asked.append((name, kind))
         canonical = "" if kind == "CNAME" else self.aliases.get(name, "")

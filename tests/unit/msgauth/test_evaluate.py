@@ -56,6 +56,47 @@ async def test_a_mail_with_everything_right() -> None:
     assert parse(encode(found.results).partition(b":")[2]) == found.results
 
 
+@pytest.mark.parametrize("ip", ["192.0.2.7", "198.51.100.1", "2001:db8::1"])
+@pytest.mark.parametrize("sender", ["alice@example.org", "", "x@nowhere.test"])
+@pytest.mark.parametrize("signers", [(), ("ed",), ("rsa", "ed"), ("gone",)])
+async def test_what_is_known_already_is_found_without_waiting(
+    ip: str, sender: str, signers: tuple[str, ...]
+) -> None:
+    octets = signed(MAIL, *(key(name, "example.org") for name in signers)) if signers else MAIL
+    cold, warm = zone(), zone()
+    warm.warm = True
+    found = await look(octets, warm, ip=ip, sender=sender)
+    assert found == await look(octets, cold, ip=ip, sender=sender)
+    assert set(warm.asked) == set(cold.asked)
+    if len(signers) < 2:
+        looking = look(octets, warm, ip=ip, sender=sender)
+        with pytest.raises(StopIteration):
+            looking.send(None)
+
+
+async def test_what_failed_a_moment_ago_is_not_waited_for() -> None:
+    warm = zone()
+    warm.warm = True
+    warm.fail("7.2.0.192.in-addr.arpa", "PTR")
+    warm.fail("_dmarc.org", "TXT")
+    found = await look(signed(MAIL, key("ed", "example.org")), warm)
+    assert words(found) == {"iprev": "temperror", "spf": "pass", "dkim": "pass", "dmarc": "temperror"}
+
+
+async def test_one_answer_that_is_not_known_takes_nothing_from_the_others() -> None:
+    class Half(FakeResolver):
+        def known(self, name: str, kind: str) -> Answer | None:
+            return None if self.missing in (name, kind) else super().known(name, kind)
+
+        missing = ""
+
+    half = Half(zone().zone)
+    half.warm = True
+    mail = signed(MAIL, key("ed", "example.org"))
+    for half.missing in ("PTR", "example.org", "A", "ed._domainkey.example.org", "_dmarc.example.org"):
+        assert await look(mail, half) == await look(mail, zone()), half.missing
+
+
 async def test_a_mail_of_somebody_else() -> None:
     found = await look(MAIL, zone(), ip="198.51.100.1")
     assert words(found) == {"iprev": "permerror", "spf": "fail", "dkim": "none", "dmarc": "fail"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from a3mailer.msgauth.spf import check_mail_from
+from a3mailer.msgauth.spf import Explain, check_mail_from
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.resolver import Server, StubResolver
 from a3mailer.testing.nameserver import NameServer
@@ -27,7 +27,7 @@ async def verdict(case: Case) -> tuple[str, str]:
     async with NameServer() as server:
         serve(server, case.zone)
         resolver = StubResolver([Server("127.0.0.1", server.port)], 0.2, SystemClock())
-        found = await check_mail_from(case.ip, case.helo, case.mail_from, resolver)
+        found = await check_mail_from(case.ip, case.helo, case.mail_from, resolver, Explain())
     assert found.sentence().endswith(".")
     assert found.result in ("temperror", "permerror", "none") or not found.reason
     return found.result, found.explanation

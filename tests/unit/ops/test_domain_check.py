@@ -97,7 +97,7 @@ async def policy(address: str) -> bytes:
 async def sections(
     resolver: FakeResolver, facts: Facts = FACTS, fetch: object = policy, validator: str = "libunbound"
 ) -> dict[str, Section]:
-    states = await look(facts, resolver, NOW)
+    states = await look(facts, resolver)
     exam = Examination(facts, resolver, NOW, states, ("list.test",), fetch, validator)  # type: ignore[arg-type]
     found = await check(exam)
     of_all = RELAYED_SECTIONS if facts.relayed else SECTIONS
@@ -113,7 +113,7 @@ async def test_what_is_all_published_is_all_good() -> None:
     found = await sections(Resolver())
     assert {name: said(each) for name, each in found.items() if said(each)} == {}
     assert not [each.instructions for each in found.values() if each.instructions]
-    states = await look(FACTS, Resolver(), NOW)
+    states = await look(FACTS, Resolver())
     assert {state.state for state in states} == {PUBLISHED}
 
 
@@ -161,7 +161,7 @@ async def test_what_is_not_published_at_all_is_asked_for() -> None:
         "autoconfig",
     }
     assert found["mx"].instructions == (f"Publish: example.test. IN MX 10 {HOST}.",)
-    assert {s.state for s in await look(FACTS, FakeResolver(), NOW)} == {MISSING}
+    assert {s.state for s in await look(FACTS, FakeResolver())} == {MISSING}
 
 
 async def test_a_name_server_that_fails_is_neither_good_nor_bad() -> None:
@@ -172,7 +172,7 @@ async def test_a_name_server_that_fails_is_neither_good_nor_bad() -> None:
     assert not [each for each in found.values() if each.errors]
     silent = {name for name, each in found.items() if each.not_checked}
     assert silent == {name for name, _ in SECTIONS} - {"certificate"}
-    assert {s.state for s in await look(FACTS, resolver, NOW)} == {UNKNOWN}
+    assert {s.state for s in await look(FACTS, resolver)} == {UNKNOWN}
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ async def test_spf_that_does_not_name_us(texts: tuple[str, ...], words: str) -> 
     resolver = Resolver()
     resolver.text("example.test", *texts)
     assert words in said((await sections(resolver))["spf"])
-    states = {s.record.name: s.state for s in await look(FACTS, resolver, NOW) if s.record.subject == "spf"}
+    states = {s.record.name: s.state for s in await look(FACTS, resolver) if s.record.subject == "spf"}
     assert states.pop("example.test") != PUBLISHED and set(states.values()) == {PUBLISHED}
 
 
@@ -242,7 +242,7 @@ async def test_spf_is_asked_and_not_compared() -> None:
         resolver.text("example.test", text)
         resolver.text("example.test.provider.test", "v=spf1 a:mail.example.test -all")
         assert not said((await sections(resolver))["spf"])
-        assert {s.state for s in await look(FACTS, resolver, NOW)} == {PUBLISHED}
+        assert {s.state for s in await look(FACTS, resolver)} == {PUBLISHED}
     resolver.fail("example.test.provider.test", "TXT")
     found = (await sections(resolver))["spf"]
     assert "temperror" in found.not_checked[0] and not found.errors
@@ -421,7 +421,7 @@ async def test_a_section_that_takes_too_long_says_so(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(domain_check, "SECTION_SECONDS", 0.0)
     resolver = Slow()
-    states = await look(FACTS, resolver, NOW)
+    states = await look(FACTS, resolver)
     resolver.slow = True
     exam = Examination(FACTS, resolver, NOW, states, ("list.test",), None)
     found = {each.subject: each for each in await check(exam)}

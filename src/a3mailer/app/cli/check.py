@@ -27,7 +27,7 @@ from a3mailer.msgauth import arc, bimi, bimi_mark, bimi_svg, dkim, dmarc
 from a3mailer.msgauth.canonical import Bodies
 from a3mailer.msgauth.evaluate import Evaluator, Incoming
 from a3mailer.msgauth.fields import read
-from a3mailer.msgauth.spf import SpfResult, check_mail_from
+from a3mailer.msgauth.spf import Explain, SpfResult, check_mail_from
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.resolver import Resolver, ResolverFailure
 
@@ -94,8 +94,8 @@ def check_spf(args: Arguments, out: Output) -> int:
 
 
 async def _spf(args: Arguments, resolver: Resolver) -> SpfResult:
-    now = SystemClock().now()
-    return await check_mail_from(args.ip, args.helo or "", args.mail_from or "", resolver, now=now)
+    explain = Explain(now=SystemClock().now())
+    return await check_mail_from(args.ip, args.helo or "", args.mail_from or "", resolver, explain)
 
 
 def check_dkim(args: Arguments, out: Output) -> int:

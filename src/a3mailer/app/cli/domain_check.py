@@ -112,7 +112,7 @@ def watch(facts: Facts, dns: Dns, every: int, out: Output) -> int:
 async def _look(facts: Facts, dns: Dns) -> tuple[RecordState, ...]:
     """With a new cache, so that changes are seen at once."""
     async with resolver_of(dns) as resolver:
-        return await look(facts, resolver, time.time())
+        return await look(facts, resolver)
 
 
 VERBS: Final = (
