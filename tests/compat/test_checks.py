@@ -31,6 +31,8 @@ async def test_strangers_are_looked_up_counted_and_greylisted(tmp_path: pathlib.
         names.put(
             "b.test. 300 IN MX 10 mx.b.test.",
             "null.test. 300 IN MX 0 .",
+            "c.test. 300 IN MX 10 mx.c.test.",
+            "d.test. 300 IN MX 10 mx.d.test.",
             "1.0.0.127.bl.test. 300 IN A 127.0.0.2",
         )
         settings = [f"dns.servers=127.0.0.1:{names.port}", "dns.dnssec=off", "policy.refuse=sender_domain"]
@@ -38,12 +40,28 @@ async def test_strangers_are_looked_up_counted_and_greylisted(tmp_path: pathlib.
 
 
 def _noted(tmp_path: pathlib.Path, settings: list[str]) -> None:
-    with Rig(tmp_path, workers=2, settings=(*settings, "policy.sender_rate=3")) as rig:
+    rates = (
+        "policy.sender_rate=3",
+        "policy.domain_rate=5",
+        "policy.recipient_rate=6",
+        "policy.network_rate=11",
+    )
+    with Rig(tmp_path, workers=2, settings=(*settings, *rates)) as rig:
         assert answer(rig, "carol@b.test", "localhost") == "250"
         assert answer(rig, "carol@null.test").startswith("550 5.7.27 null.test takes no mail")
         assert answer(rig, "carol@nowhere.test").startswith("550 5.1.8 ")
         said = [answer(rig, "dave@b.test")[:10] for _ in range(6)]
         assert said == ["250"] * 3 + ["451 4.7.28"] * 3
+        assert answer(rig, "erin@b.test") == "250"  # the fifth of its domain, and to alice
+        assert answer(rig, "frank@b.test") == "451 4.7.28 too many mails from this domain"
+        assert answer(rig, "g1@c.test") == "250"
+        assert answer(rig, "g2@c.test") == "451 4.7.28 too many mails to this recipient"
+        assert (
+            answer(rig, "h1@d.test")
+            == answer(rig, "h2@d.test")
+            == "451 4.7.28 too many mails to this recipient"
+        )
+        assert answer(rig, "h3@d.test") == "451 4.7.28 too many mails from this network"
         rig.verb("export", str(tmp_path / "out"), "alice@example.test")
         mails = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
         noted = [mail for mail in mails if b"X-A3-Checks: helo=not a fully qualified name" in mail]

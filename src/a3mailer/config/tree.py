@@ -224,7 +224,9 @@ class Policy(Section, frozen=True, kw_only=True):
     ] = 1000
     sender_rate: Annotated[int, _d("Mails an hour from one sender address; 0 = no limit.", ge=0)] = 0
     domain_rate: Annotated[int, _d("... from one sender domain.", ge=0)] = 0
-    network_rate: Annotated[int, _d("... from one network of strangers.", ge=0)] = 0
+    network_rate: Annotated[
+        int, _d("... from one network of strangers (an IPv4 address, an IPv6 /64).", ge=0)
+    ] = 0
     account_rate: Annotated[int, _d("... submitted by one account.", ge=0)] = 0
     account_recipients: Annotated[int, _d("... recipients of all of them together.", ge=0)] = 0
     account_domain_rate: Annotated[

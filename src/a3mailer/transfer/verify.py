@@ -28,6 +28,7 @@ from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.answers import classify
 from a3mailer.transfer.callout import Unreachable
+from a3mailer.transfer.checks.harvest import missed
 from a3mailer.transfer.checks.rate import over
 from a3mailer.transfer.route import Remote
 from a3mailer.transfer.stages import STRANGERS, Check, Doors, Facts, Finding, Stage
@@ -106,6 +107,7 @@ class Verification:
             known = await self._asked(address, relaying, doors.settings)
         count("a3_callouts_total", known.name.lower())
         if known is Known.NOBODY:
+            missed(facts.client, doors)
             return Finding("no such mailbox", "5.1.1", binding=True)
         if known is Known.UNSAID and doors.settings.policy.verify_failure == "tempfail":
             return Finding("it cannot be found out now whether this mailbox exists", "4.1.1", binding=True)

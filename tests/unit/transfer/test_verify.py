@@ -23,6 +23,7 @@ from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.resolver import FakeResolver
 from a3mailer.transfer import verify
 from a3mailer.transfer.callout import Callout, Unreachable
+from a3mailer.transfer.checks.harvest import Harvest
 from a3mailer.transfer.checks.rate import RecipientRate
 from a3mailer.transfer.route import Local, Remote, Route
 from a3mailer.transfer.stages import STRANGERS, Facts, Stage, Stages
@@ -228,6 +229,17 @@ async def test_a_harvester_makes_us_ask_so_often_and_no_more() -> None:
     off = Settings(policy=Policy(verify=True, verify_rate=1, seconds=20.0), limits=Limits(profile="off"))
     rig = Rig(server, off)
     assert [await rig.said(f"guess{number}", "203.0.113.9") for number in range(3)] == ["5.1.1"] * 3
+
+
+async def test_who_is_unknown_there_counts_as_a_guess() -> None:
+    rig = Rig(NextServer("bob"), Settings(policy=Policy(verify=True, unknown_rate=3), dns=SETTINGS.dns))
+    doors, client = rig.stages.doors, Client("192.0.2.7", 40000, "mx.b.test")
+    for name in ("bob", "eve", "eve", "bob"):
+        await rig.said(name)
+        assert await Harvest().look(Facts(client), doors) is None
+    await rig.said("mallory")
+    found = await Harvest().look(Facts(client), doors)
+    assert found is not None and found.status == "4.7.28"
 
 
 async def test_what_the_other_checks_refuse_is_not_asked_for() -> None:
