@@ -25,7 +25,7 @@ from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.judge import Judged
 from a3mailer.transfer.milter_session import FAILURES, Dial, MilterSessions, check, converse, transaction
 from a3mailer.transfer.rewrite import changed
-from a3mailer.transfer.route import Remote, Route
+from a3mailer.transfer.route import Remote, Route, leaves
 from a3mailer.wire.errors import RemoteProtocolError
 from a3mailer.wire.milter.engine import MilterEngine, Result, Verdict
 from a3mailer.wire.milter.packets import (
@@ -132,10 +132,10 @@ class Milters:
         return self._apart(await self._readdressed(mail, result.changes), result.changes)
 
     def _apart(self, mail: Judged, changes: Iterable[Change]) -> Judged:
-        """Quarantine: Junk here; what would leave is not sent."""
+        """Quarantine: Junk here, and a mark for the next server of a relayed domain; nothing of it leaves."""
         if not any(isinstance(change, Quarantine) for change in changes):
             return mail
-        if any(isinstance(route, Remote) for routes in mail.arrival.routes for route in routes):
+        if leaves(mail.arrival.routes):
             raise Refused("a filter wants this mail to be kept apart")
         return structs.replace(mail, junk=True)
 

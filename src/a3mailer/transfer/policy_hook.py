@@ -32,7 +32,7 @@ from a3mailer.runtime.webhook import signed
 from a3mailer.telemetry.events import Secret, emit
 from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.judge import Judged
-from a3mailer.transfer.route import Remote
+from a3mailer.transfer.route import leaves
 from a3mailer.transfer.stages import Check, Doors, Facts, Finding, Stage, field_of, plain
 
 MESSAGE: Final = "message"
@@ -188,7 +188,7 @@ class AskAboutMail:
         if answer.action == "tag":
             mail = mail.with_top(field_of((f"hook_message={text or 'tagged'}",)))
         if answer.action == _APART or any(_is_apart(note) for note in mail.arrival.notes):
-            if any(isinstance(route, Remote) for routes in mail.arrival.routes for route in routes):
+            if leaves(mail.arrival.routes):
                 raise Refused(text or "this mail is to be kept apart")
             mail = structs.replace(mail, junk=True)
         return mail

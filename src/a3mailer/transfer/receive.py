@@ -37,7 +37,7 @@ from a3mailer.transfer.judge import NOBODY, Judged, Judges, outcomes_of
 from a3mailer.transfer.lists.lists import Lists
 from a3mailer.transfer.masked import Sender, has_form, noted
 from a3mailer.transfer.returns import Returns
-from a3mailer.transfer.route import Listed, Local, Remote, Returned, Route, notify_onward
+from a3mailer.transfer.route import Listed, Local, Remote, Returned, Route, is_relayed, notify_onward
 from a3mailer.transfer.stages import field_of
 from a3mailer.transfer.submission import check_authors, completed
 from a3mailer.transfer.tls_wish import HEADER_LOOKED_AT, tls_of
@@ -49,6 +49,8 @@ MAX_ROUTES: Final = 10_000
 """Mailboxes and addresses one mail may lead to; recipients beyond are refused for now."""
 GLANCED: Final = 64 * 1024
 """Octets up to which a mail that only passes is not indexed."""
+JUNK_FLAG: Final = b"X-Spam-Flag: YES\r\n"
+"""Tells the next server of a domain of ours what would go to Junk here."""
 LARGE: Final = 256 * 1024
 """Octets above which a mail is indexed and hashed outside the event loop (about 1 ms)."""
 
@@ -210,6 +212,8 @@ class Receive:
                 arrival, envelope=structs.replace(arrival.envelope, recipients=()), routes=()
             )
         elif judged.junk:
+            if is_relayed(arrival.routes):
+                judged = judged.with_top(JUNK_FLAG)
             arrival = structs.replace(arrival, routes=await self._to_junk(arrival.routes))
         if arrival is not came:
             arrival = structs.replace(arrival, mark=fingerprint(came, TenantId(0)))

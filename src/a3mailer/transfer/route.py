@@ -64,6 +64,20 @@ def notify_onward(notify: Iterable[str], routes: Sequence[Route]) -> tuple[str, 
     return tuple(sorted(set(notify) - {"SUCCESS"})) or ("NEVER",)
 
 
+Routes = tuple[tuple[Route, ...], ...]
+"""One entry a recipient."""
+
+
+def leaves(routes: Routes) -> bool:
+    """Does any of them lead to a server that would not know a mark of ours?"""
+    return any(isinstance(route, Remote) and not route.relayed for each in routes for route in each)
+
+
+def is_relayed(routes: Routes) -> bool:
+    """Does any of them lead to the next server of a domain of ours?"""
+    return any(isinstance(route, Remote) and route.relayed for each in routes for route in each)
+
+
 def routes_of(destinations: tuple[Destination, ...], tenant: TenantId) -> tuple[Route, ...]:
     """Routes to what the directory found; ``tenant`` answers for those that lead out."""
     return tuple(_route(destination, tenant) for destination in destinations)

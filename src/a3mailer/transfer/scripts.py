@@ -25,7 +25,7 @@ from a3mailer.msgauth.fields import read
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.judge import Judged
-from a3mailer.transfer.route import Remote
+from a3mailer.transfer.route import leaves
 from a3mailer.transfer.sealing import found_here
 from a3mailer.transfer.stages import Check, Doors, Facts, Finding, Stage, field_of, plain
 from a3mailer.wire.sieve.actions import Keep, Reject
@@ -129,7 +129,7 @@ class Scripts:
                 apart |= wanted
         if not apart:
             return mail
-        if any(isinstance(route, Remote) for routes in mail.arrival.routes for route in routes):
+        if leaves(mail.arrival.routes):
             raise Refused("this mail is to be kept apart")
         return structs.replace(mail, junk=True)
 

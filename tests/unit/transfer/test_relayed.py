@@ -1,25 +1,32 @@
 """Domains that we take mail for and hand on: what stays here, where the rest goes, and with which sender."""
 
 import json
+from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from a3mailer.config.fields import BadValue
+from a3mailer.config.tree import Policy
 from a3mailer.config.tree import Queue as QueueSettings
 from a3mailer.identity.directory import RelayedAddress
 from a3mailer.identity.relaying import Relaying, parse_relaying
 from a3mailer.mail.address import Address, ReversePath
 from a3mailer.mail.envelope import Client, Envelope, Recipient
-from a3mailer.mail.errors import NotAllowed
+from a3mailer.mail.errors import NotAllowed, Refused
 from a3mailer.mail.tls import TlsLevel
 from a3mailer.runtime.resolver import Mx
 from a3mailer.store.operations import Enqueue
+from a3mailer.transfer.judge import Judges
+from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.route import Local, Remote
+from a3mailer.transfer.scripts import Scripts
 from a3mailer.transfer.ways import Way, Ways, no_secrets
 from tests.unit.transfer.office import Office
+from tests.unit.transfer.test_judge import Scripted, only_mail, world_of
 from tests.unit.transfer.test_pacing import states
 from tests.unit.transfer.test_ways import Listening
-from tests.unit.transfer.world import MAIL, MX, World, address
+from tests.unit.transfer.world import MAIL, MX, SETTINGS, World, address
 
 
 def relayed(world: World, to: str = "next.test:2525", name: str = "r.test", **more: str) -> None:
@@ -116,6 +123,31 @@ async def test_what_is_handed_on_keeps_its_sender_and_what_an_alias_sends_on_doe
     assert found["eve@r.test"] == "carol@b.test"
     assert found["alice@elsewhere.test"].startswith("SRS0=")
     assert len(world.store.inbox(world.alice.id)) == 1
+
+
+async def test_the_next_server_is_told_what_would_be_junk_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, Scripted(lambda mail: structs.replace(mail, junk=True)))
+    relayed(world)
+    await world.send(MAIL, "eve@r.test", "alice@a.test")
+    (entry,) = world.store.entries
+    assert b"\r\nX-Spam-Flag: YES\r\n" in b"\r\n" + await world.store.octets(entry.account, entry.blob)
+    assert b"X-Spam-Flag" in await only_mail(world, box="Junk")
+    await world.send(MAIL, "bob@a.test")
+    assert b"X-Spam-Flag" not in await only_mail(world, "bob", "Junk")
+
+
+async def test_what_is_put_apart_goes_on_marked_and_does_not_leave(tmp_path: Path) -> None:
+    world = World()
+    relayed(world)
+    settings = structs.replace(SETTINGS, policy=Policy(scripts=("data=data.sieve",)))
+    (tmp_path / "data.sieve").write_text('require "vnd.a3.policy"; quarantine "odd";')
+    judges = Judges({"scripts": Scripts(tmp_path, settings)})
+    world.receive = Receive(world.store, world.directory, settings, world.clock, judges)
+    assert await world.send(MAIL, "eve@r.test") == (None,)
+    (refused,) = await world.send(MAIL, "away@a.test")
+    assert isinstance(refused, Refused)
+    (entry,) = world.store.entries
+    assert b"X-Spam-Flag: YES" in await world.store.octets(entry.account, entry.blob)
 
 
 async def test_a_sender_of_a_relayed_domain_is_a_stranger_where_mail_is_forwarded() -> None:
