@@ -14,7 +14,7 @@ from typing import Final
 
 from a3mailer.config.tree import Settings
 from a3mailer.ops.acme.schedule import warning_seconds
-from a3mailer.ops.certificates import CertificateStore, key_of
+from a3mailer.ops.certificates import ACME, IMPORTED, CertificateStore, Kept, key_of
 from a3mailer.ops.pkix import spki
 from a3mailer.store.upkeep import KIND, KINDS, Finding, Progress, Upkeep
 
@@ -54,7 +54,7 @@ def examine(
 
 
 def certificates(directory: Path, settings: Settings, now: float) -> Iterator[Finding]:
-    """What is wrong with the certificates that clients are shown."""
+    """What is wrong with the certificates that clients are shown, and which imported one has had its day."""
     store = CertificateStore(directory, settings)
     shown = set(store.look(now).values())
     for fault in store.faults:
@@ -72,7 +72,23 @@ def certificates(directory: Path, settings: Settings, now: float) -> Iterator[Fi
         if kept.chain.ends - now < warning_seconds(kept.chain):
             days = (kept.chain.ends - now) / 86_400
             text = f"ended {-days:.0f} days ago" if days < 0 else f"ends in {days:.0f} days"
+            text += _after(store, kept, now)
             yield Finding("certificate-ends", where, f"{', '.join(kept.chain.names)}: {text}")
+    for kept in store.kept:
+        if kept.source == IMPORTED and kept not in shown and kept.chain.ends <= now:
+            where, days = _within(directory, kept.certificate), (now - kept.chain.ends) / 86_400
+            text = f"ended {days:.0f} days ago; another is shown in its place, so: cert rm {kept.name}"
+            yield Finding("certificate-ends", where, f"{', '.join(kept.chain.names)}: {text}")
+
+
+def _after(store: CertificateStore, kept: Kept, now: float) -> str:
+    """Which certificate is shown when an operator's own has ended: it has been hidden by it."""
+    if kept.source == ACME or kept.chain.ends <= now:
+        return ""
+    after = kept.chain.ends
+    others = [each for each in store.kept if each is not kept and kept.chain.names[0] in each.chain.names]
+    best = max(others, key=lambda each: each.rank(after), default=None)
+    return f"; then that of {best.source} is shown" if best and best.rank(after)[0] else ""
 
 
 def _within(directory: Path, path: Path) -> str:

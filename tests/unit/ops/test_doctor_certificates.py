@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from a3mailer.config.tree import Settings
-from a3mailer.ops.certificates import ACME, CertificateStore
+from a3mailer.ops.certificates import ACME, IMPORTED, CertificateStore
 from a3mailer.ops.doctor import certificates
 from a3mailer.ops.pkix import read_chain
 from tests.certificates import NOW, authority, certified
@@ -51,3 +51,25 @@ def test_one_that_cannot_be_used(place: Path) -> None:
     assert told(place) == wanted
     (place / "tls" / "acme" / f"{HOST}.pem").write_bytes(own.pem)
     assert told(place) == wanted
+
+
+def test_an_import_hides_a_newer_one_until_it_ends_and_then_it_is_said(place: Path) -> None:
+    """An operator's own certificate is shown as long as it is good, whatever ACME has fetched since."""
+    own = certified(HOST, ROOT, days=10)
+    store = CertificateStore(place, Settings())
+    store.put(IMPORTED, HOST, read_chain(own.pem), own.key)
+    where = f"tls/imported/{HOST}.pem"
+
+    def texts(days: float) -> list[tuple[str, str]]:
+        found = certificates(place, Settings(), NOW.timestamp() + days * DAY)
+        return [(f.where, f.text) for f in found]
+
+    assert texts(0) == [(where, f"{HOST}: ends in 10 days; then that of acme is shown")]
+    assert texts(9.4) == [(where, f"{HOST}: ends in 1 days; then that of acme is shown")]
+    text = f"{HOST}: ended 2 days ago; another is shown in its place, so: cert rm {HOST}"
+    assert texts(12) == [(where, text)]
+    store.remove(IMPORTED, HOST)
+    assert texts(12) == []
+    (place / "tls" / "acme" / f"{HOST}.pem").unlink()
+    store.put(IMPORTED, HOST, read_chain(own.pem), own.key)
+    assert texts(12)[0][1].startswith(f"{HOST}: ended 2 days ago; another"), "the self-signed one is good"
