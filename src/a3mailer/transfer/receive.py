@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import mmap
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -155,11 +155,7 @@ class Receive:
         stamp = self._stamp.header(arrival.client, arrival.envelope, arrival.trace, now, final=final, top=top)
         whole = b"".join((stamp, added, *pieces))
         content = Content(whole, await self._indexed(whole, passes=not final), unique=True)
-        for number, (tenant, share) in enumerate(shares.items(), 1):
-            share.beside = await self._masked(arrival, tenant, author, int(now))
-            if number == len(shares):
-                share.beside += arrival.beside
-            await self._commit(arrival, tenant, share, content, int(now), hops, outcomes)
+        await self._commit_all(arrival, shares, content, author, int(now), hops, outcomes)
         if any(outcomes) or any("SUCCESS" in r.notify for r in arrival.envelope.recipients):
             await self._notify(arrival, content, int(now), outcomes)
         return outcomes_of(came, arrival, outcomes), content.index.message_id.decode("utf-8", "replace")
@@ -170,6 +166,32 @@ class Receive:
         if passes and len(octets) <= GLANCED:
             return glance(octets)
         return index(octets) if len(octets) < LARGE else await asyncio.to_thread(index, octets)
+
+    async def _commit_all(
+        self,
+        arrival: Arrival,
+        shares: Mapping[TenantId, _Share],
+        content: Content,
+        author: str,
+        now: int,
+        hops: int,
+        outcomes: list[MailError | None],
+    ) -> None:
+        """One tenant after the other. When one cannot now, the sender is told to try again, and those that
+        have the mail by then do not get another."""
+        done: list[bytes] = []
+        try:
+            for number, (tenant, share) in enumerate(shares.items(), 1):
+                share.beside = await self._masked(arrival, tenant, author, now)
+                if number == len(shares):
+                    share.beside += arrival.beside
+                await self._commit(arrival, tenant, share, content, now, hops, outcomes)
+                if number < len(shares):
+                    done.append(fingerprint(arrival, tenant))
+        except MailError as error:
+            if done and error.transient:
+                await self.doubt(done)
+            raise
 
     async def _asked_lists(self, arrival: Arrival) -> tuple[Arrival, dict[int, MailError]]:
         """The arrival without the lists that do not take it, and what they say, by number of recipient."""

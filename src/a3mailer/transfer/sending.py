@@ -207,7 +207,8 @@ class Sending:
                 raise
             await course.run(Stage.RCPT, Facts(client, envelope, recipient, routes[-1]))
         await course.run(Stage.DATA, Facts(client, envelope))
-        arrival = Arrival(client, envelope, tuple(routes), octets, key.number, course.notes)
+        mark = _mark(AccountId(client.account), letter) if letter.key else b""
+        arrival = Arrival(client, envelope, tuple(routes), octets, key.number, course.notes, mark=mark)
         return arrival, Mail(key.created, message_id, str(path), letter.tags)
 
     def _draft(self, letter: Letter, key: _Key, sender: Mailbox, message_id: str) -> tuple[Draft, str]:
@@ -228,6 +229,11 @@ class Sending:
             letter.headers,
         )
         return draft, hashlib.blake2b(key.number.encode(), digest_size=12).hexdigest()
+
+
+def _mark(account: AccountId, letter: Letter) -> bytes:
+    """Names a keyed letter whenever it is sent: each time it has another number and date (ADR 0010)."""
+    return hashlib.blake2b(b"%d\0%b\0%b" % (account, letter.key.encode(), letter.digest)).digest()
 
 
 def _made(draft: Draft, boundary: str) -> bytes:

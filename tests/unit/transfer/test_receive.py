@@ -6,8 +6,18 @@ import pytest
 from msgspec import structs
 
 from a3mailer.mail.envelope import Client, Recipient
-from a3mailer.mail.errors import MailLoop, NoSuchAccount, NotAllowed, StoreFull, TooMany, Uncertain
-from a3mailer.store.operations import Append, Enqueue, QueueRecipient
+from a3mailer.mail.errors import (
+    MailLoop,
+    NoSuchAccount,
+    NotAllowed,
+    StoreFull,
+    TooMany,
+    TryLater,
+    Uncertain,
+)
+from a3mailer.mail.ids import TenantId
+from a3mailer.store.operations import Append, CreateAccount, Enqueue, QueueRecipient, Result
+from a3mailer.store.ports import Transaction
 from a3mailer.transfer import receive
 from a3mailer.wire.dsn.parse import parse
 from a3mailer.wire.dsn.report import Action
@@ -58,6 +68,27 @@ async def test_local_and_remote_are_one_transaction_with_one_content() -> None:
     )
     assert enqueue.reverse_path.endswith("=b.test=carol@a.test")  # SRS: test_forward.py
     assert (enqueue.account, enqueue.hops) == (0, 1)
+
+
+async def test_a_mail_that_only_one_tenant_has_got_comes_once_to_it_when_it_is_sent_again() -> None:
+    """Its sender was told to: the store was in trouble between the two transactions."""
+    world = World()
+    dora = world.store.put(CreateAccount(TenantId(2), "dora@tenant.test")).account
+    real, failed = world.store.commit, [False]
+
+    async def commit(transaction: Transaction) -> tuple[Result, ...]:
+        if transaction.tenant == 2 and not failed[0]:
+            failed[0] = True
+            raise TryLater
+        return await real(transaction)
+
+    world.store.commit = commit  # type: ignore[method-assign]
+    people = ("bob@a.test", "dora@tenant.test")
+    assert [type(error) for error in await world.send(MAIL, *people)] == [TryLater, TryLater]
+    assert (len(world.store.inbox(world.bob.id)), len(world.store.inbox(dora))) == (1, 0)
+    for _ in range(2):  # a third one is another mail
+        assert await world.send(MAIL, *people) == (None, None)
+    assert (len(world.store.inbox(world.bob.id)), len(world.store.inbox(dora))) == (2, 2)
 
 
 async def test_each_tenant_has_a_transaction_of_its_own() -> None:

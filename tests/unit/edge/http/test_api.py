@@ -15,12 +15,14 @@ import pytest
 
 from a3mailer.config.tree import Policy, Server, Settings
 from a3mailer.edge.http.api.sending import Send
-from a3mailer.mail.errors import Uncertain
+from a3mailer.mail.errors import TryLater, Uncertain
+from a3mailer.mail.ids import TenantId
 from a3mailer.store import operations as op
 from a3mailer.store.backends.memory.store import MemoryStore
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.testing.clock import FakeClock
 from a3mailer.transfer import templates
+from a3mailer.transfer.receive import fingerprint
 from tests.unit.edge.http.api_world import ApiWorld, basic
 
 MAIL = {"to": ["bob@a.test"], "subject": "hello", "text": "Good morning."}
@@ -312,6 +314,23 @@ async def test_after_a_crash_the_same_letter_is_one_mail(tmp_path: Path, clock: 
     assert len(await world.inbox(world.bob)) == 1 and len(await world.store.queue()) == 1
     await world.close()
     await store.close()
+
+
+async def test_a_letter_with_a_key_is_known_however_often_it_is_made(world: ApiWorld) -> None:
+    """Of several tenants one may have it when a worker dies: it is the same mail there (ADR 0010)."""
+    came: list[bytes] = []
+
+    async def lost(arrival: Any) -> Any:
+        came.append(fingerprint(arrival, TenantId(1)))
+        return (TryLater(),) * len(arrival.routes)
+
+    world.sending._receive = lost  # type: ignore[assignment]
+    for key in ("k", "k", "other", "", ""):
+        world.clock.advance(5)
+        fields = {"Idempotency_Key": key} if key else {}
+        assert (await world.ask("POST /api/v1/send", MAIL, **fields)).status == 503
+    assert came[0] == came[1]
+    assert len(set(came)) == 4
 
 
 @pytest.fixture
