@@ -21,6 +21,8 @@ from a3mailer.wire.sieve.vocabulary import COMPARATOR, MATCH_TYPE, Kind, MatchTy
 
 VARIABLES: Final = "variables"
 ENCODED: Final = "encoded-character"
+NAMESPACE: Final = "namespace"
+"""The open set of the namespaces of variables."""
 _LISTS: Final = (Kind.STRINGS, Kind.CONSTANTS)
 _CONSTANT: Final = (Kind.CONSTANT, Kind.CONSTANTS)
 
@@ -69,6 +71,14 @@ class Scope:
         self.required: set[str] = set(ALWAYS)
         self.asked: set[str] = set()
         """By ``ihave``, so far: whether they are in force shows when it runs."""
+
+    def namespaces(self) -> frozenset[str]:
+        """Of variables, in force here (RFC 5229 section 3)."""
+        known = self.required | self.asked
+        members = self.dialect.members.items()
+        return frozenset(
+            name for (group, name), owned in members if group == NAMESPACE and owned.owners & known
+        )
 
     def need(self, owners: frozenset[str], what: str, at: int) -> frozenset[str]:
         """Which capabilities have to be in force at the run. Errors: NotEnabled."""
@@ -208,7 +218,7 @@ class Reader:
                 value = strings.decode_characters(value)
             if VARIABLES not in required:
                 return value
-            read = strings.read(value, frozenset(required | self.scope.asked))
+            read = strings.read(value, self.scope.namespaces())
         except BadCall as error:
             raise self._error(str(error), at) from error
         if constant and isinstance(read, Template):

@@ -140,7 +140,10 @@ class _Compiler:
         owned = self.dialect.words.get(node.name)
         if owned is None:
             raise NotEnabled(f"there is no {node.name[:60]}", *self.source.place(node.at))
-        return owned.part, self.scope.need(owned.owners, node.name, node.at)
+        needs = self.scope.need(owned.owners, node.name, node.at)
+        if owned.part.also:
+            needs |= self.scope.need(frozenset((owned.part.also,)), node.name, node.at)
+        return owned.part, needs
 
     def _command(self, node: Node) -> None:
         try:

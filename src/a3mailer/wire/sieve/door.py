@@ -56,6 +56,12 @@ class Mail(Protocol):
         """Did an earlier run, not this one, want a value remembered that is not yet forgotten (RFC 7352)?"""
         ...
 
+    def script(self, location: str, name: str) -> object | None:
+        """The ``compile.Program`` of a "personal" or "global" script, None where there is none (RFC 6609).
+
+        Errors: ScriptError."""
+        ...
+
     def envelope(self, part: str) -> tuple[bytes, ...]:
         """A part of the envelope (RFC 5228 section 5.4): "from", "to" and what extensions name.
 

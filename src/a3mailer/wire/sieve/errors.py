@@ -25,7 +25,11 @@ class BadCall(Exception):
 
 
 class RunFailed(Exception):
-    """A run-time error (RFC 5228 section 2.10.6): the run ends, and the mail is kept."""
+    """A run-time error (RFC 5228 section 2.10.6): the run ends, and the mail is kept.
+
+    ``place``: line and column, known where the interpreter has seen it."""
+
+    place: tuple[int, int] | None = None
 
 
 class OverBudget(RunFailed):
@@ -34,3 +38,7 @@ class OverBudget(RunFailed):
 
 class Stopped(Exception):
     """A command ends the script, and that is no error."""
+
+
+class Returned(Stopped):
+    """A command ends one script that others have included, and only that (RFC 6609 section 3.3)."""

@@ -30,30 +30,46 @@ class Result(NamedTuple):
 def run(program: Program, mail: Mail, limits: Limits = STANDARD, *, trace: bool = False) -> Result:
     """Run a program. Raises nothing but what the mail's own door raises."""
     machine = Machine(mail, limits, program.required, program.late, program.members, trace)
-    at = 0
+    error = None
     try:
-        code = program.code
-        flag = False
-        while at < len(code):
-            machine.charge(1)
-            step = code[at]
-            at += 1
-            if step.op is Op.TEST or step.op is Op.ACT:
-                flag = bool(_called(step, machine))
-            elif step.op is Op.NOT:
-                flag = not flag
-            elif step.op is Op.STOP:
-                break
-            elif step.op is Op.FAIL:
-                _fail(step)
-            elif step.op is Op.JUMP or flag is (step.op is Op.WHEN):
-                at = step.target
+        execute(program, machine)
     except Stopped:
         pass
     except RunFailed as failed:
-        where = program.code[at - 1].at if at else (1, 1)
-        return _result(machine, Failure(str(failed), *where))
-    return _result(machine, None)
+        error = Failure(str(failed), *(failed.place or (1, 1)))
+    return _result(machine, error)
+
+
+def execute(program: Program, machine: Machine) -> None:
+    """Take the steps of one program. Errors: RunFailed with its place, Stopped."""
+    code = program.code
+    at = 0
+    flag = False
+    while at < len(code):
+        step = code[at]
+        at += 1
+        if step.op is Op.TEST or step.op is Op.ACT:
+            flag = _placed(step, machine)
+        elif step.op is Op.NOT:
+            flag = not flag
+        elif step.op is Op.STOP:
+            raise Stopped
+        elif step.op is Op.FAIL:
+            _placed(step, machine)
+        elif step.op is Op.JUMP or flag is (step.op is Op.WHEN):
+            at = step.target
+
+
+def _placed(step: Instruction, machine: Machine) -> bool:
+    """Take a step that may fail. Errors: RunFailed with its place."""
+    try:
+        machine.charge(1)
+        if step.op is Op.FAIL:
+            _fail(step)
+        return bool(_called(step, machine))
+    except RunFailed as failed:
+        failed.place = failed.place or step.at
+        raise
 
 
 def _fail(step: Instruction) -> None:

@@ -26,6 +26,10 @@ VARIABLES: Final = 256
 """RFC 5229 section 6 asks for 128."""
 MATCHES: Final = 32
 """Match variables kept; the section before asks for nine."""
+INCLUDED: Final = 10
+"""Scripts within each other; RFC 6609 section 3.1 asks for three."""
+INCLUDES: Final = 100
+"""Scripts that one run includes."""
 TRACE: Final = 10_000
 """Steps of a trace; later ones are not told."""
 TRACE_TEXT: Final = 200

@@ -14,8 +14,10 @@ from a3mailer.mail.message.headers import decode_words
 from a3mailer.wire.sieve.actions import Action, FileInto, Keep, Notify, Redirect, Reject, Said, Step
 from a3mailer.wire.sieve.door import Field, Mail
 from a3mailer.wire.sieve.errors import OverBudget, RunFailed
-from a3mailer.wire.sieve.limits import FIELDS, HEADER, MATCHES, TRACE, Limits
+from a3mailer.wire.sieve.limits import FIELDS, HEADER, MATCHES, TRACE, VARIABLE, VARIABLES, Limits
 
+GLOBAL = "global."
+"""The namespace of the variables of all scripts."""
 BULK = 8
 """Shift: octets that are looked at in one go, for one step."""
 Value = tuple[bytes, ...] | int
@@ -117,8 +119,27 @@ class Machine:
     extensions remember, by their name."""
 
     __slots__ = (
-        "_changed", "_fields", "_joined", "_members", "_memory", "_seen", "_steps", "_unseen", "actions",
-        "enabled", "flags", "implicit_keep", "kept", "limits", "mail", "matched", "offered", "said", "trace",
+        "_changed",
+        "_fields",
+        "_joined",
+        "_memory",
+        "_seen",
+        "_steps",
+        "_unseen",
+        "actions",
+        "declared",
+        "enabled",
+        "flags",
+        "implicit_keep",
+        "kept",
+        "limits",
+        "mail",
+        "matched",
+        "members",
+        "offered",
+        "said",
+        "shared",
+        "trace",
         "variables",
     )  # fmt: skip
 
@@ -135,12 +156,15 @@ class Machine:
         self.limits = limits
         self.enabled = set(enabled)
         self.offered = offered
-        self._members = members
+        self.members = members
         self.implicit_keep = True
         self.actions: list[Action] = []
         self.said: list[Said] = []
         self.trace: list[Step] | None = [] if trace else None
         self.variables: dict[str, bytes] = {}
+        self.shared: dict[str, bytes] = {}
+        self.declared: frozenset[str] = frozenset()
+        """Names that mean the shared ones in this script."""
         self.matched: tuple[bytes, ...] = ()
         self.kept: dict[str, object] = {}
         self.flags: tuple[str, ...] | None = None
@@ -173,7 +197,7 @@ class Machine:
 
     def has_member(self, group: str, name: str) -> bool:
         """Is a name, in lower case, in an open set now?"""
-        owners = self._members.get((group, name))
+        owners = self.members.get((group, name))
         return owners is not None and not owners.isdisjoint(self.enabled)
 
     def header(self) -> Sequence[Field]:
@@ -221,8 +245,27 @@ class Machine:
         if isinstance(piece, bytes):
             return piece
         if isinstance(piece, str):
-            return self.variables.get(piece, b"")
+            return self.variable(piece)
         return self.matched[piece] if piece < len(self.matched) else b""
+
+    def variable(self, name: str) -> bytes:
+        """The value of a variable, lower case; empty where it has none."""
+        home, key = self._home(name)
+        return home.get(key, b"")
+
+    def set_variable(self, name: str, value: bytes) -> None:
+        """Give it a value, cut at the limit (RFC 5229 section 6). Errors: RunFailed for too many."""
+        home, key = self._home(name)
+        value = _cut(value)
+        self.hold(len(value))
+        if key not in home and len(home) >= VARIABLES:
+            raise RunFailed(f"more than {VARIABLES} variables")
+        home[key] = value
+
+    def _home(self, name: str) -> tuple[dict[str, bytes], str]:
+        """Where a variable is: among those of this script, or of all (RFC 6609 section 3.4)."""
+        key = name.removeprefix(GLOBAL)
+        return (self.shared if key != name or key in self.declared else self.variables), key
 
     def match(self, parts: tuple[bytes, ...]) -> None:
         """What a match has found, the whole first (RFC 5229 section 3.2)."""
@@ -278,6 +321,14 @@ def _most(action: Action, limits: Limits) -> int | None:
     if isinstance(action, Redirect):
         return limits.redirects
     return limits.notifications if isinstance(action, Notify) else None
+
+
+def _cut(value: bytes) -> bytes:
+    """Up to the limit, never within a character."""
+    end = VARIABLE
+    while len(value) > end and value[end] & 0xC0 == 0x80 and end > VARIABLE - 4:
+        end -= 1
+    return value[:end]
 
 
 def _merged(first: Action, again: Action) -> Action:

@@ -22,7 +22,8 @@ class HasMailbox(Protocol):
 class MailView:
     """One mail; before DATA without octets. ``envelope`` by part ("from", "to"), ``environment`` by item.
 
-    ``parts`` may be given by who knows them already; ``mailboxes`` and ``memory`` answer for an account."""
+    ``parts`` may be given by who knows them already; ``mailboxes``, ``memory`` and ``scripts``
+    answer for an account."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class MailView:
         parts: Sequence[Part] | None = None,
         mailboxes: HasMailbox | None = None,
         memory: Callable[[bytes, bytes], bool] | None = None,
+        scripts: Callable[[str, str], object | None] | None = None,
     ) -> None:
         self.octets = octets
         self.size = len(octets) if size is None else size
@@ -44,6 +46,7 @@ class MailView:
         self._parts = parts
         self._mailboxes = mailboxes
         self._memory = memory
+        self._scripts = scripts
 
     @cached_property
     def fields(self) -> Sequence[Field]:
@@ -64,6 +67,10 @@ class MailView:
     def remembers(self, handle: bytes, value: bytes) -> bool:
         """Was it seen before? Without an account nothing was."""
         return self._memory is not None and self._memory(handle, value)
+
+    def script(self, location: str, name: str) -> object | None:
+        """A script to include. Errors: ScriptError."""
+        return None if self._scripts is None else self._scripts(location, name)
 
     def envelope(self, part: str) -> tuple[bytes, ...]:
         """A part of the envelope."""

@@ -96,6 +96,8 @@ class Word(NamedTuple):
     """Shared groups of tags it takes."""
     needs: tuple[str, ...] = ()
     """Groups of which one tag must be given."""
+    also: str = ""
+    """A capability that must be in force besides its own."""
     check: Callable[[Call], None] | None = None
     """Looks at arguments that are known before the run. Errors: BadCall."""
 

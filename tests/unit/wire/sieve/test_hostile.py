@@ -102,7 +102,7 @@ def test_contains_of_long_texts_is_charged() -> None:
 
 def test_a_long_script_is_cut_by_its_budget() -> None:
     script = 'if header :contains "subject" "q" { discard; }\n' * 2_000
-    assert told(script, limits=Limits(steps=5_000))[0].endswith("more than 5000 steps")
+    assert told(script, limits=Limits(steps=3_000))[0].endswith("more than 3000 steps")
 
 
 def test_a_header_is_read_up_to_its_limits() -> None:

@@ -46,13 +46,23 @@ def _domain(parts: addresses.Parts, tag: Tagged) -> bytes | None:
     return addresses.domain(parts)
 
 
+def _parsed(machine: Machine, value: bytes, separator: bytes) -> list[addresses.Parts]:
+    """The addresses of a field; read once a run."""
+    known = machine.kept.setdefault("addresses", {})
+    assert isinstance(known, dict)
+    found: list[addresses.Parts] | None = known.get(value)
+    if found is None:
+        machine.hold(len(value))
+        found = known[value] = addresses.of_field(value, separator)
+    return found
+
+
 def _address(machine: Machine, call: Call) -> bool:
     values: list[bytes] = []
     separator = addresses.separator_of(machine.mail)
     names = [name for name in call.strings(0) if name.lower() not in NOT_OF_ADDRESSES]
     for value in call.indexed([value for name in names for value in machine.raw_values(name)]):
-        machine.hold(len(value))
-        values += parts_of(call, addresses.of_field(value, separator))
+        values += parts_of(call, _parsed(machine, value, separator))
     machine.charge(len(values))
     return call.matches(machine, values, call.strings(1))
 

@@ -12,7 +12,6 @@ from a3mailer.mail.flags import MAX_KEYWORD_LENGTH, MAX_KEYWORDS, SYSTEM_FLAGS
 from a3mailer.wire.sieve.actions import FileInto, Keep
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
 from a3mailer.wire.sieve.extensions.core import KEYS
-from a3mailer.wire.sieve.limits import VARIABLE, VARIABLES
 from a3mailer.wire.sieve.machine import Call, Machine, Tagged
 from a3mailer.wire.sieve.strings import NAME
 from a3mailer.wire.sieve.vocabulary import MATCHING, Extension, Kind, Parameter, Role, Tag, Word
@@ -40,7 +39,7 @@ def _is_keyword(word: str) -> bool:
 def _of(machine: Machine, name: str) -> tuple[str, ...]:
     if not name:
         return machine.flags or ()
-    return flags_of((machine.variables.get(name, b""),))
+    return flags_of((machine.variable(name),))
 
 
 def _set(machine: Machine, call: Call, flags: tuple[str, ...]) -> None:
@@ -48,11 +47,7 @@ def _set(machine: Machine, call: Call, flags: tuple[str, ...]) -> None:
     if not name:
         machine.flags = flags
         return
-    if name not in machine.variables and len(machine.variables) >= VARIABLES:
-        raise RunFailed(f"more than {VARIABLES} variables")
-    value = " ".join(flags).encode()[:VARIABLE]
-    machine.hold(len(value))
-    machine.variables[name] = value
+    machine.set_variable(name, " ".join(flags).encode())
 
 
 def _name(machine: Machine, call: Call) -> str:

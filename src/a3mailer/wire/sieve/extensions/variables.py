@@ -7,8 +7,7 @@ from typing import Final
 
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
 from a3mailer.wire.sieve.extensions.core import KEYS
-from a3mailer.wire.sieve.limits import VARIABLE, VARIABLES
-from a3mailer.wire.sieve.machine import Call, Machine, Tagged
+from a3mailer.wire.sieve.machine import GLOBAL, Call, Machine, Tagged
 from a3mailer.wire.sieve.strings import NAME
 from a3mailer.wire.sieve.vocabulary import (
     MATCH_TYPE,
@@ -26,27 +25,17 @@ _WILD: Final = re.compile(rb"([*?\\])")
 
 def _set(machine: Machine, call: Call) -> None:
     name = call.string(0).decode().lower()
-    value = _cut(call.modified(call.string(1)))
-    machine.hold(len(value))
-    if name not in machine.variables and len(machine.variables) >= VARIABLES:
-        raise RunFailed(f"more than {VARIABLES} variables")
-    machine.variables[name] = value
-
-
-def _cut(value: bytes) -> bytes:
-    """Up to the limit, never within a character."""
-    end = VARIABLE
-    while len(value) > end and value[end] & 0xC0 == 0x80 and end > VARIABLE - 4:
-        end -= 1
-    return value[:end]
+    if name.startswith(GLOBAL) and "include" not in machine.enabled:
+        raise RunFailed(f"{name[:60]} needs the capability include")
+    machine.set_variable(name, call.modified(call.string(1)))
 
 
 def _check(call: Call) -> None:
-    name = call.string(0)
+    name = call.string(0).lower()
     if not NAME.fullmatch(name):
         raise BadCall(f"{name[:60].decode('utf-8', 'replace')!r} is no name of a variable")
-    if b"." in name:
-        raise BadCall("variables of a namespace cannot be set")
+    if b"." in name.removeprefix(GLOBAL.encode()):
+        raise BadCall("variables of a namespace cannot be set, but for global")
 
 
 def _string(machine: Machine, call: Call) -> bool:
