@@ -52,6 +52,9 @@ SIGNED: Final = (
     b"auto-submitted",
     b"autocrypt",
     b"feedback-id",
+    b"tls-report-domain",
+    b"tls-report-submitter",
+    b"tls-required",
 )
 MAX_NAMES: Final = 200
 """Names one signature lists; a mail that would need more is not signed."""

@@ -132,7 +132,8 @@ def parse_record(texts: Iterable[bytes]) -> tuple[Target, ...]:
 
     Records of other versions do not count; two of this one are none (section 3). URIs that are neither a
     plain ``mailto`` nor ``https`` are passed over."""
-    ours = [text[:MAX_RECORD] for text in texts if _fields(text[:64])[0] == b"v=TLSRPTv1"]
+    begun = [text for text in texts if text.startswith(b"v=TLSRPTv1")]
+    ours = [text[:MAX_RECORD] for text in begun if _fields(text[:64])[0] == b"v=TLSRPTv1"]
     if len(ours) != 1:
         return ()
     for field in _fields(ours[0])[1:]:

@@ -321,7 +321,14 @@ class Attempt:
         """What a mail to a list of ours comes to goes into ``work``; else why it does not."""
         entry = self.entry
         mail = Incoming(
-            entry.reverse_path, octets, entry.trace, entry.body, entry.smtputf8, entry.hops, entry.priority
+            entry.reverse_path,
+            octets,
+            entry.trace,
+            entry.body,
+            entry.smtputf8,
+            entry.hops,
+            entry.priority,
+            entry.tls,
         )
         try:
             await self.desk.policy.to_list(route, mail, work)

@@ -70,6 +70,9 @@ MAX_HELD: Final = 200
 SUBJECT: Final = 200
 """Characters of a subject that a moderator is shown."""
 
+OF_THE_WAY: Final = ("5.7.10", "5.7.30")
+"""Failures of one mail that wanted TLS throughout (RFC 8689): they say nothing of the member."""
+
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
@@ -84,6 +87,8 @@ class Incoming:
     hops: int = 0
     priority: int = 0
     """Members get it with the same (RFC 6710 section 4.4)."""
+    tls: str = ""
+    """Likewise (RFC 8689 section 6)."""
 
 
 @dataclass(slots=True)
@@ -271,6 +276,7 @@ class Lists:
             mail.smtputf8,
             hops=max(mail.hops, 1),
             priority=mail.priority,
+            tls=mail.tls,
         )
 
     # --- moderation ----------------------------------------------------------------------------------
@@ -420,7 +426,7 @@ class Lists:
             return ()
         name = key(str(bounce.recipient))
         member = await roll.member_of(self._store, account, name)
-        if member is None or not bounce.failure.permanent:
+        if member is None or not bounce.failure.permanent or bounce.failure.status in OF_THE_WAY:
             return ()
         after = roll.after_failure(member, bounce.now)
         if after == member:
@@ -491,6 +497,7 @@ class Lists:
                 mail.smtputf8,
                 hops=max(mail.hops, 1),
                 priority=mail.priority,
+                tls=mail.tls,
             )
         )
 

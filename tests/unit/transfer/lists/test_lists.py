@@ -7,21 +7,23 @@ from typing import Any
 
 import pytest
 
+from a3mailer.identity.directory import parse_stored
 from a3mailer.mail.address import Address
 from a3mailer.mail.envelope import Recipient
 from a3mailer.mail.errors import MailError, NoSuchAccount, NoSuchMessage, NotAllowed
 from a3mailer.mail.ids import DEFAULT_TENANT, AccountId
 from a3mailer.store.operations import Append, CreateAccount, Enqueue
-from a3mailer.transfer.lists import roll
+from a3mailer.transfer.lists import roll, tokens
 from a3mailer.transfer.lists.lists import Lists, Work
 from a3mailer.transfer.lists.roll import DAY, MailingList, Member
 from a3mailer.transfer.lists.tokens import is_from_list
 from a3mailer.transfer.policy import Policy
 from a3mailer.transfer.receive import Receive
-from a3mailer.transfer.returns import Returns
+from a3mailer.transfer.returns import Bounced, Returns
 from a3mailer.transfer.verp import Verp
 from a3mailer.wire.dsn.compose import compose
 from a3mailer.wire.dsn.report import Action, Original, RecipientStatus, Report
+from a3mailer.wire.dsn.returned import Failure
 from a3mailer.wire.smtp.paths import parse_mailbox
 from tests.unit.transfer.office import Office
 from tests.unit.transfer.world import MX
@@ -124,11 +126,13 @@ async def test_a_mail_reaches_every_member_in_one_commit() -> None:
     assert await place.box("\\Archive") == [got]
 
 
-async def test_members_get_a_mail_with_the_priority_it_came_with() -> None:
-    """RFC 6710 section 4.4."""
+async def test_members_get_a_mail_with_what_its_author_asked_for() -> None:
+    """RFC 6710 section 4.4, RFC 8689 section 6."""
     place = Place()
-    queued = await place.written(mail(), priority=-3)
-    assert {q.priority for q in queued} == {-3} and len(queued) == 2
+    queued = await place.written(mail(), priority=-3, tls="required")
+    assert {(q.priority, q.tls) for q in queued} == {(-3, "required")} and len(queued) == 2
+    queued = await place.written(mail(extra="TLS-Required: No\r\n"))
+    assert {(q.priority, q.tls) for q in queued} == {(0, "optional")}
     (onward,) = await place.written(mail(), "news-owner@a.test", priority=-3)
     assert onward.priority == -3
 
@@ -324,6 +328,15 @@ async def test_who_cannot_be_reached_for_days_gets_no_more_mail() -> None:
     await place.lists.join(place.list, "carol@b.test", work)
     await place.lists.commit(DEFAULT_TENANT, work)
     assert len(await place.written(mail(subject="two"))) == 2
+
+
+@pytest.mark.parametrize(("status", "counts"), [("5.1.1", True), ("5.7.10", False), ("5.7.30", False)])
+async def test_a_mail_that_wanted_tls_throughout_costs_no_member_his_place(status: str, counts: bool) -> None:
+    place = Place()
+    carol = parse_stored("carol@b.test")
+    stream, now = tokens.stream_of(place.list), int(place.clock.now())
+    bounce = Bounced(stream, carol, Failure(str(carol), status), DEFAULT_TENANT, "t", now)
+    assert bool(await place.lists.bounced(bounce)) is counts
 
 
 async def test_an_alias_and_a_group_lead_to_a_list() -> None:
