@@ -14,16 +14,20 @@ from a3mailer.store.rows import Account, QueueEntry
 
 
 class WatchedStore(MemoryStore):
-    """``fail`` is raised by the next commits, one each; ``transactions`` are those that went through."""
+    """``fail`` is raised by the next commits, one each, ``fail_in`` by the next of a tenant;
+    ``transactions`` are those that went through."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
         self.transactions: list[Transaction] = []
         self.fail: list[Exception] = []
+        self.fail_in: dict[int, Exception] = {}
 
     async def commit(self, transaction: Transaction) -> tuple[op.Result, ...]:
         if self.fail:
             raise self.fail.pop(0)
+        if transaction.tenant in self.fail_in:
+            raise self.fail_in.pop(transaction.tenant)
         results = await super().commit(transaction)
         self.transactions.append(transaction)
         return results

@@ -16,8 +16,7 @@ from a3mailer.mail.errors import (
     Uncertain,
 )
 from a3mailer.mail.ids import TenantId
-from a3mailer.store.operations import Append, CreateAccount, Enqueue, QueueRecipient, Result
-from a3mailer.store.ports import Transaction
+from a3mailer.store.operations import Append, CreateAccount, Enqueue, QueueRecipient
 from a3mailer.transfer import receive
 from a3mailer.wire.dsn.parse import parse
 from a3mailer.wire.dsn.report import Action
@@ -74,15 +73,7 @@ async def test_a_mail_that_only_one_tenant_has_got_comes_once_to_it_when_it_is_s
     """Its sender was told to: the store was in trouble between the two transactions."""
     world = World()
     dora = world.store.put(CreateAccount(TenantId(2), "dora@tenant.test")).account
-    real, failed = world.store.commit, [False]
-
-    async def commit(transaction: Transaction) -> tuple[Result, ...]:
-        if transaction.tenant == 2 and not failed[0]:
-            failed[0] = True
-            raise TryLater
-        return await real(transaction)
-
-    world.store.commit = commit  # type: ignore[method-assign]
+    world.store.fail_in[2] = TryLater()
     people = ("bob@a.test", "dora@tenant.test")
     assert [type(error) for error in await world.send(MAIL, *people)] == [TryLater, TryLater]
     assert (len(world.store.inbox(world.bob.id)), len(world.store.inbox(dora))) == (1, 0)
