@@ -40,7 +40,7 @@ class Identifier(msgspec.Struct, frozen=True):
 
 class DmarcResult(msgspec.Struct, frozen=True):
     """``policy`` is what the domain asks to be done with this mail: none, quarantine or reject;
-    ``published`` what its record says of such a mail before ``t=y`` makes it milder."""
+    ``published`` what its record says of such a mail before ``t=y`` makes it milder, passed or not."""
 
     result: str
     domain: str = ""
@@ -162,6 +162,7 @@ async def _evaluate(tree: Walk, identifiers: Sequence[Identifier], resolver: Res
                 record=published,
                 found_at=found_at,
                 organizational=tree.organizational,
+                published=_published(domain, found_at, published),
             )
     policy = await _policy(domain, found_at, published, resolver)
     return DmarcResult(
@@ -189,9 +190,11 @@ async def is_aligned(identifier: Identifier, tree: Walk, published: DmarcRecord,
 
 async def _policy(domain: str, found_at: str, published: DmarcRecord, resolver: Resolver) -> str:
     """What is published for a mail that fails. Errors: ResolverFailure."""
-    policy = published.policy
-    if domain != found_at:
-        policy = published.subdomain_policy or policy
-        if published.absent_policy and not (await resolver.lookup(domain, "A")).exists:
-            policy = published.absent_policy
-    return policy
+    if domain != found_at and published.absent_policy and not (await resolver.lookup(domain, "A")).exists:
+        return published.absent_policy
+    return _published(domain, found_at, published)
+
+
+def _published(domain: str, found_at: str, published: DmarcRecord) -> str:
+    """... for a mail of a domain that exists."""
+    return (published.subdomain_policy if domain != found_at else "") or published.policy

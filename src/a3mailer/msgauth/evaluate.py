@@ -262,11 +262,13 @@ def _vouches(result: MethodResult, domain: str) -> bool:
 
 
 def method_result(found: DmarcResult, forgiven: str = "") -> MethodResult:
-    """DMARC as Authentication-Results says it (RFC 7489 section 11.1, RFC 9989)."""
+    """DMARC as Authentication-Results says it (RFC 7489 section 11.1, RFC 9989); of a mail that passed, what
+    would have been asked: whoever changes the mail later has to know (``transfer/lists/mail.py``)."""
     reason = f"sealed by {forgiven}, whom we trust" if forgiven else found.reason
     properties: tuple[tuple[str, str, str], ...] = ()
     if found.domain:
         properties += (("header", "from", found.domain),)
-    if found.result == FAIL or found.policy != NOTHING:
-        properties += (("policy", "dmarc", found.policy),)
+    policy = found.published if found.result == PASS else found.policy
+    if found.result == FAIL or policy != NOTHING:
+        properties += (("policy", "dmarc", policy),)
     return MethodResult("dmarc", found.result, reason, properties)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from a3mailer.msgauth import dmarc
 from a3mailer.msgauth.author import Author, author
 from a3mailer.msgauth.dmarc import DmarcResult, Identifier, names, walk
+from a3mailer.msgauth.evaluate import method_result
 from a3mailer.testing.resolver import FakeResolver
 
 
@@ -147,6 +148,16 @@ async def test_a_subdomain_with_an_organization_of_its_own_is_not_aligned() -> N
     resolver = zone(co__uk="p=none; psd=y", one__co__uk="p=reject")
     assert (await judge("one.co.uk", resolver, spf("two.co.uk"))).result == "fail"
     assert (await judge("a.one.co.uk", resolver, spf("b.one.co.uk"))).result == "pass"
+
+
+@pytest.mark.parametrize(
+    ("domain", "policy"), [("a.test", "reject"), ("sub.a.test", "quarantine"), ("b.test", None)]
+)
+async def test_a_pass_says_what_would_have_been_asked(domain: str, policy: str | None) -> None:
+    resolver = zone(a__test="p=reject; sp=quarantine", b__test="p=none")
+    found = await judge(domain, resolver, dkim(domain))
+    assert (found.result, found.policy) == ("pass", "none")
+    assert method_result(found).value("policy", "dmarc") == policy
 
 
 async def test_a_pass_is_found_among_many_and_before_what_could_not_be_checked() -> None:
