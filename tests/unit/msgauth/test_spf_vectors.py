@@ -26,7 +26,8 @@ AGAINST = contradictions(OLD, CASES)
 async def verdict(case: Case) -> tuple[str, str]:
     async with NameServer() as server:
         serve(server, case.zone)
-        resolver = StubResolver([Server("127.0.0.1", server.port)], 0.2, SystemClock())
+        seconds = 0.2 if "TIMEOUT" in str(case.zone) else 5.0  # a busy machine answers late
+        resolver = StubResolver([Server("127.0.0.1", server.port)], seconds, SystemClock())
         found = await check_mail_from(case.ip, case.helo, case.mail_from, resolver, Explain())
     assert found.sentence().endswith(".")
     assert found.result in ("temperror", "permerror", "none") or not found.reason
