@@ -26,6 +26,8 @@ def _octets() -> re2.Options:
 
 _UNRELAXED: Final = re2.compile(rb"\t|  | \r|[^\r]\n|\A\n", _octets())
 """What has to be made relaxed; one scan says that most bodies are so already."""
+_EMPTY: Final = (CRLF, CRLF * 2)
+"""How a body ends that has an empty line there."""
 PIECE: Final = 256 * 1024
 """Octets of a body worked on at a time; a smaller body is one piece."""
 _RUNS: Final = (b" " * 1024, b" " * 32)
@@ -132,8 +134,10 @@ class Bodies:
         return self._made[key]
 
     def _hash(self, *, relaxed: bool, length: int | None) -> bytes | None:
-        if length is None and self.size <= PIECE:
-            return hashlib.sha256(b"".join(body(self._octets, self._start, relaxed=relaxed))).digest()
+        if relaxed and length is None and self.size <= PIECE:
+            whole = self._octets[self._start :]
+            if whole[-2:] == CRLF and whole[-4:] not in _EMPTY and not _UNRELAXED.search(whole):
+                return hashlib.sha256(whole).digest()
         made = hashlib.sha256()
         left = length
         for piece in body(self._octets, self._start, relaxed=relaxed):
