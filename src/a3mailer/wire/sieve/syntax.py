@@ -54,11 +54,13 @@ class Node(NamedTuple):
 class Source:
     """The octets of a script with line ends as LF; it knows where an offset is."""
 
-    __slots__ = ("_lines", "octets")
+    __slots__ = ("_last", "_lines", "octets")
 
     def __init__(self, octets: bytes) -> None:
         self.octets = octets.replace(b"\r\n", b"\n")
         self._lines: list[int] = []
+        self._last = (0, 0, 1)
+        """Line, offset and column that were asked for: the next is mostly behind them, in a long line too."""
 
     def place(self, at: int) -> tuple[int, int]:
         """Line and column, from 1."""
@@ -68,8 +70,12 @@ class Source:
                 starts.append(starts[-1] + len(line) + 1)
             self._lines = starts[:-1]
         number = bisect_right(self._lines, at)
-        begin = self._lines[number - 1]
-        return number, len(self.octets[begin:at].decode("utf-8", "replace")) + 1
+        last, begin, column = self._last
+        if last != number or begin > at:
+            begin, column = self._lines[number - 1], 1
+        column += len(self.octets[begin:at].decode("utf-8", "replace"))
+        self._last = (number, at, column)
+        return number, column
 
     def error(self, text: str, at: int) -> ScriptError:
         """An error at an offset."""

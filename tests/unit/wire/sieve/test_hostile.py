@@ -8,6 +8,8 @@ import pytest
 
 from a3mailer.wire.sieve.glob import match, pattern
 from a3mailer.wire.sieve.limits import FIELDS, STANDARD, Limits
+from a3mailer.wire.sieve.parser import parse_source
+from a3mailer.wire.sieve.syntax import Source
 from tests.unit.wire.sieve.scripts import result, told
 
 
@@ -103,6 +105,21 @@ def test_contains_of_long_texts_is_charged() -> None:
 def test_a_long_script_is_cut_by_its_budget() -> None:
     script = 'if header :contains "subject" "q" { discard; }\n' * 2_000
     assert told(script, limits=Limits(steps=3_000))[0].endswith("more than 3000 steps")
+
+
+def test_a_script_of_one_long_line_costs_what_its_length_costs() -> None:
+    """Columns are counted from the place asked for before, not from the begin of the line each time."""
+    counted = []
+
+    class Counted(Source):
+        def place(self, at: int) -> tuple[int, int]:
+            counted.append(at - self._last[1] if at >= self._last[1] else at)
+            return super().place(at)
+
+    source = Counted(b"keep; /* \xc3\xbc */ " * 2_000)
+    places = [source.place(node.at) for node in parse_source(source)]
+    assert places == [(1, 14 * number + 1) for number in range(2_000)]
+    assert sum(counted) < 2 * len(source.octets)
 
 
 def test_a_header_is_read_up_to_its_limits() -> None:
