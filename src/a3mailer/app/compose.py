@@ -389,7 +389,7 @@ def _way_in(
     # the operator's own service may be anywhere, so also inside
     asking = HttpClient(resolver, clock, context, inside=True, rest_most=REST_SECONDS)
     hook = PolicyHook(asking, clock, partial(policy_hook_key, held.directory))
-    scripts = Scripts(held.directory, settings)
+    scripts = Scripts(held.directory, settings, clock)
     checks = (*all_checks(), *hook.checks(), *scripts.checks())
     chance = random.SystemRandom()
     callout = Callout(resolver, dial, opportunistic_context(), context, clock, chance)

@@ -22,6 +22,7 @@ from a3mailer.mail.authresults import PASS
 from a3mailer.mail.envelope import Client, Recipient
 from a3mailer.mail.errors import Refused
 from a3mailer.msgauth.fields import read
+from a3mailer.runtime.clock import SYSTEM, Clock
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.judge import Judged
@@ -74,10 +75,11 @@ def compiled(directory: Path, settings: Settings) -> Programs:
 class Scripts:
     """The judge of whole mails, and what the checks of the other stages run. One object a process."""
 
-    __slots__ = ("_directory", "_programs", "_settings")
+    __slots__ = ("_clock", "_directory", "_programs", "_settings")
 
-    def __init__(self, directory: Path, settings: Settings) -> None:
+    def __init__(self, directory: Path, settings: Settings, clock: Clock = SYSTEM) -> None:
         self._directory = directory
+        self._clock = clock
         self._programs: Programs = {}
         self.reconfigure(settings)
 
@@ -141,7 +143,14 @@ class Scripts:
         arrival = mail.arrival
         octets, envelope = bytes(arrival.octets), arrival.envelope
         view = view_of(
-            DATA, arrival.client, self._settings, envelope.reverse_path, envelope.recipients, octets, mail
+            DATA,
+            arrival.client,
+            self._settings,
+            envelope.reverse_path,
+            envelope.recipients,
+            octets,
+            mail,
+            now=self._clock.now(),
         )
         result = await asyncio.to_thread(self._run, program, view, DATA, arrival.trace)
         finding, notes = found_by(result)
@@ -187,8 +196,9 @@ def view_of(
     octets: bytes = b"",
     mail: Judged | None = None,
     size: int | None = None,
+    now: float = 0.0,
 ) -> MailView:
-    """What a script sees. ``reverse_path`` None: MAIL has not come."""
+    """What a script sees. ``reverse_path`` None: MAIL has not come. Its dates are of UTC, as all of ours."""
     envelope: dict[str, tuple[bytes, ...]] = {}
     if reverse_path is not None:
         envelope["from"] = (str(reverse_path).encode("utf-8", "replace"),)
@@ -209,7 +219,7 @@ def view_of(
         **({} if mail is None else _authentication(mail, settings.server.hostname)),
     }
     environment = {item: value.encode("utf-8", "replace") for item, value in place.items()}
-    return MailView(octets, envelope, environment, size)
+    return MailView(octets, envelope, environment, size, now=(int(now), 0))
 
 
 def _authentication(mail: Judged, hostname: str) -> dict[str, str]:
@@ -247,6 +257,7 @@ class _Scripted:
             facts.envelope.reverse_path if begun else None,
             () if facts.recipient is None else (facts.recipient,),
             size=facts.envelope.size,
+            now=doors.clock.now(),
         )
         return self._scripts.look(self.stage.value, view)
 

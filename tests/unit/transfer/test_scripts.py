@@ -50,7 +50,7 @@ def settings_of(**scripts: str) -> Settings:
 def scripts_in(folder: Path, **scripts: str) -> Scripts:
     for stage, text in scripts.items():
         (folder / f"{stage}.sieve").write_text(NEED + text)
-    return Scripts(folder, settings_of(**scripts))
+    return Scripts(folder, settings_of(**scripts), FakeClock())
 
 
 async def at(scripts: Scripts, stage: Stage, settings: Settings, **more: object) -> str:
@@ -110,6 +110,14 @@ async def test_what_is_known_at_a_stage(tmp_path: Path, stage: Stage, test: str)
     if stage is Stage.RCPT:
         more |= {"recipient": Recipient(to), "routes": (Remote(to, DEFAULT_TENANT),)}
     assert await at(scripts, stage, settings_of(**{stage.value: ""}), **more) == "5.7.1 yes"
+
+
+async def test_a_script_knows_the_time(tmp_path: Path) -> None:
+    test = 'require "date"; if currentdate "iso8601" "2027-01-15T08:00:00Z" { refuse "at night"; }'
+    scripts = scripts_in(tmp_path, rcpt=test, data=test)
+    assert await at(scripts, Stage.RCPT, settings_of(rcpt="")) == "5.7.1 at night"
+    with pytest.raises(Refused, match="at night"):
+        await sent(tmp_path, test)
 
 
 async def test_the_first_script_that_refuses_has_the_last_word(tmp_path: Path) -> None:
