@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from typing import Final
 
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, ThreadId, Uid
 
@@ -247,6 +248,10 @@ class Token:
     expires: int
     created: int
     epoch: int
+
+
+SEALED_KINDS: Final = frozenset(("hook",))
+"""Kinds of documents that hold a secret: no backend writes them to a disk in clear."""
 
 
 @dataclass(frozen=True, slots=True)

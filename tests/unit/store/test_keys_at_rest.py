@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import apsw
 import pytest
 
 from a3mailer.config.tree import Settings
@@ -12,7 +13,7 @@ from a3mailer.keys.kek import FILE_MODE, BadKeyFile, KeyRing
 from a3mailer.mail.errors import DamagedContent, NoSuchMessage
 from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId, BlobId, Uid
 from a3mailer.store import operations as op
-from a3mailer.store.backends.sqlite.connection import KEY_FILE
+from a3mailer.store.backends.sqlite.connection import DATABASE, KEY_FILE
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import StoreUnusable, Transaction
 from a3mailer.testing.store.case import content, settle_in
@@ -225,3 +226,73 @@ async def test_deliveries_go_on_during_a_rotation(store: SqliteStore, account: A
         for _ in range(3):
             await store.rotate_keys()
     assert len(await subjects(store, account)) == 30
+
+
+HOOK = '{"url":"https://a.test/","secret":"c2VjcmV0IG9mIGEgaG9vaw=="}'
+
+
+def database(directory: Path) -> bytes:
+    """All that a thief of the disk sees of it."""
+    return b"".join(path.read_bytes() for path in sorted(directory.glob("store.db*")))
+
+
+async def put_hook(store: SqliteStore, account: AccountId, name: str = "shop") -> None:
+    await store.commit(Transaction((op.PutDocument(account, "hook", name, HOOK, only_new=True),)))
+
+
+async def values(store: SqliteStore, account: AccountId) -> list[str]:
+    return [row.value for row in await store.documents(account, "hook")]
+
+
+async def test_the_secret_of_a_hook_is_sealed(store: SqliteStore, account: AccountId, tmp_path: Path) -> None:
+    await put_hook(store, account)
+    row = await store.document(account, "hook", "shop")
+    assert row is not None and row.value == HOOK and await values(store, account) == [HOOK]
+    assert b"sealed:" in database(tmp_path) and b"c2VjcmV0" not in database(tmp_path)
+    await store.rotate_keys()
+    assert await values(store, account) == [HOOK]
+    await store.commit(Transaction((op.PutDocument(account, "template", "t", HOOK),)))
+    assert b"c2VjcmV0" in database(tmp_path), "what holds no secret is as it was"
+    await store.commit(Transaction((op.RemoveDocument(account, "hook", "shop"),)))
+    assert await values(store, account) == []
+
+
+async def test_a_sealed_document_opens_in_its_own_row_only(
+    store: SqliteStore, account: AccountId, tmp_path: Path
+) -> None:
+    other = await another(store, "carol")
+    await put_hook(store, account)
+    await store.close()
+    connection = apsw.Connection(str(tmp_path / DATABASE))
+    copy = "INSERT INTO documents SELECT ?, kind, ?, value, 0, 0, 0 FROM documents WHERE account=?"
+    connection.execute(copy, (other, "shop", account))
+    connection.execute(copy + " AND name='shop'", (account, "stolen", account))
+    connection.execute(
+        "INSERT INTO documents SELECT account, kind, 'cut', substr(value, 1, 30), 0, 0, 0 FROM documents"
+        " WHERE name='shop' AND account=?",
+        (account,),
+    )
+    connection.close()
+    again = await SqliteStore.open(tmp_path, SETTINGS, None)
+    assert await values(again, account) == [HOOK] and await values(again, other) == []
+    assert await again.document(account, "hook", "stolen") is None
+    await again.close()
+
+
+async def test_what_an_older_version_left_in_clear_is_sealed_at_the_start(
+    store: SqliteStore, account: AccountId, tmp_path: Path
+) -> None:
+    broken = await another(store, "carol")
+    await store.close()
+    connection = apsw.Connection(str(tmp_path / DATABASE))
+    connection.execute("DROP INDEX documents_hooks")
+    connection.execute("DELETE FROM migrations WHERE number >= 10")
+    for whose in (account, broken):
+        connection.execute("INSERT INTO documents VALUES (?,'hook','old',?,0,0,1)", (whose, HOOK))
+    connection.execute("UPDATE account_keys SET wrapped=zeroblob(60) WHERE account=?", (broken,))
+    connection.close()
+    assert database(tmp_path).count(b"c2VjcmV0") == 2
+    again = await SqliteStore.open(tmp_path, SETTINGS, None)
+    assert await values(again, account) == [HOOK] and await values(again, broken) == []
+    assert database(tmp_path).count(b"c2VjcmV0") == 1, "of the account whose key is damaged"
+    await again.close()

@@ -1,6 +1,6 @@
 """The SQLite backend: one writer process, contents in segment files, everything else in one database.
 
-layout     connection (open, migrate), segments and contents (octets at rest), vault of keys in ``keyring``
+layout     connection (open, migrate), segments, contents, sealed_documents (at rest), keys in ``keyring``
 writing    link (a worker hands over) -> writer (group commit) -> batch + apply_* (one function an operation)
 reading    read_mail, read_queue, read_directory: each worker's own read-only connection
 """

@@ -14,6 +14,7 @@ from a3mailer.keys.kek import BadKeyFile, KeyRing
 from a3mailer.keys.wrap import KeyMismatch, blob_binding, owner_binding, unwrap, wrap
 from a3mailer.mail.errors import DamagedContent, NoSuchAccount
 from a3mailer.mail.ids import AccountId, TenantId
+from a3mailer.store.backends.sqlite import sealed_documents
 from a3mailer.store.backends.sqlite.connection import KEY_FILE, Execute
 from a3mailer.store.operations import Operation, RewrapKeys
 
@@ -110,6 +111,17 @@ class Keys:
         """The directory changed: an account may be gone."""
         self._accounts.clear()
         self._tenants.clear()
+
+    def seal_document(self, account: int, kind: str, name: str, value: str) -> str:
+        """A document with a secret, as it is written. Errors: NoSuchAccount."""
+        return sealed_documents.seal(self._account(account), account, kind, name, value)
+
+    def open_document(self, account: int, kind: str, name: str, value: str) -> str:
+        """Errors: DamagedContent."""
+        try:
+            return sealed_documents.unseal(self._account(account), account, kind, name, value)
+        except (KeyMismatch, BadKeyFile, NoSuchAccount) as error:
+            raise DamagedContent(f"the document {kind} {name}: {error}") from None
 
     def seal_dictionary(self, octets: bytes, tenant: int, number: int) -> bytes:
         """A compression dictionary at rest: it holds pieces of mail."""

@@ -22,6 +22,7 @@ from a3mailer.store.backends.sqlite.connection import (
     migrate,
     open_writer,
 )
+from a3mailer.store.backends.sqlite.sealed_documents import seal_old
 from a3mailer.store.backends.sqlite.segments import FREE
 from a3mailer.store.backends.sqlite.unsynced import put_back
 from a3mailer.store.ports import StoreUnusable
@@ -51,6 +52,7 @@ def open_for_writing(directory: Path, clock: Clock) -> Opened:
         connection = open_writer(directory)
         migrate(connection, int(clock.now()))
         _make_owners(connection, ring, int(clock.now()))
+        seal_old(connection, ring)
         _rewrite_log(connection)
         put_back(connection, directory / SEGMENTS)
     except BaseException:

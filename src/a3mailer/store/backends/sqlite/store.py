@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from a3mailer.config.tree import Settings
 from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import StoreFull
@@ -35,8 +37,9 @@ from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter
 from a3mailer.store.backends.sqlite.splitting import Prepared, Splitting
 from a3mailer.store.backends.sqlite.training import Training
 from a3mailer.store.backends.sqlite.writer import WriterLoop, identity_of_this
-from a3mailer.store.operations import Append, Enqueue, Operation, Result
+from a3mailer.store.operations import Append, Enqueue, Operation, PutDocument, Result
 from a3mailer.store.ports import Transaction
+from a3mailer.store.rows import SEALED_KINDS
 from a3mailer.telemetry.metrics import count
 
 ROOM_SECONDS: Final = 0.5
@@ -119,7 +122,7 @@ class SqliteStore(ReadMail, ReadDirectory, ReadFinished, ReadDocuments, ReadRepo
         ReadDirectory.__init__(self, self._readers.main)
         ReadFinished.__init__(self, self._readers.main)
         ReadReports.__init__(self, self._readers.main)
-        ReadDocuments.__init__(self, self._readers.main, self._clock)
+        ReadDocuments.__init__(self, self._readers.main, self._clock, self._keys)
         self._sealing = Sealing(self._settings, self._readers.main, self._keys, blobs, self._clock)
         self._splitting = Splitting(self._sealing, self._readers.main, self._keys)
         undo.callback(blobs.close)
@@ -141,6 +144,9 @@ class SqliteStore(ReadMail, ReadDirectory, ReadFinished, ReadDocuments, ReadRepo
         kinds = {type(operation) for operation in transaction.operations}
         if not kinds.isdisjoint(GROWING) and not self._has_room():
             raise StoreFull("the disk is nearly full")
+        if PutDocument in kinds:
+            operations = tuple([self._sealed(operation) for operation in transaction.operations])
+            transaction = msgspec.structs.replace(transaction, operations=operations)
         try:
             results = await self._hand_over(transaction, known=True)
         except StaleBlob:
@@ -149,6 +155,13 @@ class SqliteStore(ReadMail, ReadDirectory, ReadFinished, ReadDocuments, ReadRepo
         if not kinds.isdisjoint(DIRECTORY):
             self._forget()
         return results
+
+    def _sealed(self, operation: Operation) -> Operation:
+        """As it may be written. Errors: NoSuchAccount."""
+        if not isinstance(operation, PutDocument) or operation.kind not in SEALED_KINDS:
+            return operation
+        value = self._keys.seal_document(operation.account, operation.kind, operation.name, operation.value)
+        return msgspec.structs.replace(operation, value=value)
 
     async def _hand_over(self, transaction: Transaction, known: bool) -> tuple[Result, ...]:
         prepared: list[Prepared] = []
