@@ -64,6 +64,8 @@ class Sent:
     """Its notifications have the same (RFC 6710 section 4.6)."""
     deliver_by: int = 0
     tls: str = ""
+    not_before: int = 0
+    """Until when it was held."""
 
 
 def wants(notify: Iterable[str], action: Action) -> bool:
@@ -89,7 +91,9 @@ def notice(
         return None
     octets = without_return_path(octets)
     token = secrets.token_hex(12)
-    report = Report(voice.hostname, recipients, sent.envelope_id, sent.created, sent.deliver_by)
+    report = Report(
+        voice.hostname, recipients, sent.envelope_id, sent.created, sent.deliver_by, sent.not_before
+    )
     mail = compose(
         report,
         _original(octets, _asked_back(sent, recipients[0].action)),

@@ -184,6 +184,7 @@ def notices(
         entry.priority,
         entry.deliver_by,
         entry.tls,
+        entry.not_before,
     )
     contents: list[Content] = []
     queued: list[Operation] = []

@@ -1,5 +1,7 @@
 """What MAIL may ask for, kept by the queue: order, times, held mail (RFC 6710, RFC 2852, RFC 4865)."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from a3mailer.config.checks import check
@@ -88,6 +90,9 @@ async def test_a_held_mail_waits_and_its_life_begins_with_its_release() -> None:
     await live(office)
     assert office.clock.now() >= release + 5 * 86400
     assert [r.recipients[0].action for r in office.notices] == [Action.DELAYED, Action.FAILED]
+    until = datetime.fromtimestamp(release, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+    told = office.store.inbox(office.alice.id)
+    assert all(b"\r\nFuture-Release-Request: until;%b\r\n" % until in octets for octets in told), "RFC 4865"
 
 
 async def test_what_a_disabled_account_has_left_for_later_waits_for_an_operator() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from base64 import b64encode, encodebytes
 from binascii import b2a_qp
+from datetime import UTC, datetime
 from typing import Final
 
 from a3mailer.mail.message import headers
@@ -58,6 +59,9 @@ def status_octets(report: Report, *, utf8: bool) -> bytes:
         first.append(f"Arrival-Date: {format_date(report.arrival)}")
     if report.deliver_by:
         first.append(f"Deliver-By-Date: {format_date(report.deliver_by)}")
+    if report.release:
+        until = datetime.fromtimestamp(report.release, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        first.append(f"Future-Release-Request: until;{until}")
     groups = [first, *(_fields(recipient, utf8) for recipient in report.recipients)]
     return "\r\n\r\n".join("\r\n".join(group) for group in groups).encode() + b"\r\n"
 

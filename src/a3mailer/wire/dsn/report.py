@@ -46,6 +46,8 @@ class Report:
     """Seconds since the epoch."""
     deliver_by: int = 0
     """Likewise (RFC 2852 section 5)."""
+    release: int = 0
+    """Until when its sender wanted it held, likewise (RFC 4865)."""
 
 
 @dataclass(frozen=True, slots=True)
