@@ -43,8 +43,14 @@ def needs(octets: bytes, *, eight_bit_ok: bool) -> bool:
 
 
 def has_long_line(octets: bytes) -> bool:
-    """Is a line longer than SMTP allows?"""
-    return len(octets) > MAX_LINE and max(map(len, octets.split(b"\n"))) > MAX_LINE + 1
+    """Is a line longer than SMTP allows? In strides, from one line end to the last one in reach."""
+    at, size = 0, len(octets)
+    while size - at > MAX_LINE + 1:
+        end = octets.rfind(b"\n", at, at + MAX_LINE + 2)
+        if end < 0:
+            return True
+        at = end + 1
+    return False
 
 
 def canonical(octets: bytes) -> bytes:

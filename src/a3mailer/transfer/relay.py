@@ -43,7 +43,7 @@ from a3mailer.transfer.pace import HALF_LIFE, LANES, PATIENCE, Paces
 from a3mailer.transfer.schedule import LONGEST_BACKOFF
 from a3mailer.transfer.session import CONNECT_SECONDS, Dialer, Manners, Session, SessionFailed, Wire
 from a3mailer.transfer.signing import Sign
-from a3mailer.transfer.slot import Slot
+from a3mailer.transfer.slot import Slot, Slots
 from a3mailer.transfer.tls_outcomes import Ends, TlsOutcomes
 from a3mailer.transfer.tls_policy import Demand, DomainDemand, Policies, TlsPolicy, parse_rules
 from a3mailer.transfer.tls_wish import cannot, excuses, for_good, for_mail
@@ -191,7 +191,7 @@ class Relay:
         self._reach = reach_of(settings)
         self.ways = Ways(settings, secrets)
         self._places: OrderedDict[str, _Place] = OrderedDict()
-        self._sessions = asyncio.Semaphore(settings.queue.concurrency)
+        self._sessions = Slots(settings.queue.concurrency)
         self._paces = paces or Paces(SharedTable(LANES, HALF_LIFE), clock, chance)
         self._active: Counter[str] = Counter()
         """Mails on their way, by lane."""

@@ -135,6 +135,9 @@ class SessionFailed(Exception):
         """What was wrong with TLS, as a result type of RFC 8460 section 4.3."""
 
 
+_UNSENT: Final = Outcome(Status.TRANSIENT, ours("4.4.2", "the session ended before the mail"))
+
+
 def seconds_left(envelope: Envelope, now: float) -> int:
     """Until a mail has to be there; beyond it less than nothing (RFC 2852 section 4.1.4)."""
     return max(-MOST_SECONDS, min(envelope.deliver_by - int(now), MOST_SECONDS)) if envelope.by_mode else 0
@@ -302,8 +305,7 @@ class Session:
     ) -> tuple[tuple[Outcome, ...], bool]:
         """One transaction: (an outcome a recipient, whether content was sent). Errors are outcomes."""
         self.mails += 1
-        nobody = Outcome(Status.TRANSIENT, ours("4.4.2", "the session ended before the mail"))
-        self._last = (nobody,) * len(envelope.recipients)
+        self._last = (_UNSENT,) * len(envelope.recipients)
         self._content_sent = False
         self._mail_until = self._loop.time() + MAIL_SECONDS
         try:

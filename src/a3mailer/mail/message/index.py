@@ -28,6 +28,7 @@ from a3mailer.mail.message.subject import base_subject
 from a3mailer.mail.message.words import decode_words
 
 _ADDRESS_FIELDS: Final = (b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc")
+_NAME: Final = frozenset((b"message-id",))
 _NO_OCTETS: Final = (b"",) * len(_ADDRESS_FIELDS)
 
 
@@ -207,7 +208,8 @@ def index(octets: Octets) -> MessageIndex:
 def glance(octets: Octets) -> MessageIndex:
     """Return what has to be known of a mail that only passes through: its name, and where its header ends."""
     end = headers.header_end(octets, 0, len(octets))
-    message_id = identifiers.identifier(headers.first(octets, 0, end, b"message-id"))
+    found = headers.select(octets, 0, end, _NAME)
+    message_id = identifiers.identifier(headers.first(found, 0, len(found), b"message-id"))
     return MessageIndex(
         b"", b"", "", "", None, False, (), header_end=end, size=len(octets), message_id=message_id
     )

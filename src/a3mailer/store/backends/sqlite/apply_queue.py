@@ -163,13 +163,12 @@ def settles_fresh(ledger: Ledger, op: SettleQueue) -> bool:
     """Does it end an entry that nobody has touched since it was enqueued, all of its recipients at once?
 
     As for nearly every mail: then nothing has to be looked up, and what it does waits like a delivery."""
-    fresh = ledger.fresh.get(op.queue)
-    return (
-        fresh is not None
-        and fresh.owner == op.owner
-        and {o.number for o in op.outcomes if o.state != WAITING} == set(range(len(fresh.addresses)))
-        and len(op.outcomes) == len(fresh.addresses)
-    )
+    fresh, outcomes = ledger.fresh.get(op.queue), op.outcomes
+    if fresh is None or fresh.owner != op.owner or len(outcomes) != len(fresh.addresses):
+        return False
+    if len(outcomes) == 1:
+        return outcomes[0].number == 0 and outcomes[0].state != WAITING
+    return {o.number for o in outcomes if o.state != WAITING} == set(range(len(outcomes)))
 
 
 def _settle_fresh(ledger: Ledger, op: SettleQueue) -> Done:
