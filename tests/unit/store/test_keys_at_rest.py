@@ -13,7 +13,7 @@ from a3mailer.keys.kek import FILE_MODE, BadKeyFile, KeyRing
 from a3mailer.mail.errors import DamagedContent, NoSuchMessage
 from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId, BlobId, Uid
 from a3mailer.store import operations as op
-from a3mailer.store.backends.sqlite.connection import DATABASE, KEY_FILE
+from a3mailer.store.backends.sqlite.connection import DATABASE, KEY_FILE, PAGE_SIZE, open_writer
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import StoreUnusable, Transaction
 from a3mailer.testing.store.case import content, settle_in
@@ -296,3 +296,23 @@ async def test_what_an_older_version_left_in_clear_is_sealed_at_the_start(
     assert await values(again, account) == [HOOK] and await values(again, broken) == []
     assert database(tmp_path).count(b"c2VjcmV0") == 1, "of the account whose key is damaged"
     await again.close()
+
+
+async def test_what_is_deleted_is_overwritten(store: SqliteStore, account: AccountId, tmp_path: Path) -> None:
+    for number in range(200):
+        put = op.PutDocument(account, "template", f"{number:03}", f"SECRET-{number:03} " * 100)
+        await store.commit(Transaction((put,)))
+    await store.close()
+    assert b"SECRET-100" in database(tmp_path)
+    again = await SqliteStore.open(tmp_path, SETTINGS, None)
+    for number in range(200):
+        await again.commit(Transaction((op.RemoveDocument(account, "template", f"{number:03}"),)))
+    await again.close()
+    assert b"SECRET-" not in database(tmp_path)
+
+
+def test_the_writer_has_what_it_asks_of_its_connection(tmp_path: Path) -> None:
+    connection = open_writer(tmp_path)
+    names = ("journal_mode", "synchronous", "wal_autocheckpoint", "secure_delete", "page_size")
+    assert [connection.pragma(name) for name in names] == ["wal", 2, 0, 1, PAGE_SIZE]
+    connection.close()

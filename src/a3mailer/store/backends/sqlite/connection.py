@@ -25,7 +25,6 @@ PINS: Final = "run/pins"
 """A lock held (shared) while segments must stay what they are, and taken (alone) to free or recycle one."""
 
 PAGE_SIZE: Final = 4096
-WRITER_CACHE_KIB: Final = 64 * 1024
 READER_CACHE_KIB: Final = 16 * 1024
 STATEMENTS_CACHED: Final = 200
 BUSY_MILLISECONDS: Final = 10_000
@@ -51,10 +50,10 @@ def open_writer(directory: Path) -> apsw.Connection:
     connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
     if connection.pragma("journal_mode", "wal") != "wal":
         raise StoreUnusable(f"{directory}: the file system does not allow a write-ahead log")
-    connection.execute(
-        f"PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=ON;"
-        f"PRAGMA cache_size=-{WRITER_CACHE_KIB}; PRAGMA temp_store=MEMORY"
-    )
+    # one call each: of several statements in one text those behind the first that gives a row are not run
+    connection.pragma("synchronous", "FULL")
+    connection.pragma("wal_autocheckpoint", 0)
+    connection.pragma("secure_delete", 1)
     return connection
 
 

@@ -47,15 +47,13 @@ def unseal(cipher: AESGCM, account: int, kind: str, name: str, value: str) -> st
 
 
 def seal_old(connection: apsw.Connection, ring: KeyRing) -> int:
-    """Seal what is in clear; how many. Nothing of it stays in the pages of the database.
+    """Seal what is in clear; how many. Nothing of it stays in the pages (``secure_delete``).
 
     That of an account whose key does not open stays as it is, which the doctor tells of anyway."""
     execute: Execute = connection.execute
     rows: list[tuple[Any, ...]] = execute(_OLD).fetchall()
     if not rows:
         return 0
-    before = connection.pragma("secure_delete")
-    connection.pragma("secure_delete", 1)
     with connection:
         for account, kind, name, value, key_id, wrapped in rows:
             try:
@@ -67,5 +65,4 @@ def seal_old(connection: apsw.Connection, ring: KeyRing) -> int:
                 "UPDATE documents SET value=? WHERE account=? AND kind=? AND name=?",
                 (seal(cipher, account, kind, name, value), account, kind, name),
             )
-    connection.pragma("secure_delete", before)
     return len(rows)
