@@ -92,13 +92,14 @@ class SharedTable:
             self._fd = os.memfd_create("a3mailer-shared", os.MFD_CLOEXEC)
         else:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        kept = os.fstat(self._fd).st_size == size
+        kept = os.fstat(self._fd).st_size == size and os.pread(self._fd, len(MAGIC), 0) == MAGIC
         if not kept:
             os.ftruncate(self._fd, 0)
-            os.ftruncate(self._fd, size)
+            os.ftruncate(self._fd, size)  # zeros, which take no memory until they are written to
+            if path is not None:
+                os.posix_fallocate(self._fd, 0, size)  # without room now a write later would be a SIGBUS
         self._map = mmap.mmap(self._fd, size)
-        if not kept or self._map[: len(MAGIC)] != MAGIC:
-            self._map[:] = bytes(size)
+        if not kept:
             self._map[:HEADER] = MAGIC + os.urandom(SECRET)
         self._secret = self._map[len(MAGIC) : HEADER]
 

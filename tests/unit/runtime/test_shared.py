@@ -8,6 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -138,3 +139,12 @@ def test_a_key_is_not_counted_below_zero() -> None:
     counts.add("x", -1)
     counts.add("x", 1)
     assert counts.count("x") == 1
+
+
+def test_a_new_table_takes_no_memory_until_it_is_used(tmp_path: Path) -> None:
+    table = SharedTable(1 << 16, 60.0)
+    assert os.fstat(table._fd).st_size > 1 << 20
+    assert os.fstat(table._fd).st_blocks * 512 < 1 << 18
+    kept = SharedTable(1 << 16, 60.0, tmp_path / "table")
+    status = os.fstat(kept._fd)
+    assert status.st_blocks * 512 >= status.st_size  # its room is there: no write can fail later
