@@ -192,6 +192,33 @@ def _removed_on_failure(directory: Path, contents_only: bool) -> Generator[None,
         raise
 
 
+def site_options(listen: str) -> tuple[Option, ...]:
+    """What is asked of every new server; ``listen``: where it is bound by default."""
+    return (
+        Option("--hostname", "the name this server greets with (default: mail.DOMAIN)", metavar="NAME"),
+        Option("--port-base", "added to every standard port", metavar="NUMBER"),
+        Option(
+            "--listen",
+            f"an address to bind, IPv4 or IPv6; repeatable (default: {listen})",
+            metavar="ADDRESS",
+            many=True,
+        ),
+        Option(
+            "--dns",
+            "a name server to ask; repeatable (default: the system's)",
+            metavar="ADDRESS:PORT",
+            many=True,
+        ),
+        Option("--relay", "a smart host all mail out goes through", metavar="HOST:PORT"),
+        Option(
+            "--set",
+            "a setting to write down, section.key=value; repeatable",
+            metavar="NAME=VALUE",
+            many=True,
+        ),
+    )
+
+
 VERBS: Final = (
     Verb(
         "init",
@@ -200,7 +227,6 @@ VERBS: Final = (
         init,
         (Argument("DIR", "the directory to make"),),
         (
-            Option("--hostname", "the name this server greets with (default: mail.DOMAIN)", metavar="NAME"),
             Option(
                 "--domain",
                 "a domain of its own; repeatable, the first is the main one",
@@ -214,28 +240,9 @@ VERBS: Final = (
                 "the administrator's password (default: one is made and shown)",
                 metavar="PASSWORD",
             ),
-            Option("--port-base", "added to every standard port", metavar="NUMBER"),
-            Option(
-                "--listen",
-                "an address to bind, IPv4 or IPv6; repeatable (default: 127.0.0.1)",
-                metavar="ADDRESS",
-                many=True,
-            ),
-            Option(
-                "--dns",
-                "a name server to ask; repeatable (default: the system's)",
-                metavar="ADDRESS:PORT",
-                many=True,
-            ),
-            Option("--relay", "a smart host all mail out goes through", metavar="HOST:PORT"),
+            *site_options("127.0.0.1"),
             Option("--workers", "worker processes; 0 = as many as cores", metavar="NUMBER"),
             Option("--allow-plaintext-auth", "log in without TLS on loopback listeners"),
-            Option(
-                "--set",
-                "a setting to write down, section.key=value; repeatable",
-                metavar="NAME=VALUE",
-                many=True,
-            ),
         ),
         directory=False,
     ),

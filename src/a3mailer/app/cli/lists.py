@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from a3mailer.app.cli.exits import OK, USAGE, Failed
@@ -75,17 +76,7 @@ def members(args: Arguments, out: Output) -> int:
     return OK
 
 
-def subscribe(args: Arguments, out: Output) -> int:
-    """list subscribe."""
-    return _people(args, out, "list subscribe", "on")
-
-
-def unsubscribe(args: Arguments, out: Output) -> int:
-    """list unsubscribe."""
-    return _people(args, out, "list unsubscribe", "off")
-
-
-def _people(args: Arguments, out: Output, verb: str, where: str) -> int:
+def _people(verb: str, where: str, args: Arguments, out: Output) -> int:
     with session(args.dir) as store:
         made = store.perform(verb, {"address": args.list, "members": args.address})
     out.result(made, f"{where} {made['address']}: {plain(made['members'])}")
@@ -100,17 +91,7 @@ def waiting(args: Arguments, out: Output) -> int:
     return OK
 
 
-def approve(args: Arguments, out: Output) -> int:
-    """list approve."""
-    return _decide(args, out, "list approve", "goes to all members")
-
-
-def reject(args: Arguments, out: Output) -> int:
-    """list reject."""
-    return _decide(args, out, "list reject", "is thrown away")
-
-
-def _decide(args: Arguments, out: Output, verb: str, done: str) -> int:
+def _decide(verb: str, done: str, args: Arguments, out: Output) -> int:
     with session(args.dir) as store:
         made = store.perform(verb, {"address": args.list, "number": args.number})
     out.result(made, f"{made['number']} {done}")
@@ -163,18 +144,30 @@ VERBS: Final = (
         "list subscribe",
         "put people on a list; they are told",
         "list.change",
-        subscribe,
+        partial(_people, "list subscribe", "on"),
         (LIST, MEMBERS),
     ),
     Verb(
         "list unsubscribe",
         "take people off a list; they are told",
         "list.change",
-        unsubscribe,
+        partial(_people, "list unsubscribe", "off"),
         (LIST, MEMBERS),
     ),
     Verb("list waiting", "mails that a moderator has to decide on", "list.change", waiting, (LIST,)),
-    Verb("list approve", "let a mail through to all members", "list.change", approve, (LIST, NUMBER)),
-    Verb("list reject", "throw a mail away that waits", "list.change", reject, (LIST, NUMBER)),
+    Verb(
+        "list approve",
+        "let a mail through to all members",
+        "list.change",
+        partial(_decide, "list approve", "goes to all members"),
+        (LIST, NUMBER),
+    ),
+    Verb(
+        "list reject",
+        "throw a mail away that waits",
+        "list.change",
+        partial(_decide, "list reject", "is thrown away"),
+        (LIST, NUMBER),
+    ),
     Verb("list archive", "list the newest mails that all members got", "list.archive", archive, (LIST,)),
 )

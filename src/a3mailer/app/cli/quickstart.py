@@ -24,7 +24,7 @@ from a3mailer.app.cli import unit
 from a3mailer.app.cli.account import ONE_TIME_HOURS
 from a3mailer.app.cli.exits import CONFIG, NO, OK, UNUSABLE, USAGE, Failed, failure
 from a3mailer.app.cli.greet import command
-from a3mailer.app.cli.init import Plan
+from a3mailer.app.cli.init import Plan, site_options
 from a3mailer.app.cli.installing import LOG, Installing, Machine, Wish
 from a3mailer.app.cli.office import session
 from a3mailer.app.cli.output import GREEN, RED, Output, moment
@@ -272,7 +272,7 @@ VERBS: Final = (
             Argument("DIR", f"the data directory (default: {INSTALLED} as root, else ./{HERE})", "?"),
         ),
         (
-            Option("--hostname", "the name this server greets with (default: mail.DOMAIN)", metavar="NAME"),
+            *site_options("all"),
             Option(
                 "--address",
                 "an address the world reaches this server at; repeatable (default: this machine's)",
@@ -288,21 +288,7 @@ VERBS: Final = (
                 "--letsencrypt",
                 "fetch certificates from Let's Encrypt, to whose terms you agree by saying so",
             ),
-            Option("--relay", "a smart host all mail out goes through", metavar="HOST:PORT"),
             Option("--probe", "a mail server to try port 25 with", metavar="HOST:PORT", default=PROBE),
-            Option("--port-base", "added to every standard port", metavar="NUMBER"),
-            Option(
-                "--listen",
-                "an address to bind, IPv4 or IPv6; repeatable (default: all)",
-                metavar="ADDRESS",
-                many=True,
-            ),
-            Option(
-                "--dns",
-                "a name server to ask; repeatable (default: the system's)",
-                metavar="ADDRESS:PORT",
-                many=True,
-            ),
             Option(
                 "--blocklist",
                 f"a list of addresses to ask; repeatable (default: {', '.join(BLOCKLISTS)})",
@@ -311,12 +297,6 @@ VERBS: Final = (
             ),
             Option(
                 "--every", "seconds between looks at the DNS", metavar="SECONDS", number=True, default="15"
-            ),
-            Option(
-                "--set",
-                "a setting to write down, section.key=value; repeatable",
-                metavar="NAME=VALUE",
-                many=True,
             ),
         ),
         directory=False,

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from a3mailer.ops.acme.answers import Answers
-from a3mailer.ops.acme.challenges.responder import ChallengeFailure, Means
+from a3mailer.ops.acme.challenges.responder import Answering, ChallengeFailure
 
 
-class Http:
+class Http(Answering):
     """The http listener of every worker gives it."""
 
     kind: ClassVar[str] = "http-01"
-    __slots__ = ("_answers",)
-
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
-
-    @classmethod
-    def of(cls, means: Means) -> Self | None:
-        return cls(means.answers)
+    __slots__ = ()
 
     async def present(self, name: str, token: str, authorization: str) -> None:
         try:
             self._answers.put_http(token, authorization)
         except (OSError, ValueError) as error:
             raise ChallengeFailure(f"{name}: {error}") from error
-
-    async def settled(self) -> None:
-        """At once."""
 
     async def withdraw(self, name: str, token: str, authorization: str) -> None:
         self._answers.drop_http(token)

@@ -46,5 +46,21 @@ class Responder(Protocol):
         ...
 
 
+class Answering:
+    """What every worker's listeners answer from a table they share, at once."""
+
+    __slots__ = ("_answers",)
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+
+    @classmethod
+    def of(cls, means: Means) -> Self | None:
+        return cls(means.answers)
+
+    async def settled(self) -> None:
+        """At once."""
+
+
 class ChallengeFailure(Exception):
     """The answer cannot be made visible; the text says why."""

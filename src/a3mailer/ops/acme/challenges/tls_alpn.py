@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -12,35 +12,24 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from a3mailer.config.fields import BadValue
-from a3mailer.ops.acme.answers import Answers
-from a3mailer.ops.acme.challenges.responder import ChallengeFailure, Means
+from a3mailer.ops.acme.challenges.responder import Answering, ChallengeFailure
 from a3mailer.ops.pkix import key_pem
 
 ACME_IDENTIFIER: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 DAYS: Final = 7
 
 
-class TlsAlpn:
+class TlsAlpn(Answering):
     """The https listener of every worker shows it."""
 
     kind: ClassVar[str] = "tls-alpn-01"
-    __slots__ = ("_answers",)
-
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
-
-    @classmethod
-    def of(cls, means: Means) -> Self | None:
-        return cls(means.answers)
+    __slots__ = ()
 
     async def present(self, name: str, token: str, authorization: str) -> None:
         try:
             self._answers.put_alpn(name, challenge_certificate(name, authorization))
         except (OSError, BadValue) as error:
             raise ChallengeFailure(f"{name}: {error}") from error
-
-    async def settled(self) -> None:
-        """At once."""
 
     async def withdraw(self, name: str, token: str, authorization: str) -> None:
         self._answers.drop_alpn(name)
