@@ -118,7 +118,7 @@ def _is_told(entry: QueueEntry, recipient: QueuedRecipient, result: Result, acti
     """Does the sender hear of it? NOTIFY=NEVER is stronger than DELIVERBY, DELIVERBY than the rest."""
     if "NEVER" in recipient.notify:
         return False
-    if action is Action.RELAYED and _asks_for_relays(entry, result):
+    if action in (Action.RELAYED, Action.EXPANDED) and _asks_for_relays(entry, result):
         return True
     return wants(recipient.notify, action)
 

@@ -39,6 +39,18 @@ async def test_an_alias_of_several_addresses_tells_of_itself_and_they_do_not(
     assert all(n.recipients[0].final == "team@a.test" for n in office.notices)
 
 
+async def test_who_traces_a_mail_hears_of_an_alias_of_several_addresses() -> None:
+    """RFC 2852: by-trace, whatever NOTIFY says of successes."""
+    office = Office()
+    office.store.put_alias("team@a.test", "x@b.test", "y@c.test", kind="group")
+    by = int(office.clock.now()) + 3600
+    await office.enqueue(QueueRecipient("team@a.test", ("FAILURE",)), deliver_by=by, by_mode="NT")
+    await office.attempt()
+    assert [r.action for n in office.notices for r in n.recipients] == [Action.EXPANDED]
+    (entry,) = [e for e in office.store.entries if e.reverse_path]
+    assert (entry.by_mode, entry.deliver_by) == ("NT", by), "the trace goes on"
+
+
 async def test_a_mail_that_several_do_not_take_has_one_delay_notice() -> None:
     """Ways that fail at different times included: who still waits is told of together, once."""
     office = Office()
