@@ -198,7 +198,7 @@ def test_dkim_stays_good_and_spf_passes_for_the_forwarder(road: tuple[Rig, Rig, 
     (result,) = asyncio.run(dkim.verify(header, Bodies(mail, header.body), resolver, SENT_AT, "origin.test"))
     assert (result.result, result.domain) == (PASS, "origin.test")
     for sender, expected in ((path, PASS), ("carol@origin.test", "fail")):
-        found = asyncio.run(check_mail_from("127.0.0.1", "mx.here.test", sender, resolver, now=SENT_AT))
+        found = asyncio.run(check_mail_from("127.0.0.1", "mx.here.test", sender, resolver))
         assert found.result == expected
 
 
