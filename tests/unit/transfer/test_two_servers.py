@@ -212,3 +212,14 @@ async def test_a_domain_that_comes_back_gets_its_mail(tmp_path: Path) -> None:
         await until(lambda: any(r.attempts for e in a.store.entries for r in e.recipients))
         a.resolver.put("b.test", "MX", Mx(10, "mx.b.test"))
         await until(lambda: b.inbox())
+
+
+async def test_row_9_a_domain_that_two_servers_hand_to_each_other_stops(tmp_path: Path) -> None:
+    async with two(tmp_path) as (a, b):
+        for here, there in ((a, b), (b, a)):
+            port = there.socket.getsockname()[1]
+            here.store.put_domain("r.test", settings=f'{{"relay_to": "127.0.0.1:{port}"}}')
+        await a.enqueue("eve@r.test", b"Subject: round\r\n\r\nx\r\n")
+        await until(lambda: a.inbox() and not a.store.entries and not b.store.entries)
+    (notice,) = a.inbox()
+    assert b"554 5.4.6" in notice or b"Status: 5.4.6" in notice
