@@ -134,13 +134,6 @@ class Remember(Action, frozen=True):
     """From now on."""
 
 
-class Said(NamedTuple):
-    """A remark of the run for the log, with its line: no effect on the mail."""
-
-    text: str
-    line: int
-
-
 class Step(NamedTuple):
     """One step of a trace: a test with its result, or a command, which has none."""
 

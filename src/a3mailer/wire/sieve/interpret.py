@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from a3mailer.wire.sieve.actions import Action, Failure, Keep, Said, Step
+from a3mailer.wire.sieve.actions import Action, Failure, Keep, Step
 from a3mailer.wire.sieve.compile import Instruction, Op, Program
 from a3mailer.wire.sieve.door import Mail
 from a3mailer.wire.sieve.errors import RunFailed, Stopped
@@ -21,7 +21,6 @@ class Result(NamedTuple):
 
     actions: tuple[Action, ...]
     error: Failure | None = None
-    said: tuple[Said, ...] = ()
     trace: tuple[Step, ...] = ()
     steps: int = 0
     """Of the budget, used."""
@@ -101,7 +100,7 @@ def _result(machine: Machine, error: Failure | None) -> Result:
         if not any(isinstance(each, Keep) for each in actions):
             actions.append(keep)
     trace = tuple(machine.trace or ())
-    return Result(tuple(actions), error, tuple(machine.said), trace, machine.steps)
+    return Result(tuple(actions), error, trace, machine.steps)
 
 
 def _told(call: Call) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from msgspec import structs
 
 from a3mailer.mail.message.headers import decode_words
-from a3mailer.wire.sieve.actions import Action, FileInto, Keep, Notify, Redirect, Reject, Said, Step
+from a3mailer.wire.sieve.actions import Action, FileInto, Keep, Notify, Redirect, Reject, Step
 from a3mailer.wire.sieve.door import Field, Mail
 from a3mailer.wire.sieve.errors import OverBudget, RunFailed
 from a3mailer.wire.sieve.limits import FIELDS, HEADER, MATCHES, TRACE, VARIABLE, VARIABLES, Limits
@@ -137,7 +137,6 @@ class Machine:
         "matched",
         "members",
         "offered",
-        "said",
         "shared",
         "trace",
         "variables",
@@ -159,7 +158,6 @@ class Machine:
         self.members = members
         self.implicit_keep = True
         self.actions: list[Action] = []
-        self.said: list[Said] = []
         self.trace: list[Step] | None = [] if trace else None
         self.variables: dict[str, bytes] = {}
         self.shared: dict[str, bytes] = {}
@@ -294,11 +292,6 @@ class Machine:
         rejected = isinstance(action, Reject) or any(isinstance(each, Reject) for each in self.actions)
         if rejected and (action.delivers or any(each.delivers for each in self.actions)):
             raise RunFailed("a mail that is rejected is neither delivered nor answered")
-
-    def say(self, text: str, line: int) -> None:
-        """A remark for the log."""
-        self.hold(len(text))
-        self.said.append(Said(text, line))
 
     def step(self, at: tuple[int, int], word: str, result: bool | None, text: str) -> None:
         """For the trace, where there is one."""
