@@ -8,10 +8,13 @@ import pytest
 
 from a3mailer.config.tree import Queue as QueueSettings
 from a3mailer.config.tree import Server, Settings
+from a3mailer.edge.dial import dial
+from a3mailer.identity.directory import parse_stored
 from a3mailer.runtime.resolver import Mx
 from a3mailer.transfer import relay as relay_module
 from a3mailer.transfer.destinations.mx import reach_of
 from a3mailer.transfer.relay import BACKOFF_SECONDS, SESSIONS_A_DESTINATION
+from tests.unit.transfer.hostile import Peer
 from tests.unit.transfer.office import Office
 
 
@@ -161,6 +164,38 @@ def _change(office: Office, **fields: tuple[str, ...]) -> None:
     office.settings = msgspec.structs.replace(office.settings, queue=queue)
     office.relay = office.make_relay()
     office.desk = office.make_desk("worker-1")
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "a\r\nRCPT TO:<eve@x.test>\r\nb@b.test",
+        "a\nb@b.test",
+        "a\0b@b.test",
+        "x@b.test>\r\nRSET",
+        "a\u2028b@b.test",
+    ],
+)
+async def test_row_1_no_address_says_a_command_of_its_own(evil: str) -> None:
+    """However it came into the queue (an alias of an administrator's, a broken filter): it alone fails."""
+    peer = Peer(offers=(b"PIPELINING", b"8BITMIME", b"SMTPUTF8"))
+    port = await peer.start("127.0.0.1")
+    async with peer:
+        office = Office(dial, QueueSettings(smtp_port=port))
+        office.resolver.mail_host("b.test", "127.0.0.1")
+        office.resolver.mail_host(parse_stored(evil).domain, "127.0.0.1")
+        await office.enqueue(evil)
+        await office.enqueue("good@b.test", evil)
+        await office.enqueue("good@b.test", sender=evil)
+        while await office.attempt():
+            pass
+        await office.relay.close()
+    ends = [(o.state, o.enhanced) for o in office.outcomes if o.state in ("relayed", "failed")]
+    assert ends.count(("relayed", "2.0.0")) == 1
+    assert all(state == "relayed" or enhanced in ("5.1.3", "5.1.2") for state, enhanced in ends), ends
+    verbs = [line.split(b":")[0].split(b" ")[0] for line in bytes(peer.clear).split(b"\r\n")]
+    assert b"eve@x.test" not in peer.clear
+    assert verbs.count(b"RCPT") == 1 and verbs.count(b"RSET") == 0
 
 
 async def test_a_mail_to_an_ipv6_address_is_dialled() -> None:

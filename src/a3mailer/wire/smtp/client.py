@@ -237,12 +237,12 @@ class ClientEngine:
             raise LocalProtocolError("not ready, or nobody to send to")
         self._mail = mail
         self._utf8 = self._wants_utf8(mail)
-        self._outcomes = [None] * len(mail.envelope.recipients)
+        self._outcomes = [_unsaid(recipient.address) for recipient in mail.envelope.recipients]
         self._accepted = []
         self._awaited = []
         problem = self._cannot_carry(mail)
-        if problem is not None:
-            self._settle(Status.PERMANENT, problem)
+        if problem is not None or None not in self._outcomes:
+            self._settle(Status.PERMANENT, problem or UNSAID)
             self._finish()
             return
         self._state = _State.ENVELOPE
@@ -383,7 +383,9 @@ class ClientEngine:
     # --- a mail ------------------------------------------------------------------------------------
 
     def _cannot_carry(self, mail: Outgoing) -> RemoteReply | None:
-        features = self.features
+        features, path = self.features, mail.envelope.reverse_path.address
+        if path is not None and _unsaid(path) is not None:
+            return UNSAID
         if features.size and mail.size > features.size:
             return ours("5.3.4", f"the server takes no mail above {features.size} octets")
         if self._utf8 and "SMTPUTF8" not in features:
@@ -406,7 +408,7 @@ class ClientEngine:
         return mail.utf8_header or any(needs_utf8(address) for address in addresses)
 
     def _say_envelope(self, mail: Outgoing) -> None:
-        self._awaited = [_MAIL, *range(len(mail.envelope.recipients))]
+        self._awaited = [_MAIL, *(n for n, outcome in enumerate(self._outcomes) if outcome is None)]
         if not mail.binary and not mail.asking:
             self._awaited.append(_DATA)
         if "PIPELINING" in self.features:
@@ -562,6 +564,18 @@ _TAKERS: Final = {
     _State.RESET: ClientEngine._reset,
     _State.QUIT: ClientEngine._quit,
 }
+
+
+UNSAID: Final = ours("5.1.3", "an address that no command can say")
+"""It would end its line, or say more than one command."""
+
+
+def _unsaid(address: Address) -> Outcome | None:
+    domain = address.domain
+    speakable = address.local_part.isprintable() and domain.isascii() and domain.isprintable()
+    if speakable and " " not in domain and ">" not in domain:
+        return None
+    return Outcome(Status.PERMANENT, UNSAID)
 
 
 def _path(address: Address | None) -> bytes:
