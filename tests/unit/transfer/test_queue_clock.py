@@ -69,6 +69,24 @@ async def test_row_69_a_jump_backwards_stalls_nothing(jump: int) -> None:
     assert office.outcomes[-1].next_attempt - office.clock.now() < 2 * 3600
 
 
+@pytest.mark.parametrize("leap", [-1, 1])
+async def test_row_69_a_leap_second_doubles_and_stalls_nothing(leap: int) -> None:
+    """A second that comes twice, or never: each try at its time, once."""
+    office = Office()
+    await waiting_mail(office, 1)
+    for _ in range(3):
+        before = len(office.outcomes)
+        office.clock.jump(leap)
+        due = office.store.entries[0].recipients[0].next_attempt - office.clock.now()
+        assert due <= 1.0
+        office.clock.advance(max(due, 0.0))
+        assert await office.attempt() == 1
+        assert await office.attempt() == 0
+        assert len(office.outcomes) == before + 1
+        waits = office.store.entries[0].recipients[0].next_attempt - office.clock.now()
+        office.clock.advance(waits)
+
+
 async def test_row_69_what_was_queued_in_a_future_taken_back_is_not_left_there() -> None:
     office = Office()
     office.clock.jump(400 * DAY)
