@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from a3mailer.app.cli.domain_check import VERBS as CHECK
@@ -35,17 +36,7 @@ OPTIONS: Final = (
 )
 
 
-def add(args: Arguments, out: Output) -> int:
-    """domain add."""
-    return _put(args, out, "domain add", "added")
-
-
-def set_(args: Arguments, out: Output) -> int:
-    """domain set."""
-    return _put(args, out, "domain set", "changed")
-
-
-def _put(args: Arguments, out: Output, verb: str, done: str) -> int:
+def _put(verb: str, done: str, args: Arguments, out: Output) -> int:
     request: dict[str, object] = {"name": args.domain}
     if args.catch_all is not None:
         request["catch_all"] = args.catch_all
@@ -83,17 +74,7 @@ def list_(args: Arguments, out: Output) -> int:
     return OK
 
 
-def add_alias(args: Arguments, out: Output) -> int:
-    """alias add."""
-    return _put_alias(args, out, "alias")
-
-
-def add_group(args: Arguments, out: Output) -> int:
-    """group add."""
-    return _put_alias(args, out, "group")
-
-
-def _put_alias(args: Arguments, out: Output, kind: str) -> int:
+def _put_alias(kind: str, args: Arguments, out: Output) -> int:
     request = {"address": args.address, "targets": args.target, "kind": kind}
     with session(args.dir) as store:
         made = store.perform("alias add", request)
@@ -101,34 +82,14 @@ def _put_alias(args: Arguments, out: Output, kind: str) -> int:
     return OK
 
 
-def remove_alias(args: Arguments, out: Output) -> int:
-    """alias rm."""
-    return _remove_alias(args, out, "alias")
-
-
-def remove_group(args: Arguments, out: Output) -> int:
-    """group rm."""
-    return _remove_alias(args, out, "group")
-
-
-def _remove_alias(args: Arguments, out: Output, kind: str) -> int:
+def _remove_alias(kind: str, args: Arguments, out: Output) -> int:
     with session(args.dir) as store:
         made = store.perform("alias rm", {"address": args.address, "kind": kind})
     out.result(made, f"{made['address']} removed")
     return OK
 
 
-def list_aliases(args: Arguments, out: Output) -> int:
-    """alias list."""
-    return _list(args, out, "alias")
-
-
-def list_groups(args: Arguments, out: Output) -> int:
-    """group list."""
-    return _list(args, out, "group")
-
-
-def _list(args: Arguments, out: Output, kind: str) -> int:
+def _list(kind: str, args: Arguments, out: Output) -> int:
     with session(args.dir) as store:
         rows = store.perform("alias list", {"kind": kind})
     out.table(rows, {"address": plain, "targets": plain})
@@ -136,8 +97,17 @@ def _list(args: Arguments, out: Output, kind: str) -> int:
 
 
 DOMAINS: Final = (
-    Verb("domain add", "take a domain in", "domain.add", add, (NAME,), OPTIONS),
-    Verb("domain set", "change a domain's options", "domain.add", set_, (NAME,), OPTIONS),
+    Verb(
+        "domain add", "take a domain in", "domain.add", partial(_put, "domain add", "added"), (NAME,), OPTIONS
+    ),
+    Verb(
+        "domain set",
+        "change a domain's options",
+        "domain.add",
+        partial(_put, "domain set", "changed"),
+        (NAME,),
+        OPTIONS,
+    ),
     Verb("domain list", "list the domains", "domain.list", list_),
     Verb("domain rm", "let a domain go that has no addresses any more", "domain.remove", remove, (NAME,)),
     *DNS,
@@ -148,20 +118,20 @@ ALIASES: Final = (
         "alias add",
         "make an address lead elsewhere, or change where",
         "alias.add",
-        add_alias,
+        partial(_put_alias, "alias"),
         (ALIAS, TARGETS),
     ),
-    Verb("alias list", "list the aliases", "alias.list", list_aliases),
-    Verb("alias rm", "remove an alias", "alias.remove", remove_alias, (ALIAS,)),
+    Verb("alias list", "list the aliases", "alias.list", partial(_list, "alias")),
+    Verb("alias rm", "remove an alias", "alias.remove", partial(_remove_alias, "alias"), (ALIAS,)),
 )
 GROUPS: Final = (
     Verb(
         "group add",
         "make an address reach several people, or change whom",
         "alias.add",
-        add_group,
+        partial(_put_alias, "group"),
         (ALIAS, TARGETS),
     ),
-    Verb("group list", "list the groups", "alias.list", list_groups),
-    Verb("group rm", "remove a group", "alias.remove", remove_group, (ALIAS,)),
+    Verb("group list", "list the groups", "alias.list", partial(_list, "group")),
+    Verb("group rm", "remove a group", "alias.remove", partial(_remove_alias, "group"), (ALIAS,)),
 )
