@@ -133,7 +133,8 @@ def _copy_database(directory: Path, copy: Path) -> None:
     try:
         source.execute("BEGIN")
         source.execute("SELECT number FROM commits").fetchone()
-        target.execute("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")
+        target.pragma("journal_mode", "off")
+        target.pragma("synchronous", "off")
         with target.backup("main", source, "main") as backup:
             while not backup.done:
                 backup.step(PAGES)
