@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import mmap
-from dataclasses import replace
 from typing import Final
 
 from msgspec import structs
@@ -168,7 +167,7 @@ class Authenticate:
         """What is written on top of a mail."""
         asked = found.bimi
         if replays:
-            found = replace(found, results=_with_replays(found.results, replays))
+            found = structs.replace(found, results=_with_replays(found.results, replays))
         if asked is None:
             return encode(found.results)
         known = None if self._indicators is None else await self._indicators.about(asked)
@@ -211,12 +210,12 @@ def _with_replays(results: AuthResults, replays: tuple[Replay, ...]) -> AuthResu
     """The results with what was counted beside the signatures it is about."""
     said = {replay.signature.method_result(): str(replay.recipients) for replay in replays}
     with_counts = tuple(
-        replace(each, properties=(*each.properties, ("policy", "replay", said[each])))
+        structs.replace(each, properties=(*each.properties, ("policy", "replay", said[each])))
         if each in said
         else each
         for each in results.results
     )
-    return replace(results, results=with_counts)
+    return structs.replace(results, results=with_counts)
 
 
 def _strip(header: bytes, hostname: str) -> bytes:
