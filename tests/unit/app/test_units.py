@@ -82,6 +82,10 @@ def test_the_unit_that_quickstart_writes_is_this_one_with_other_paths() -> None:
     other = made.unit(("/home/me/a b/python", "-m", "x"), pathlib.Path("/srv/100%/mail"), "me")
     assert "ReadWritePaths=/srv/100%%/mail\n" in other and "ProtectHome=read-only\n" in other
     assert 'ExecStart="/home/me/a b/python" -m x serve /srv/100%%/mail\n' in other and "User=me\n" in other
+    away = made.unit(
+        ("/srv/venv/bin/a3mailer",), pathlib.Path("/srv/mail"), "me", (pathlib.Path("/home/me/python3"),)
+    )
+    assert "ProtectHome=read-only\n" in away, "an environment elsewhere whose interpreter is somebody's own"
 
 
 def test_a_unit_of_another_place_is_understood_too(tmp_path: pathlib.Path) -> None:

@@ -135,7 +135,8 @@ class Installing:
     # --- systemd ----------------------------------------------------------------------------------------
 
     def _write_unit(self) -> None:
-        text = unit.unit(unit.program(), self._wish.directory.absolute(), self._machine.user)
+        directory = self._wish.directory.absolute()
+        text = unit.unit(unit.program(), directory, self._machine.user, unit.needed())
         path = self._machine.units / unit.NAME
         with path.open("x") as file:
             file.write(text)

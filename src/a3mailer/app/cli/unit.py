@@ -64,8 +64,8 @@ WantedBy=multi-user.target
 """
 
 
-def unit(program: tuple[str, ...], directory: Path, user: str = USER) -> str:
-    """Its text. ``program``: the words that run a3mailer."""
+def unit(program: tuple[str, ...], directory: Path, user: str = USER, needed: tuple[Path, ...] = ()) -> str:
+    """Its text. ``program``: the words that run a3mailer; ``needed``: what they need to be seen besides."""
     installed = directory == Path(INSTALLED)
     state = "StateDirectory=a3mailer\nStateDirectoryMode=0700"
     return UNIT.format(
@@ -73,7 +73,7 @@ def unit(program: tuple[str, ...], directory: Path, user: str = USER) -> str:
         program=" ".join(map(word, program)),
         directory=word(str(directory)),
         state=state if installed else f"ReadWritePaths={word(str(directory))}",
-        homes="read-only" if is_at_home(directory, *map(Path, program[:1])) else "yes",
+        homes="read-only" if is_at_home(directory, *map(Path, program[:1]), *needed) else "yes",
     )
 
 
@@ -94,10 +94,15 @@ def program() -> tuple[str, ...]:
     return (str(launcher),) if launcher.exists() else (sys.executable, "-m", "a3mailer.app.main")
 
 
+def needed() -> tuple[Path, ...]:
+    """The interpreter as it is called and where it lies, and the package: all may be in different places."""
+    package = Path(a3mailer.__path__[0]).resolve()
+    return Path(sys.executable).absolute(), Path(sys.executable).resolve(), package / "__init__.py"
+
+
 def unreadable() -> str:
     """The first path of the program that not everybody may read or enter; empty: there is none."""
-    package = Path(a3mailer.__path__[0]).resolve()
-    for path in (Path(sys.executable).absolute(), Path(sys.executable).resolve(), package / "__init__.py"):
+    for path in needed():
         for each in reversed(path.parents):
             if not each.stat().st_mode & 0o001:
                 return str(each)
