@@ -23,7 +23,7 @@ from typing import Final
 
 import pytest
 
-from a3mailer.transfer.relay import SESSIONS_A_DESTINATION
+from a3mailer.transfer.relay.relay import SESSIONS_A_DESTINATION
 from bench.server import wait_banner
 from tests.compat.day import EXIM, ONE, PASSWORD, POST, STS, TWO, Ours, World, letter, world
 from tests.compat.test_forwarding import carols_mail

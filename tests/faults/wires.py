@@ -27,10 +27,10 @@ from a3mailer.edge.listener import Acceptor, Listener
 from a3mailer.edge.tls import opportunistic_context
 from a3mailer.runtime.resolver import Mx, Server, StubResolver
 from a3mailer.testing.nameserver import NameServer
-from a3mailer.transfer import relay as relay_module
-from a3mailer.transfer import session as session_module
-from a3mailer.transfer.relay import SESSIONS_A_DESTINATION, Relay
-from a3mailer.transfer.session import Manners
+from a3mailer.transfer.relay import relay as relay_module
+from a3mailer.transfer.relay import session as session_module
+from a3mailer.transfer.relay.relay import SESSIONS_A_DESTINATION, Relay
+from a3mailer.transfer.relay.session import Manners
 from tests.transcripts.smtp_world import SmtpWorld
 from tests.unit.transfer.hostile import Peer, Talk
 from tests.unit.transfer.office import CONTENT, Office

@@ -6,7 +6,7 @@ import random
 import struct
 import zlib
 
-from a3mailer.transfer.rewrite import changed, split, told
+from a3mailer.transfer.policy.rewrite import changed, split, told
 from a3mailer.wire.errors import RemoteProtocolError
 from a3mailer.wire.milter.engine import Mail, MilterEngine, Verdict
 from a3mailer.wire.milter.packets import packet

@@ -20,16 +20,16 @@ from a3mailer.mail.message import encodings, headers, index
 from a3mailer.runtime.resolver import Mx, _parse
 from a3mailer.store.rows import QueuedRecipient, QueueEntry
 from a3mailer.testing.resolver import FakeResolver
-from a3mailer.transfer.destinations.mx import NoRoute, Ourselves, hosts_of, smart_host
 from a3mailer.transfer.fields import names_of, with_fields, without
+from a3mailer.transfer.forwarding.srs import DAYS_VALID, BadSrs, Srs
+from a3mailer.transfer.forwarding.verp import BadVerp, Verp
 from a3mailer.transfer.outgoing import NotConvertible, canonical, needs, prepare
-from a3mailer.transfer.relay import Result
+from a3mailer.transfer.queue.settle import judge
+from a3mailer.transfer.relay.destinations.mx import NoRoute, Ourselves, hosts_of, smart_host
+from a3mailer.transfer.relay.relay import Result
 from a3mailer.transfer.schedule import Schedule
-from a3mailer.transfer.settle import judge
-from a3mailer.transfer.srs import DAYS_VALID, BadSrs, Srs
 from a3mailer.transfer.submission import author_fields, completed
 from a3mailer.transfer.trace import count_hops
-from a3mailer.transfer.verp import BadVerp, Verp
 from a3mailer.wire.dsn.compose import compose
 from a3mailer.wire.dsn.parse import parse, parse_status
 from a3mailer.wire.dsn.report import Action, Original, RecipientStatus, Report

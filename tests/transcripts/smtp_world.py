@@ -25,10 +25,10 @@ from a3mailer.telemetry.events import Secret
 from a3mailer.testing.memory_connection import MemoryConnection
 from a3mailer.testing.resolver import FakeResolver
 from a3mailer.transfer.arrival import Arrival
-from a3mailer.transfer.judge import NOBODY, Judges
-from a3mailer.transfer.policy import Policy
-from a3mailer.transfer.scripts import Scripts
-from a3mailer.transfer.stages import Stages
+from a3mailer.transfer.policy.judge import NOBODY, Judges
+from a3mailer.transfer.policy.policy import Policy
+from a3mailer.transfer.policy.scripts import Scripts
+from a3mailer.transfer.policy.stages import Stages
 from tests.tree import ROOT
 from tests.unit.identity.directory_rows import Rows
 from tests.unit.identity.world import Audit, Clock

@@ -66,32 +66,32 @@ from a3mailer.store.backends.sqlite.writer import identity_of_this, still_alive
 from a3mailer.store.operations import PurgeVault
 from a3mailer.store.ports import Store, Transaction
 from a3mailer.telemetry.events import emit
-from a3mailer.transfer.authenticate import Authenticate
-from a3mailer.transfer.callout import Callout
-from a3mailer.transfer.checks.load import all_checks
-from a3mailer.transfer.forward import Forwarding
-from a3mailer.transfer.handing import Handing
-from a3mailer.transfer.header_rules import HeaderRules
-from a3mailer.transfer.judge import Judges
+from a3mailer.transfer.applications.sending import Sending
+from a3mailer.transfer.forwarding.forward import Forwarding
+from a3mailer.transfer.forwarding.returns import Returns
+from a3mailer.transfer.forwarding.verp import Verp
 from a3mailer.transfer.lists import tokens
 from a3mailer.transfer.lists.lists import Lists
-from a3mailer.transfer.milter import Milters
-from a3mailer.transfer.policy import Policy
-from a3mailer.transfer.policy_hook import REST_SECONDS, AskAboutMail, PolicyHook
-from a3mailer.transfer.queue import Queue
+from a3mailer.transfer.policy.authenticate import Authenticate
+from a3mailer.transfer.policy.checks.load import all_checks
+from a3mailer.transfer.policy.header_rules import HeaderRules
+from a3mailer.transfer.policy.judge import Judges
+from a3mailer.transfer.policy.milter import Milters
+from a3mailer.transfer.policy.policy import Policy
+from a3mailer.transfer.policy.policy_hook import REST_SECONDS, AskAboutMail, PolicyHook
+from a3mailer.transfer.policy.reports import ReportMails
+from a3mailer.transfer.policy.scripts import Scripts
+from a3mailer.transfer.policy.stages import Stages
+from a3mailer.transfer.policy.verify import Verification
+from a3mailer.transfer.queue.handing import Handing
+from a3mailer.transfer.queue.queue import Queue
 from a3mailer.transfer.quota import Quotas
 from a3mailer.transfer.receive import Receive
-from a3mailer.transfer.reports import ReportMails
-from a3mailer.transfer.returns import Returns
-from a3mailer.transfer.scripts import Scripts
-from a3mailer.transfer.sending import Sending
+from a3mailer.transfer.relay.callout import Callout
+from a3mailer.transfer.relay.sts import StsPolicies
+from a3mailer.transfer.relay.tls_outcomes import TlsOutcomes
 from a3mailer.transfer.signing import Signing
-from a3mailer.transfer.stages import Stages
-from a3mailer.transfer.sts import StsPolicies
 from a3mailer.transfer.suppression import Suppressions
-from a3mailer.transfer.tls_outcomes import TlsOutcomes
-from a3mailer.transfer.verify import Verification
-from a3mailer.transfer.verp import Verp
 
 STS_FOLDER: Final = "cache/mta-sts"
 """Where the policies of other domains are kept, in the data directory."""

@@ -12,8 +12,9 @@ from a3mailer.config.tree import Settings
 from a3mailer.identity.credentials import VerifiedCache
 from a3mailer.identity.throttle import Throttle
 from a3mailer.runtime.shared import SharedCounts, SharedTable
-from a3mailer.transfer import pace, replays, verify
-from a3mailer.transfer.checks import greylist, rate
+from a3mailer.transfer.policy import replays, verify
+from a3mailer.transfer.policy.checks import greylist, rate
+from a3mailer.transfer.relay import pace
 
 MAX_WORKERS: Final = 48
 

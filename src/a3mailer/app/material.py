@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from a3mailer.keys import selectors
 from a3mailer.keys.recovery import make_recovery
 from a3mailer.ops.certificates import NEXT_KEY
-from a3mailer.transfer.srs import SECRET_SIZE
+from a3mailer.transfer.forwarding.srs import SECRET_SIZE
 
 CERTIFICATE_DAYS: Final = 3650
 """A self-signed certificate is replaced by hand or by ACME, never by its end."""
@@ -110,13 +110,14 @@ def mock_key(directory: Path) -> bytes:
 
 
 def policy_hook_key(directory: Path) -> bytes:
-    """The secret that signs what is asked of the operator's service (``transfer/policy_hook.py``)."""
+    """The secret that signs what is asked of the operator's service (``transfer/policy/policy_hook.py``)."""
     return _kept(directory / POLICY_HOOK_KEY, SECRET_SIZE)
 
 
 def srs_keys(directory: Path) -> tuple[bytes, ...]:
-    """The key of the addresses that bounces of forwarded mail come back to (``transfer/srs.py``), and the one
-    before it where ``keys/srs.old`` keeps it for the bounces still to come."""
+    """The key of the addresses that bounces of forwarded mail come back to (``transfer/forwarding/srs.py``).
+
+    And the one before it where ``keys/srs.old`` keeps it for the bounces still to come."""
     old = directory / OLD_SRS_KEY
     return (_kept(directory / SRS_KEY, SECRET_SIZE), *([old.read_bytes()] if old.exists() else []))
 

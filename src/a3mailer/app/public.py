@@ -18,8 +18,8 @@ from a3mailer.edge.http.wellknown import WellKnown
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.runtime.http import HttpClient
 from a3mailer.store.ports import Store
-from a3mailer.transfer.policy import Policy
-from a3mailer.transfer.sending import Sending
+from a3mailer.transfer.applications.sending import Sending
+from a3mailer.transfer.policy.policy import Policy
 
 
 def public(

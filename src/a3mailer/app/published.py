@@ -20,7 +20,7 @@ from a3mailer.keys.selectors import REMOVED, SIGNING
 from a3mailer.ops.certificates import NEXT_KEY, CertificateStore
 from a3mailer.ops.dkim_rotation import keys
 from a3mailer.ops.domain_records import ISSUER, Certificate, Facts
-from a3mailer.transfer.verify import accepts_all
+from a3mailer.transfer.policy.verify import accepts_all
 
 
 class _State(msgspec.Struct):

@@ -15,10 +15,10 @@ from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.http import HttpClient
 from a3mailer.runtime.resolver import Resolver
 from a3mailer.store.ports import Store
-from a3mailer.transfer.authenticate import Authenticate
-from a3mailer.transfer.dmarc_outcomes import DmarcOutcomes
 from a3mailer.transfer.indicators import Indicators
-from a3mailer.transfer.replays import Replays
+from a3mailer.transfer.policy.authenticate import Authenticate
+from a3mailer.transfer.policy.dmarc_outcomes import DmarcOutcomes
+from a3mailer.transfer.policy.replays import Replays
 from a3mailer.transfer.signing import Personal, Signing
 from a3mailer.transfer.tallies import Tallies
 

@@ -28,7 +28,7 @@ def problems(directory: Path, settings: Settings) -> tuple[str, ...]:
     """What is wrong with the scripts of ``policy.scripts``."""
     if not settings.policy.scripts:
         return ()
-    from a3mailer.transfer.scripts import BadScripts, compiled  # a language, only where it is used
+    from a3mailer.transfer.policy.scripts import BadScripts, compiled  # a language, only where it is used
 
     try:
         compiled(directory, settings)

@@ -2,7 +2,7 @@
 
 A domain says by a TXT record at ``_mta-sts`` that it has a policy, and its version; the policy itself is a
 small text at ``https://mta-sts.DOMAIN/.well-known/mta-sts.txt``. Fetching and keeping it is
-``transfer/sts.py``'s.
+``transfer/relay/sts.py``'s.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from a3mailer.ops.record_state import (
 )
 from a3mailer.ops.reports.destinations import MOST_PLACES, destinations
 from a3mailer.runtime.resolver import Resolver, ResolverFailure
-from a3mailer.transfer.checks import lists
+from a3mailer.transfer.policy.checks import lists
 
 SECTION_SECONDS: Final = 30.0
 """One section's time; over it, the section says that it was not checked."""

@@ -19,8 +19,8 @@ from a3mailer.runtime.resolver import Answer, ResolverFailure
 from a3mailer.runtime.shared import SharedTable
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.resolver import FakeResolver
+from a3mailer.transfer.policy.stages import MAX_NOTE, Check, Course, Doors, Facts, Finding, Stage, field_of
 from a3mailer.transfer.route import Remote
-from a3mailer.transfer.stages import MAX_NOTE, Check, Course, Doors, Facts, Finding, Stage, field_of
 
 CASES: Final = 300
 EVERYTHING: Final = Policy(

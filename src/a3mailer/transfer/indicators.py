@@ -35,7 +35,7 @@ from a3mailer.store.operations import Operation, PutDocument, RemoveDocument
 from a3mailer.store.ports import DocumentReader, Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
-from a3mailer.transfer.sts import Web
+from a3mailer.transfer.relay.sts import Web
 
 KIND: Final = "indicator"
 """Of documents: what is known, as JSON, by DOMAIN/SELECTOR."""

@@ -31,16 +31,16 @@ from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.bounce import Sent, Voice, notice, wants
 from a3mailer.transfer.deliver import appends
-from a3mailer.transfer.forward import Forwarding
-from a3mailer.transfer.handing import Handing
-from a3mailer.transfer.judge import NOBODY, Judged, Judges, outcomes_of
+from a3mailer.transfer.forwarding.forward import Forwarding
+from a3mailer.transfer.forwarding.masked import Sender, has_form, noted
+from a3mailer.transfer.forwarding.returns import Returns
 from a3mailer.transfer.lists.lists import Lists
-from a3mailer.transfer.masked import Sender, has_form, noted
-from a3mailer.transfer.returns import Returns
+from a3mailer.transfer.policy.judge import NOBODY, Judged, Judges, outcomes_of
+from a3mailer.transfer.policy.stages import field_of
+from a3mailer.transfer.queue.handing import Handing
+from a3mailer.transfer.relay.tls_wish import HEADER_LOOKED_AT, tls_of
 from a3mailer.transfer.route import Listed, Local, Remote, Returned, Route, is_relayed, notify_onward
-from a3mailer.transfer.stages import field_of
 from a3mailer.transfer.submission import check_authors, completed
-from a3mailer.transfer.tls_wish import HEADER_LOOKED_AT, tls_of
 from a3mailer.transfer.trace import Stamp, count_hops
 from a3mailer.wire.dsn.report import Action, RecipientStatus
 from a3mailer.wire.smtp.xtext import original_of

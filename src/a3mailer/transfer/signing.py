@@ -27,9 +27,9 @@ from a3mailer.msgauth.sign import SigningKey, load_key, sign
 from a3mailer.store.rows import QueueEntry
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.forwarding.sealing import sealed
 from a3mailer.transfer.lists.mail import author_of
 from a3mailer.transfer.lists.tokens import is_from_list
-from a3mailer.transfer.sealing import sealed
 
 Sign = Callable[[bytes], Awaitable[bytes]]
 """The octets that are to leave -> the same with signatures on top."""

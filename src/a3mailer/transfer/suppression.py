@@ -21,8 +21,8 @@ from a3mailer.mail.ids import SYSTEM_ACCOUNT, TenantId
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.operations import Operation, PutDocument, RemoveDocument
 from a3mailer.store.ports import DocumentReader
-from a3mailer.transfer.answers import classify
-from a3mailer.transfer.returns import Bounced
+from a3mailer.transfer.forwarding.returns import Bounced
+from a3mailer.transfer.relay.answers import classify
 from a3mailer.wire.smtp.remote import RemoteReply
 
 KIND: Final = "suppression"

@@ -37,7 +37,7 @@ from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.resolver import FakeResolver
 from a3mailer.transfer import indicators
 from a3mailer.transfer.outcomes import Event, Hook
-from a3mailer.transfer.sts import StsPolicies
+from a3mailer.transfer.relay.sts import StsPolicies
 from tests.unit.transfer.store import WatchedStore
 from tests.web import Authority, Web, reply
 
@@ -160,7 +160,7 @@ FETCHES: dict[str, Fetch] = {
     "check bimi": _bimi_check,
 }
 PLACES = {
-    "edge/dial.py": "mail hosts by addresses that transfer/destinations/mx.py let through; filters",
+    "edge/dial.py": "mail hosts by addresses that transfer/relay/destinations/mx.py let through; filters",
     "runtime/http.py": "the one client",
     "runtime/resolver.py": "dns.servers, the operator's",
     "ops/dns_providers/rfc2136.py": "acme.dns_server and domain dns --server, the operator's",

@@ -49,7 +49,7 @@ from a3mailer.store.operations import (
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.telemetry.events import Secret
 from a3mailer.testing.clock import FakeClock
-from a3mailer.transfer.reports import ReportMail
+from a3mailer.transfer.policy.reports import ReportMail
 from tests.unit.msgauth.test_aggregate import WITHOUT_NAMESPACE
 from tests.unit.ops.test_reports import mail_with
 

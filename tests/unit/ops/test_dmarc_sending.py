@@ -35,17 +35,17 @@ from a3mailer.ops.reports.read import read
 from a3mailer.store.operations import AddTallies, Enqueue, Tally
 from a3mailer.store.ports import Transaction
 from a3mailer.testing.resolver import FakeResolver
-from a3mailer.transfer.authenticate import Authenticate
-from a3mailer.transfer.dmarc_outcomes import (
+from a3mailer.transfer.policy.authenticate import Authenticate
+from a3mailer.transfer.policy.dmarc_outcomes import (
     KIND,
     MAX_SIGNATURES,
     DmarcOutcome,
     DmarcOutcomes,
     outcome_of,
 )
-from a3mailer.transfer.judge import Judges
+from a3mailer.transfer.policy.judge import Judges
+from a3mailer.transfer.policy.reports import ReportMails
 from a3mailer.transfer.receive import Receive
-from a3mailer.transfer.reports import ReportMails
 from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.tallies import Tallies
 from tests.unit.msgauth.signed import key, record

@@ -16,10 +16,10 @@ from a3mailer.ops.reports import arf
 from a3mailer.ops.reports.failures import MOST_WAITING, FailureReports, shown
 from a3mailer.ops.reports.read import read
 from a3mailer.testing.resolver import FakeResolver
-from a3mailer.transfer.authenticate import Authenticate
-from a3mailer.transfer.judge import Judges
+from a3mailer.transfer.policy.authenticate import Authenticate
+from a3mailer.transfer.policy.judge import Judges
+from a3mailer.transfer.policy.reports import ReportMail
 from a3mailer.transfer.receive import Receive
-from a3mailer.transfer.reports import ReportMail
 from tests.unit.msgauth.signed import key, record, signed
 from tests.unit.ops.test_dmarc_sending import FORGER, MAIL, OURS, dns, settings
 from tests.unit.ops.test_dmarc_sending import Office as Sender

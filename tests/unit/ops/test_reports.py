@@ -12,7 +12,7 @@ from a3mailer.ops.reports import KINDS, arf, dmarc
 from a3mailer.ops.reports.kind import DAY, Kind, days, mails
 from a3mailer.ops.reports.read import read
 from a3mailer.store.rows import Report
-from a3mailer.transfer.reports import MAX_CONTENT, Complaint, ReportFound, ReportMail
+from a3mailer.transfer.policy.reports import MAX_CONTENT, Complaint, ReportFound, ReportMail
 from tests.unit.msgauth.test_aggregate import WITHOUT_NAMESPACE, zipped
 from tests.unit.msgauth.test_feedback import ABUSE
 

@@ -15,8 +15,8 @@ from a3mailer.ops.reports.tls import KIND, TlsSummary
 from a3mailer.ops.reports.tls_report import DAY, Sender, compose, make
 from a3mailer.store.operations import Tally
 from a3mailer.store.rows import Report
-from a3mailer.transfer.reports import MAX_CONTENT, ReportFound, ReportMail
-from a3mailer.transfer.tls_outcomes import TlsOutcome
+from a3mailer.transfer.policy.reports import MAX_CONTENT, ReportFound, ReportMail
+from a3mailer.transfer.relay.tls_outcomes import TlsOutcome
 from tests.unit.msgauth.test_tlsrpt import EXAMPLE
 
 DOMAIN = "company-y.example"

@@ -30,7 +30,7 @@ from a3mailer.store.operations import AddTallies, Enqueue, Tally
 from a3mailer.store.ports import Transaction
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.resolver import FakeResolver
-from a3mailer.transfer.tls_outcomes import KIND, TlsOutcome
+from a3mailer.transfer.relay.tls_outcomes import KIND, TlsOutcome
 from tests.unit.transfer.store import WatchedStore
 
 STS = {

@@ -22,12 +22,12 @@ from a3mailer.store.operations import (
 )
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.testing.resolver import FakeResolver
-from a3mailer.transfer.attempt import LEASE_SECONDS, Attempt, Desk
 from a3mailer.transfer.bounce import Voice
-from a3mailer.transfer.queue import Queue
-from a3mailer.transfer.relay import Relay
+from a3mailer.transfer.queue.attempt import LEASE_SECONDS, Attempt, Desk
+from a3mailer.transfer.queue.queue import Queue
+from a3mailer.transfer.relay.relay import Relay
+from a3mailer.transfer.relay.session import Manners
 from a3mailer.transfer.schedule import Schedule
-from a3mailer.transfer.session import Manners
 from a3mailer.wire.dsn.parse import parse
 from a3mailer.wire.dsn.report import Report
 from tests.unit.transfer.world import World

@@ -12,8 +12,8 @@ from msgspec import structs
 
 from a3mailer.testing.check import CheckCompliance, doors
 from a3mailer.testing.clock import FakeClock
-from a3mailer.transfer.stages import Check
-from tests.unit.transfer.test_checks import facts
+from a3mailer.transfer.policy.stages import Check
+from tests.unit.transfer.policy.test_checks import facts
 
 DOCS = Path(__file__).parents[3] / "docs"
 SATURDAY = 1_795_219_200.0

@@ -9,8 +9,8 @@ import pytest
 from a3mailer.mail.tls import TlsLevel
 from a3mailer.runtime.resolver import Mx, Tlsa
 from a3mailer.testing.resolver import FakeResolver
-from a3mailer.transfer.destinations.dane import dane_plan
-from a3mailer.transfer.destinations.mx import Host, NoRoute, Ourselves, hosts_of, smart_host
+from a3mailer.transfer.relay.destinations.dane import dane_plan
+from a3mailer.transfer.relay.destinations.mx import Host, NoRoute, Ourselves, hosts_of, smart_host
 
 RECORD = Tlsa(3, 1, 1, bytes(32))
 MX = Host("mx.b.test", 25, authentic=True)

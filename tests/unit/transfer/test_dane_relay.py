@@ -18,9 +18,9 @@ from a3mailer.edge.dial import dial
 from a3mailer.edge.tls import opportunistic_context
 from a3mailer.msgauth.mta_sts import StsPolicy
 from a3mailer.runtime.resolver import Mx, Tlsa
-from a3mailer.transfer.relay import Relay
-from a3mailer.transfer.session import Manners
-from a3mailer.transfer.sts import Found
+from a3mailer.transfer.relay.relay import Relay
+from a3mailer.transfer.relay.session import Manners
+from a3mailer.transfer.relay.sts import Found
 from a3mailer.wire.dsn.report import Report
 from tests.certificates import NOW, Certified, authority, certified
 from tests.unit.transfer.office import Office

@@ -25,11 +25,11 @@ from a3mailer.edge.tls import opportunistic_context
 from a3mailer.mail.ids import QueueId
 from a3mailer.msgauth.mta_sts import StsPolicy
 from a3mailer.runtime.resolver import Mx, Tlsa
-from a3mailer.transfer import session as session_module
-from a3mailer.transfer.relay import Relay
-from a3mailer.transfer.session import Manners
-from a3mailer.transfer.story import of_entry
-from a3mailer.transfer.sts import Found
+from a3mailer.transfer.queue.story import of_entry
+from a3mailer.transfer.relay import session as session_module
+from a3mailer.transfer.relay.relay import Relay
+from a3mailer.transfer.relay.session import Manners
+from a3mailer.transfer.relay.sts import Found
 from tests.unit.transfer.hostile import (
     STAGES,
     Act,

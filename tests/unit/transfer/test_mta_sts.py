@@ -23,14 +23,14 @@ from a3mailer.runtime.http import HttpClient
 from a3mailer.runtime.resolver import Server, StubResolver
 from a3mailer.telemetry.events import LOG
 from a3mailer.testing.nameserver import NameServer
-from a3mailer.transfer.destinations.mx import Host
-from a3mailer.transfer.relay import Relay
-from a3mailer.transfer.session import Manners
-from a3mailer.transfer.sts import StsPolicies
+from a3mailer.transfer.relay.destinations.mx import Host
+from a3mailer.transfer.relay.relay import Relay
+from a3mailer.transfer.relay.session import Manners
+from a3mailer.transfer.relay.sts import StsPolicies
+from a3mailer.transfer.relay.tls_outcomes import TlsOutcome, TlsOutcomes
+from a3mailer.transfer.relay.tls_policy import OPPORTUNISTIC, Demand, DomainDemand
+from a3mailer.transfer.relay.tls_wish import for_mail
 from a3mailer.transfer.tallies import Tallies
-from a3mailer.transfer.tls_outcomes import TlsOutcome, TlsOutcomes
-from a3mailer.transfer.tls_policy import OPPORTUNISTIC, Demand, DomainDemand
-from a3mailer.transfer.tls_wish import for_mail
 from tests.unit.transfer.office import Office
 from tests.web import Authority, Web, reply
 

@@ -7,7 +7,7 @@ import pytest
 from a3mailer.config.tree import Server, Settings
 from a3mailer.runtime.resolver import Mx
 from a3mailer.testing.resolver import FakeResolver
-from a3mailer.transfer.destinations.mx import (
+from a3mailer.transfer.relay.destinations.mx import (
     MAX_ADDRESSES,
     MAX_HOSTS,
     Host,
@@ -16,7 +16,7 @@ from a3mailer.transfer.destinations.mx import (
     hosts_of,
     smart_host,
 )
-from a3mailer.transfer.relay import ourselves
+from a3mailer.transfer.relay.relay import ourselves
 
 US = ourselves(Settings(server=Server(hostname="Mail.A.test", listen=("192.0.2.250", "2001:db8::250"))))
 

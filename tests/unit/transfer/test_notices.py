@@ -12,7 +12,7 @@ from a3mailer.store.ports import Transaction
 from a3mailer.testing.peer import ScriptedPeer
 from a3mailer.wire.dsn.report import Action
 from tests.unit.transfer.office import Office
-from tests.unit.transfer.test_queue import live
+from tests.unit.transfer.queue.test_queue import live
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from a3mailer.mail.ids import QueueId
 from a3mailer.runtime.resolver import Mx
 from a3mailer.runtime.shared import SharedTable
 from a3mailer.store.operations import RecipientOutcome
-from a3mailer.transfer.pace import HALF_LIFE, Paces
-from a3mailer.transfer.queue import change
-from a3mailer.transfer.relay import SESSIONS_A_DESTINATION
+from a3mailer.transfer.queue.queue import change
+from a3mailer.transfer.relay.pace import HALF_LIFE, Paces
+from a3mailer.transfer.relay.relay import SESSIONS_A_DESTINATION
 from a3mailer.transfer.schedule import PAUSES
 from tests.unit.transfer.office import Office
 

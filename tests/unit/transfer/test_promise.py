@@ -10,11 +10,11 @@ from a3mailer.config.tree import Queue, Settings
 from a3mailer.mail.envelope import Client, Recipient
 from a3mailer.store.operations import Enqueue, QueueRecipient
 from a3mailer.transfer.promise import is_trusted, offered
-from a3mailer.transfer.queue import change
+from a3mailer.transfer.queue.queue import change
 from a3mailer.wire.dsn.report import Action
 from a3mailer.wire.smtp.promises import NO_PROMISES
 from tests.unit.transfer.office import Office
-from tests.unit.transfer.test_queue import live
+from tests.unit.transfer.queue.test_queue import live
 from tests.unit.transfer.world import World, address
 
 HOUR = 3600

@@ -10,9 +10,9 @@ from a3mailer.mail.errors import BadName
 from a3mailer.store import operations as op
 from a3mailer.store.operations import QueueRecipient
 from a3mailer.store.ports import Transaction
-from a3mailer.transfer.attempt import LEASE_SECONDS
 from a3mailer.transfer.bounce import Voice
-from a3mailer.transfer.queue import acting, change, entries, fail, giving_up
+from a3mailer.transfer.queue.attempt import LEASE_SECONDS
+from a3mailer.transfer.queue.queue import acting, change, entries, fail, giving_up
 from a3mailer.wire.dsn.report import Action
 from tests.unit.transfer.office import Office
 
@@ -190,7 +190,7 @@ async def test_giving_up_a_mail_without_a_sender_tells_nobody() -> None:
 
 
 async def test_the_whole_queue_is_read_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("a3mailer.transfer.queue.PAGE", 3)
+    monkeypatch.setattr("a3mailer.transfer.queue.queue.PAGE", 3)
     office = Office()
     for _ in range(8):
         await office.enqueue("x@b.test")

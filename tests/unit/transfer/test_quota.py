@@ -9,9 +9,9 @@ from a3mailer.config.tree import Limits, Queue, Server, Settings
 from a3mailer.edge.smtp.replies import reply_to
 from a3mailer.mail.errors import FullForLong, OverQuota, TryLater
 from a3mailer.transfer.deliver import status_of
-from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.policy.policy import Policy
 from a3mailer.transfer.quota import HOUR, KIND, NAME, Quotas
-from tests.unit.transfer.test_policy import routes
+from tests.unit.transfer.policy.test_policy import routes
 from tests.unit.transfer.world import SETTINGS, World, address
 
 ALICE = address("alice@a.test")

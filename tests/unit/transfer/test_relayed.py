@@ -17,15 +17,15 @@ from a3mailer.mail.errors import NotAllowed, Refused
 from a3mailer.mail.tls import TlsLevel
 from a3mailer.runtime.resolver import Mx
 from a3mailer.store.operations import Enqueue
-from a3mailer.transfer.judge import Judges
+from a3mailer.transfer.policy.judge import Judges
+from a3mailer.transfer.policy.scripts import Scripts
 from a3mailer.transfer.receive import Receive
+from a3mailer.transfer.relay.ways import Way, Ways, no_secrets
 from a3mailer.transfer.route import Local, Remote
-from a3mailer.transfer.scripts import Scripts
-from a3mailer.transfer.ways import Way, Ways, no_secrets
 from tests.unit.transfer.office import Office
-from tests.unit.transfer.test_judge import Scripted, only_mail, world_of
+from tests.unit.transfer.policy.test_judge import Scripted, only_mail, world_of
+from tests.unit.transfer.relay.test_ways import Listening
 from tests.unit.transfer.test_pacing import states
-from tests.unit.transfer.test_ways import Listening
 from tests.unit.transfer.world import MAIL, MX, SETTINGS, World, address
 
 

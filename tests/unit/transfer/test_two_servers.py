@@ -27,10 +27,10 @@ from a3mailer.runtime.resolver import Mx
 from a3mailer.store.operations import Enqueue, QueueRecipient
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.testing.resolver import FakeResolver
-from a3mailer.transfer.forward import Forwarding
+from a3mailer.transfer.forwarding.forward import Forwarding
 from a3mailer.transfer.outgoing import canonical
-from a3mailer.transfer.policy import Policy
-from a3mailer.transfer.queue import Queue
+from a3mailer.transfer.policy.policy import Policy
+from a3mailer.transfer.queue.queue import Queue
 from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.signing import Signing
 from tests.unit.edge.test_connection import server_tls as server_tls

@@ -13,8 +13,8 @@ from a3mailer.mail.envelope import Client, Envelope, Recipient
 from a3mailer.mail.errors import MailError
 from a3mailer.testing.clock import FakeClock
 from a3mailer.transfer.arrival import Arrival, unheard
-from a3mailer.transfer.forward import Forwarding
-from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.forwarding.forward import Forwarding
+from a3mailer.transfer.policy.policy import Policy
 from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.suppression import Suppressions
 from tests.unit.transfer.store import WatchedStore

@@ -10,8 +10,8 @@ from a3mailer.identity.names import clean_address, clean_domain
 from a3mailer.mail.errors import AlreadyExists, BadName, NoSuchThing, TooMany
 from a3mailer.store.operations import Operation, PutAlias, RemoveAlias, RemoveDocument
 from a3mailer.store.rows import Account
-from a3mailer.transfer import masked
-from a3mailer.transfer.masked import Masked
+from a3mailer.transfer.forwarding import masked
+from a3mailer.transfer.forwarding.masked import Masked
 
 MAX_MASKED: Final = 2000
 """Of one account."""

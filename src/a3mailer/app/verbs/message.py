@@ -15,9 +15,9 @@ from a3mailer.mail.ids import TenantId
 from a3mailer.msgauth import bimi
 from a3mailer.store.rows import Finished, QueueEntry
 from a3mailer.transfer.indicators import MEDIA, shown, words
-from a3mailer.transfer.queue import entries, left
+from a3mailer.transfer.queue.queue import entries, left
+from a3mailer.transfer.queue.story import of_entry, of_finished
 from a3mailer.transfer.schedule import Schedule
-from a3mailer.transfer.story import of_entry, of_finished
 
 MOST: Final = 100
 """Mails that wait, and recipients that have left, told of at once; of the latter the newest."""

@@ -18,13 +18,14 @@ from a3mailer.mail.answers import Answer
 from a3mailer.mail.errors import BadName, MailError, NoSuchThing
 from a3mailer.mail.ids import DEFAULT_TENANT, QueueId, TenantId
 from a3mailer.store.rows import Finished, QueuedRecipient, QueueEntry
-from a3mailer.transfer import queue, suppression
-from a3mailer.transfer.answers import classify
-from a3mailer.transfer.attempt import CONGESTED
+from a3mailer.transfer import suppression
 from a3mailer.transfer.bounce import Voice
-from a3mailer.transfer.destinations.providers import provider_of
+from a3mailer.transfer.queue import queue
+from a3mailer.transfer.queue.attempt import CONGESTED
+from a3mailer.transfer.queue.story import of_entry, of_finished
+from a3mailer.transfer.relay.answers import classify
+from a3mailer.transfer.relay.destinations.providers import provider_of
 from a3mailer.transfer.schedule import URGENT, Schedule
-from a3mailer.transfer.story import of_entry, of_finished
 from a3mailer.wire.smtp.remote import RemoteReply
 
 ENTRIES_A_PAGE: Final = 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from a3mailer.app.verbs.office import Office, Request
 from a3mailer.identity.roles import require
 from a3mailer.mail.errors import BadName
-from a3mailer.transfer.pickup import Handed, Pickup
+from a3mailer.transfer.applications.pickup import Handed, Pickup
 
 NOTIFY = frozenset(("NEVER", "SUCCESS", "FAILURE", "DELAY"))
 

@@ -25,7 +25,7 @@ from a3mailer.store.ports import Store, Transaction
 from a3mailer.store.rows import Domain
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
-from a3mailer.transfer.reports import MAX_CONTENT, MAX_FOUND, MAX_WORD, ReportFound
+from a3mailer.transfer.policy.reports import MAX_CONTENT, MAX_FOUND, MAX_WORD, ReportFound
 
 MAX_BODY: Final = 2 << 20
 """Octets of a report, packed or not."""

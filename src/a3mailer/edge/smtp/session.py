@@ -41,12 +41,12 @@ from a3mailer.runtime.spool import Spool, SpoolError
 from a3mailer.telemetry.events import emit, redact_address
 from a3mailer.telemetry.metrics import count, observe
 from a3mailer.transfer.arrival import Arrival
-from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.policy.policy import Policy
+from a3mailer.transfer.policy.stages import Facts, Stage
 from a3mailer.transfer.promise import offered as offered_promises
 from a3mailer.transfer.promise import promised
 from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.route import Route
-from a3mailer.transfer.stages import Facts, Stage
 from a3mailer.wire.smtp import events as ev
 from a3mailer.wire.smtp.engine import Engine, Offer, State
 from a3mailer.wire.smtp.promises import NOTHING

@@ -12,7 +12,7 @@ from a3mailer.mail.message import MessageIndex
 from a3mailer.msgauth.feedback import AUTH_FAILURE, Feedback, parse
 from a3mailer.ops.reports.kind import Kind, mails
 from a3mailer.store.rows import Report
-from a3mailer.transfer.reports import Complaint, ReportFound, ReportMail
+from a3mailer.transfer.policy.reports import Complaint, ReportFound, ReportMail
 
 NAME: Final = "arf"
 ADVICES: Final = 10

@@ -17,7 +17,7 @@ from a3mailer.msgauth.packed import Unreadable
 from a3mailer.ops.reports.kind import Kind, days, mails
 from a3mailer.ops.reports.parts import attachments
 from a3mailer.store.rows import Report
-from a3mailer.transfer.reports import MAX_CONTENT, ReportFound, ReportMail
+from a3mailer.transfer.policy.reports import MAX_CONTENT, ReportFound, ReportMail
 
 NAME: Final = "dmarc"
 MAX_SOURCES: Final = 1000

@@ -26,7 +26,7 @@ from a3mailer.ops.reports import posting
 from a3mailer.ops.reports.kind import DAY, mails
 from a3mailer.ops.reports.posting import Sender
 from a3mailer.store.operations import Tally
-from a3mailer.transfer.dmarc_outcomes import DmarcOutcome
+from a3mailer.transfer.policy.dmarc_outcomes import DmarcOutcome
 
 MOST_ROWS: Final = 10_000
 """Rows of one report; the rarest are left out, and the report says so."""

@@ -23,7 +23,7 @@ from a3mailer.store.operations import DropTallies, Operation, PutReport
 from a3mailer.store.ports import Content
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
-from a3mailer.transfer.dmarc_outcomes import KIND
+from a3mailer.transfer.policy.dmarc_outcomes import KIND
 
 GIVE_UP_SECONDS: Final = 3 * DAY
 """After the first attempt: the DNS of the domain did not answer for so long."""

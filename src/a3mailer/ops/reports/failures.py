@@ -34,8 +34,8 @@ from a3mailer.store.operations import Operation
 from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
-from a3mailer.transfer.dmarc_outcomes import aligns
-from a3mailer.transfer.failures import DmarcFailure
+from a3mailer.transfer.policy.dmarc_outcomes import aligns
+from a3mailer.transfer.policy.failures import DmarcFailure
 
 HOUR: Final = 3600
 MOST_WAITING: Final = 200
@@ -94,7 +94,7 @@ class FailureReports:
         """Domain -> (hour, reports in it, mails since that are in none)."""
 
     def note(self, failure: DmarcFailure) -> None:
-        """See ``transfer/failures.py``."""
+        """See ``transfer/policy/failures.py``."""
         settings, dmarc = self._settings(), failure.found.dmarc
         record = dmarc.record
         if not settings.reports.failure_send or record is None or not record.failure or record.psd == "y":

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from a3mailer.mail.message import MessageIndex
 from a3mailer.store.rows import Report
-from a3mailer.transfer.reports import ReportFound, ReportMail
+from a3mailer.transfer.policy.reports import ReportFound, ReportMail
 
 DAY = 86_400
 

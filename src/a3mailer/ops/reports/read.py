@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from a3mailer.mail.message import index
 from a3mailer.ops.reports import KINDS
-from a3mailer.transfer.reports import ReportFound, ReportMail
+from a3mailer.transfer.policy.reports import ReportFound, ReportMail
 
 
 def read(mail: ReportMail) -> tuple[ReportFound, ...]:

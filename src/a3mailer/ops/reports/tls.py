@@ -14,7 +14,7 @@ from a3mailer.ops.reports.kind import Kind
 from a3mailer.ops.reports.parts import attachments
 from a3mailer.ops.reports.tls_advice import TlsSum, said, times, word
 from a3mailer.store.rows import Report
-from a3mailer.transfer.reports import MAX_CONTENT, ReportFound, ReportMail
+from a3mailer.transfer.policy.reports import MAX_CONTENT, ReportFound, ReportMail
 
 NAME: Final = "tls"
 MOST_DETAILS: Final = 200

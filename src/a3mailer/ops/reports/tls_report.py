@@ -24,7 +24,7 @@ from a3mailer.msgauth.tlsrpt import (
 from a3mailer.ops.reports import posting
 from a3mailer.ops.reports.posting import Sender
 from a3mailer.store.operations import Tally
-from a3mailer.transfer.tls_outcomes import TlsOutcome
+from a3mailer.transfer.relay.tls_outcomes import TlsOutcome
 
 DAY: Final = 86_400
 MOST_POLICIES: Final = 100

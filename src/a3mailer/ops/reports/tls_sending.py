@@ -26,8 +26,8 @@ from a3mailer.runtime.resolver import Resolver, ResolverFailure
 from a3mailer.store.operations import AddTallies, DropTallies, Operation, Tally
 from a3mailer.store.ports import Content, Store
 from a3mailer.telemetry.events import emit
-from a3mailer.transfer.tls_outcomes import KIND
-from a3mailer.transfer.tls_wish import OPTIONAL
+from a3mailer.transfer.relay.tls_outcomes import KIND
+from a3mailer.transfer.relay.tls_wish import OPTIONAL
 
 DONE: Final = "tls-sent"
 """The kind of the tallies whose keys are places that have their report while others wait for it."""

@@ -43,6 +43,8 @@ from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.store.rows import Account
 from a3mailer.telemetry.events import emit, redact_address
 from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.forwarding.returns import Bounced
+from a3mailer.transfer.forwarding.verp import Verp
 from a3mailer.transfer.lists import roll, tokens, words
 from a3mailer.transfer.lists.mail import (
     Author,
@@ -55,9 +57,7 @@ from a3mailer.transfer.lists.mail import (
     thread,
 )
 from a3mailer.transfer.lists.roll import MailingList, Member, key
-from a3mailer.transfer.returns import Bounced
 from a3mailer.transfer.route import Listed
-from a3mailer.transfer.verp import Verp
 from a3mailer.wire.smtp.paths import encode_mailbox
 
 ASK_SECONDS: Final = 86_400

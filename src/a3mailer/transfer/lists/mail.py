@@ -15,7 +15,7 @@ from a3mailer.mail.compose import BadPiece, Mailbox, field, mailbox_field
 from a3mailer.mail.message import addresses, headers, index
 from a3mailer.msgauth.fields import Header, read
 from a3mailer.transfer.fields import names_of, without
-from a3mailer.transfer.sealing import found_here
+from a3mailer.transfer.forwarding.sealing import found_here
 from a3mailer.transfer.trace import without_return_path
 
 LIST_ID: Final = b"list-id"

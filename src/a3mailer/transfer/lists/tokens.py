@@ -16,7 +16,7 @@ from typing import Final
 
 from a3mailer.mail.address import Address
 from a3mailer.mail.ids import AccountId
-from a3mailer.transfer.verp import BadVerp, Verp
+from a3mailer.transfer.forwarding.verp import BadVerp, Verp
 
 STREAM: Final = "list"
 """First word of the stream of its bounces: ``list.42`` (``returns.py``)."""

@@ -27,11 +27,11 @@ from a3mailer.telemetry.events import Secret
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.memory_connection import MemoryConnection, Stage
 from a3mailer.testing.resolver import FakeResolver
-from a3mailer.transfer.checks import CHECKS
-from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.applications.sending import Sending
+from a3mailer.transfer.policy.checks import CHECKS
+from a3mailer.transfer.policy.policy import Policy
+from a3mailer.transfer.policy.stages import Stages
 from a3mailer.transfer.receive import Receive
-from a3mailer.transfer.sending import Sending
-from a3mailer.transfer.stages import Stages
 from tests.unit.identity.world import Audit
 
 STORED = hash_password(Secret("secret-a"))

@@ -21,7 +21,7 @@ from a3mailer.store import operations as op
 from a3mailer.store.backends.memory.store import MemoryStore
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.testing.clock import FakeClock
-from a3mailer.transfer import templates
+from a3mailer.transfer.applications import templates
 from a3mailer.transfer.receive import fingerprint
 from tests.unit.edge.http.api_world import ApiWorld, basic
 

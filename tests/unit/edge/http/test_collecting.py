@@ -22,7 +22,7 @@ from a3mailer.store import operations as op
 from a3mailer.store.backends.memory.store import MemoryStore
 from a3mailer.store.rows import Report
 from a3mailer.testing.clock import FakeClock
-from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.policy.policy import Policy
 from tests.unit.edge.http.api_world import Answer, ApiWorld
 from tests.unit.msgauth.test_tlsrpt import EXAMPLE
 

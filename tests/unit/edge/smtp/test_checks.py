@@ -13,8 +13,8 @@ from a3mailer.runtime.shared import SharedTable
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.memory_connection import Stage as MemoryStage
 from a3mailer.testing.resolver import FakeResolver
-from a3mailer.transfer.checks import CHECKS
-from a3mailer.transfer.stages import (
+from a3mailer.transfer.policy.checks import CHECKS
+from a3mailer.transfer.policy.stages import (
     STRANGERS,
     UNCHECKED,
     Check,

@@ -14,9 +14,9 @@ from a3mailer.runtime.shared import SharedTable
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.memory_connection import MemoryConnection, Stage
 from a3mailer.testing.resolver import FakeResolver
-from a3mailer.transfer.checks import CHECKS
-from a3mailer.transfer.checks.rate import HALF_LIFE
-from a3mailer.transfer.stages import Stages
+from a3mailer.transfer.policy.checks import CHECKS
+from a3mailer.transfer.policy.checks.rate import HALF_LIFE
+from a3mailer.transfer.policy.stages import Stages
 from tests.transcripts.smtp_world import SmtpWorld
 
 PROBES = 5000

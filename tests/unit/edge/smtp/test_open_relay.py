@@ -9,8 +9,8 @@ import pytest
 
 from a3mailer.mail.address import Address
 from a3mailer.testing.memory_connection import Stage
-from a3mailer.transfer.forward import Forwarding
-from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.forwarding.forward import Forwarding
+from a3mailer.transfer.policy.policy import Policy
 from a3mailer.transfer.route import Local, Remote
 from tests.relay_forms import HANDED_ON, RELAYED, STRANGERS, USERS
 from tests.transcripts.smtp_world import SmtpWorld

@@ -13,14 +13,14 @@ from a3mailer.mail.envelope import Recipient
 from a3mailer.mail.errors import MailError, NoSuchAccount, NoSuchMessage, NotAllowed
 from a3mailer.mail.ids import DEFAULT_TENANT, AccountId
 from a3mailer.store.operations import Append, CreateAccount, Enqueue
+from a3mailer.transfer.forwarding.returns import Bounced, Returns
+from a3mailer.transfer.forwarding.verp import Verp
 from a3mailer.transfer.lists import roll, tokens
 from a3mailer.transfer.lists.lists import Lists, Work
 from a3mailer.transfer.lists.roll import DAY, MailingList, Member
 from a3mailer.transfer.lists.tokens import is_from_list
-from a3mailer.transfer.policy import Policy
+from a3mailer.transfer.policy.policy import Policy
 from a3mailer.transfer.receive import Receive
-from a3mailer.transfer.returns import Bounced, Returns
-from a3mailer.transfer.verp import Verp
 from a3mailer.wire.dsn.compose import compose
 from a3mailer.wire.dsn.report import Action, Original, RecipientStatus, Report
 from a3mailer.wire.dsn.returned import Failure

@@ -18,8 +18,8 @@ from a3mailer.mail.errors import TooMany
 from a3mailer.runtime.http import MAX_URL, HttpFailure
 from a3mailer.store.operations import PutDocument, RemoveDocument
 from a3mailer.store.ports import Store, Transaction
+from a3mailer.transfer.applications.templates import document_name
 from a3mailer.transfer.outcomes import EVENTS, Hook, hooks_of
-from a3mailer.transfer.templates import document_name
 
 MAX_HOOKS: Final = 10
 """Of one account."""

@@ -20,9 +20,9 @@ from a3mailer.edge.http.routes import Route
 from a3mailer.mail.compose import Attachment, Mailbox
 from a3mailer.mail.envelope import Client
 from a3mailer.store.ports import Store
-from a3mailer.transfer import templates
+from a3mailer.transfer.applications import templates
+from a3mailer.transfer.applications.sending import MAX_KEY, Letter, Sending, Sent
 from a3mailer.transfer.outcomes import Outcome
-from a3mailer.transfer.sending import MAX_KEY, Letter, Sending, Sent
 
 Line = Annotated[str, Meta(max_length=998)]
 Long = Annotated[str, Meta(max_length=templates.MAX_RENDERED)]

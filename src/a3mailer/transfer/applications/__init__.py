@@ -1,0 +1,1 @@
+"""Mail of programs: by the HTTP API, its templates, and by sendmail."""

@@ -1,0 +1,1 @@
+"""Addresses that lead on or come back: SRS, VERP, ARC sets of forwarded mail, masked addresses."""

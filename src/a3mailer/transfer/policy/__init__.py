@@ -1,0 +1,1 @@
+"""Who may send what to whom: stages, checks, filters and judges of a mail before it is stored."""

@@ -1,0 +1,1 @@
+"""Mail that waits (RFC 5321 section 4.5.4): attempts, what is recorded of them, where a mail is."""
