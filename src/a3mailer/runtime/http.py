@@ -167,8 +167,10 @@ class HttpClient:
         return await self._guarded("POST", url, body, {"Content-Type": media, **fields}, most, seconds)
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Let go of everything, without waiting for what other ends have to say to it."""
         if self._session is not None:
+            if self._session.connector is not None:
+                await self._session.connector.close(abort_ssl=True)
             await self._session.close()
             self._session = None
 
