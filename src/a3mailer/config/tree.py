@@ -321,6 +321,12 @@ class Reports(Section, frozen=True, kw_only=True):
     ] = False
 
 
+class Sieve(Section, frozen=True, kw_only=True):
+    scripts: Annotated[int, _d("Sieve scripts an account may keep.", ge=1, le=1000)] = 50
+    size: Annotated[int, _d("Octets of one of them.", ge=1024, le=512 * 1024)] = 128 * 1024
+    octets: Annotated[int, _d("Octets of all scripts of an account together.", ge=1024)] = 1024 * 1024
+
+
 class Log(Section, frozen=True, kw_only=True):
     level: Annotated[str, _d("debug, info, warning or error.")] = "info"
 
@@ -346,4 +352,5 @@ class Settings(Section, frozen=True, kw_only=True):
     milter: Milter = Milter()
     policy_hook: PolicyHook = PolicyHook()
     reports: Reports = Reports()
+    sieve: Sieve = Sieve()
     log: Log = Log()

@@ -11,9 +11,9 @@ class Change(NamedTuple):
     """Something of ``mailbox`` changed and its account's modseq is now ``modseq``.
 
     A hint only: who receives it reads the store since the modseq it knows, so a lost, doubled or
-    late one costs nothing. ``mailbox`` 0 means the account's tree of mailboxes; account 0 with
-    mailbox 0 means the directory, account 0 with mailbox 1 the queue. A tuple, because every worker makes one
-    for every delivery.
+    late one costs nothing. ``mailbox`` 0 means the account's tree of mailboxes, SCRIPTS its Sieve scripts;
+    account 0 with mailbox 0 means the directory, account 0 with mailbox 1 the queue. A tuple, because every
+    worker makes one for every delivery.
     """
 
     account: AccountId
@@ -21,5 +21,7 @@ class Change(NamedTuple):
     modseq: ModSeq
 
 
+SCRIPTS: Final = MailboxId(-1)
+"""In place of a mailbox: the scripts of an account."""
 EVERYTHING: Final = Change(AccountId(-1), MailboxId(0), ModSeq(0))
 """Hints were lost: anything may have changed, every view looks for itself."""

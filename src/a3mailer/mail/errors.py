@@ -75,6 +75,27 @@ class TooLarge(MailError):
     """A named limit of size was met."""
 
 
+class BadScript(MailError):
+    """A Sieve script that is none (RFC 5228). ``line`` and ``column`` count from 1."""
+
+    def __init__(
+        self, text: str, line: int = 1, column: int = 1, *, unknown_capability: bool = False
+    ) -> None:
+        super().__init__(text)
+        self.text = text
+        self.line = line
+        self.column = column
+        self.unknown_capability = unknown_capability
+        """It requires what is not offered here."""
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}: {self.text}"
+
+
+class ScriptInUse(MailError):
+    """The script is the active one: it cannot be removed (RFC 5804 section 2.10)."""
+
+
 class MailLoop(MailError):
     """A mail that has been here too often (RFC 5321 section 6.3)."""
 

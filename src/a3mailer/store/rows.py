@@ -6,6 +6,7 @@ from array import array
 from dataclasses import dataclass
 from typing import Final
 
+from a3mailer.mail.changes import SCRIPTS
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, ThreadId, Uid
 
 
@@ -250,8 +251,13 @@ class Token:
     epoch: int
 
 
-SEALED_KINDS: Final = frozenset(("hook",))
+SCRIPT_ROLL: Final = "sieve-roll"
+SCRIPT: Final = "sieve"
+"""Kinds of documents: which scripts an account has, and one of them (``access/scripts.py``)."""
+SEALED_KINDS: Final = frozenset(("hook", SCRIPT_ROLL, SCRIPT))
 """Kinds of documents that hold a secret: no backend writes them to a disk in clear."""
+TOLD_KINDS: Final = {SCRIPT_ROLL: SCRIPTS}
+"""Kinds of documents that watchers are told of, and what the Change has for the mailbox."""
 
 
 @dataclass(frozen=True, slots=True)

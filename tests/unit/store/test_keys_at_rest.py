@@ -257,6 +257,14 @@ async def test_the_secret_of_a_hook_is_sealed(store: SqliteStore, account: Accou
     assert await values(store, account) == []
 
 
+@pytest.mark.parametrize("kind", ["sieve", "sieve-roll"])
+async def test_scripts_are_sealed(store: SqliteStore, account: AccountId, tmp_path: Path, kind: str) -> None:
+    await store.commit(Transaction((op.PutDocument(account, kind, "1", "fileinto Secrets"),)))
+    (row,) = await store.documents(account, kind)
+    assert row.value == "fileinto Secrets"
+    assert b"Secrets" not in database(tmp_path)
+
+
 async def test_a_sealed_document_opens_in_its_own_row_only(
     store: SqliteStore, account: AccountId, tmp_path: Path
 ) -> None:

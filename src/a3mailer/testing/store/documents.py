@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from a3mailer.mail.changes import SCRIPTS
 from a3mailer.mail.errors import AlreadyExists, NoSuchAccount, NoSuchThing
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId
 from a3mailer.store import operations as op
 from a3mailer.store.ports import Store
 from a3mailer.store.rows import Document
-from a3mailer.testing.store.case import StoreCase, World
+from a3mailer.testing.store.case import Ear, StoreCase, World
 
 NOBODY = AccountId(987_654)
 
@@ -82,3 +83,15 @@ class DocumentRules(StoreCase):
         await world.do(op.RemoveAccount(world.alice, world.now + 10))
         assert await world.store.documents_due("event", 99) == ()
         assert await world.store.documents(world.alice, "event") == ()
+
+    async def test_watchers_are_told_of_scripts_and_of_nothing_else(self, world: World) -> None:
+        await world.do(op.PutDocument(world.alice, "template", "1", ""))
+        for change in (
+            op.PutDocument(world.alice, "sieve-roll", "1", ""),
+            op.RemoveDocument(world.alice, "sieve-roll", "1"),
+        ):
+            ear = Ear(world.store)
+            await world.do(change)
+            await ear.hears_of(world.alice, SCRIPTS)
+            ear.stop()
+            assert set(ear.places()) == {(world.alice, SCRIPTS)}

@@ -74,7 +74,7 @@ async def _account(store: Store, account: Account) -> Picture:
         "credentials": sorted((c.kind, c.name, c) for c in await store.credentials(account.id)),
         "documents": [
             await store.documents(account.id, kind)
-            for kind in ("template", "hook", "mail", "outcome", "event", "key")
+            for kind in ("template", "hook", "mail", "outcome", "event", "key", "sieve", "sieve-roll")
         ],
         "vault": sorted([await _message(store, m) for m in vault], key=lambda m: (m["mailbox"], m["uid"])),
     }

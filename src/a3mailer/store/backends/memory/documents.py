@@ -6,7 +6,7 @@ from a3mailer.mail.errors import AlreadyExists, NoSuchThing
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId
 from a3mailer.store import operations as op
 from a3mailer.store.backends.memory.state import State
-from a3mailer.store.rows import Document
+from a3mailer.store.rows import TOLD_KINDS, Document
 
 
 def put_document(state: State, o: op.PutDocument) -> op.Done:
@@ -19,6 +19,7 @@ def put_document(state: State, o: op.PutDocument) -> op.Done:
         raise AlreadyExists(o.name)
     row = Document(o.account, o.kind, o.name, o.value, o.due, o.expires, state.now)
     state.put(state.documents, key, row)
+    _tell(state, o)
     return op.Done()
 
 
@@ -28,7 +29,13 @@ def remove_document(state: State, o: op.RemoveDocument) -> op.Done:
     if key not in state.documents:
         raise NoSuchThing(o.name)
     state.drop(state.documents, key)
+    _tell(state, o)
     return op.Done()
+
+
+def _tell(state: State, o: op.PutDocument | op.RemoveDocument) -> None:
+    if o.kind in TOLD_KINDS:
+        state.changed(o.account, TOLD_KINDS[o.kind])
 
 
 def forget(state: State, account: AccountId) -> None:

@@ -6,6 +6,7 @@ from a3mailer.mail.errors import AlreadyExists, NoSuchThing
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import Ledger
 from a3mailer.store.operations import Done, PutDocument, RemoveDocument
+from a3mailer.store.rows import TOLD_KINDS
 
 
 def put_document(ledger: Ledger, op: PutDocument, work: Work) -> Done:
@@ -25,6 +26,7 @@ def put_document(ledger: Ledger, op: PutDocument, work: Work) -> Done:
         " VALUES (?,?,?,?,?,?,?)",
         (*row, op.value, op.due, op.expires, ledger.now),
     )
+    _tell(ledger, op)
     return Done()
 
 
@@ -36,4 +38,10 @@ def remove_document(ledger: Ledger, op: RemoveDocument, work: Work) -> Done:
     ).fetchone()
     if gone is None:
         raise NoSuchThing(op.name)
+    _tell(ledger, op)
     return Done()
+
+
+def _tell(ledger: Ledger, op: PutDocument | RemoveDocument) -> None:
+    if op.kind in TOLD_KINDS:
+        ledger.hints.append((op.account, TOLD_KINDS[op.kind], ledger.commits))
