@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a3mailer.access import search
+from a3mailer.access.labour import Labour
 from a3mailer.access.search import Search, bounds, mask_of, members
 from a3mailer.access.watch import Views
 from a3mailer.mail.criteria import (
@@ -152,7 +153,7 @@ def test_search_finds_what_asking_everyone_finds(
         ]
         whole, search.BLOCK = search.BLOCK, block  # type: ignore[misc]
         try:
-            found = await Search(store, view, program, FakeClock()).places()
+            found = await Search(store, view, program, Labour(FakeClock())).places()
         finally:
             search.BLOCK = whole  # type: ignore[misc]
         assert found == expected

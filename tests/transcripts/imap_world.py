@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from a3mailer.access.labour import SLICE_SECONDS
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Auth, Imap, Limits, Server, Settings
 from a3mailer.edge.imap.door import ImapDoor
@@ -34,8 +35,25 @@ STORED = hash_password(Secret("secret-a"))
 MAILS = Path(__file__).parent / "imap_mails"
 
 
+class BusyClock(FakeClock):
+    """On which every slice of work takes ``seconds``, and is over at the first look."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def monotonic(self) -> float:
+        self.advance(SLICE_SECONDS)
+        return super().monotonic()
+
+    def cpu(self) -> float:
+        self.advance(self.seconds)
+        return super().cpu()
+
+
 class ImapWorld:
-    """One worker; ``options`` are a transcript's: ``messages``, ``quota``, ``tls``, ``secure``."""
+    """One worker; ``options`` are a transcript's: ``messages``, ``quota``, ``tls``, ``secure``, and ``busy``:
+    how many seconds each slice of a long command takes."""
 
     def __init__(self, spool: Path, options: dict[str, str] | None = None) -> None:
         options = options or {}
@@ -57,7 +75,7 @@ class ImapWorld:
             views=self.views,
             authenticator=self.authenticator,
             settings=self.settings,
-            clock=self.clock,
+            clock=BusyClock(float(options["busy"])) if "busy" in options else self.clock,
             spool=lambda: Spool(spool),
             tls=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if "tls" in options else None,
         )

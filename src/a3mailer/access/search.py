@@ -2,17 +2,16 @@
 
 A block's answer to a key is one number with a bit a message, so AND, OR and NOT of thousands of keys cost
 next to nothing. Keys are evaluated in stages (columns, rows, fragments, octets), and a stage reads only the
-messages whose fate the stages before it left open. Work is done in slices with the loop free in between,
-under a budget. RFC 9051 section 6.4.4.
+messages whose fate the stages before it left open. RFC 9051 section 6.4.4.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from a3mailer.access import found
+from a3mailer.access.labour import Labour
 from a3mailer.access.view import View
 from a3mailer.mail.criteria import Clock as DateClock
 from a3mailer.mail.criteria import (
@@ -34,28 +33,18 @@ from a3mailer.mail.criteria import (
     SameThread,
     Size,
 )
-from a3mailer.mail.errors import TooMany
 from a3mailer.mail.ids import EmailId, Uid
 from a3mailer.mail.message import MessageIndex
-from a3mailer.runtime.clock import Clock
 from a3mailer.store.ports import MailReader
 from a3mailer.store.rows import Fragments, Message
 
 BLOCK: Final = 4096
 """Messages evaluated together."""
-SLICE_SECONDS: Final = 0.005
-"""Work done before others get their turn."""
-BUDGET_SECONDS: Final = 60.0
-"""Work one search may cost."""
 READ_OCTETS: Final = 1024 * 1024
 """Contents read at once."""
 READ_MESSAGES: Final = 256
 WHOLE: Final = 8 * 1024 * 1024
 """Octets of a message that are searched."""
-
-
-class SearchTooCostly(TooMany):
-    """The search met its budget."""
 
 
 def stage(leaf: Leaf) -> int:
@@ -105,39 +94,27 @@ def members(mask: int) -> list[int]:
 
 
 class Search:
-    """One search over one view."""
+    """One search over one view; a step of its labour is a message."""
 
-    __slots__ = ("_account", "_clock", "_reader", "_spent", "_started", "_view", "program")
+    __slots__ = ("_account", "_base", "_labour", "_reader", "_view", "program")
 
-    def __init__(self, reader: MailReader, view: View, program: Program, clock: Clock) -> None:
+    def __init__(self, reader: MailReader, view: View, program: Program, labour: Labour) -> None:
         self._reader = reader
         self._view = view
         self._account = view.mailbox.account
-        self._clock = clock
-        self._started = 0.0
-        self._spent = 0.0
+        self._labour = labour
+        self._base = labour.done
         self.program = program
 
     async def places(self) -> list[int]:
-        """Indexes of matching messages, ascending. Errors: SearchTooCostly."""
+        """Indexes of matching messages, ascending. Errors: TooCostly."""
         matching: list[int] = []
-        self._started = self._clock.monotonic()
         for low in range(0, self._view.count, BLOCK):
             high = min(low + BLOCK, self._view.count)
             mask = await self._block(low, high)
             matching += [low + at for at in members(mask)]
-            await self._turn()
+            await self._labour.reach(self._base + high)
         return matching
-
-    async def _turn(self) -> None:
-        """Let others work when this slice is over."""
-        worked = self._clock.monotonic() - self._started
-        if worked >= SLICE_SECONDS:
-            self._spent += worked
-            if self._spent > BUDGET_SECONDS:
-                raise SearchTooCostly
-            await asyncio.sleep(0)
-            self._started = self._clock.monotonic()
 
     async def _block(self, low: int, high: int) -> int:
         everyone = (1 << (high - low)) - 1
@@ -147,7 +124,7 @@ class Search:
             by_stage.setdefault(stage(leaf), []).append(leaf)
         for leaf in by_stage.pop(0, ()):
             known[leaf] = self._column(leaf, low, high, everyone)
-            await self._turn()
+            await self._labour.step(0)
         for number in sorted(by_stage):
             sure, may = bounds(self.program, known, everyone)
             undecided = members(may & ~sure)
@@ -208,7 +185,7 @@ class Search:
             row = rows.get(Uid(self._view.uids[at]))
             if row is not None:
                 _add(masks, at - low, (_row_matches(leaf, row) for leaf in leaves))
-        await self._turn()
+        await self._labour.step(0)
         return masks
 
     async def _messages(self, places: Iterable[int]) -> tuple[Message, ...]:
@@ -229,7 +206,7 @@ class Search:
                 row = by_email.get(EmailId(emails[at]))
                 if row is not None:
                     _add(masks, at - low, (test(row) for test in tests))
-            await self._turn()
+            await self._labour.reach(self._base + group[-1] + 1)
         return masks
 
     # --- octets ------------------------------------------------------------------------------------
@@ -255,7 +232,7 @@ class Search:
                 if text is not None:
                     index = MessageIndex.unpack(indexes[row.email])
                     _add(masks, at - low, _octets_match(leaves, text, index))
-                await self._turn()
+                await self._labour.reach(self._base + at + 1)
         return masks
 
     def _groups(self, places: list[int]) -> Iterable[list[int]]:

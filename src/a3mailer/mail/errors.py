@@ -71,6 +71,10 @@ class TooMany(MailError):
     """A named limit of count was met (mailboxes, keywords, recipients ...)."""
 
 
+class TooCostly(TooMany):
+    """What was asked for met its budget of processor time."""
+
+
 class TooLarge(MailError):
     """A named limit of size was met."""
 

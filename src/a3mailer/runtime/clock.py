@@ -1,4 +1,4 @@
-"""The clock door: wall time for dates, monotonic time for durations, both replaceable in tests."""
+"""The clock door: wall time for dates, monotonic for durations, the processor's for budgets; replaceable."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ class Clock(Protocol):
         """Seconds on a clock that never goes back."""
         ...
 
+    def cpu(self) -> float:
+        """Seconds of the processor that the calling thread has used."""
+        ...
+
 
 class SystemClock:
     """The machine's clocks."""
@@ -28,6 +32,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def cpu(self) -> float:
+        return time.thread_time()
 
 
 SYSTEM: Final = SystemClock()

@@ -21,6 +21,10 @@ class FakeClock:
     def monotonic(self) -> float:
         return self._monotonic
 
+    def cpu(self) -> float:
+        """All that passes was used."""
+        return self._monotonic
+
     def advance(self, seconds: float) -> None:
         """Time passes, on both clocks."""
         if seconds < 0:

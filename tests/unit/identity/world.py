@@ -28,6 +28,9 @@ class Clock:
     def monotonic(self) -> float:
         return self.time
 
+    def cpu(self) -> float:
+        return self.time
+
 
 class Audit:
     def __init__(self) -> None:

@@ -34,6 +34,7 @@ AFTER_LOGIN: Final = (
     b"QUOTA",  # RFC 9208
     b"QUOTA=RES-STORAGE",
     b"QUOTA=RES-MESSAGE",
+    b"INPROGRESS",  # RFC 9585
 )
 ENABLEABLE: Final = frozenset((b"CONDSTORE", b"QRESYNC", b"IMAP4REV2"))
 

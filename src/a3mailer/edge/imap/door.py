@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable
 from types import CoroutineType
 from typing import Final, cast
 
+from a3mailer.access.labour import Labour
 from a3mailer.edge.connection import Connection, ConnectionLost, Draining
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.answering import (
@@ -173,11 +174,14 @@ async def told(session: Session, answer: Answer) -> Completed | Failed:
     if isinstance(answer, CoroutineType):
         return cast(Completed | Failed, await answer)
     ended: Completed | Failed = DONE
+    labour = Labour(session.services.clock)
     async for response in cast(AsyncIterator[Response], answer):
         if isinstance(response, bytes):
             session.write(response)
             if session.full:
                 await session.flush()
+            if labour.over:
+                await labour.rest()
         else:
             ended = response
     return ended

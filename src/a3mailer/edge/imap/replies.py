@@ -28,6 +28,7 @@ REPLIES: Final[dict[type[Exception], Failed]] = {
     errors.BadName: Failed(b"CANNOT", b"that name is not possible"),
     errors.NotAllowed: Failed(b"CANNOT", b"this is not possible for that mailbox"),
     errors.OverQuota: Failed(b"OVERQUOTA", b"the account is full"),
+    errors.TooCostly: Failed(b"LIMIT", b"that would take too long"),
     errors.TooMany: Failed(b"LIMIT", b"too many"),
     errors.TooLarge: Failed(b"TOOBIG", b"the message is too large"),
     errors.Conflict: Failed(b"INUSE", b"somebody changed it meanwhile"),

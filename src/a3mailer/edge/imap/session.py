@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from a3mailer.access.labour import Labour
 from a3mailer.access.view import View
 from a3mailer.edge.connection import HIGH_WATER, Connection, ConnectionLost
 from a3mailer.edge.imap import capability, state
@@ -241,6 +242,22 @@ class Session:
         """Write what the view knows and the client does not."""
         news = view.news(expunges=expunges)
         self.write(news_lines(view, news, qresync=self.qresync, condstore=self.condstore, rev2=self.rev2))
+
+    # --- long commands -----------------------------------------------------------------------------
+
+    def labour(self, goal: int = 0) -> Labour:
+        """The work of the command in hand, ``goal`` steps of it: under the budget, and told of (RFC 9585)."""
+        settings = self.services.settings.imap
+        return Labour(self.services.clock, settings.command_cpu_seconds, self._tell_progress, goal)
+
+    # inprogress-resp-code = "INPROGRESS" [SP "(" inprogress-tag SP inprogress-state ")"]
+    # inprogress-state = nil SP nil / number SP nil / number SP nz-number
+    def _tell_progress(self, done: int, goal: int) -> None:
+        state = b"%d NIL" % done if done else b"NIL NIL"
+        if goal:
+            state = b"%d %d" % (min(done, goal - 1), goal)
+        self.write(b'* OK [INPROGRESS ("%b" %b)] working on it\r\n' % (self.tag, state))
+        self.send()
 
     # --- octets ------------------------------------------------------------------------------------
 

@@ -45,7 +45,8 @@ class Search:
         services = session.services
         try:
             program = resolved(session, request)
-            places = await Searching(services.store, view, program, services.clock).places()
+            labour = session.labour(view.count)
+            places = await Searching(services.store, view, program, labour).places()
         except MailError:
             if options is not None and b"SAVE" in options:
                 session.chosen.saved = frozenset()  # RFC 5182 section 2.1
