@@ -94,6 +94,14 @@ mail_operations = weighted(
         st.sampled_from([None, "", "\\Junk"]),
         st.sampled_from([None, 0, 1, 1]),
     ),
+    st.builds(
+        op.ChangeGrant,
+        accounts,
+        st.one_of(mailboxes, st.just(MailboxId(0))),
+        st.sampled_from(["account:1", "account:2", "-account:2", "group:alice@a.test", "anyone"]),
+        st.sampled_from("+-="),
+        st.sampled_from(["lr", "lrs", "a", ""]),
+    ),
     *[
         st.builds(
             op.Append,

@@ -12,8 +12,8 @@ class Change(NamedTuple):
 
     A hint only: who receives it reads the store since the modseq it knows, so a lost, doubled or
     late one costs nothing. ``mailbox`` 0 means the account's tree of mailboxes, SCRIPTS its Sieve scripts;
-    account 0 with mailbox 0 means the directory, account 0 with mailbox 1 the queue. A tuple, because every
-    worker makes one for every delivery.
+    account 0 with mailbox 0 means the directory, with mailbox 1 the queue, with mailbox 2 (``RIGHTS``) the
+    rights on mailboxes. A tuple, because every worker makes one for every delivery.
     """
 
     account: AccountId
@@ -23,5 +23,7 @@ class Change(NamedTuple):
 
 SCRIPTS: Final = MailboxId(-1)
 """In place of a mailbox: the scripts of an account."""
+RIGHTS: Final = (AccountId(0), MailboxId(2))
+"""Account and mailbox of the change that somebody's rights on mailboxes are others now."""
 EVERYTHING: Final = Change(AccountId(-1), MailboxId(0), ModSeq(0))
 """Hints were lost: anything may have changed, every view looks for itself."""

@@ -12,6 +12,8 @@ from typing import Final
 import msgspec
 
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, ThreadId, Uid
+from a3mailer.store.document_operations import PutDocument as PutDocument
+from a3mailer.store.document_operations import RemoveDocument as RemoveDocument
 from a3mailer.store.operation import Done as Done
 from a3mailer.store.operation import Operation as Operation
 from a3mailer.store.operation import Purged as Purged
@@ -22,6 +24,7 @@ from a3mailer.store.report_operations import DropTallies as DropTallies
 from a3mailer.store.report_operations import PutReport as PutReport
 from a3mailer.store.report_operations import Tallied as Tallied
 from a3mailer.store.report_operations import Tally as Tally
+from a3mailer.store.sharing_operations import ChangeGrant as ChangeGrant
 
 # --- mailboxes -------------------------------------------------------------------------------------
 
@@ -420,29 +423,6 @@ class RemoveToken(Operation, frozen=True):
     digest: bytes
 
 
-class PutDocument(Operation, frozen=True):
-    """Keep a small text of an account under a kind and a name: templates, hooks, what became of a mail.
-
-    ``due`` above 0 puts it into the order of ``documents_due``; from ``expires`` on (0: never) it counts as
-    gone and is swept away. ``only_new``: AlreadyExists where one is there. Errors: NoSuchAccount."""
-
-    account: AccountId
-    kind: str
-    name: str
-    value: str
-    due: int = 0
-    expires: int = 0
-    only_new: bool = False
-
-
-class RemoveDocument(Operation, frozen=True):
-    """Errors: NoSuchThing."""
-
-    account: AccountId
-    kind: str
-    name: str
-
-
 class BumpEpoch(Operation, frozen=True):
     """Sign an account out everywhere: sessions of an older credential epoch end."""
 
@@ -539,6 +519,7 @@ AnyOperation = (
     | RenameMailbox
     | DeleteMailbox
     | SetMailbox
+    | ChangeGrant
     | Append
     | Copy
     | StoreFlags

@@ -39,6 +39,7 @@ from a3mailer.store.rows import (
     Domain,
     FinishedPage,
     Fragments,
+    Grant,
     Mailbox,
     Message,
     QueueCounts,
@@ -203,6 +204,22 @@ class DocumentReader(Protocol):
         ...
 
 
+class SharingReader(Protocol):
+    """Who may do what with whose mailboxes (``ChangeGrant``). What is asked often is kept by who asks."""
+
+    async def grants(self, account: AccountId) -> tuple[Grant, ...]:
+        """All on mailboxes of an owner, by mailbox and identifier."""
+        ...
+
+    async def granted(self, tenant: TenantId, identifiers: Sequence[str]) -> tuple[Grant, ...]:
+        """All to these identifiers by owners of a tenant, by owner, mailbox and identifier."""
+        ...
+
+    async def grantees(self, tenant: TenantId, prefix: str) -> tuple[str, ...]:
+        """The identifiers that begin with ``prefix`` and have rights from owners of a tenant, in order."""
+        ...
+
+
 class AuditReader(Protocol):
     """What was done by whom, in the order it was committed."""
 
@@ -249,6 +266,7 @@ class Store(
     QueueReader,
     DirectoryReader,
     DocumentReader,
+    SharingReader,
     AuditReader,
     ReportReader,
     Watcher,

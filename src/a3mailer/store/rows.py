@@ -275,6 +275,17 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """What one identifier may do with a mailbox (``ChangeGrant``)."""
+
+    account: AccountId
+    """The owner."""
+    mailbox: MailboxId
+    identifier: str
+    rights: str
+
+
+@dataclass(frozen=True, slots=True)
 class AuditRecord:
     number: int
     tenant: TenantId

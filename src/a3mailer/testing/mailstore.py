@@ -21,6 +21,7 @@ from a3mailer.testing.store.messages import MessageRules
 from a3mailer.testing.store.parts import PartRules
 from a3mailer.testing.store.queue import QueueRules
 from a3mailer.testing.store.reports import ReportRules
+from a3mailer.testing.store.sharing import SharingRules
 from a3mailer.testing.store.transactions import TransactionRules
 from a3mailer.testing.store.vault import VaultRules
 
@@ -35,6 +36,7 @@ class MailStoreCompliance(
     DirectoryRules,
     ReportRules,
     DocumentRules,
+    SharingRules,
     TransactionRules,
 ):
     """All rules. Give it the ``store`` fixture."""

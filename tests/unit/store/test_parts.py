@@ -402,6 +402,7 @@ async def test_a_store_of_an_older_version(tmp_path: Path) -> None:
     store._solo[0]._slots.settle()
     writer = store._solo[0]._connection
     writer.execute(
+        "DROP TABLE grants;"
         "DROP TABLE unsynced; DROP TABLE tallies; DROP TABLE reports; DROP TABLE blob_parts;"
         "ALTER TABLE blobs DROP COLUMN own; DROP TABLE documents; DROP INDEX queue_due;"
         "ALTER TABLE queue DROP COLUMN not_before; ALTER TABLE queue DROP COLUMN priority;"

@@ -76,6 +76,7 @@ async def _account(store: Store, account: Account) -> Picture:
             await store.documents(account.id, kind)
             for kind in ("template", "hook", "mail", "outcome", "event", "key", "sieve", "sieve-roll")
         ],
+        "grants": await store.grants(account.id),
         "vault": sorted([await _message(store, m) for m in vault], key=lambda m: (m["mailbox"], m["uid"])),
     }
     for box in mailboxes:

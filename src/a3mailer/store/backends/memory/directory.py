@@ -9,8 +9,9 @@ from typing import Any
 from a3mailer.mail.errors import AddressReserved, AlreadyExists, BadName, Conflict, NoSuchDomain, NoSuchThing
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId, ModSeq, TenantId
 from a3mailer.mail.mailbox import INITIAL
+from a3mailer.mail.rights import of_account, of_group
 from a3mailer.store import operations as op
-from a3mailer.store.backends.memory import documents, mail, queue
+from a3mailer.store.backends.memory import documents, grants, mail, queue
 from a3mailer.store.backends.memory.state import State
 from a3mailer.store.rows import Account, AddressEntry, AuditRecord, Credential, Domain, Token
 
@@ -151,6 +152,7 @@ def remove_account(state: State, o: op.RemoveAccount) -> op.Done:
     for digest in [d for d, t in state.tokens.items() if t.account == o.account]:
         state.drop(state.tokens, digest)
     documents.forget(state, o.account)
+    grants.forget_identifier(state, of_account(o.account))
     state.drop(state.accounts, o.account)
     return _told(state)
 
@@ -175,6 +177,7 @@ def reset_account(state: State, o: op.ResetAccount) -> op.Done:
 
 def _empty(state: State, account: AccountId) -> None:
     """Mail, mailboxes, vault and contents of an account go at once; blobs others hold stay."""
+    grants.forget(state, lambda owner, _mailbox, _name: owner == account)
     modseq = state.account(account).modseq
     mine = tuple(email for owner, email in state.fragments if owner == account)
     mail.erase_emails(state, op.EraseEmails(account, mine))
@@ -216,6 +219,7 @@ def remove_alias(state: State, o: op.RemoveAlias) -> op.Done:
         state.put(state.addresses, o.address, reserved)
     else:
         state.drop(state.addresses, o.address)
+    grants.forget_identifier(state, of_group(o.address))
     return _told(state)
 
 

@@ -16,7 +16,9 @@ from a3mailer.mail.errors import (
 from a3mailer.mail.flags import DELETED, MAX_MAILBOX_KEYWORDS, SEEN, keywords_text
 from a3mailer.mail.ids import INBOX, AccountId, BlobId, EmailId, MailboxId, ModSeq, ThreadId, Uid
 from a3mailer.mail.mailbox import MAX_MAILBOXES, canonical_name
+from a3mailer.mail.rights import ROOT
 from a3mailer.store import operations as op
+from a3mailer.store.backends.memory import grants
 from a3mailer.store.backends.memory.state import Gone, State
 from a3mailer.store.rows import Account, Fragments, Mailbox, Message
 
@@ -92,6 +94,8 @@ def create_mailbox(state: State, o: op.CreateMailbox) -> op.MailboxCreated:
     state.put(state.mailboxes, (o.account, mailbox), box)
     state.put(state.messages, (o.account, mailbox), {})
     state.put(state.gone, (o.account, mailbox), {})
+    above = _by_name(state, o.account, parent) if parent else None
+    grants.inherit(state, o.account, mailbox, above.id if above else ROOT)
     return op.MailboxCreated(mailbox, validity, modseq)
 
 
@@ -130,6 +134,7 @@ def delete_mailbox(state: State, o: op.DeleteMailbox) -> op.Done:
     for _, message in sorted(state.messages[o.account, box.id].items()):
         _leave(state, message, modseq)
     state.drop(state.mailboxes, (o.account, o.mailbox))
+    grants.forget(state, lambda owner, mailbox, _name: (owner, mailbox) == (o.account, o.mailbox))
     state.changed(o.account, 0, modseq)
     return op.Done(modseq)
 

@@ -54,6 +54,8 @@ class State:
     credentials: dict[tuple[AccountId, str, str], Credential] = field(default_factory=dict)
     tokens: dict[bytes, Token] = field(default_factory=dict)
     documents: dict[tuple[AccountId, str, str], Document] = field(default_factory=dict)
+    grants: dict[tuple[AccountId, MailboxId, str], str] = field(default_factory=dict)
+    """(owner, mailbox, identifier) -> rights"""
     mailboxes: dict[tuple[AccountId, MailboxId], Mailbox] = field(default_factory=dict)
     messages: dict[tuple[AccountId, MailboxId], dict[int, Message]] = field(default_factory=dict)
     gone: dict[tuple[AccountId, MailboxId], dict[int, Gone]] = field(default_factory=dict)

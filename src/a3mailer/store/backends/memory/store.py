@@ -10,10 +10,10 @@ from typing import Any, Final
 from a3mailer.mail.changes import Change
 from a3mailer.mail.errors import MailError, NoSuchMessage, NoSuchThing
 from a3mailer.mail.flags import SEEN
-from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, Uid
+from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, Uid
 from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store import operations as op
-from a3mailer.store.backends.memory import directory, documents, mail, queue, reports
+from a3mailer.store.backends.memory import directory, documents, grants, mail, queue, reports, sharing
 from a3mailer.store.backends.memory.queue import finished_page
 from a3mailer.store.backends.memory.state import State
 from a3mailer.store.operations import Operation, Result, Tally
@@ -29,6 +29,7 @@ from a3mailer.store.rows import (
     Domain,
     FinishedPage,
     Fragments,
+    Grant,
     Mailbox,
     Message,
     QueueCounts,
@@ -42,6 +43,7 @@ APPLY: Final[dict[type[Operation], Callable[[State, Any], Result]]] = {
     op.RenameMailbox: mail.rename_mailbox,
     op.DeleteMailbox: mail.delete_mailbox,
     op.SetMailbox: mail.set_mailbox,
+    op.ChangeGrant: sharing.change_grant,
     op.Append: mail.append,
     op.Copy: mail.copy,
     op.StoreFlags: mail.store_flags,
@@ -282,6 +284,22 @@ class MemoryStore:
 
     async def documents_due(self, kind: str, until: int, limit: int = 100) -> tuple[Document, ...]:
         return documents.due(self._state, self._clock.now(), kind, until, limit)
+
+    async def grants(self, account: AccountId) -> tuple[Grant, ...]:
+        return grants.ordered(self._state, lambda owner, _: owner == account)
+
+    async def granted(self, tenant: TenantId, identifiers: Sequence[str]) -> tuple[Grant, ...]:
+        accounts, wanted = self._state.accounts, frozenset(identifiers)
+        return grants.ordered(
+            self._state, lambda owner, name: name in wanted and accounts[owner].tenant == tenant
+        )
+
+    async def grantees(self, tenant: TenantId, prefix: str) -> tuple[str, ...]:
+        accounts = self._state.accounts
+        rows = grants.ordered(
+            self._state, lambda owner, name: name.startswith(prefix) and accounts[owner].tenant == tenant
+        )
+        return tuple(sorted({row.identifier for row in rows}))
 
     async def settings(self) -> dict[str, str]:
         return dict(self._state.settings)

@@ -13,6 +13,7 @@ from a3mailer.store.backends.sqlite import (
     apply_mailbox,
     apply_queue,
     apply_reports,
+    apply_sharing,
     apply_store,
     apply_vault,
 )
@@ -27,6 +28,7 @@ TABLE: Final[dict[type[Operation], Apply]] = {
     op.RenameMailbox: apply_mailbox.rename_mailbox,
     op.DeleteMailbox: apply_mailbox.delete_mailbox,
     op.SetMailbox: apply_mailbox.set_mailbox,
+    op.ChangeGrant: apply_sharing.change_grant,
     op.Append: apply_mail.append,
     op.Copy: apply_mail.copy,
     op.StoreFlags: apply_mail.store_flags,
@@ -76,7 +78,7 @@ LIGHT: Final = frozenset({op.Append, op.Enqueue, op.Audit})
 HEAVY: Final = frozenset({op.DeleteMailbox, op.RemoveAccount, op.ResetAccount})
 """They remove rows that the ledger remembers: it writes everything down before them."""
 GROWING: Final = frozenset(
-    {op.Append, op.Enqueue, op.CreateAccount, op.CreateMailbox, op.AddTallies, op.PutReport}
+    {op.Append, op.Enqueue, op.CreateAccount, op.CreateMailbox, op.AddTallies, op.PutReport, op.ChangeGrant}
 )
 """Refused when the disk is nearly full; what reads, marks and deletes goes on."""
 DIRECTORY: Final = frozenset(

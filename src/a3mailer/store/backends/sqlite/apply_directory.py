@@ -7,8 +7,10 @@ from typing import Final
 from a3mailer.keys.wrap import new_key
 from a3mailer.mail.errors import AddressReserved, AlreadyExists, BadName, Conflict, NoSuchDomain, NoSuchThing
 from a3mailer.mail.ids import AccountId
+from a3mailer.mail.rights import of_account, of_group
 from a3mailer.store.backends.sqlite.apply_mailbox import make_initial_mailboxes
 from a3mailer.store.backends.sqlite.apply_queue import remove_queue_of
+from a3mailer.store.backends.sqlite.apply_sharing import forget_identifier
 from a3mailer.store.backends.sqlite.apply_vault import erase_mail
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import Ledger
@@ -209,6 +211,7 @@ def remove_account(ledger: Ledger, op: RemoveAccount, work: Work) -> Done:
         "DELETE FROM accounts WHERE account=?",
     ):
         ledger.execute(sql, (op.account,))
+    forget_identifier(ledger, of_account(op.account))
     ledger.forget(op.account)
     ledger.hints.append((op.account, 0, 0))
     return _changed(ledger)
@@ -238,6 +241,7 @@ def remove_alias(ledger: Ledger, op: RemoveAlias, work: Work) -> Done:
         _put_address(ledger, op.address, row[0], RESERVED, 0, (), op.reserved_until)
     else:
         ledger.execute("DELETE FROM addresses WHERE address=?", (op.address,))
+    forget_identifier(ledger, of_group(op.address))
     return _changed(ledger)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from a3mailer.mail.errors import AlreadyExists, BadName, NotAllowed, TooMany
 from a3mailer.mail.ids import INBOX, MailboxId, ModSeq
 from a3mailer.mail.mailbox import INITIAL, MAX_MAILBOXES, SEPARATOR, canonical_name, parents
+from a3mailer.mail.rights import ROOT
 from a3mailer.store.backends.sqlite.apply_mail import IN_VAULT, all_rows, copy, expunge_rows
+from a3mailer.store.backends.sqlite.apply_sharing import forget_mailbox, inherit
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import AccountState, Ledger
 from a3mailer.store.operations import (
@@ -60,6 +62,9 @@ def make_mailbox(
         " VALUES (?,?,?,?,?,?,?)",
         (account.account, mailbox, validity, account.modseq, subscribed, name, special_use),
     )
+    above = name.rpartition(SEPARATOR)[0]
+    parent = _find(ledger, account.account, above) if above else None
+    inherit(ledger, account.account, mailbox, parent or ROOT)
     return MailboxCreated(MailboxId(mailbox), validity, ModSeq(account.modseq))
 
 
@@ -129,6 +134,7 @@ def delete_mailbox(ledger: Ledger, op: DeleteMailbox, work: Work) -> Done:
         expunge_rows(ledger, account, state, rows, modseq, IN_VAULT)
     ledger.forget(op.account)
     ledger.execute("DELETE FROM mailboxes WHERE account=? AND mailbox=?", (op.account, op.mailbox))
+    forget_mailbox(ledger, op.account, op.mailbox)
     _tree_changed(ledger, account)
     return Done(modseq)
 

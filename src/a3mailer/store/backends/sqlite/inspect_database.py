@@ -18,6 +18,7 @@ from a3mailer.store.backends.sqlite.inspect_rows import (
     RULES,
     VIEWS,
     WITHOUT_DOCUMENTS,
+    WITHOUT_GRANTS,
     WITHOUT_OWN,
     WITHOUT_PARTS,
     Rule,
@@ -60,6 +61,8 @@ def add_views(connection: apsw.Connection) -> None:
         connection.execute(WITHOUT_PARTS)
     if connection.execute("SELECT 1 FROM pragma_table_info('documents')").fetchone() is None:
         connection.execute(WITHOUT_DOCUMENTS)
+    if connection.execute("SELECT 1 FROM pragma_table_info('grants')").fetchone() is None:
+        connection.execute(WITHOUT_GRANTS)
     connection.execute(VIEWS)
     connection.pragma("query_only", only)
 

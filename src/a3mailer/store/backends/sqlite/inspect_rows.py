@@ -51,6 +51,7 @@ CREATE TEMP VIEW boxes AS
 WITHOUT_OWN: Final = "CREATE TEMP VIEW blobs AS SELECT *, NULL AS own FROM main.blobs"
 WITHOUT_PARTS: Final = "CREATE TEMP TABLE blob_parts (tenant, blob, at, part)"
 WITHOUT_DOCUMENTS: Final = "CREATE TEMP TABLE documents (account)"
+WITHOUT_GRANTS: Final = "CREATE TEMP TABLE grants (account, mailbox)"
 """What stands in for what a database lacks that an older version wrote last."""
 
 
@@ -249,10 +250,14 @@ REFERENCES: Final = (
             count(*) || ' messages without their mailbox'
         FROM messages WHERE (account, mailbox) NOT IN (SELECT account, mailbox FROM mailboxes)
         GROUP BY account, mailbox
+        UNION ALL SELECT DISTINCT 'account ' || account || ' mailbox ' || mailbox,
+            'rights without their mailbox'
+        FROM grants WHERE mailbox > 0 AND (account, mailbox) NOT IN (SELECT account, mailbox FROM mailboxes)
         UNION ALL SELECT 'account ' || account, what || ' without their account'
         FROM (SELECT DISTINCT account, 'mailboxes' AS what FROM mailboxes
               UNION SELECT account, 'emails' FROM emails UNION SELECT account, 'credentials' FROM credentials
               UNION SELECT account, 'tokens' FROM tokens UNION SELECT account, 'documents' FROM documents
+              UNION SELECT account, 'rights' FROM grants WHERE mailbox = 0
               UNION SELECT account, 'keys' FROM account_keys)
         WHERE account NOT IN (SELECT account FROM accounts)""",
     ),

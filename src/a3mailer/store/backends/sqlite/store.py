@@ -32,6 +32,7 @@ from a3mailer.store.backends.sqlite.read_documents import ReadDocuments
 from a3mailer.store.backends.sqlite.read_finished import ReadFinished
 from a3mailer.store.backends.sqlite.read_mail import Readers, ReadMail
 from a3mailer.store.backends.sqlite.read_reports import ReadReports
+from a3mailer.store.backends.sqlite.read_sharing import ReadSharing
 from a3mailer.store.backends.sqlite.sealing import Sealing
 from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter
 from a3mailer.store.backends.sqlite.splitting import Prepared, Splitting
@@ -50,7 +51,7 @@ VERSION_GRACE: Final = 0.2
 """How long a hint may be on its way before it counts as lost."""
 
 
-class SqliteStore(ReadMail, ReadDirectory, ReadFinished, ReadDocuments, ReadReports):
+class SqliteStore(ReadMail, ReadDirectory, ReadFinished, ReadDocuments, ReadReports, ReadSharing):
     """A backend of ``store.ports.Store``. One loop. Made by ``open``."""
 
     def __init__(self, directory: Path, settings: Settings, process: str, clock: Clock) -> None:
@@ -122,6 +123,7 @@ class SqliteStore(ReadMail, ReadDirectory, ReadFinished, ReadDocuments, ReadRepo
         ReadDirectory.__init__(self, self._readers.main)
         ReadFinished.__init__(self, self._readers.main)
         ReadReports.__init__(self, self._readers.main)
+        ReadSharing.__init__(self, self._readers.main)
         ReadDocuments.__init__(self, self._readers.main, self._clock, self._keys)
         self._sealing = Sealing(self._settings, self._readers.main, self._keys, blobs, self._clock)
         self._splitting = Splitting(self._sealing, self._readers.main, self._keys)

@@ -1,0 +1,32 @@
+"""Executing ``ChangeGrant`` in memory."""
+
+from __future__ import annotations
+
+from a3mailer.mail.changes import RIGHTS
+from a3mailer.mail.errors import BadName, TooMany
+from a3mailer.mail.rights import MAX_GRANTS, MAX_IDENTIFIER, ROOT, changed
+from a3mailer.store import operations as op
+from a3mailer.store.backends.memory.mail import bump
+from a3mailer.store.backends.memory.state import State
+
+
+def change_grant(state: State, o: op.ChangeGrant) -> op.Done:
+    """``ChangeGrant``."""
+    row = state.account(o.account)
+    if o.mailbox != ROOT:
+        state.mailbox(o.account, o.mailbox)
+    if not 0 < len(o.identifier.encode()) <= MAX_IDENTIFIER:
+        raise BadName("an identifier has 1 to 400 octets")
+    key = (o.account, o.mailbox, o.identifier)
+    had = state.grants.get(key, "")
+    wanted = changed(had, o.mode, o.rights)
+    if wanted == had:
+        return op.Done(row.modseq)
+    if not wanted:
+        state.drop(state.grants, key)
+    else:
+        if not had and sum(place[:2] == key[:2] for place in state.grants) >= MAX_GRANTS:
+            raise TooMany(f"more than {MAX_GRANTS} identifiers")
+        state.put(state.grants, key, wanted)
+    state.changed(*RIGHTS)
+    return op.Done(bump(state, o.account))
