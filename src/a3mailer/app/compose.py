@@ -60,6 +60,7 @@ from a3mailer.runtime import dnssec
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.http import HttpClient
 from a3mailer.runtime.resolver import Resolver, StubResolver
+from a3mailer.runtime.rest import until
 from a3mailer.runtime.spool import Spool
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.backends.sqlite.writer import identity_of_this, still_alive
@@ -155,10 +156,7 @@ class ParkedWatch:
 
     async def recheck(self, stop: asyncio.Event) -> None:
         """Works until ``stop``."""
-        async with asyncio.TaskGroup() as tasks:
-            work = tasks.create_task(self._recheck())
-            await stop.wait()
-            work.cancel()
+        await until(stop, self._recheck())
 
     async def _recheck(self) -> None:
         while True:

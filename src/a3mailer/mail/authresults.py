@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from a3mailer.mail.message.headers import header_end
+from a3mailer.mail.message.headers import cut, header_end
 
 NONE: Final = "none"
 PASS: Final = "pass"  # noqa: S105
@@ -277,18 +277,12 @@ def own_fields(header: bytes, authserv_id: str) -> Iterator[tuple[int, int]]:
     block = b"\n" + header[: header_end(header, 0, len(header))]
     for found in _OWN.finditer(block):
         if claims(found[2], authserv_id):
-            yield (
-                found.start(),
-                min(found.end(), len(header)),
-            )  # the line end in the block is that of the field
+            # the line end in the block is that of the field
+            yield found.start(), min(found.end(), len(header))
 
 
 def strip_own(header: bytes, authserv_id: str) -> bytes:
     """The header block without the fields that carry our authserv-id: strangers wrote them (section 5).
 
     All other octets, and the fields of other services, stay as they are."""
-    out, done = [], 0
-    for start, end in own_fields(header, authserv_id):
-        out.append(header[done:start])
-        done = end
-    return b"".join([*out, header[done:]]) if done else header
+    return cut(header, own_fields(header, authserv_id))

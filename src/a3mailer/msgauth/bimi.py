@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+import msgspec
+
 from a3mailer.mail.authresults import FAIL, NONE, PASS, TEMPERROR, MethodResult
 from a3mailer.mail.message import addresses
+from a3mailer.mail.message.headers import cut
 from a3mailer.msgauth import dkim, dmarc_record, tags
 from a3mailer.msgauth.dkim import DkimResult, Signature, Unusable
 from a3mailer.msgauth.dmarc import DmarcResult
@@ -52,8 +55,7 @@ class Assertion:
     """Likewise; empty: nobody vouches."""
 
 
-@dataclass(frozen=True, slots=True)
-class BimiResult:
+class BimiResult(msgspec.Struct, frozen=True):
     """``result`` is pass, none, fail, temperror, declined or skipped."""
 
     result: str
@@ -270,8 +272,4 @@ def strip(header: bytes) -> bytes:
     block = b"\n" + header
     if b"\nbimi-" not in block.lower():
         return header
-    out, done = [], 0
-    for found in _SHOWN.finditer(block):
-        out.append(header[done : found.start()])
-        done = min(found.end(), len(header))
-    return b"".join([*out, header[done:]]) if done else header
+    return cut(header, (found.span() for found in _SHOWN.finditer(block)))

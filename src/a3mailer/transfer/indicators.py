@@ -31,6 +31,7 @@ from a3mailer.msgauth.bimi_svg import MAX_PICTURE, BadPicture, parse
 from a3mailer.msgauth.packed import Unreadable, unpack
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.http import HttpFailure
+from a3mailer.runtime.rest import until
 from a3mailer.store.operations import Operation, PutDocument, RemoveDocument
 from a3mailer.store.ports import DocumentReader, Store, Transaction
 from a3mailer.telemetry.events import emit
@@ -117,20 +118,17 @@ def told(found: BimiResult, known: Indicator | None) -> tuple[MethodResult, byte
     if found.assertion is None:
         return found.method_result(), b""
     if known is None:
-        found = _because(found, PASS, "its indicator is not looked at yet")
+        found = replace(found, result=PASS, reason="its indicator is not looked at yet")
     elif known.state in SHOWN:
         authority = PASS if known.state == VERIFIED else NONE
         return found.method_result(authority), location_field(known)
     elif known.state == UNVOUCHED:
-        found = _because(found, PASS, known.reason)
+        found = replace(found, result=PASS, reason=known.reason)
     else:
-        found = _because(found, FAIL if known.state == REFUSED else TEMPERROR, known.reason)
+        failed = FAIL if known.state == REFUSED else TEMPERROR
+        found = replace(found, result=failed, reason=known.reason)
     refused = known is not None and known.state == REFUSED and bool(known.authority)
     return found.method_result(FAIL if refused else NONE), b""
-
-
-def _because(found: BimiResult, result: str, reason: str) -> BimiResult:
-    return BimiResult(result, found.domain, found.selector, found.assertion, reason, found.organizational)
 
 
 # bimi-location-header = "v=BIMI1" ";" [ "l=" bimi-uri ] [ ";" "a=" bimi-uri ]
@@ -259,10 +257,7 @@ class Indicators:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; what waits then is fetched for a later mail."""
-        async with asyncio.TaskGroup() as tasks:
-            work = tasks.create_task(self._run())
-            await stop.wait()
-            work.cancel()
+        await until(stop, self._run())
 
     async def _run(self) -> None:
         while True:

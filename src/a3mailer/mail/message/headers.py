@@ -5,7 +5,7 @@ belongs to no field. Linear in the header; nothing here raises.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -13,7 +13,7 @@ from a3mailer.mail.message.ascii import LF
 from a3mailer.mail.message.octets import Find, Octets, finder
 from a3mailer.mail.message.words import decode_words
 
-__all__ = ["decode_words", "fields", "first", "header_end", "select", "unfold"]
+__all__ = ["cut", "decode_words", "fields", "first", "header_end", "select", "unfold"]
 
 _BLANK: Final = b" \t"
 _NAME: Final = bytes(c for c in range(0x21, 0x7F) if c != 0x3A)
@@ -113,3 +113,12 @@ def select(octets: Octets, start: int, end: int, names: frozenset[bytes], negate
         out.append(b"\r\n")
     out.append(b"\r\n")
     return b"".join(out)
+
+
+def cut(header: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
+    """A header block without these spans of it, ascending; the same object where there are none."""
+    out, done = [], 0
+    for start, end in spans:
+        out.append(header[done:start])
+        done = end
+    return b"".join((*out, header[done:])) if done else header

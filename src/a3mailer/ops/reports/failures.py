@@ -30,6 +30,7 @@ from a3mailer.ops.reports.destinations import destinations
 from a3mailer.ops.reports.posting import queued, sender_of
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver, ResolverFailure
+from a3mailer.runtime.rest import until
 from a3mailer.store.operations import Operation
 from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.telemetry.events import emit
@@ -124,10 +125,7 @@ class FailureReports:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; what waits then is lost."""
-        async with asyncio.TaskGroup() as tasks:
-            work = tasks.create_task(self._run())
-            await stop.wait()
-            work.cancel()
+        await until(stop, self._run())
 
     async def _run(self) -> None:
         while True:

@@ -8,7 +8,6 @@ last hour. From some on, the networks it comes from are counted, too: a list or 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +18,7 @@ from a3mailer.msgauth.dkim import DkimResult
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.shared import SharedTable
 from a3mailer.transfer.policy.checks.greylist import network
-from a3mailer.transfer.policy.checks.rate import HALF_LIFE
+from a3mailer.transfer.policy.checks.rate import counted
 
 KEYS: Final = 65_536
 WATCHED: Final = 10.0
@@ -63,27 +62,22 @@ class Replays:
         if not good:
             return ()
         with self._table.locked():
-            found = [self._one(each, ip, recipients) for each in good]
+            now = self._clock.monotonic()
+            found = [self._one(each, ip, recipients, now) for each in good]
         return tuple(each for each in found if each.recipients > settings.replay_count)
 
-    def _one(self, signature: DkimResult, ip: str, recipients: int) -> Replay:
+    def _one(self, signature: DkimResult, ip: str, recipients: int, now: float) -> Replay:
         key = f"{signature.domain} {signature.selector} {signature.algorithm} {signature.told}"
-        people = self._add(f"to {key}", float(recipients))
+        people = self._add(f"to {key}", float(recipients), now)
         networks = 0.0
         if people >= WATCHED:
             net = f"from {network(ip)} {key}"
-            known = min(1.0, self._now(net))  # fallen as far as its part of the sum has
-            self._table.put(net, 1.0, self._clock.monotonic())
-            networks = self._add(f"networks {key}", 1.0 - known)
+            known = min(1.0, counted(self._table, net, now))  # fallen as far as its part of the sum has
+            self._table.put(net, 1.0, now)
+            networks = self._add(f"networks {key}", 1.0 - known, now)
         return Replay(signature, round(people), round(networks))
 
-    def _now(self, key: str) -> float:
-        found = self._table.get(key)
-        if found is None:
-            return 0.0
-        return found[0] * math.exp2(-max(0.0, self._clock.monotonic() - found[1]) / HALF_LIFE)
-
-    def _add(self, key: str, by: float) -> float:
-        amount = self._now(key) + by
-        self._table.put(key, amount, self._clock.monotonic())
+    def _add(self, key: str, by: float, now: float) -> float:
+        amount = counted(self._table, key, now) + by
+        self._table.put(key, amount, now)
         return amount

@@ -34,6 +34,7 @@ from a3mailer.transfer.receive import Receive
 from a3mailer.transfer.route import Remote
 from a3mailer.wire.sieve.compile import compile_script
 from a3mailer.wire.sieve.extensions import OPERATORS
+from a3mailer.wire.sieve.extensions.policy import STAGES as SAID
 from tests.transcripts.smtp_world import example
 from tests.unit.transfer.policy.test_judge import only_mail
 from tests.unit.transfer.world import MAIL, SETTINGS, World
@@ -287,6 +288,12 @@ async def test_the_old_script_stays_while_the_new_one_is_broken(tmp_path: Path) 
 def test_what_is_no_stage_and_file_is_refused(text: str) -> None:
     with pytest.raises(BadValue):
         check("policy.scripts", (text,))
+
+
+def test_a_stage_has_one_name_in_every_room() -> None:
+    names = [stage.value for stage in Stage]
+    assert sorted(STAGES) == sorted(names)
+    assert {name.decode() for name in SAID} == set(names)
 
 
 def test_the_examples_of_the_documents_are_scripts() -> None:

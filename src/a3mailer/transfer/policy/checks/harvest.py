@@ -30,7 +30,7 @@ class Harvest:
 
     async def look(self, facts: Facts, doors: Doors) -> Finding | None:
         with doors.rates.locked():
-            number = counted(doors, _key(facts.client), doors.clock.monotonic())
+            number = counted(doors.rates, _key(facts.client), doors.clock.monotonic())
         if number < doors.settings.policy.unknown_rate - SLACK:
             return None
         return Finding("too many recipients that do not exist; try later", "4.7.28", binding=True)
@@ -43,7 +43,7 @@ def missed(client: Client, doors: Doors) -> None:
         return
     now = doors.clock.monotonic()
     with doors.rates.locked():
-        doors.rates.put(_key(client), counted(doors, _key(client), now) + 1.0, now)
+        doors.rates.put(_key(client), counted(doors.rates, _key(client), now) + 1.0, now)
 
 
 def _key(client: Client) -> str:

@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 
 from a3mailer.config.tree import Settings
 from a3mailer.identity.throttle import network
+from a3mailer.runtime.shared import SharedTable
 from a3mailer.transfer.policy.stages import SENDERS, Doors, Facts, Finding, Stage
 
 HOUR: Final = 3600.0
@@ -30,7 +31,7 @@ def over(doors: Doors, keys: tuple[tuple[str, int], ...]) -> str:
         return ""
     now = doors.clock.monotonic()
     with doors.rates.locked():
-        counts = [(key, limit, counted(doors, key, now) + 1.0) for key, limit in limited]
+        counts = [(key, limit, counted(doors.rates, key, now) + 1.0) for key, limit in limited]
         for key, limit, number in counts:
             if number > limit + SLACK:
                 return key
@@ -39,9 +40,9 @@ def over(doors: Doors, keys: tuple[tuple[str, int], ...]) -> str:
     return ""
 
 
-def counted(doors: Doors, key: str, now: float) -> float:
+def counted(table: SharedTable, key: str, now: float) -> float:
     """What a key stands at; the table's lock is held."""
-    found = doors.rates.get(key)
+    found = table.get(key)
     return found[0] * math.exp2(-max(0.0, now - found[1]) / HALF_LIFE) if found is not None else 0.0
 
 
