@@ -26,10 +26,13 @@ from a3mailer.edge.certificates import ServerCertificates
 from a3mailer.edge.challenges import AlpnChallenges
 from a3mailer.edge.connection import Connection
 from a3mailer.edge.dial import dial, dial_filter
+from a3mailer.edge.http.api.authorise import Authorise
 from a3mailer.edge.http.autoconfig import ClientSettings
 from a3mailer.edge.http.collecting import Collecting
 from a3mailer.edge.http.door import HttpDoor
 from a3mailer.edge.http.health import Health
+from a3mailer.edge.http.jmap.door import Jmap
+from a3mailer.edge.http.jmap.services import Services as JmapServices
 from a3mailer.edge.http.leaving import Leaving
 from a3mailer.edge.http.plain import Plain
 from a3mailer.edge.http.routes import Routes
@@ -225,7 +228,20 @@ async def compose(
         resolver.close()
         await store.close()
 
-    clients = _clients(held, settings, policy, certificates)
+    web = _web(
+        held,
+        settings,
+        policy,
+        certificates,
+        sending,
+        store,
+        directory,
+        authenticator,
+        http,
+        office,
+        lists,
+        clock,
+    )
     doors: dict[str, Serve] = {
         "lmtp": _smtp(smtp, LMTP),
         "smtp": _smtp(smtp, MX),
@@ -233,21 +249,7 @@ async def compose(
         "submissions": _smtp(smtp, SUBMISSIONS),
         "imap": imap.serve,
         "imaps": imap.serve,
-        "http": _plain(held, settings, clients),
-        "https": public(
-            settings,
-            policy,
-            sending,
-            store,
-            authenticator,
-            http,
-            office,
-            (
-                *clients.routes(),
-                *Leaving(lists.leave_by).routes(),
-                *Collecting(store, directory.domain, clock, posted).routes(),
-            ),
-        ).serve,
+        **web,
         "metrics": HttpDoor(
             Routes(Health(partial(_not_ready, store), partial(_gauge, store, clock)).routes())
         ).serve,
@@ -427,10 +429,40 @@ def _clients(
     return ClientSettings(settings, policy.hosts, ports, certificates.shown)
 
 
-def _plain(held: Held, settings: Callable[[], Settings], clients: ClientSettings) -> Serve:
+def _web(
+    held: Held,
+    settings: Callable[[], Settings],
+    policy: Policy,
+    certificates: ServerCertificates,
+    sending: Sending,
+    store: Store,
+    directory: Directory,
+    authenticator: Authenticator,
+    http: HttpClient,
+    office: Callable[[], Office],
+    lists: Lists,
+    clock: SystemClock,
+) -> dict[str, Serve]:
+    """The two listeners of HTTP.
+
+    JMAP is spoken in clear to clients on loopback, where ``auth.plaintext`` says so."""
+    clients = _clients(held, settings, policy, certificates)
+    jmap = Jmap.of(JmapServices(store, clock, settings))
+    further = (
+        *clients.routes(),
+        *jmap.routes(),
+        *Leaving(lists.leave_by).routes(),
+        *Collecting(store, directory.domain, clock, posted).routes(),
+    )
     plain = Plain(Answers(held.directory), settings)
-    routes = Routes((*plain.routes(), *clients.plain_routes()))
-    return HttpDoor(routes, otherwise=plain.elsewhere).serve
+    routes = (*plain.routes(), *clients.plain_routes())
+    if settings().auth.plaintext:
+        routes = (*routes, *jmap.routes())
+    authorise = Authorise(authenticator, settings)
+    return {
+        "http": HttpDoor(Routes(routes), authorise=authorise, otherwise=plain.elsewhere).serve,
+        "https": public(settings, policy, sending, store, authenticator, http, office, further).serve,
+    }
 
 
 def _smtp(door: SmtpDoor, profile: Profile) -> Serve:

@@ -91,6 +91,15 @@ class Imap(Section, frozen=True, kw_only=True):
     ] = 60.0
 
 
+class Jmap(Section, frozen=True, kw_only=True):
+    upload_size: Annotated[int, _d("Largest upload, octets (RFC 8620).", ge=1 << 20, le=200 << 20)] = (
+        50_000_000
+    )
+    upload_quota: Annotated[
+        int, _d("Octets of uploads an account may have that nothing refers to yet.", ge=1 << 20)
+    ] = 200_000_000
+
+
 class Store(Section, frozen=True, kw_only=True):
     encryption: Annotated[bool, _d("Encrypt contents at rest.")] = True
     compression: Annotated[bool, _d("Compress contents at rest.")] = True
@@ -343,6 +352,7 @@ class Settings(Section, frozen=True, kw_only=True):
     acme: Acme = Acme()
     smtp: Smtp = Smtp()
     imap: Imap = Imap()
+    jmap: Jmap = Jmap()
     store: Store = Store()
     queue: Queue = Queue()
     forward: Forward = Forward()

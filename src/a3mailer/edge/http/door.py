@@ -111,7 +111,7 @@ class HttpDoor:
             parameters=found.parameters,
         )
         if found.route is not None and head.length > route.body:
-            return problem(413, f"at most {route.body} octets are taken here")
+            return route.over or problem(413, f"at most {route.body} octets are taken here")
         try:
             answer = await contained(self._handle(route, request, stream), "http")
         finally:

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from a3mailer.edge.http.exchange import Handler
+from a3mailer.edge.http.exchange import Handler, Response
 from a3mailer.identity.roles import action
 
 OPEN: Final = action("session.use")
@@ -33,6 +33,8 @@ class Route:
     """Only asked under this name; empty for every one."""
     body: int = 0
     """Octets of a request's body at most."""
+    over: Response | None = None
+    """The answer where a body says that it is larger; None: 413."""
     form: type | None = None
     """Of its JSON body."""
     query: type[msgspec.Struct] | None = None

@@ -1,0 +1,72 @@
+"""The table of capabilities (RFC 8620 section 2): what the session object announces, and for whom.
+
+Only what works completely has a line. ``server`` and ``account`` make the objects that describe a capability
+in ``capabilities`` and in ``accountCapabilities``; one that no account can have leaves ``account`` out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from a3mailer.edge.http.jmap import limits
+from a3mailer.edge.http.jmap.services import Services
+from a3mailer.identity.principal import Object, Principal
+from a3mailer.identity.roles import action, allow
+
+CORE: Final = "urn:ietf:params:jmap:core"
+
+Description = Callable[[Services], Mapping[str, object]]
+
+
+def nothing(_services: Services) -> Mapping[str, object]:
+    """An empty object."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """One line."""
+
+    urn: str
+    needs: str
+    """The rule of ``identity.roles`` without which its methods cannot be used."""
+    server: Description = nothing
+    account: Description | None = nothing
+
+    def __post_init__(self) -> None:
+        action(self.needs)
+
+
+def _core(services: Services) -> Mapping[str, object]:
+    return {
+        "maxSizeUpload": services.settings().jmap.upload_size,
+        "maxConcurrentUpload": limits.MAX_CONCURRENT_UPLOAD,
+        "maxSizeRequest": limits.MAX_SIZE_REQUEST,
+        "maxConcurrentRequests": limits.MAX_CONCURRENT_REQUESTS,
+        "maxCallsInRequest": limits.MAX_CALLS,
+        "maxObjectsInGet": limits.MAX_OBJECTS_IN_GET,
+        "maxObjectsInSet": limits.MAX_OBJECTS_IN_SET,
+        "collationAlgorithms": limits.COLLATIONS,
+    }
+
+
+CAPABILITIES: Final[tuple[Capability, ...]] = (
+    Capability(CORE, "session.login", _core),  # RFC 8620
+)
+
+
+def of_server(services: Services) -> dict[str, Mapping[str, object]]:
+    """``capabilities`` of the session object."""
+    return {each.urn: each.server(services) for each in CAPABILITIES}
+
+
+def of_account(services: Services, principal: Principal) -> dict[str, Mapping[str, object]]:
+    """``accountCapabilities`` of the asker's own account: what its role and scopes allow."""
+    own = Object(principal.tenant, principal.account, principal.domain, principal.role)
+    return {
+        each.urn: each.account(services)
+        for each in CAPABILITIES
+        if each.account is not None and allow(principal, each.needs, own)
+    }

@@ -1,0 +1,99 @@
+"""The routes of JMAP: the session resource (RFC 8620 section 2) and the API (section 3).
+
+Errors are problem documents whose types are those of section 3.6.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from a3mailer.edge.http.exchange import JSON, PROBLEM, REASONS, BadRequest, Request, Response
+from a3mailer.edge.http.jmap.dispatch import Dispatcher
+from a3mailer.edge.http.jmap.limits import MAX_SIZE_REQUEST
+from a3mailer.edge.http.jmap.methods import METHODS
+from a3mailer.edge.http.jmap.services import Services
+from a3mailer.edge.http.jmap.session import API, session
+from a3mailer.edge.http.routes import Route
+from a3mailer.wire.jmap.errors import ERROR, RequestError
+
+WELL_KNOWN: Final = "/.well-known/jmap"
+"""RFC 8620 section 2.2, and RFC 8615."""
+ROOT: Final = "/jmap/"
+UNKEPT: Final = (("Cache-Control", "no-cache, no-store, must-revalidate"),)
+ANYBODY: Final = "session.login"
+"""The rule of who may come in at all; methods have their own."""
+
+
+class _Problem(msgspec.Struct, omit_defaults=True):
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+    limit: str = ""
+
+
+def problem_of(error: RequestError) -> Response:
+    """A request-level error (RFC 9457 in the words of RFC 8620 section 3.6.1)."""
+    told = _Problem(ERROR + error.type, REASONS[error.status], error.status, error.detail, error.limit)
+    return Response(error.status, msgspec.json.encode(told), PROBLEM)
+
+
+TOO_LARGE: Final = problem_of(
+    RequestError("limit", f"at most {MAX_SIZE_REQUEST} octets", limit="maxSizeRequest")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Jmap:
+    """The handlers."""
+
+    services: Services
+    dispatcher: Dispatcher
+
+    @classmethod
+    def of(cls, services: Services) -> Jmap:
+        """With all methods there are."""
+        return cls(services, Dispatcher(services, METHODS))
+
+    def routes(self) -> tuple[Route, ...]:
+        """The lines of the table."""
+        return (
+            Route(("GET",), WELL_KNOWN, self._session, ANYBODY),
+            Route(("GET",), ROOT, self._session, ANYBODY),
+            Route(("POST",), API, self._api, ANYBODY, body=MAX_SIZE_REQUEST, over=TOO_LARGE),
+        )
+
+    async def _session(self, request: Request) -> Response:
+        who = request.principal
+        told = session(self.services, who, self.dispatcher.accounts(who), origin_of(request))
+        return Response(200, msgspec.json.encode(told), JSON, UNKEPT)
+
+    async def _api(self, request: Request) -> Response:
+        try:
+            answer = await self.dispatcher.answer(request.principal, await _body(request))
+        except RequestError as error:
+            return problem_of(error)
+        return Response(200, msgspec.json.encode(answer), JSON, UNKEPT)
+
+
+async def _body(request: Request) -> bytes:
+    """Errors: RequestError (``notJSON``, ``limit``), BadRequest."""
+    try:
+        octets = await request.read_body()
+    except BadRequest as error:
+        if error.status != 413:
+            raise
+        raise RequestError("limit", str(error), limit="maxSizeRequest") from error
+    media = (request.header(b"content-type") or "").partition(";")[0].strip().lower()
+    if media != JSON:
+        raise RequestError("notJSON", f"the content type is to be {JSON}")
+    return octets
+
+
+def origin_of(request: Request) -> str:
+    """Scheme and authority as the client asked, for URLs it is told (it can have asked for no other)."""
+    scheme = "https" if request.secure else "http"
+    return f"{scheme}://{request.head.authority}"

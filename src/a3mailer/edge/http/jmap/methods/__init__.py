@@ -1,0 +1,10 @@
+"""The table of JMAP methods: one file a family, one line here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from a3mailer.edge.http.jmap.method import Method
+from a3mailer.edge.http.jmap.methods import core
+
+METHODS: Final[tuple[Method, ...]] = (*core.METHODS,)  # RFC 8620

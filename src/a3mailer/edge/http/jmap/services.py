@@ -1,0 +1,19 @@
+"""What the methods of JMAP are given: one object a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from a3mailer.config.tree import Settings
+from a3mailer.runtime.clock import Clock
+from a3mailer.store.ports import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Fields are added as methods need them; every one is a door or a use case, never a method's state."""
+
+    store: Store
+    clock: Clock
+    settings: Callable[[], Settings]

@@ -1,0 +1,61 @@
+"""The session object (RFC 8620 section 2): what there is, for whom, and where. URLs name the host asked."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import msgspec
+
+from a3mailer.edge.http.jmap.accounts import Accounts
+from a3mailer.edge.http.jmap.capabilities import CORE, of_server
+from a3mailer.edge.http.jmap.services import Services
+from a3mailer.identity.principal import Principal
+
+API: Final = "/jmap/api"
+UPLOAD: Final = "/jmap/upload/{accountId}"
+DOWNLOAD: Final = "/jmap/download/{accountId}/{blobId}"
+DOWNLOAD_QUERY: Final = "?name={name}&type={type}"
+EVENTS: Final = "/jmap/events"
+EVENTS_QUERY: Final = "?types={types}&closeafter={closeafter}&ping={ping}"
+
+
+def session(services: Services, principal: Principal, accounts: Accounts, origin: str) -> dict[str, object]:
+    """The object; ``origin`` is scheme and authority as the client wrote them."""
+    told = _content(services, principal, accounts)
+    return {
+        **told,
+        "apiUrl": origin + API,
+        "downloadUrl": origin + DOWNLOAD + DOWNLOAD_QUERY,
+        "uploadUrl": origin + UPLOAD,
+        "eventSourceUrl": origin + EVENTS + EVENTS_QUERY,
+        "state": _digest(told),
+    }
+
+
+def state_of(services: Services, principal: Principal, accounts: Accounts) -> str:
+    """``sessionState``: the state of the object above. Its URLs have no part: clients choose the host."""
+    return _digest(_content(services, principal, accounts))
+
+
+def _content(services: Services, principal: Principal, accounts: Accounts) -> dict[str, object]:
+    primary = {urn: each.key for each in accounts.values() if each.personal for urn in each.capabilities}
+    primary.pop(CORE, None)
+    return {
+        "capabilities": of_server(services),
+        "accounts": {
+            key: {
+                "name": each.name,
+                "isPersonal": each.personal,
+                "isReadOnly": each.read_only,
+                "accountCapabilities": each.capabilities,
+            }
+            for key, each in accounts.items()
+        },
+        "primaryAccounts": primary,
+        "username": principal.login,
+    }
+
+
+def _digest(content: dict[str, object]) -> str:
+    return hashlib.blake2b(msgspec.json.encode(content, order="sorted"), digest_size=8).hexdigest()

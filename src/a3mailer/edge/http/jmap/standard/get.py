@@ -1,0 +1,90 @@
+"""Foo/get (RFC 8620 section 5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from a3mailer.edge.http.jmap.limits import MAX_OBJECTS_IN_GET
+from a3mailer.edge.http.jmap.method import Call
+from a3mailer.edge.http.jmap.records import Records
+from a3mailer.wire.jmap.errors import MethodError, invalid_arguments
+from a3mailer.wire.jmap.values import Id
+
+
+class GetArguments(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Types with further arguments inherit from it."""
+
+    account_id: Id
+    ids: tuple[Id, ...] | None = None
+    properties: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """The method of a type."""
+
+    records: Records
+    form: type[msgspec.Struct] = GetArguments
+    writes: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.records.name}/get"
+
+    @property
+    def capability(self) -> str:
+        return self.records.capability
+
+    @property
+    def action(self) -> str:
+        return self.records.action
+
+    async def run(self, call: Call, arguments: GetArguments) -> dict[str, object]:
+        wanted = properties_of(self.records, arguments.properties)
+        return await get(self.records, call, arguments.ids, wanted)
+
+
+def properties_of(records: Records, names: Sequence[str] | None) -> frozenset[str]:
+    """The properties that are wanted, always with ``id``. Errors: MethodError (``invalidArguments``)."""
+    if names is None:
+        return frozenset(name for name, each in records.properties.items() if each.shown)
+    wanted = frozenset(names)
+    if unknown := sorted(wanted - records.properties.keys()):
+        raise invalid_arguments(f"no such property: {unknown[0][:100]}")
+    return wanted | {"id"}
+
+
+async def get(
+    records: Records, call: Call, ids: Sequence[str] | None, properties: frozenset[str]
+) -> dict[str, object]:
+    """The response of a /get. The state is read first: what changes meanwhile is then told twice, not never.
+
+    Errors: MethodError (``requestTooLarge``)."""
+    state = await records.state(call)
+    if ids is None:
+        ids = await records.ids(call, MAX_OBJECTS_IN_GET)
+        if len(ids) > MAX_OBJECTS_IN_GET:
+            raise too_many(MAX_OBJECTS_IN_GET)
+    else:
+        ids = tuple(dict.fromkeys(ids))
+        if len(ids) > MAX_OBJECTS_IN_GET:
+            raise too_many(MAX_OBJECTS_IN_GET)
+    found = await records.read(call, ids, properties)
+    return {
+        "accountId": call.account.key,
+        "state": state,
+        "list": [
+            {name: value for name, value in found[each].items() if name in properties}
+            for each in ids
+            if each in found
+        ],
+        "notFound": [each for each in ids if each not in found],
+    }
+
+
+def too_many(most: int) -> MethodError:
+    """The error of more records than are taken at once."""
+    return MethodError("requestTooLarge", f"more than {most} records")

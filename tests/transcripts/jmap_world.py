@@ -1,0 +1,192 @@
+"""JMAP over the memory store, with real logins: what every JMAP transcript talks to.
+
+A transcript's line is a request and one line of the answer stands for each part of it::
+
+    C: [["Core/echo",{"a":1},"c0"]]        method calls, with all capabilities
+    S: ["Core/echo",{"a":1},"c0"]          each response; objects have their names in order, and no spaces
+    C: {"using":[...],"methodCalls":[...]} a whole Request object (createdIds follow as a line of their own)
+    C: POST /jmap/api not JSON             any request; its answer is the status and the body (and ETag ...)
+    S: 400 {"type":"urn:ietf:params:jmap:error:notJSON",...}
+    C: as bob                              who asks from here on (alice at first)
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from a3mailer.access.watch import Views
+from a3mailer.config.tree import Auth, Limits, Server, Settings
+from a3mailer.edge.http.api.authorise import Authorise
+from a3mailer.edge.http.door import HttpDoor
+from a3mailer.edge.http.jmap.capabilities import CAPABILITIES
+from a3mailer.edge.http.jmap.door import Jmap
+from a3mailer.edge.http.jmap.services import Services
+from a3mailer.edge.http.routes import Routes
+from a3mailer.identity.authenticator import Authenticator
+from a3mailer.identity.credentials import hash_password
+from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId
+from a3mailer.mail.message import index
+from a3mailer.store.backends.memory.store import MemoryStore
+from a3mailer.store.operations import (
+    AccountCreated,
+    Append,
+    CreateAccount,
+    PutCredential,
+    PutDomain,
+    PutTenant,
+)
+from a3mailer.store.ports import Content, Transaction
+from a3mailer.telemetry.events import Secret
+from a3mailer.testing.clock import FakeClock
+from a3mailer.testing.memory_connection import MemoryConnection, MemorySession, Stage
+from tests.unit.identity.world import Audit
+
+STORED = hash_password(Secret("secret-a"))
+MAILS = Path(__file__).parent / "imap_mails"
+SHOWN = ("content-type", "content-disposition", "content-range", "location", "accept-ranges")
+"""Fields of an answer that is no JSON."""
+
+
+class JmapWorld:
+    """One worker; ``options`` are a transcript's: ``messages``, ``quota``."""
+
+    def __init__(self, options: dict[str, str] | None = None) -> None:
+        options = options or {}
+        self.settings = Settings(
+            server=Server(hostname="mx.example.test", domain="example.test"),
+            auth=Auth(plaintext=True),
+            limits=Limits(profile="off"),
+        )
+        self.options = options
+        self.clock = FakeClock()
+        self.store = MemoryStore(self.clock)
+        self.views = Views(self.store, self.store)
+        self.authenticator = Authenticator(self.store, self.settings, self.clock, Audit(), b"k" * 32)
+        self.jmap = Jmap.of(Services(self.store, self.clock, lambda: self.settings))
+        self.door = HttpDoor(
+            Routes(self.jmap.routes()),
+            now=self.clock.now,
+            authorise=Authorise(self.authenticator, lambda: self.settings),
+        )
+        self.accounts: dict[str, AccountId] = {}
+
+    async def fill(self) -> None:
+        """Make the accounts, and the messages the transcript asks for."""
+        await self.store.commit(
+            Transaction((PutTenant(DEFAULT_TENANT, "first"), PutDomain(DEFAULT_TENANT, "example.test")))
+        )
+        for name in ("alice", "bob"):
+            quota = int(self.options.get("quota", 0))
+            made = CreateAccount(DEFAULT_TENANT, f"{name}@example.test", quota=quota)
+            (result,) = await self.store.commit(Transaction((made,)))
+            assert isinstance(result, AccountCreated)
+            self.accounts[name] = result.account
+            await self.store.commit(Transaction((PutCredential(result.account, "main", "password", STORED),)))
+        for name in self.options.get("messages", "").split():
+            await self.deliver((MAILS / f"{name}.eml").read_bytes().replace(b"\n", b"\r\n"))
+
+    async def deliver(self, octets: bytes, *, account: str = "alice", flags: int = 0) -> None:
+        """Put a mail into an INBOX, as delivery does."""
+        content = Content(octets, index(octets))
+        append = Append(self.accounts[account], INBOX, 0, flags, check_quota=False)
+        await self.store.commit(Transaction((append,), (content,)))
+        self.clock.advance(60)
+
+    def stage(self) -> Stage:
+        """Where connections of this world are made."""
+        return Stage(
+            lambda connection: self.door.serve(connection, ""),
+            lambda number: MemoryConnection(
+                ("127.0.0.1", 40000 + number), ("127.0.0.1", 443), secure="plain" not in self.options
+            ),
+        )
+
+    def close(self) -> None:
+        """End the hashing threads."""
+        self.views.close()
+        self.authenticator.close()
+
+
+class JmapSession:
+    """A transcript's session: its lines become requests, and answers become lines."""
+
+    def __init__(self, inner: MemorySession, split: Callable[[bytes], Iterable[bytes]]) -> None:
+        self._inner = inner
+        self._split = split
+        self._lines = b""
+        self._who = "alice"
+
+    @property
+    def closed(self) -> bool:
+        return self._inner.closed
+
+    async def greeting(self) -> bytes:
+        return await self._inner.greeting()
+
+    async def feed(self, octets: bytes) -> bytes:
+        """Whole lines only become requests."""
+        self._lines += octets
+        said = b""
+        while b"\r\n" in self._lines:
+            line, _, self._lines = self._lines.partition(b"\r\n")
+            said += await self._ask(line.decode())
+        return said
+
+    async def _ask(self, line: str) -> bytes:
+        if line.startswith("as "):
+            self._who = line[3:]
+            return b""
+        answer = b""
+        for piece in self._split(self._request(line)):
+            answer += await self._inner.feed(piece)
+        return b"".join(each.encode() + b"\r\n" for each in _lines_of(answer, line))
+
+    def _request(self, line: str) -> bytes:
+        media = "application/json"
+        if line.startswith("["):
+            using = [each.urn for each in CAPABILITIES]
+            line = "POST /jmap/api " + json.dumps({"using": using, "methodCalls": json.loads(line)})
+        elif line.startswith("{"):
+            line = "POST /jmap/api " + line
+        verb, path, *rest = line.split(" ", 2)
+        body = "".join(rest).encode()
+        fields = []
+        while body.startswith(b"<") and b">" in body:  # <Field: value> before the body
+            field, _, body = body[1:].partition(b">")
+            body = body.lstrip(b" ")
+            name, _, value = field.decode().partition(": ")
+            if name.lower() == "content-type":
+                media = value
+            else:
+                fields.append(f"{name}: {value}")
+        credentials = base64.b64encode(f"{self._who}@example.test:secret-a".encode()).decode()
+        lines = [f"{verb} {path} HTTP/1.1", "Host: mx.example.test", f"Content-Length: {len(body)}"]
+        if self._who:
+            lines.append(f"Authorization: Basic {credentials}")
+        if verb == "POST":
+            lines.append(f"Content-Type: {media}")
+        return "\r\n".join((*lines, *fields, "", "")).encode() + body
+
+
+def _lines_of(answer: bytes, line: str) -> list[str]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status = head[9:12].decode()
+    told = {
+        name.lower(): value
+        for name, _, value in (each.partition(": ") for each in head.decode().split("\r\n")[1:])
+    }
+    if "json" not in told.get("content-type", ""):
+        shown = " ".join(f"<{told[name]}>" for name in SHOWN if name in told)
+        return [f"{status} {shown} {body.decode('utf-8', 'backslashreplace')}".rstrip()]
+    made = json.loads(body)
+    if status != "200" or line.startswith(("GET", "POST")):
+        return [f"{status} {_compact(made)}"]
+    found = [_compact(each) for each in made["methodResponses"]]
+    return [*found, _compact(made["createdIds"])] if "createdIds" in made else found
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
