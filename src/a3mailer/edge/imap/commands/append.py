@@ -30,6 +30,8 @@ INDEXED_HERE: Final = 256 * 1024
 """Larger messages are indexed in a thread, so that nobody waits for it."""
 APPEND_OCTETS: Final = 256 * 1024 * 1024
 """All messages of one MULTIAPPEND."""
+TWO_SPACES: Final = b"  "
+"""QUIRK: imapclient's ``multiappend`` writes two between messages, RFC 3502 has one (see test_libraries.py)."""
 MESSAGE_SECONDS: Final = 600.0
 """How long one message may take to arrive."""
 
@@ -123,7 +125,8 @@ class Append:
                         raise BadSyntax("too many arguments")
                     return described
                 case MessageStart() as start:
-                    appendix = parse_appendix(Parser(start.octets))
+                    before = b" " if start.octets == TWO_SPACES else start.octets
+                    appendix = parse_appendix(Parser(before))
                 case Refused() as refused:
                     raise Interrupted(refused)
                 case other:
