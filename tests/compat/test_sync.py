@@ -9,11 +9,13 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import pytest
 
 from bench import mails
+from bench.peers.dovecot import MAIL_USER, Dovecot
 from tests import peers
 from tests.compat.mailboxes import Far, Held, Near
 from tests.compat.post import Post, marked, unix, without
@@ -65,7 +67,16 @@ starttls = no
 auth_mechanisms = LOGIN
 folderfilter = lambda name: name in ("INBOX", "Archive")
 """
-NAMES: Final = ("mbsync", "offline")
+IMAPC: Final = """
+mail_uid = {user}
+mail_gid = {user}
+imapc_host = 127.0.0.1
+imapc_port = {port}
+imapc_user = {login[0]}
+imapc_password = {login[1]}
+imapc_features = rfc822.size fetch-headers
+"""
+NAMES: Final = ("mbsync", "offline", "dovecot", "imapc")
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +93,7 @@ class Pair:
 
     far: Far
     near: Near
-    sync: Callable[[], None]
+    sync: Callable[[], object]
     allowance: Callable[[bytes], bytes]
 
     def both(self) -> Held:
@@ -198,3 +209,62 @@ def offlineimap(rig: Rig, folder: pathlib.Path) -> Iterator[Pair]:
 def test_offlineimap_syncs_both_ways(rig: Rig, tmp_path: pathlib.Path, seed: int) -> None:
     with offlineimap(rig, tmp_path / "offlineimap") as pair:
         two_way(pair, 100, seed)
+
+
+def test_dovecot_moves_here_over_imapc(rig: Rig, seed: int) -> None:
+    """No server of it runs: ``doveadm`` is the client, over its storage ``imapc``.
+
+    It follows what changed there, deletions too; two-way it cannot, since IMAP has no GUID of a mail."""
+    login = rig.credentials(NAMES.index("dovecot"))
+    posts = marked(mails.generated(220, seed))
+    with TemporaryDirectory() as place, Far(rig.port("imap"), login) as far:
+        folder = pathlib.Path(place)
+        folder.chmod(0o755)  # another user than ours has to go there
+        there = dovecot(rig, folder)
+        near = Near(folder / "homes/Maildir")
+        pair = Pair(far, near, lambda: there("backup", "-R", "imapc:"), unix)
+        far.fill(("", post.octets) for post in posts[:200])
+        pair.sync()
+        assert pair.both() == {post.number: ("", unix(post.octets)) for post in posts[:200]}
+        far.change(dict.fromkeys(range(0, 40, 4), "FS"))
+        far.change(dict.fromkeys(range(100, 120), "T"), expunge=True)
+        far.fill(("RS", post.octets) for post in posts[200:])
+        pair.sync()
+        gone = range(100, 120)
+        letters = dict.fromkeys(range(0, 40, 4), "FS") | dict.fromkeys(range(200, 220), "RS")
+        wanted = {
+            post.number: (letters.get(post.number, ""), unix(post.octets))
+            for post in posts
+            if post.number not in gone
+        }
+        assert pair.both() == wanted
+
+
+def test_doveadm_works_in_a_mailbox_over_imapc(rig: Rig, seed: int) -> None:
+    """Saves, flags, searches, fetches, moves and expunges in our mailboxes as if they were its own."""
+    login = rig.credentials(NAMES.index("imapc"))
+    one, two, three = marked(mails.generated(3, seed))
+    with TemporaryDirectory() as place, Far(rig.port("imap"), login) as far:
+        folder = pathlib.Path(place)
+        folder.chmod(0o755)
+        there = dovecot(rig, folder, "imapc", "-o", "mail_location=imapc:~/imapc")
+        for post in (one, two, three):
+            (folder / "mail").write_bytes(post.octets)
+            there("save", "-m", "INBOX", str(folder / "mail"))
+        there("flags", "add", "\\Seen \\Flagged", "mailbox", "INBOX", "uid", "1")
+        found = there("fetch", "uid flags", "mailbox", "INBOX", "header", "X-Compat", "0")
+        assert found == b"uid: 1\nflags: \\Flagged \\Seen \\Recent\n"  # which it says by itself
+        assert there("fetch", "text", "mailbox", "INBOX", "uid", "2") == b"text:\n" + two.octets
+        there("mailbox", "create", "Work/2026")
+        there("move", "Work/2026", "mailbox", "INBOX", "uid", "2")
+        there("expunge", "mailbox", "INBOX", "uid", "3")
+        assert far.held() == {one.number: ("FS", one.octets)}
+        assert far.held(b"Work/2026") == {two.number: ("", two.octets)}
+        assert there("mailbox", "status", "messages", "INBOX") == b"INBOX messages=1\n"
+
+
+def dovecot(rig: Rig, folder: pathlib.Path, name: str = "dovecot", *options: str) -> Callable[..., bytes]:
+    """doveadm with our server as its imapc."""
+    extra = IMAPC.format(user=MAIL_USER, port=rig.port("imap"), login=rig.credentials(NAMES.index(name)))
+    made = Dovecot(peers.server_prefix(), folder, imap_port=1, lmtp_port=1, extra=extra)
+    return lambda *words: made.doveadm(*options, *words, USER="near", HOME=str(folder / "homes"))
