@@ -116,12 +116,19 @@ def mbsync_read(port: int, login: tuple[str, str], folder: pathlib.Path, *, tls:
 
 
 def neomutt_read(port: int, login: tuple[str, str], folder: pathlib.Path) -> list[bytes]:
-    """neomutt, driven through a terminal of its own, copies all into a Maildir."""
-    program, env = peers.client("neomutt")
+    """neomutt copies all into a Maildir."""
     folder.mkdir(parents=True)
+    neomutt(NEOMUTT.format(user=login[0], password=login[1], folder=folder), port, folder)
+    return maildir(folder / "copied")
+
+
+def neomutt(text: str, port: int, folder: pathlib.Path, *, tls: bool = False) -> None:
+    """Run it on the INBOX, driven through a terminal of its own by what its configuration pushes."""
+    program, env = peers.client("neomutt")
     config = folder / "neomuttrc"
-    config.write_text(NEOMUTT.format(user=login[0], password=login[1], folder=folder))
-    command = [program, "-n", "-F", str(config), "-f", f"imap://127.0.0.1:{port}/INBOX"]
+    config.write_text(text)
+    place = f"{'imaps' if tls else 'imap'}://127.0.0.1:{port}/INBOX"
+    command = [program, "-n", "-F", str(config), "-f", place]
     environment = {**os.environ, **env, "HOME": str(folder), "TERM": "vt100"}
     master, slave = pty.openpty()
     process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment)
@@ -139,7 +146,6 @@ def neomutt_read(port: int, login: tuple[str, str], folder: pathlib.Path) -> lis
         process.wait()
         os.close(master)
     assert code == 0, re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b" ", screen)
-    return maildir(folder / "copied")
 
 
 def maildir(folder: pathlib.Path) -> list[bytes]:
