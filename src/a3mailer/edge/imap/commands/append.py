@@ -31,7 +31,7 @@ INDEXED_HERE: Final = 256 * 1024
 APPEND_OCTETS: Final = 256 * 1024 * 1024
 """All messages of one MULTIAPPEND."""
 TWO_SPACES: Final = b"  "
-"""QUIRK: imapclient's ``multiappend`` writes two between messages, RFC 3502 has one (see test_libraries.py)."""
+"""QUIRK: imapclient's multiappend writes two between messages; RFC 3502 has one (see test_libraries.py)."""
 MESSAGE_SECONDS: Final = 600.0
 """How long one message may take to arrive."""
 
