@@ -42,6 +42,8 @@ class Object:
     domain: str = ""
     role: str = ""
     """The role of the account acted on, or the role that is to be given; empty where none is concerned."""
+    rights: str = ""
+    """Of a mailbox: what its owner has granted the subject (RFC 4314)."""
 
 
 SERVER: Final = Object()

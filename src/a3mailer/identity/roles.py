@@ -50,13 +50,20 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     "template.change":   (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "hook.list":         (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "hook.change":       (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
-    # mailboxes and messages: one's own only, whatever the role (helpdesk and administrators see no content)
+    # mailboxes and messages: one's own only, whatever the role (helpdesk and administrators see no content),
+    # and with those of others what their owner has granted (RIGHTS)
     "mailbox.list":      (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "mailbox.select":    (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "mailbox.change":    (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
+    "mailbox.create":    (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
+    "mailbox.remove":    (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
+    "mailbox.share":     (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
+    "mailbox.post":      (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "message.read":      (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "message.append":    (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
+    "message.seen":      (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "message.flag":      (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
+    "message.delete":    (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "message.expunge":   (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "quota.read":        (_ALL, _TEN, _DOM, _TEN, _NO, _OWN, _NO),
     # pictures of authors, which are nobody's
@@ -117,6 +124,23 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     "tool.use":          (_ALL, _ALL, _ALL, _ALL, _ALL, _ALL, _ALL),
 }  # fmt: skip
 
+RIGHTS: Final = {
+    "mailbox.list": "l",
+    "mailbox.select": "r",
+    "mailbox.create": "k",
+    "mailbox.remove": "x",
+    "mailbox.share": "a",
+    "mailbox.post": "p",
+    "message.read": "r",
+    "message.append": "i",
+    "message.seen": "s",
+    "message.flag": "w",
+    "message.delete": "t",
+    "message.expunge": "e",
+}
+"""The right on another's mailbox that allows an action (RFC 4314 section 2.1), to roles that may do it to
+their own, and inside a tenant."""
+
 _COLUMN: Final = {role: column for column, role in enumerate(ROLES)}
 _RANKED: Final = ("account.", "role.", "token.")
 """Families of actions on an account, where the rank of both sides counts."""
@@ -140,8 +164,10 @@ def allow(subject: Principal, action: str, object: Object = SERVER) -> bool:
     reach = rule[column]
     if reach is Reach.ALL:
         return True
-    if reach is Reach.NONE or not _reaches(reach, subject, object):
+    if reach is Reach.NONE:
         return False
+    if not _reaches(reach, subject, object):
+        return _granted(subject, action, object)
     if action.startswith(_RANKED) and (object.account != SYSTEM_ACCOUNT or object.role):
         return _outranks(column, subject, action, object)
     return True
@@ -153,6 +179,11 @@ def _reaches(reach: Reach, subject: Principal, object: Object) -> bool:
     if reach is Reach.OWN or object.tenant != subject.tenant:
         return False
     return reach is Reach.TENANT or (bool(object.domain) and object.domain == subject.domain)
+
+
+def _granted(subject: Principal, action: str, object: Object) -> bool:
+    right = RIGHTS.get(action)
+    return right is not None and right in object.rights and object.tenant == subject.tenant
 
 
 def _outranks(column: int, subject: Principal, action: str, object: Object) -> bool:

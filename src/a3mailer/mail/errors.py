@@ -45,6 +45,10 @@ class NotAllowed(MailError):
     """``identity.roles.allow`` said no."""
 
 
+class NotPermitted(NotAllowed):
+    """The subject knows of the mailbox, and was not given the right to do this with it (RFC 4314)."""
+
+
 class Refused(MailError):
     """A check, a milter or an operator's rule does not want this mail; the text is for the sender."""
 

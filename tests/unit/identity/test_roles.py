@@ -8,9 +8,20 @@ import pytest
 
 from a3mailer.identity import roles
 from a3mailer.identity.principal import ANONYMOUS, OPERATOR, SERVER, Object, Principal
-from a3mailer.identity.roles import GIVEN_ROLES, ROLES, RULES, Reach, UnknownAction, action, allow, require
+from a3mailer.identity.roles import (
+    GIVEN_ROLES,
+    RIGHTS,
+    ROLES,
+    RULES,
+    Reach,
+    UnknownAction,
+    action,
+    allow,
+    require,
+)
 from a3mailer.mail.errors import NoSuchAccount
 from a3mailer.mail.ids import AccountId, TenantId
+from a3mailer.mail.rights import ALL_RIGHTS
 
 
 def principal(role: str, **more: object) -> Principal:
@@ -64,6 +75,29 @@ def test_mail_content_is_its_owners_alone() -> None:
         if name.startswith(("message.", "mailbox.")):
             assert not allow(principal(role), name, other), (role, name)
     assert not allow(OPERATOR, "message.read", other)
+
+
+def test_what_was_granted_on_a_mailbox_allows_what_it_says_and_no_more() -> None:
+    for role, name, right in itertools.product(ROLES, RULES, ALL_RIGHTS):
+        lent = Object(TenantId(1), AccountId(8), "a.test", "user", right)
+        foreign = Object(TenantId(2), AccountId(8), "a.test", "user", ALL_RIGHTS)
+        subject = principal(role)
+        may_own = allow(subject, name, DISTANCES["own"][0])
+        without = allow(subject, name, Object(TenantId(1), AccountId(8), "a.test", "user"))
+        assert allow(subject, name, lent) is (without or (may_own and RIGHTS.get(name) == right)), (
+            role,
+            name,
+        )
+        if name.startswith(("message.", "mailbox.")):
+            assert not allow(subject, name, foreign), (role, name)
+    assert set(RIGHTS.values()) == set(ALL_RIGHTS)
+    assert RIGHTS.keys() <= RULES.keys()
+
+
+def test_a_token_reaches_others_mailboxes_within_its_scopes() -> None:
+    lent = Object(TenantId(1), AccountId(8), rights=ALL_RIGHTS)
+    assert allow(principal("user", scopes=frozenset({"message.read"})), "message.read", lent)
+    assert not allow(principal("user", scopes=frozenset({"message.read"})), "message.flag", lent)
 
 
 def test_what_needs_no_login_is_little() -> None:
