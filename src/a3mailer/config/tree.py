@@ -83,7 +83,7 @@ class Smtp(Section, frozen=True, kw_only=True):
 
 class Imap(Section, frozen=True, kw_only=True):
     idle_seconds: Annotated[float, _d("Inactivity before logout, at least 30 minutes (RFC 9051).")] = 1860.0
-    login_seconds: Annotated[float, _d("Time to authenticate.")] = 60.0
+    login_seconds: Annotated[float, _d("Time to authenticate.")] = 30.0
     append_size: Annotated[int, _d("Largest APPEND, octets (RFC 7889).", ge=1024)] = 50 * 1024 * 1024
     command_cpu_seconds: Annotated[
         float,
