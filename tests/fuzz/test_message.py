@@ -5,8 +5,10 @@ from a3mailer.mail.message import (
     dates,
     envelope,
     headers,
+    html,
     limits,
     parameters,
+    searched,
     subject,
     text,
     words,
@@ -64,6 +66,40 @@ def full(octets: bytes) -> None:
         if part.media.startswith(b"text/"):
             text.decoded_text(octets, part).encode()
     found.header_fields(octets, frozenset((b"subject",)), negate=True)
+
+
+def what_is_searched(octets: bytes) -> None:
+    found = check_index(octets)
+    seen = searched.searched(octets, found)
+    block = octets[: found.header_end]
+    lines = block.replace(b"\r\n", b"\n").replace(b"\n ", b" ").replace(b"\n\t", b" ").rstrip(b"\n")
+    assert seen.header == "".join(searched._lines(lines.split(b"\n")))  # the quick way is the same
+    for text_seen in seen:
+        text_seen.encode()
+        assert "  " not in text_seen
+    for name in (b"subject", b"x:", b"content-type"):
+        searched.values(seen.header, name.decode())
+
+
+@mutate.CASES
+def test_any_octets_have_a_text_that_is_searched(count: int, seed: int) -> None:
+    mutate.run(what_is_searched, MAILS, count=count, seed=seed, tokens=MIME_TOKENS)
+
+
+def shown_html(octets: bytes) -> None:
+    shown = html.html_text(octets.decode("utf-8", "replace"))
+    shown.encode()
+    assert "NEEDLE" in html.html_text(f"<p>NEEDLE<b>{shown.replace('<', '')}")
+
+
+@mutate.CASES
+def test_any_octets_are_html(count: int, seed: int) -> None:
+    seeds = (
+        b"<html><head><style>a{}</style></head>caf&eacute; <b>b</b>old<br>x &lt;y</body>",
+        b'<!-- a --><script>if (a<b) {}</script>text<a href="x>y">link</a>&#x41;&amp;amp;',
+    )
+    tokens = (b"<!--", b"-->", b"<script", b"</script", b"<style>", b"<", b">", b"&#", b";", b"</b>", b"<td ")
+    mutate.run(shown_html, seeds, count=count, seed=seed, tokens=tokens)
 
 
 @mutate.CASES

@@ -1,33 +1,17 @@
-"""What a message's text says to a search: decoded, without case, compared as substrings.
-
-RFC 9051 section 6.4.4 wants case-insensitive substrings; i;unicode-casemap (RFC 5051) is approached by
-case folding and canonical composition, so that what looks alike is found alike.
-"""
+"""What ENVELOPE says to a search: addresses as text, and the day of the Date field."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
-from a3mailer.mail.message import MessageIndex, dates
-from a3mailer.mail.message.headers import select
-from a3mailer.mail.message.parts import MESSAGES
-from a3mailer.mail.message.text import decoded_text
+from a3mailer.mail.message import dates
 from a3mailer.mail.message.wire import skip
 from a3mailer.mail.message.words import decode_words
 
 DAY: Final = 86400
 _ADDRESS_FIELDS: Final = {"from": 2, "to": 5, "cc": 6, "bcc": 7}
 """Places in ENVELOPE: date, subject, from, sender, reply-to, to, cc, bcc, in-reply-to, message-id."""
-
-
-def fold(text: str) -> str:
-    """The form in which texts are compared."""
-    if text.isascii():
-        return text.lower()
-    text = text.casefold()
-    return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
 
 
 # --- the ENVELOPE fragment -----------------------------------------------------------------------------
@@ -100,36 +84,3 @@ def sent_day(fragment: bytes) -> int | None:
             local = dates.parse(b" ".join((*words[: number + 1], b"+0000")))
             return None if local is None else local // DAY
     return None
-
-
-# --- octets --------------------------------------------------------------------------------------------
-
-
-def header_values(octets: bytes, end: int, name: str) -> list[str]:
-    """The decoded values of all fields of a name."""
-    block = select(octets, 0, end, frozenset((name.encode("latin-1", "replace"),)))
-    values: list[str] = []
-    for line in _unfolded(block):
-        _name, colon, value = line.partition(b":")
-        if colon:
-            values.append(decode_words(value.strip()))
-    return values
-
-
-def _unfolded(block: bytes) -> list[bytes]:
-    return block.replace(b"\r\n", b"\n").replace(b"\n ", b" ").replace(b"\n\t", b"\t").split(b"\n")
-
-
-def header_text(octets: bytes, end: int) -> str:
-    """A whole header, decoded."""
-    return decode_words(b" ".join(_unfolded(octets[:end])))
-
-
-def body_texts(octets: bytes, index: MessageIndex) -> Iterator[str]:
-    """The decoded text parts, and the headers of messages inside."""
-    for number, part in enumerate(index.parts):
-        if part.media in MESSAGES and number + 1 < len(index.parts):
-            inner = index.parts[number + 1]
-            yield header_text(octets[inner.start : inner.body], inner.body - inner.start)
-        elif part.media.startswith(b"text/"):
-            yield decoded_text(octets, part)

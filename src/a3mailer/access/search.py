@@ -34,7 +34,8 @@ from a3mailer.mail.criteria import (
     Size,
 )
 from a3mailer.mail.ids import EmailId, Uid
-from a3mailer.mail.message import MessageIndex
+from a3mailer.mail.message import MessageIndex, limits
+from a3mailer.mail.message.searched import fold, needle, searched, values
 from a3mailer.store.ports import MailReader
 from a3mailer.store.rows import Fragments, Message
 
@@ -43,8 +44,6 @@ BLOCK: Final = 4096
 READ_OCTETS: Final = 1024 * 1024
 """Contents read at once."""
 READ_MESSAGES: Final = 256
-WHOLE: Final = 8 * 1024 * 1024
-"""Octets of a message that are searched."""
 
 
 def stage(leaf: Leaf) -> int:
@@ -218,7 +217,7 @@ class Search:
             fragments = await self._reader.fragments(self._account, [row.email for row in rows.values()])
             indexes = {one.email: one.index for one in fragments}
             present = [row for row in rows.values() if row.email in indexes]
-            small = [row for row in present if row.size <= WHOLE]
+            small = [row for row in present if row.size <= limits.SEARCHED]
             contents = await self._reader.many_octets(self._account, [row.blob for row in small])
             octets = {row.uid: one for row, one in zip(small, contents, strict=True)}
             for at in group:
@@ -227,8 +226,8 @@ class Search:
                 if row is None or row.email not in indexes:
                     continue
                 text = octets.get(uid)
-                if text is None and row.size > WHOLE:
-                    text = await self._reader.octets(self._account, row.blob, 0, WHOLE)
+                if text is None and row.size > limits.SEARCHED:
+                    text = await self._reader.octets(self._account, row.blob, 0, limits.SEARCHED)
                 if text is not None:
                     index = MessageIndex.unpack(indexes[row.email])
                     _add(masks, at - low, _octets_match(leaves, text, index))
@@ -288,10 +287,10 @@ def _fragment_test(leaf: Leaf) -> Callable[[Fragments], bool]:
         case Dated(_clock, first, end):
             return lambda row: (day := found.sent_day(row.envelope)) is not None and first <= day < end
         case Contains(Place.SUBJECT, text):
-            wanted = found.fold(text)
-            return lambda row: wanted in found.fold(row.subject)
+            wanted = fold(text)
+            return lambda row: wanted in fold(row.subject)
         case Contains(place, text):
-            return _address_test(place.value, found.fold(text))
+            return _address_test(place.value, fold(text))
         case _:
             return lambda row: False
 
@@ -306,29 +305,20 @@ def _address_test(place: str, wanted: str) -> Callable[[Fragments], bool]:
             lower = envelope.lower()
             if not all(piece.strip() in lower for piece in pieces):
                 return False
-        return wanted in found.fold(found.addresses_text(envelope, place))
+        return wanted in fold(found.addresses_text(envelope, place))
 
     return test
 
 
 def _octets_match(leaves: Sequence[Leaf], octets: bytes, index: MessageIndex) -> Iterable[bool]:
-    header: str | None = None
-    body: str | None = None
+    text = searched(octets, index)
     for leaf in leaves:
         match leaf:
-            case Header(name, text):
-                wanted = found.fold(text)
-                values = found.header_values(octets, index.header_end, name)
-                yield any(wanted in found.fold(value) for value in values)
-            case Contains(place, text):
-                if body is None:
-                    body = "\n".join(found.fold(one) for one in found.body_texts(octets, index))
-                wanted = found.fold(text)
-                if place is Place.TEXT and wanted not in body:
-                    if header is None:
-                        header = found.fold(found.header_text(octets, index.header_end))
-                    yield wanted in header
-                else:
-                    yield wanted in body
+            case Header(name, wanted):
+                sought = needle(wanted)
+                yield any(sought in value for value in values(text.header, name))
+            case Contains(place, wanted):
+                sought = needle(wanted)
+                yield sought in text.body or (place is Place.TEXT and sought in text.header)
             case _:
                 yield False

@@ -29,5 +29,6 @@ BASE_SUBJECT: Final = 16_384  # characters of a Subject that are read for its ba
 QUOTED: Final = 4_096  # a longer string is sent as a literal
 PREVIEW: Final = 200  # characters; RFC 8970 allows 256
 PREVIEW_OCTETS: Final = 16_384  # how much of a text part is looked at for its preview
+SEARCHED: Final = 8_388_608  # how much of a mail is searched
 TEXT: Final = 16_777_216  # how much of a part is decoded for SEARCH
 ENCODED_SEGMENTS: Final = 1_000  # base64 texts set one after the other in one part
