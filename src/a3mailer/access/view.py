@@ -179,6 +179,19 @@ class OpenMailbox:
         if changes is not None:
             self.apply(changes)
 
+    async def internal_dates(self, uids: Sequence[int]) -> list[int | None]:
+        """When messages (ascending uids) were received; of expunged ones as long as their rows are kept."""
+        dates = await self._reader.internal_dates(self.account, self.id, uids)
+        if None in dates:
+            gone = [Uid(uid) for uid, date in zip(uids, dates, strict=True) if date is None]
+            kept = {
+                row.uid: row.internal_date for row in await self._reader.messages(self.account, self.id, gone)
+            }
+            return [
+                kept.get(Uid(uid)) if date is None else date for uid, date in zip(uids, dates, strict=True)
+            ]
+        return dates
+
     async def first_unseen(self) -> int:
         """The place of the first message without \\Seen; -1 when there is none, or it is not near either end
         of a mailbox that is not loaded."""

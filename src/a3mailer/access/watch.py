@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from a3mailer.access.sortkeys import SortKeys
 from a3mailer.access.view import OpenMailbox, View
 from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import NoSuchMailbox
@@ -23,7 +24,8 @@ LEFT_MESSAGES: Final = 1_000_000
 class Views:
     """All open mailboxes of this process. ``parked`` hears of every change (connections without a task)."""
 
-    __slots__ = ("_forget", "_left", "_left_messages", "_open", "_reader", "directory", "listeners", "parked")
+    __slots__ = ("_forget", "_left", "_left_messages", "_open", "_reader", "directory", "listeners", "parked",
+                 "sort_keys")  # fmt: skip
 
     def __init__(self, reader: MailReader, watcher: Watcher) -> None:
         self._reader = reader
@@ -36,6 +38,7 @@ class Views:
         """Grows when accounts or credentials changed: sessions then look whether they still stand."""
         self.listeners: set[Callable[[], None]] = set()
         """Called when accounts or credentials changed."""
+        self.sort_keys = SortKeys(reader)
         self._forget = watcher.watch(self._heard)
 
     def close(self) -> None:

@@ -285,7 +285,7 @@ async def compose(
         listeners,
         ProxyProtocol(settings),
         background,
-        (imap.services.contents.sweep, certificates.sweep),
+        (imap.services.contents.sweep, imap.services.views.sort_keys.sweep, certificates.sweep),
         parked.watch,
         reconfigure,
         office,

@@ -115,6 +115,20 @@ class MailReader(Protocol):
         ...
 
     async def bodystructures(self, account: AccountId, emails: array[int]) -> list[bytes]: ...
+    async def subjects(self, account: AccountId, emails: array[int]) -> list[str | None]:
+        """Decoded Subjects in the order asked; None where gone. Bulk path of sorting, like the next two."""
+        ...
+
+    async def sent_dates(self, account: AccountId, emails: array[int]) -> list[int | None]:
+        """Seconds since the epoch, 0 where Date says none."""
+        ...
+
+    async def internal_dates(
+        self, account: AccountId, mailbox: MailboxId, uids: Sequence[int]
+    ) -> list[int | None]:
+        """Of messages by uid, in the order asked, which is ascending; None where gone."""
+        ...
+
     async def fragments(self, account: AccountId, emails: Iterable[EmailId]) -> tuple[Fragments, ...]:
         """In the order asked, those that exist."""
         ...

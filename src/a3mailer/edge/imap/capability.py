@@ -34,6 +34,9 @@ AFTER_LOGIN: Final = (
     b"QUOTA",  # RFC 9208
     b"QUOTA=RES-STORAGE",
     b"QUOTA=RES-MESSAGE",
+    b"SORT",  # RFC 5256
+    b"SORT=DISPLAY",  # RFC 5957
+    b"ESORT",  # RFC 5267
     b"INPROGRESS",  # RFC 9585
 )
 ENABLEABLE: Final = frozenset((b"CONDSTORE", b"QRESYNC", b"IMAP4REV2"))

@@ -7,7 +7,6 @@ else is a literal. CR, LF and NUL, which no header value may hold, become spaces
 from typing import Final
 
 from a3mailer.mail.message import limits
-from a3mailer.mail.message.ascii import BACKSLASH, DQUOTE
 
 NIL: Final = b"NIL"
 QUOTABLE: Final = bytes({9, *range(32, 127)} - set(b'"\\'))  # without a backslash before it
@@ -41,9 +40,12 @@ def skip(fragment: bytes, at: int) -> int:
     octet = fragment[at : at + 1]
     if octet == b'"':
         at += 1
-        while fragment[at] != DQUOTE:
-            at += 2 if fragment[at] == BACKSLASH else 1
-        return at + 1
+        while True:
+            quote = fragment.index(b'"', at)
+            escape = fragment.find(b"\\", at, quote)
+            if escape < 0:
+                return quote + 1
+            at = escape + 2
     if octet == b"{":
         stop = fragment.index(b"}", at)
         return stop + 3 + int(fragment[at + 1 : stop])

@@ -56,6 +56,28 @@ class AppendRules(StoreCase):
         assert (fragments.has_attachment, fragments.size) == (False, len(octets))
         assert fragments.blob == await world.blob(world.alice)
 
+    async def test_what_is_sorted_by_comes_in_bulk_and_in_the_order_asked(self, world: World) -> None:
+        octets = [mail(f"subject {number}", "x" * number) for number in range(5)]
+        sent = [
+            await world.append(world.alice, one, internal_date=100 * number)
+            for number, one in enumerate(octets, 1)
+        ]
+        await world.expunge(world.alice, sent[3].uid)
+        emails = [one.email for one in reversed(sent)]
+        subjects = await world.store.subjects(world.alice, array("Q", emails))
+        assert [subjects[at] for at in (0, 2, 3, 4)] == [f"subject {number}" for number in (4, 2, 1, 0)]
+        dates = await world.store.sent_dates(world.alice, array("Q", emails))
+        assert [dates[at] for at in (0, 2, 3, 4)] == [index(octets[number]).date for number in (4, 2, 1, 0)]
+        asked = [one.uid for one in sent]
+        received = await world.store.internal_dates(world.alice, INBOX, asked)
+        assert received == [100, 200, 300, None, 500]
+        assert await world.store.internal_dates(world.alice, INBOX, [sent[0].uid, 10**6]) == [100, None]
+        assert await world.store.internal_dates(world.alice, INBOX, [sent[0].uid, sent[4].uid]) == [100, 500]
+        assert await world.store.internal_dates(world.bob, INBOX, asked) == [None] * 5
+        assert await world.store.subjects(world.bob, array("Q", [10**6])) == [None]
+        assert await world.store.sent_dates(world.bob, array("Q", [10**6])) == [None]
+        assert await world.store.subjects(world.bob, array("Q")) == []
+
     async def test_fragments_come_in_the_order_asked(self, world: World) -> None:
         sent = await world.fill(world.alice, 3)
         emails = [sent[2].email, sent[0].email, sent[1].email]

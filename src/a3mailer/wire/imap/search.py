@@ -246,18 +246,32 @@ _WITH_ARGUMENT: Final[dict[bytes, Callable[[Parser], tuple[Leaf | InSet | Operat
 # search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)
 def parse_search(p: Parser) -> SearchRequest:
     """What follows SEARCH. Errors: BadSyntax, UnknownCharset."""
-    options = None
     p.space()
-    if _word_ahead(p, b"RETURN "):
-        options = _return_options(p)
-        p.space()
+    options = parse_return(p)
     if _word_ahead(p, b"CHARSET "):
-        charset = p.astring().upper()
-        if charset not in CHARSETS:
-            raise UnknownCharset("only US-ASCII and UTF-8 are searched")
-        p.space()
+        return parse_criteria(p, options)
     reader = _Reader(p)
     return SearchRequest(reader.program(), options, reader.modseq)
+
+
+# search-criteria = charset 1*(SP search-key)      charset = atom / quoted
+def parse_criteria(p: Parser, options: frozenset[bytes] | None = None) -> SearchRequest:
+    """A charset and keys, to the end of the command. Errors: BadSyntax, UnknownCharset."""
+    charset = p.astring().upper()
+    if charset not in CHARSETS:
+        raise UnknownCharset("only US-ASCII and UTF-8 are searched")
+    p.space()
+    reader = _Reader(p)
+    return SearchRequest(reader.program(), options, reader.modseq)
+
+
+def parse_return(p: Parser) -> frozenset[bytes] | None:
+    """Return options and the space after them; None without. Errors: BadSyntax."""
+    if not _word_ahead(p, b"RETURN "):
+        return None
+    options = _return_options(p)
+    p.space()
+    return options
 
 
 def _word_ahead(p: Parser, word: bytes) -> bool:

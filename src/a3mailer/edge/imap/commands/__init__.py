@@ -31,6 +31,7 @@ from a3mailer.edge.imap.commands.noop import Noop
 from a3mailer.edge.imap.commands.rename import Rename
 from a3mailer.edge.imap.commands.search import Search
 from a3mailer.edge.imap.commands.select import Select
+from a3mailer.edge.imap.commands.sort import Sort
 from a3mailer.edge.imap.commands.starttls import StartTls
 from a3mailer.edge.imap.commands.status import Status
 from a3mailer.edge.imap.commands.store import Store
@@ -65,6 +66,7 @@ COMMANDS: Final[tuple[type[Command], ...]] = (
     Unselect,  # RFC 3691
     Expunge,
     Search,
+    Sort,  # RFC 5256
     Fetch,
     Store,
     Copy,

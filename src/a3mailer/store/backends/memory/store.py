@@ -178,6 +178,20 @@ class MemoryStore:
         rows = self._state.fragments
         return [f.bodystructure if (f := rows.get((account, EmailId(e)))) else b"" for e in emails]
 
+    async def subjects(self, account: AccountId, emails: array[int]) -> list[str | None]:
+        known = self._state.fragments
+        return [one.subject if (one := known.get((account, EmailId(email)))) else None for email in emails]
+
+    async def sent_dates(self, account: AccountId, emails: array[int]) -> list[int | None]:
+        known = self._state.fragments
+        return [one.sent_date if (one := known.get((account, EmailId(email)))) else None for email in emails]
+
+    async def internal_dates(
+        self, account: AccountId, mailbox: MailboxId, uids: Sequence[int]
+    ) -> list[int | None]:
+        known = self._state.messages.get((account, mailbox), {})
+        return [one.internal_date if (one := known.get(Uid(uid))) else None for uid in uids]
+
     async def fragments(self, account: AccountId, emails: Iterable[EmailId]) -> tuple[Fragments, ...]:
         return tuple(f for e in emails if (f := self._state.fragments.get((account, e))))
 

@@ -253,9 +253,33 @@ class ReadMail:
     async def bodystructures(self, account: AccountId, emails: array[int]) -> list[bytes]:
         return await self._bulk(account, emails, _STRUCTURE_RANGE, _STRUCTURE_EACH)
 
-    async def _bulk(self, account: AccountId, emails: array[int], by_range: str, by_each: str) -> list[bytes]:
+    async def subjects(self, account: AccountId, emails: array[int]) -> list[str | None]:
+        return await self._bulk(account, emails, _SUBJECT_RANGE, _SUBJECT_EACH, absent=None)
+
+    async def sent_dates(self, account: AccountId, emails: array[int]) -> list[int | None]:
+        return await self._bulk(account, emails, _SENT_RANGE, _SENT_EACH, absent=None)
+
+    async def internal_dates(
+        self, account: AccountId, mailbox: MailboxId, uids: Sequence[int]
+    ) -> list[int | None]:
+        found: list[int | None] = []
+        for at in range(0, len(uids), SLICE):
+            if at:
+                await asyncio.sleep(0)
+            part = uids[at : at + SLICE]
+            if part[-1] - part[0] < DENSE * len(part):
+                rows = self._read(_DATES_RANGE, (account, mailbox, part[0], part[-1])).fetchall()
+            else:
+                rows = self._read(_DATES_EACH, (account, mailbox, apsw.carray(array("q", part)))).fetchall()
+            dates = dict(rows)
+            found += [dates.get(uid) for uid in part]
+        return found
+
+    async def _bulk(
+        self, account: AccountId, emails: array[int], by_range: str, by_each: str, absent: Any = b""
+    ) -> list[Any]:
         """One column of fragments; a dense ascending range is one scan, anything else a point read each."""
-        found: list[bytes] = []
+        found: list[Any] = []
         base = account << NUMBER_BITS
         for at in range(0, len(emails), SLICE):
             if at:
@@ -269,7 +293,7 @@ class ReadMail:
                     continue
             ids = array("q", [base | email for email in part])
             rows = self._read(by_each, (apsw.carray(ids),)).fetchall()
-            found += [row[0] or b"" for row in rows]
+            found += [absent if row[0] is None else row[0] for row in rows]
         return found
 
     async def fragments(self, account: AccountId, emails: Iterable[EmailId]) -> tuple[Fragments, ...]:
@@ -300,6 +324,18 @@ _ENVELOPE_EACH: Final = "SELECT f.envelope FROM carray(?) AS c LEFT JOIN fragmen
 _STRUCTURE_RANGE: Final = "SELECT bodystructure FROM fragments WHERE id BETWEEN ? AND ? ORDER BY id"
 _STRUCTURE_EACH: Final = (
     "SELECT f.bodystructure FROM carray(?) AS c LEFT JOIN fragments AS f ON f.id = c.value"
+)
+_SUBJECT_RANGE: Final = "SELECT subject FROM fragments WHERE id BETWEEN ? AND ? ORDER BY id"
+_SUBJECT_EACH: Final = "SELECT f.subject FROM carray(?) AS c LEFT JOIN fragments AS f ON f.id = c.value"
+_SENT_RANGE: Final = "SELECT sent_date FROM fragments WHERE id BETWEEN ? AND ? ORDER BY id"
+_SENT_EACH: Final = "SELECT f.sent_date FROM carray(?) AS c LEFT JOIN fragments AS f ON f.id = c.value"
+DENSE: Final = 4
+"""Up to so many uids for each that is wanted a range is read, and not one row after the other."""
+_DATES_RANGE: Final = (
+    "SELECT uid, internal_date FROM messages WHERE account = ? AND mailbox = ? AND uid BETWEEN ? AND ?"
+)
+_DATES_EACH: Final = (
+    "SELECT uid, internal_date FROM messages WHERE account = ? AND mailbox = ? AND uid IN carray(?)"
 )
 _FRAGMENTS: Final = (
     "SELECT f.id, f.envelope, f.bodystructure, f.parts, f.preview, f.subject, f.sent_date, f.has_attachment,"
