@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from a3mailer.access.watch import Views
 from a3mailer.app.examining import examiner, hours
 from a3mailer.app.held import Held
 from a3mailer.app.listeners import PORTS
 from a3mailer.app.material import mock_key, policy_hook_key, srs_keys
 from a3mailer.app.public import public
+from a3mailer.app.reading import reading
 from a3mailer.app.reporting import Reporting, daily, reporting
 from a3mailer.app.verbs.office import Office
 from a3mailer.app.verbs.server import gauge
@@ -36,8 +36,6 @@ from a3mailer.edge.http.jmap.services import Services as JmapServices
 from a3mailer.edge.http.leaving import Leaving
 from a3mailer.edge.http.plain import Plain
 from a3mailer.edge.http.routes import Routes
-from a3mailer.edge.imap.door import ImapDoor
-from a3mailer.edge.imap.services import Services
 from a3mailer.edge.listener import Acceptor, Listener, Serve
 from a3mailer.edge.lmtp.profile import LMTP
 from a3mailer.edge.proxy import ProxyProtocol
@@ -48,7 +46,6 @@ from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.credentials import HashPool
 from a3mailer.identity.directory import Directory
 from a3mailer.identity.relaying import Relaying
-from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import MailError
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
 from a3mailer.ops.acme.answers import Answers
@@ -63,8 +60,6 @@ from a3mailer.runtime import dnssec
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.http import HttpClient
 from a3mailer.runtime.resolver import Resolver, StubResolver
-from a3mailer.runtime.rest import until
-from a3mailer.runtime.spool import Spool
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.backends.sqlite.writer import identity_of_this, still_alive
 from a3mailer.store.operations import PurgeVault
@@ -108,6 +103,7 @@ DOOR_REFUSALS: Final[dict[str, bytes]] = {
     "smtp": b"421 4.3.2 too many connections\r\n",
     "submission": b"421 4.3.2 too many connections\r\n",
     "imap": b"* BYE [UNAVAILABLE] too many connections\r\n",
+    "pop3": b"-ERR [SYS/TEMP] too many connections\r\n",
 }
 """What a connection over a limit is told, by listener; under implicit TLS nothing can be said."""
 
@@ -131,42 +127,6 @@ class Rooms:
     office: Callable[[], Office]
     """The surroundings of an administrator's verb."""
     close: Callable[[], Awaitable[None]]
-
-
-class ParkedWatch:
-    """Lets changes wake parked connections: of a mailbox those that watch it, of the directory those whose
-    credentials are no longer good."""
-
-    def __init__(self, views: Views, imap: ImapDoor) -> None:
-        self._views = views
-        self._imap = imap
-        self._acceptor: Acceptor | None = None
-        self._directory = asyncio.Event()
-
-    def watch(self, acceptor: Acceptor) -> None:
-        """The worker's acceptor is there."""
-        self._acceptor = acceptor
-        self._views.parked = self._heard
-
-    def _heard(self, change: Change) -> None:
-        assert self._acceptor is not None
-        if change == EVERYTHING:
-            self._acceptor.parked.wake_all("change")
-        elif change.account != SYSTEM_ACCOUNT:
-            self._acceptor.parked.wake((change.account, change.mailbox))
-        elif not change.mailbox:
-            self._directory.set()
-
-    async def recheck(self, stop: asyncio.Event) -> None:
-        """Works until ``stop``."""
-        await until(stop, self._recheck())
-
-    async def _recheck(self) -> None:
-        while True:
-            await self._directory.wait()
-            self._directory.clear()
-            if self._acceptor is not None:
-                await self._imap.recheck(self._acceptor.parked)
 
 
 async def compose(
@@ -197,29 +157,24 @@ async def compose(
     )
     spools = held.directory / "spool"
     smtp = SmtpDoor(policy, receive, authenticator, settings, certificates.context, spools, clock)
-    views = Views(store, store)
-    imap = ImapDoor(
-        Services(store, views, authenticator, settings(), clock, partial(Spool, spools), certificates.context)
-    )
+    readers = reading(held, store, authenticator, settings(), clock, certificates)
     queue = _way_out(held, store, policy, resolver, settings(), clock, reports, http, handing)
     sending = Sending(store, policy, receive, settings(), clock)
     store.watch(directory.heard)
     store.watch(authenticator.heard)
 
     def reconfigure(new: Settings) -> None:
-        for room in (directory, authenticator, forwarding, policy, receive, sending, queue, lists):
+        for room in (directory, authenticator, forwarding, policy, receive, sending, queue, lists, readers):
             room.reconfigure(new)
         dnssec.reconfigure(resolver, new.dns)
-        imap.services.settings = new
 
-    parked = ParkedWatch(views, imap)
     pool = HashPool()
 
     def office() -> Office:
         return Office(store, held.directory, settings(), clock, pool, held.overrides)
 
     async def close() -> None:
-        views.close()
+        readers.close()
         await reports.tallies.flush()
         await http.close()
         await asking.close()
@@ -247,8 +202,7 @@ async def compose(
         "smtp": _smtp(smtp, MX),
         "submission": _smtp(smtp, SUBMISSION),
         "submissions": _smtp(smtp, SUBMISSIONS),
-        "imap": imap.serve,
-        "imaps": imap.serve,
+        **readers.doors(),
         **web,
         "metrics": HttpDoor(
             Routes(Health(partial(_not_ready, store), partial(_gauge, store, clock)).routes())
@@ -261,7 +215,7 @@ async def compose(
             doors[port.name],
             DOOR_REFUSALS.get(port.name, b""),
             certificates.context if port.tls == "implicit" else None,
-            imap.resume if port.name in {"imap", "imaps"} else None,
+            readers.resume(port.name),
             limited=not port.private,
             special=AlpnChallenges(Answers(held.directory)) if port.name == "https" else None,
             gathered=port.name in GATHERED,
@@ -271,7 +225,7 @@ async def compose(
     )
     background: dict[str, Background] = {
         "queue": queue.run,
-        "recheck": parked.recheck,
+        "recheck": readers.parked.recheck,
         "tallies": reports.tallies.run,
         "failure reports": reports.failures.run,
         "indicators": reports.indicators.run,
@@ -285,8 +239,8 @@ async def compose(
         listeners,
         ProxyProtocol(settings),
         background,
-        (imap.services.contents.sweep, imap.services.views.sort_keys.sweep, certificates.sweep),
-        parked.watch,
+        (*readers.sweeps(), certificates.sweep),
+        readers.parked.watch,
         reconfigure,
         office,
         close,

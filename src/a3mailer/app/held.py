@@ -17,6 +17,8 @@ from a3mailer.transfer.policy.checks import greylist, rate
 from a3mailer.transfer.relay import pace
 
 MAX_WORKERS: Final = 48
+POP3_LOGINS: Final = 65_536
+"""Accounts whose last login to POP3 is known."""
 
 
 @dataclass(slots=True)
@@ -43,6 +45,8 @@ class Held:
     """Recipients by DKIM signature, counted by all workers."""
     paces: SharedTable = field(default_factory=lambda: SharedTable(pace.LANES, pace.HALF_LIFE))
     """How fast other servers take mail, and which do not answer, as all workers have learnt it."""
+    pop3_logins: SharedTable = field(default_factory=lambda: SharedTable(POP3_LOGINS, rate.HALF_LIFE))
+    """When accounts have logged in to POP3, in all workers, for the pause between two logins."""
     by_ip: SharedCounts = field(default_factory=lambda: SharedCounts(MAX_WORKERS + 1))
     """Connections of each address; worker ``n`` has row ``n``."""
 

@@ -34,6 +34,8 @@ PORTS: Final[tuple[Port, ...]] = (
     Port("submission", 587, "start"),
     Port("imap", 143, "start"),
     Port("imaps", 993, "implicit"),
+    Port("pop3", 110, "start"),
+    Port("pop3s", 995, "implicit"),
     Port("http", 80, "none"),
     Port("https", 443, "implicit"),
     Port("metrics", 9090, "none", private=True),

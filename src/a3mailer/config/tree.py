@@ -100,6 +100,16 @@ class Jmap(Section, frozen=True, kw_only=True):
     ] = 200_000_000
 
 
+class Pop3(Section, frozen=True, kw_only=True):
+    idle_seconds: Annotated[float, _d("Inactivity before the session ends (RFC 1939: 10 minutes).", ge=1)] = (
+        660.0
+    )
+    login_seconds: Annotated[float, _d("Time to authenticate.")] = 30.0
+    login_delay: Annotated[
+        int, _d("Seconds between two logins of an account (RFC 2449 LOGIN-DELAY); 0 = none.", ge=0)
+    ] = 0
+
+
 class Store(Section, frozen=True, kw_only=True):
     encryption: Annotated[bool, _d("Encrypt contents at rest.")] = True
     compression: Annotated[bool, _d("Compress contents at rest.")] = True
@@ -353,6 +363,7 @@ class Settings(Section, frozen=True, kw_only=True):
     smtp: Smtp = Smtp()
     imap: Imap = Imap()
     jmap: Jmap = Jmap()
+    pop3: Pop3 = Pop3()
     store: Store = Store()
     queue: Queue = Queue()
     forward: Forward = Forward()

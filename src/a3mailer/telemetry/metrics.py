@@ -40,7 +40,9 @@ PROVIDERS: Final = (
     "mimecast", "netease", "proofpoint", "proton", "qq", "telekom", "yahoo", "yandex", "zoho", "other",
 )  # fmt: skip
 """``transfer.destinations.providers.PROVIDERS``."""
-LISTENERS: Final = ("smtp", "submission", "submissions", "lmtp", "imap", "imaps", "http", "https", "metrics")
+LISTENERS: Final = (
+    "smtp", "submission", "submissions", "lmtp", "imap", "imaps", "http", "https", "metrics", "pop3", "pop3s",
+)  # fmt: skip
 
 METRICS: Final[tuple[Metric, ...]] = (
     Metric("a3_connections_total", "counter", "Connections accepted.", "listener", LISTENERS),
@@ -104,6 +106,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("a3_jmap_calls_total", "counter", "JMAP method calls by outcome.", "result", ("ok", "error")),
     Metric("a3_hook_posts_total", "counter", "Events posted to hooks.", "result", ("taken", "failed")),
     Metric("a3_imap_commands_total", "counter", "IMAP commands by outcome.", "result", ("ok", "no", "bad")),
+    Metric("a3_pop3_commands_total", "counter", "POP3 commands by outcome.", "result", ("ok", "err")),
     Metric("a3_imap_idle", "gauge", "Connections parked in IDLE."),
     Metric("a3_store_commits_total", "counter", "Transactions committed."),
     Metric("a3_store_batches_total", "counter", "Group commits (one sync each)."),

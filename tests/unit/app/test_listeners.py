@@ -90,8 +90,8 @@ def test_the_private_one_can_be_handed_over_too(base: int, handed: Handed) -> No
 
 
 def test_a_socket_of_an_unknown_name_is_refused(base: int, handed: Handed) -> None:
-    handed["pop3"] = [socket.socket()]
-    with pytest.raises(CannotListen, match="pop3"):
+    handed["pop4"] = [socket.socket()]
+    with pytest.raises(CannotListen, match="pop4"):
         listen(Settings(server=Server(port_base=base)))
 
 

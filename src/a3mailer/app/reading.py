@@ -1,0 +1,114 @@
+"""The doors behind which mail is read, wired for one worker: IMAP and POP3 on the same views."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from a3mailer.access.watch import Views
+from a3mailer.app.held import Held
+from a3mailer.config.tree import Settings
+from a3mailer.edge.certificates import ServerCertificates
+from a3mailer.edge.imap.door import ImapDoor
+from a3mailer.edge.imap.services import Services
+from a3mailer.edge.listener import Acceptor, Resume, Serve
+from a3mailer.edge.pop3.door import Pop3Door
+from a3mailer.edge.pop3.services import Services as Pop3Services
+from a3mailer.identity.authenticator import Authenticator
+from a3mailer.mail.changes import EVERYTHING, Change
+from a3mailer.mail.ids import SYSTEM_ACCOUNT
+from a3mailer.runtime.clock import SystemClock
+from a3mailer.runtime.leases import Leases
+from a3mailer.runtime.rest import until
+from a3mailer.runtime.spool import Spool
+from a3mailer.store.ports import Store
+
+
+class ParkedWatch:
+    """Lets changes wake parked connections: of a mailbox those that watch it, of the directory those whose
+    credentials are no longer good."""
+
+    def __init__(self, views: Views, imap: ImapDoor) -> None:
+        self._views = views
+        self._imap = imap
+        self._acceptor: Acceptor | None = None
+        self._directory = asyncio.Event()
+
+    def watch(self, acceptor: Acceptor) -> None:
+        """The worker's acceptor is there."""
+        self._acceptor = acceptor
+        self._views.parked = self._heard
+
+    def _heard(self, change: Change) -> None:
+        assert self._acceptor is not None
+        if change == EVERYTHING:
+            self._acceptor.parked.wake_all("change")
+        elif change.account != SYSTEM_ACCOUNT:
+            self._acceptor.parked.wake((change.account, change.mailbox))
+        elif not change.mailbox:
+            self._directory.set()
+
+    async def recheck(self, stop: asyncio.Event) -> None:
+        """Works until ``stop``."""
+        await until(stop, self._recheck())
+
+    async def _recheck(self) -> None:
+        while True:
+            await self._directory.wait()
+            self._directory.clear()
+            if self._acceptor is not None:
+                await self._imap.recheck(self._acceptor.parked)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What ``reading`` has wired."""
+
+    views: Views
+    imap: ImapDoor
+    pop3: Pop3Door
+    leases: Leases
+    parked: ParkedWatch
+
+    def doors(self) -> dict[str, Serve]:
+        """By listener."""
+        imap, pop3 = self.imap.serve, self.pop3.serve
+        return {"imap": imap, "imaps": imap, "pop3": pop3, "pop3s": pop3}
+
+    def resume(self, listener: str) -> Resume | None:
+        """For listeners whose sessions are parked."""
+        return self.imap.resume if listener in {"imap", "imaps"} else None
+
+    def sweeps(self) -> tuple[Callable[[], None], ...]:
+        """Called once a second."""
+        return self.imap.services.contents.sweep, self.views.sort_keys.sweep
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take the settings of a new snapshot."""
+        self.imap.services.settings = settings
+        self.pop3.services.settings = settings
+
+    def close(self) -> None:
+        """The worker ends."""
+        self.views.close()
+        self.leases.close()
+
+
+def reading(
+    held: Held,
+    store: Store,
+    authenticator: Authenticator,
+    settings: Settings,
+    clock: SystemClock,
+    certificates: ServerCertificates,
+) -> Reading:
+    """Wire them."""
+    views, tls = Views(store, store), certificates.context
+    spool = partial(Spool, held.directory / "spool")
+    imap = ImapDoor(Services(store, views, authenticator, settings, clock, spool, tls))
+    leases = Leases(held.run_directory / "pop3.leases")
+    logins = held.pop3_logins
+    pop3 = Pop3Door(Pop3Services(store, views, authenticator, settings, clock, leases, logins, tls))
+    return Reading(views, imap, pop3, leases, ParkedWatch(views, imap))
