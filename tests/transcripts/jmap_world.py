@@ -17,6 +17,7 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from a3mailer.access.blobs import Blobs
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Auth, Limits, Server, Settings
 from a3mailer.edge.http.api.authorise import Authorise
@@ -65,7 +66,9 @@ class JmapWorld:
         self.store = MemoryStore(self.clock)
         self.views = Views(self.store, self.store)
         self.authenticator = Authenticator(self.store, self.settings, self.clock, Audit(), b"k" * 32)
-        self.jmap = Jmap.of(Services(self.store, self.clock, lambda: self.settings))
+        self.jmap = Jmap.of(
+            Services(self.store, self.clock, lambda: self.settings, Blobs(self.store, self.clock))
+        )
         self.door = HttpDoor(
             Routes(self.jmap.routes()),
             now=self.clock.now,

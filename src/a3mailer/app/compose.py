@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from a3mailer.access.blobs import Blobs
 from a3mailer.app.examining import examiner, hours
 from a3mailer.app.held import Held
 from a3mailer.app.listeners import PORTS
@@ -401,7 +402,7 @@ def _web(
 
     JMAP is spoken in clear to clients on loopback, where ``auth.plaintext`` says so."""
     clients = _clients(held, settings, policy, certificates)
-    jmap = Jmap.of(JmapServices(store, clock, settings))
+    jmap = Jmap.of(JmapServices(store, clock, settings, Blobs(store, clock)))
     further = (
         *clients.routes(),
         *jmap.routes(),

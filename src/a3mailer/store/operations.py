@@ -25,6 +25,8 @@ from a3mailer.store.report_operations import PutReport as PutReport
 from a3mailer.store.report_operations import Tallied as Tallied
 from a3mailer.store.report_operations import Tally as Tally
 from a3mailer.store.sharing_operations import ChangeGrant as ChangeGrant
+from a3mailer.store.upload_operations import PutUpload as PutUpload
+from a3mailer.store.upload_operations import Uploaded as Uploaded
 
 # --- mailboxes -------------------------------------------------------------------------------------
 
@@ -499,7 +501,7 @@ DELIVERY_DAYS: Final = 30
 
 class Sweep(Operation, frozen=True):
     """Forget what has outlived its use at ``now``: receipts, delivery keys, finished
-    recipients, reserved addresses, tokens, documents. Result: Purged."""
+    recipients, reserved addresses, tokens, documents, uploads. Result: Purged."""
 
     now: int
     limit: int = 1000
@@ -562,6 +564,7 @@ AnyOperation = (
     | DropTallies
     | PutReport
     | DropReports
+    | PutUpload
 )
 """Every operation there is: what a backend's table must cover."""
 
@@ -577,5 +580,6 @@ AnyResult = (
     | Claimed
     | AccountCreated
     | Tallied
+    | Uploaded
 )
 """Every result there is."""

@@ -137,6 +137,10 @@ class MailReader(Protocol):
         """The octets of a content the account refers to. Errors: NoSuchMessage, DamagedContent, TryLater."""
         ...
 
+    async def content_size(self, account: AccountId, blob: BlobId) -> int:
+        """Octets of a content the account refers to. Errors: NoSuchMessage."""
+        ...
+
     async def many_octets(self, account: AccountId, blobs: Sequence[BlobId]) -> list[bytes | None]:
         """Whole contents in bulk; None where damaged or gone."""
         ...

@@ -23,6 +23,7 @@ from a3mailer.testing.store.queue import QueueRules
 from a3mailer.testing.store.reports import ReportRules
 from a3mailer.testing.store.sharing import SharingRules
 from a3mailer.testing.store.transactions import TransactionRules
+from a3mailer.testing.store.uploads import UploadRules
 from a3mailer.testing.store.vault import VaultRules
 
 
@@ -37,6 +38,7 @@ class MailStoreCompliance(
     ReportRules,
     DocumentRules,
     SharingRules,
+    UploadRules,
     TransactionRules,
 ):
     """All rules. Give it the ``store`` fixture."""

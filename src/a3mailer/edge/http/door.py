@@ -224,9 +224,10 @@ def encode(response: Response, method: str, now: float, *, keep: bool) -> bytes:
     lines = [
         f"HTTP/1.1 {response.status} {REASONS[response.status]}",
         f"Date: {http_date(now)}",
-        f"Content-Length: {len(response.body)}",
         "X-Content-Type-Options: nosniff",
     ]
+    if response.status != 304:
+        lines.append(f"Content-Length: {len(response.body)}")
     if response.body:
         lines.append(f"Content-Type: {response.media}")
     if not keep:

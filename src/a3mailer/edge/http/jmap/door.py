@@ -10,14 +10,16 @@ from typing import Final
 
 import msgspec
 
-from a3mailer.edge.http.exchange import JSON, PROBLEM, REASONS, BadRequest, Request, Response
+from a3mailer.edge.http.exchange import JSON, Request, Response
+from a3mailer.edge.http.jmap.binary import Binary
 from a3mailer.edge.http.jmap.dispatch import Dispatcher
 from a3mailer.edge.http.jmap.limits import MAX_SIZE_REQUEST
 from a3mailer.edge.http.jmap.methods import METHODS
+from a3mailer.edge.http.jmap.problems import problem_of, whole_body
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.jmap.session import API, session
 from a3mailer.edge.http.routes import Route
-from a3mailer.wire.jmap.errors import ERROR, RequestError
+from a3mailer.wire.jmap.errors import RequestError
 
 WELL_KNOWN: Final = "/.well-known/jmap"
 """RFC 8620 section 2.2, and RFC 8615."""
@@ -25,20 +27,6 @@ ROOT: Final = "/jmap/"
 UNKEPT: Final = (("Cache-Control", "no-cache, no-store, must-revalidate"),)
 ANYBODY: Final = "session.login"
 """The rule of who may come in at all; methods have their own."""
-
-
-class _Problem(msgspec.Struct, omit_defaults=True):
-    type: str
-    title: str
-    status: int
-    detail: str = ""
-    limit: str = ""
-
-
-def problem_of(error: RequestError) -> Response:
-    """A request-level error (RFC 9457 in the words of RFC 8620 section 3.6.1)."""
-    told = _Problem(ERROR + error.type, REASONS[error.status], error.status, error.detail, error.limit)
-    return Response(error.status, msgspec.json.encode(told), PROBLEM)
 
 
 TOO_LARGE: Final = problem_of(
@@ -64,6 +52,7 @@ class Jmap:
             Route(("GET",), WELL_KNOWN, self._session, ANYBODY),
             Route(("GET",), ROOT, self._session, ANYBODY),
             Route(("POST",), API, self._api, ANYBODY, body=MAX_SIZE_REQUEST, over=TOO_LARGE),
+            *Binary(self.services, self.dispatcher, self.services.blobs).routes(),
         )
 
     async def _session(self, request: Request) -> Response:
@@ -81,12 +70,7 @@ class Jmap:
 
 async def _body(request: Request) -> bytes:
     """Errors: RequestError (``notJSON``, ``limit``), BadRequest."""
-    try:
-        octets = await request.read_body()
-    except BadRequest as error:
-        if error.status != 413:
-            raise
-        raise RequestError("limit", str(error), limit="maxSizeRequest") from error
+    octets = await whole_body(request, "maxSizeRequest")
     media = (request.header(b"content-type") or "").partition(";")[0].strip().lower()
     if media != JSON:
         raise RequestError("notJSON", f"the content type is to be {JSON}")

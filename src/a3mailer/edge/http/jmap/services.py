@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from a3mailer.access.blobs import Blobs
 from a3mailer.config.tree import Settings
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.ports import Store
@@ -17,3 +18,4 @@ class Services:
     store: Store
     clock: Clock
     settings: Callable[[], Settings]
+    blobs: Blobs

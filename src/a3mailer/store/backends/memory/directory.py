@@ -11,7 +11,7 @@ from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId, ModSeq, TenantId
 from a3mailer.mail.mailbox import INITIAL
 from a3mailer.mail.rights import of_account, of_group
 from a3mailer.store import operations as op
-from a3mailer.store.backends.memory import documents, grants, mail, queue
+from a3mailer.store.backends.memory import documents, grants, mail, queue, uploads
 from a3mailer.store.backends.memory.state import State
 from a3mailer.store.rows import Account, AddressEntry, AuditRecord, Credential, Domain, Token
 
@@ -178,6 +178,7 @@ def reset_account(state: State, o: op.ResetAccount) -> op.Done:
 def _empty(state: State, account: AccountId) -> None:
     """Mail, mailboxes, vault and contents of an account go at once; blobs others hold stay."""
     grants.forget(state, lambda owner, _mailbox, _name: owner == account)
+    uploads.forget(state, account)
     modseq = state.account(account).modseq
     mine = tuple(email for owner, email in state.fragments if owner == account)
     mail.erase_emails(state, op.EraseEmails(account, mine))
@@ -289,7 +290,7 @@ def sweep(state: State, o: op.Sweep) -> op.Purged:
     tokens = [digest for digest, token in state.tokens.items() if 0 < token.expires < o.now][: o.limit]
     for digest in tokens:
         state.drop(state.tokens, digest)
-    gone = documents.sweep(state, o) + queue.forget_finished(state, o)
+    gone = documents.sweep(state, o) + uploads.sweep(state, o) + queue.forget_finished(state, o)
     return op.Purged(len(keys) + len(addresses) + len(tokens) + gone)
 
 

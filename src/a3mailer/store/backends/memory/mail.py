@@ -387,6 +387,7 @@ def release(state: State, blob: BlobId) -> None:
     used = any(f.blob == blob for f in state.fragments.values()) or any(
         entry.blob == blob for entry in state.queue.values()
     )
+    used = used or any(held == blob for _, held, _ in state.uploads)
     if not used and blob in state.blobs:
         state.drop(state.blobs, blob)
 

@@ -43,6 +43,14 @@ class Gone:
     moved: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Octets that nothing refers to yet."""
+
+    size: int
+    expires: int
+
+
 @dataclass(slots=True)
 class State:
     """All tables. Rows are frozen; every change goes through ``put`` and ``drop``, so it can be undone."""
@@ -66,6 +74,8 @@ class State:
     """When a delivery key became known."""
     forgotten: dict[tuple[AccountId, MailboxId], ModSeq] = field(default_factory=dict)
     """Up to which modseq tombstones of a mailbox were dropped."""
+    uploads: dict[tuple[AccountId, BlobId, AccountId], Upload] = field(default_factory=dict)
+    """By account, content and uploader; the oldest first."""
     blobs: dict[BlobId, bytes] = field(default_factory=dict)
     queue: dict[QueueId, QueueEntry] = field(default_factory=dict)
     finished: dict[int, Finished] = field(default_factory=dict)

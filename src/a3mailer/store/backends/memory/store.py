@@ -13,7 +13,16 @@ from a3mailer.mail.flags import SEEN
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, Uid
 from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store import operations as op
-from a3mailer.store.backends.memory import directory, documents, grants, mail, queue, reports, sharing
+from a3mailer.store.backends.memory import (
+    directory,
+    documents,
+    grants,
+    mail,
+    queue,
+    reports,
+    sharing,
+    uploads,
+)
 from a3mailer.store.backends.memory.queue import finished_page
 from a3mailer.store.backends.memory.state import State
 from a3mailer.store.operations import Operation, Result, Tally
@@ -75,6 +84,7 @@ APPLY: Final[dict[type[Operation], Callable[[State, Any], Result]]] = {
     op.PutToken: directory.put_token,
     op.RemoveToken: directory.remove_token,
     op.PutDocument: documents.put_document,
+    op.PutUpload: uploads.put_upload,
     op.RemoveDocument: documents.remove_document,
     op.Audit: directory.audit,
     op.Doubt: directory.doubt,
@@ -200,6 +210,9 @@ class MemoryStore:
             raise NoSuchMessage(blob.hex())
         return self._state.blobs[blob][start:end]
 
+    async def content_size(self, account: AccountId, blob: BlobId) -> int:
+        return len(await self.octets(account, blob))
+
     async def many_octets(self, account: AccountId, blobs: Sequence[BlobId]) -> list[bytes | None]:
         return [self._state.blobs[b] if self._refers(account, b) else None for b in blobs]
 
@@ -214,6 +227,7 @@ class MemoryStore:
         if blob not in self._state.blobs:
             return False
         held = any(f.blob == blob for (owner, _), f in self._state.fragments.items() if owner == account)
+        held = held or uploads.holds(self._state, account, blob)
         return held or any(e.blob == blob and e.account == account for e in self._state.queue.values())
 
     async def vault(self, account: AccountId) -> tuple[Message, ...]:

@@ -15,6 +15,7 @@ from a3mailer.store.backends.sqlite import (
     apply_reports,
     apply_sharing,
     apply_store,
+    apply_uploads,
     apply_vault,
 )
 from a3mailer.store.backends.sqlite.handover import Work
@@ -67,6 +68,7 @@ TABLE: Final[dict[type[Operation], Apply]] = {
     op.PutDictionary: apply_store.put_dictionary,
     op.RewrapKeys: apply_store.rewrap_keys,
     op.Relocate: apply_store.relocate,
+    op.PutUpload: apply_uploads.put_upload,
     op.AddTallies: apply_reports.add_tallies,
     op.DropTallies: apply_reports.drop_tallies,
     op.PutReport: apply_reports.put_report,
@@ -78,7 +80,16 @@ LIGHT: Final = frozenset({op.Append, op.Enqueue, op.Audit})
 HEAVY: Final = frozenset({op.DeleteMailbox, op.RemoveAccount, op.ResetAccount})
 """They remove rows that the ledger remembers: it writes everything down before them."""
 GROWING: Final = frozenset(
-    {op.Append, op.Enqueue, op.CreateAccount, op.CreateMailbox, op.AddTallies, op.PutReport, op.ChangeGrant}
+    {
+        op.Append,
+        op.Enqueue,
+        op.CreateAccount,
+        op.CreateMailbox,
+        op.AddTallies,
+        op.PutReport,
+        op.ChangeGrant,
+        op.PutUpload,
+    }
 )
 """Refused when the disk is nearly full; what reads, marks and deletes goes on."""
 DIRECTORY: Final = frozenset(

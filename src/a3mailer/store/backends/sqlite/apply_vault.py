@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from typing import Final
 
 import apsw
@@ -186,6 +187,7 @@ def erase_mail(ledger: Ledger, account: int) -> None:
     ).fetchall()
     for blob, size, count in held:
         release_content(ledger, tenant, blob, account, size, count)
+    release_uploads(ledger, ledger.execute(_UPLOADS_OF, (account,)).fetchall())
     ledger.execute("DELETE FROM fragments WHERE id BETWEEN ? AND ?", (first, last))
     _note_erasure(ledger, tenant)
     for sql in (
@@ -196,6 +198,18 @@ def erase_mail(ledger: Ledger, account: int) -> None:
         "DELETE FROM mailboxes WHERE account=?",
     ):
         ledger.execute(sql, (account,))
+
+
+_UPLOADS: Final = "SELECT number, account, blob, size FROM uploads"
+_UPLOADS_OF: Final = _UPLOADS + " WHERE account=?1 OR uploader=?1"
+_UPLOADS_OVER: Final = _UPLOADS + " WHERE expires < ? LIMIT ?"
+
+
+def release_uploads(ledger: Ledger, rows: Sequence[tuple[int, int, bytes, int]]) -> None:
+    """Let uploads go: rows of (number, account, blob, size)."""
+    for number, account, blob, size in rows:
+        ledger.execute("DELETE FROM uploads WHERE number=?", (number,))
+        release_content(ledger, ledger.account(account).tenant, blob, account, size)
 
 
 def sweep(ledger: Ledger, op: Sweep, work: Work) -> Purged:
@@ -228,7 +242,10 @@ def sweep(ledger: Ledger, op: Sweep, work: Work) -> Purged:
         (op.now, op.limit),
     )
     ledger.execute(_FORGET_FINISHED, (op.now - FINISHED_DAYS * DAY, op.limit))
-    return Purged(ledger.connection.total_changes() - before)
+    count = ledger.connection.total_changes() - before
+    uploads = ledger.execute(_UPLOADS_OVER, (op.now, op.limit)).fetchall()
+    release_uploads(ledger, uploads)
+    return Purged(count + len(uploads))
 
 
 # The oldest rows only are looked at: one that a wrong clock has written keeps those behind it until its time.

@@ -21,6 +21,7 @@ from a3mailer.store.backends.sqlite.inspect_rows import (
     WITHOUT_GRANTS,
     WITHOUT_OWN,
     WITHOUT_PARTS,
+    WITHOUT_UPLOADS,
     Rule,
 )
 from a3mailer.store.ports import StoreUnusable
@@ -63,6 +64,8 @@ def add_views(connection: apsw.Connection) -> None:
         connection.execute(WITHOUT_DOCUMENTS)
     if connection.execute("SELECT 1 FROM pragma_table_info('grants')").fetchone() is None:
         connection.execute(WITHOUT_GRANTS)
+    if connection.execute("SELECT 1 FROM pragma_table_info('uploads')").fetchone() is None:
+        connection.execute(WITHOUT_UPLOADS)
     connection.execute(VIEWS)
     connection.pragma("query_only", only)
 

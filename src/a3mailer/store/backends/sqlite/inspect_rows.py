@@ -29,10 +29,13 @@ CREATE TEMP VIEW referred AS
     SELECT tenant, blob, account, count(*) AS n
     FROM (SELECT tenant, blob, account FROM emails WHERE tenant IS NOT NULL
           UNION ALL SELECT tenant, blob, id >> 32 FROM queue
+          UNION ALL SELECT a.tenant, u.blob, u.account FROM uploads u JOIN accounts a USING (account)
           UNION ALL SELECT p.tenant, p.part, e.account FROM emails e
               CROSS JOIN blob_parts p ON p.tenant = e.tenant AND p.blob = e.blob
           UNION ALL SELECT p.tenant, p.part, q.id >> 32 FROM queue q
-              CROSS JOIN blob_parts p ON p.tenant = q.tenant AND p.blob = q.blob)
+              CROSS JOIN blob_parts p ON p.tenant = q.tenant AND p.blob = q.blob
+          UNION ALL SELECT p.tenant, p.part, u.account FROM uploads u JOIN accounts a USING (account)
+              CROSS JOIN blob_parts p ON p.tenant = a.tenant AND p.blob = u.blob)
     GROUP BY tenant, blob, account;
 CREATE TEMP VIEW composed AS -- what is known of the octets of mails that have parts
     SELECT b.tenant, b.blob, b.size, b.own + coalesce(sum(x.size), 0) AS found
@@ -52,6 +55,7 @@ WITHOUT_OWN: Final = "CREATE TEMP VIEW blobs AS SELECT *, NULL AS own FROM main.
 WITHOUT_PARTS: Final = "CREATE TEMP TABLE blob_parts (tenant, blob, at, part)"
 WITHOUT_DOCUMENTS: Final = "CREATE TEMP TABLE documents (account)"
 WITHOUT_GRANTS: Final = "CREATE TEMP TABLE grants (account, mailbox)"
+WITHOUT_UPLOADS: Final = "CREATE TEMP TABLE uploads (account, blob)"
 """What stands in for what a database lacks that an older version wrote last."""
 
 
@@ -257,6 +261,7 @@ REFERENCES: Final = (
         FROM (SELECT DISTINCT account, 'mailboxes' AS what FROM mailboxes
               UNION SELECT account, 'emails' FROM emails UNION SELECT account, 'credentials' FROM credentials
               UNION SELECT account, 'tokens' FROM tokens UNION SELECT account, 'documents' FROM documents
+              UNION SELECT account, 'uploads' FROM uploads
               UNION SELECT account, 'rights' FROM grants WHERE mailbox = 0
               UNION SELECT account, 'keys' FROM account_keys)
         WHERE account NOT IN (SELECT account FROM accounts)""",

@@ -119,6 +119,10 @@ class Blobs:
             raise NoSuchMessage("the account refers to no such content")
         return place
 
+    def size(self, account: int, blob: bytes) -> int:
+        """Errors: NoSuchMessage."""
+        return self._place(self.tenant_of(account), blob, account)[4]
+
     async def octets(self, account: int, blob: bytes, start: int = 0, end: int | None = None) -> bytes:
         """Errors: NoSuchMessage, DamagedContent, TryLater."""
         tenant = self.tenant_of(account)

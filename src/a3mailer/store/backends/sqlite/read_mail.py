@@ -310,6 +310,9 @@ class ReadMail:
     async def octets(self, account: AccountId, blob: BlobId, start: int = 0, end: int | None = None) -> bytes:
         return await self._blobs.octets(account, blob, start, end)
 
+    async def content_size(self, account: AccountId, blob: BlobId) -> int:
+        return self._blobs.size(account, blob)
+
     async def many_octets(self, account: AccountId, blobs: Sequence[BlobId]) -> list[bytes | None]:
         return await self._blobs.many(account, blobs)
 

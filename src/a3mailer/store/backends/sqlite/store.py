@@ -38,7 +38,7 @@ from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter
 from a3mailer.store.backends.sqlite.splitting import Prepared, Splitting
 from a3mailer.store.backends.sqlite.training import Training
 from a3mailer.store.backends.sqlite.writer import WriterLoop, identity_of_this
-from a3mailer.store.operations import Append, Enqueue, Operation, PutDocument, Result
+from a3mailer.store.operations import Append, Enqueue, Operation, PutDocument, PutUpload, Result
 from a3mailer.store.ports import Transaction
 from a3mailer.store.rows import SEALED_KINDS
 from a3mailer.telemetry.metrics import count
@@ -316,6 +316,6 @@ def _holders(transaction: Transaction, number: int) -> tuple[int, ...]:
     """The accounts that come to hold content ``number``, in order of their first mention."""
     holders: dict[int, None] = {}
     for operation in transaction.operations:
-        if isinstance(operation, (Append, Enqueue)) and operation.content == number:
+        if isinstance(operation, (Append, Enqueue, PutUpload)) and operation.content == number:
             holders[operation.account] = None
     return tuple(holders)

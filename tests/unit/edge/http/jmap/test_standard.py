@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from a3mailer.access.blobs import Blobs
 from a3mailer.config.tree import Settings
 from a3mailer.edge.http.jmap import limits
 from a3mailer.edge.http.jmap.capabilities import CORE
@@ -133,12 +134,13 @@ class World:
 
     def __init__(self) -> None:
         clock = FakeClock()
+        store = MemoryStore(clock)
         self.notes = Notes()
         methods = (
             get.Get(self.notes), changes.Changes(self.notes), setting.Set(self.notes),
             query.Query(self.notes), query.QueryChanges(self.notes),
         )  # fmt: skip
-        self.dispatcher = Dispatcher(Services(MemoryStore(clock), clock, Settings), methods)
+        self.dispatcher = Dispatcher(Services(store, clock, Settings, Blobs(store, clock)), methods)
 
     async def ask(self, method: str, **arguments: object) -> dict[str, Any]:
         request = Request((CORE,), ((f"Note/{method}", {"accountId": "A7", **arguments}, "c"),))

@@ -1,0 +1,134 @@
+"""Octets by name (RFC 8620 section 6): contents of mails and uploads, and parts of them, decoded.
+
+A name says by itself where the octets are, so nothing is kept for a part that is named and no name can lead
+out of what the account refers to: that is asked of the store each time (attack row 44).
+
+    blob = "B" 32HEXDIG                                     a whole content
+         / "P" 32HEXDIG "_" start "_" stop "_" coding       octets of one, decoded
+    coding = "n" / "q" / "b"                                as they are, quoted-printable, base64
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from a3mailer.mail.errors import NoSuchMessage
+from a3mailer.mail.ids import AccountId, BlobId, TenantId
+from a3mailer.mail.message import encodings
+from a3mailer.mail.message.index import glance
+from a3mailer.runtime.clock import Clock
+from a3mailer.store.operations import PutUpload, Uploaded
+from a3mailer.store.ports import Content, Store, Transaction
+
+UPLOAD_SECONDS: Final = 86_400
+"""How long an upload is kept that nothing refers to; the RFC wants an hour."""
+LARGE: Final = 256 * 1024
+"""Octets that are decoded outside the event loop."""
+HEX: Final = 32
+MAX_DIGITS: Final = 12
+CODINGS: Final = {"n": b"7bit", "q": b"quoted-printable", "b": b"base64"}
+_LETTERS: Final = {b"quoted-printable": "q", b"base64": "b"}
+_NOTHING: Final = glance(b"")
+"""The index of an upload: what it holds is looked at when something refers to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a blob's name says."""
+
+    blob: BlobId
+    start: int = 0
+    stop: int = -1
+    """Before which octet it ends; -1: with the content."""
+    coding: bytes = b"7bit"
+
+    @property
+    def whole(self) -> bool:
+        """Is it a content as it is?"""
+        return self.stop < 0
+
+
+def name_of(blob: BlobId) -> str:
+    """The name of a whole content."""
+    return f"B{blob.hex()}"
+
+
+def name_of_part(blob: BlobId, start: int, stop: int, encoding: bytes) -> str:
+    """The name of the octets of a part, decoded from its Content-Transfer-Encoding (lower case)."""
+    return f"P{blob.hex()}_{start}_{stop}_{_LETTERS.get(encoding, 'n')}"
+
+
+def read_name(text: str) -> Name | None:
+    """What a name says; None where it is none of ours."""
+    kind, digits, rest = text[:1], text[1 : HEX + 1], text[HEX + 1 :]
+    if len(digits) != HEX or digits.strip("0123456789abcdef"):
+        return None
+    blob = BlobId(bytes.fromhex(digits))
+    if kind == "B":
+        return None if rest else Name(blob)
+    words = rest.split("_")
+    if kind != "P" or len(words) != 4 or words[0] or words[3] not in CODINGS:
+        return None
+    start, stop = _number(words[1]), _number(words[2])
+    if start is None or stop is None or start > stop:
+        return None
+    return Name(blob, start, stop, CODINGS[words[3]])
+
+
+def _number(digits: str) -> int | None:
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > MAX_DIGITS:
+        return None
+    return int(digits) if digits[0] != "0" or digits == "0" else None
+
+
+class Blobs:
+    """Reads and takes octets for accounts. Errors of reading: NoSuchMessage, DamagedContent, TryLater."""
+
+    __slots__ = ("_clock", "_store")
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def size(self, account: AccountId, name: str) -> int:
+        """How many octets it has."""
+        found = _named(name)
+        if found.whole:
+            return await self._store.content_size(account, found.blob)
+        return len(await self.octets(account, name))
+
+    async def octets(self, account: AccountId, name: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Its octets, or some of them. A part that is encoded is read and decoded as a whole."""
+        found = _named(name)
+        if found.whole:
+            return await self._store.octets(account, found.blob, start, stop)
+        if found.stop > await self._store.content_size(account, found.blob):
+            raise NoSuchMessage(name)
+        octets = await self._store.octets(account, found.blob, found.start, found.stop)
+        if found.coding in _LETTERS:
+            if len(octets) < LARGE:
+                octets = encodings.decode(octets, found.coding)
+            else:
+                octets = await asyncio.to_thread(encodings.decode, octets, found.coding)
+        return octets[start:stop]
+
+    async def upload(
+        self, account: AccountId, tenant: TenantId, uploader: AccountId, octets: bytes, most: int
+    ) -> str:
+        """Keep octets for a while; their name. ``most``: octets of all uploads of this uploader there.
+
+        Errors: TooLarge, StoreFull, TryLater."""
+        expires = int(self._clock.now()) + UPLOAD_SECONDS
+        put = PutUpload(account, uploader, 0, expires, most)
+        (made,) = await self._store.commit(Transaction((put,), (Content(octets, _NOTHING),), tenant))
+        assert isinstance(made, Uploaded)
+        return name_of(made.blob)
+
+
+def _named(name: str) -> Name:
+    found = read_name(name)
+    if found is None:
+        raise NoSuchMessage(name[:100])
+    return found
