@@ -372,7 +372,8 @@ BROKEN: tuple[tuple[str, str], ...] = (
     ("segment-usage", "DELETE FROM segments"),
     ("uid-order", "UPDATE mailboxes SET uid_next = 5 WHERE account = 1 AND mailbox = 1"),
     ("uid-order", "INSERT INTO expunged SELECT account, mailbox, 1, uid, 0, 0, 0, email, 0, NULL, thread, 0,"
-     " 0, x'' FROM messages WHERE account = 1 AND mailbox = 1 AND uid = 4"),
+     " 0, x'', 0 FROM messages WHERE account = 1 AND mailbox = 1 AND uid = 4"),
+    ("email-place", "UPDATE fragments SET uid = uid + 100 WHERE id = 4294967296 + 3"),
     ("uid-validity", "UPDATE accounts SET last_validity = 5 WHERE account = 1"),
     ("uid-validity", "UPDATE mailboxes SET uid_validity = (SELECT min(uid_validity) FROM mailboxes"
      " WHERE account = 1) WHERE account = 1 AND mailbox = 2"),
@@ -537,10 +538,10 @@ def steps(place: Path, mails: int) -> dict[int, int]:
     connection = apsw.Connection(str(place / "store.db"))
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
     for sql in (
-        "INSERT INTO messages SELECT 1, 1, i, 0, i, i, i, 10, NULL, i, 0, 0, randomblob(16) FROM n",
+        "INSERT INTO messages SELECT 1, 1, i, 0, i, i, i, 10, NULL, i, 0, 0, randomblob(16), 0 FROM n",
         "INSERT INTO fragments SELECT 1 << 32 | i, 1, 10, 0, 0, (SELECT blob FROM messages WHERE account = 1"
-        " AND mailbox = 1 AND uid = i), x'', x'', '', '', x'' FROM n",
-        "INSERT INTO expunged SELECT 1, 2, i, i, 1, 0, 0, i, 10, NULL, i, 0, 0, x'' FROM n",
+        " AND mailbox = 1 AND uid = i), x'', x'', '', '', x'', 1, i FROM n",
+        "INSERT INTO expunged SELECT 1, 2, i, i, 1, 0, 0, i, 10, NULL, i, 0, 0, x'', 0 FROM n",
         "INSERT INTO blobs (tenant, blob, segment, offset, length, size, dictionary)"
         " SELECT 1, blob, 1, uid * 100, 10, 10, 0 FROM messages, (SELECT 1 FROM n LIMIT 1) WHERE uid >= 1000",
         "INSERT INTO blob_refs SELECT 1, blob, 1, 1, x'' FROM messages, (SELECT 1 FROM n LIMIT 1)"

@@ -14,6 +14,9 @@ import msgspec
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, ThreadId, Uid
 from a3mailer.store.document_operations import PutDocument as PutDocument
 from a3mailer.store.document_operations import RemoveDocument as RemoveDocument
+from a3mailer.store.email_operations import ChangeEmail as ChangeEmail
+from a3mailer.store.email_operations import Destroyed as Destroyed
+from a3mailer.store.email_operations import DestroyEmails as DestroyEmails
 from a3mailer.store.operation import Done as Done
 from a3mailer.store.operation import Operation as Operation
 from a3mailer.store.operation import Purged as Purged
@@ -75,6 +78,7 @@ class SetMailbox(Operation, frozen=True):
     subscribed: bool | None = None
     special_use: str | None = None
     expire_days: int | None = None
+    sort_order: int | None = None
 
 
 # --- messages --------------------------------------------------------------------------------------
@@ -95,6 +99,8 @@ class Append(Operation, frozen=True):
     """Seconds since the epoch; 0 = now."""
     check_quota: bool = True
     delivery: bytes = b""
+    also: tuple[MailboxId, ...] = ()
+    """Further mailboxes it is in from the beginning, as if copied there."""
 
 
 class Appended(Result, frozen=True):
@@ -527,6 +533,8 @@ AnyOperation = (
     | StoreFlags
     | Expunge
     | Undelete
+    | ChangeEmail
+    | DestroyEmails
     | PurgeVault
     | ExpireMailboxes
     | Enqueue
@@ -575,6 +583,7 @@ AnyResult = (
     | Copied
     | Flagged
     | Expunged
+    | Destroyed
     | Purged
     | Enqueued
     | Claimed

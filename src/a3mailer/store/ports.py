@@ -24,12 +24,15 @@ from a3mailer.mail.ids import (
     ModSeq,
     QueueId,
     TenantId,
+    ThreadId,
     Uid,
 )
 from a3mailer.mail.message import MessageIndex
 from a3mailer.store.operations import Operation, Result, Tally
 from a3mailer.store.rows import (
     Account,
+    AccountChanges,
+    AccountColumns,
     AddressEntry,
     AuditRecord,
     Changes,
@@ -153,6 +156,26 @@ class MailReader(Protocol):
 
     async def vault(self, account: AccountId) -> tuple[Message, ...]:
         """Expunged messages whose contents are kept."""
+        ...
+
+
+class AccountReader(Protocol):
+    """An account's mail as a whole, whatever its mailboxes (RFC 8620 section 5.2, RFC 8621)."""
+
+    async def account_columns(self, account: AccountId) -> AccountColumns:
+        """All of it, as of one commit. Errors: NoSuchAccount."""
+        ...
+
+    async def account_changes(self, account: AccountId, since: ModSeq) -> AccountChanges:
+        """Costs what changed and how many mailboxes there are. Errors: NoSuchAccount."""
+        ...
+
+    async def places(self, account: AccountId, emails: Sequence[EmailId]) -> tuple[Message, ...]:
+        """Every live row of these emails, by email, mailbox and uid."""
+        ...
+
+    async def thread_places(self, account: AccountId, threads: Sequence[ThreadId]) -> tuple[Message, ...]:
+        """Every live row of the emails of these threads, by email, mailbox and uid."""
         ...
 
 
@@ -281,6 +304,7 @@ class StoreUnusable(Exception):
 class Store(
     Writer,
     MailReader,
+    AccountReader,
     QueueReader,
     DirectoryReader,
     DocumentReader,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from a3mailer.mail.changes import SCRIPTS
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, ThreadId, Uid
@@ -30,6 +30,11 @@ class Mailbox:
     expire_days: int
     keywords: tuple[str, ...]
     """Keywords in use, for FLAGS and PERMANENTFLAGS."""
+    added: ModSeq = ModSeq(0)  # noqa: RUF009
+    """It was made with this modseq."""
+    changed: ModSeq = ModSeq(0)  # noqa: RUF009
+    """That of its last new name or attribute; what happens to messages does not count."""
+    sort_order: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,68 @@ class Message:
     saved_date: int
     size: int
     blob: BlobId
+    added: ModSeq = ModSeq(0)  # noqa: RUF009
+    """The modseq it came into the mailbox with."""
+
+
+class Placed(NamedTuple):
+    """One row of an account, whatever its mailbox: what a view of all mail is kept up with."""
+
+    mailbox: int
+    uid: int
+    email: int
+    thread: int
+    flags: int
+    keywords: str
+    modseq: int
+    added: int
+    internal_date: int
+    size: int
+
+
+class Departed(NamedTuple):
+    """A row that was expunged, by a move or for good."""
+
+    mailbox: int
+    uid: int
+    email: int
+    thread: int
+    added: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountColumns:
+    """All live messages of an account as parallel columns, ascending by mailbox and uid."""
+
+    modseq: ModSeq
+    mailboxes: array[int]
+    uids: array[int]
+    emails: array[int]
+    threads: array[int]
+    flags: bytearray
+    keywords: dict[int, str]
+    """By place in the columns, only where there are any."""
+    dates: array[int]
+    """Internal dates."""
+    sizes: array[int]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChanges:
+    """What happened in an account since a modseq."""
+
+    modseq: ModSeq
+    """The account's, as of now."""
+    changed: tuple[Placed, ...]
+    """Live rows that are new or changed, by mailbox and uid."""
+    gone: tuple[Departed, ...]
+    """By mailbox and uid; those of deleted mailboxes, too."""
+    mailboxes: tuple[MailboxId, ...]
+    """Made since, or with a new name or attribute, or something happened in them."""
+    mailboxes_gone: tuple[tuple[MailboxId, ModSeq], ...]
+    """Deleted since, and the modseq each was made with."""
+    complete: bool
+    """False when tombstones that old were dropped: the reader must take the whole again."""
 
 
 @dataclass(frozen=True, slots=True)

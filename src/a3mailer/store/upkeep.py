@@ -73,6 +73,7 @@ KINDS: Final = (
     Kind("left-over", True, "a temporary file of a process that is gone"),
     Kind("certificate-unusable", False, "a certificate cannot be read, or its key does not fit"),
     Kind("certificate-ends", False, "the certificate that is shown has ended, or ends within days"),
+    Kind("email-place", True, "a message is not found by the number of its email"),
 )
 """Every class there is, the gravest first."""
 KIND: Final = {kind.name: kind for kind in KINDS}

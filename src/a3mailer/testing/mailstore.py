@@ -13,6 +13,7 @@ against a picture of everything the readers say (``testing.store.picture``): not
 
 from __future__ import annotations
 
+from a3mailer.testing.store.accounts import AccountMailRules, EmailRules
 from a3mailer.testing.store.contents import ContentRules
 from a3mailer.testing.store.directory import DirectoryRules
 from a3mailer.testing.store.documents import DocumentRules
@@ -39,6 +40,8 @@ class MailStoreCompliance(
     DocumentRules,
     SharingRules,
     UploadRules,
+    AccountMailRules,
+    EmailRules,
     TransactionRules,
 ):
     """All rules. Give it the ``store`` fixture."""

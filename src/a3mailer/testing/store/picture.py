@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from typing import Any, Final
 
 from a3mailer.mail.errors import NoSuchMessage
-from a3mailer.mail.ids import AccountId, BlobId, ModSeq, QueueId, Uid
+from a3mailer.mail.ids import AccountId, BlobId, EmailId, ModSeq, QueueId, ThreadId, Uid
 from a3mailer.store.ports import Store
 from a3mailer.store.rows import Account, Columns, Fragments, Mailbox, Message
 
@@ -84,10 +84,24 @@ async def _account(store: Store, account: Account) -> Picture:
         emails.update(m.email for m in await _messages(store, box))
     fragments = await store.fragments(account.id, sorted(emails))
     found["emails"] = [await _fragments(store, account.id, each) for each in fragments]
+    found["whole"] = await _whole(store, account, sorted(emails))
     numbers = array("Q", sorted(emails))
     found["envelopes"] = await store.envelopes(account.id, numbers)
     found["bodystructures"] = await store.bodystructures(account.id, numbers)
     return found
+
+
+async def _whole(store: Store, account: Account, emails: list[EmailId]) -> tuple[Any, ...]:
+    columns = await store.account_columns(account.id)
+    places = await store.places(account.id, emails)
+    threads = sorted({ThreadId(thread) for thread in columns.threads})
+    rows = sorted((m.mailbox, m.uid, m.email, m.thread, m.flags, m.internal_date, m.size) for m in places)
+    lists = (columns.mailboxes, columns.uids, columns.emails, columns.threads, columns.flags, columns.dates,
+             columns.sizes)  # fmt: skip
+    assert rows == list(zip(*lists, strict=True))
+    assert await store.thread_places(account.id, threads) == places
+    changes = [await store.account_changes(account.id, ModSeq(n)) for n in (0, account.modseq // 2)]
+    return columns.keywords, columns.modseq, changes
 
 
 async def _messages(store: Store, box: Mailbox) -> tuple[Message, ...]:

@@ -190,11 +190,13 @@ def _empty(state: State, account: AccountId) -> None:
         state.deliveries,
         state.delivered,
         state.forgotten,
+        state.mailboxes_gone,
     )
     for table in tables:
         for key in [key for key in table if key[0] == account]:
             state.drop(table, key)
     state.put(state.accounts, account, replace(state.account(account), modseq=modseq))
+    state.put(state.forgotten_of, account, modseq)
 
 
 def put_alias(state: State, o: op.PutAlias) -> op.Done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -36,6 +37,18 @@ def bump(state: State, account: AccountId, mailbox: MailboxId | None = None) -> 
         state.changed(account, mailbox, modseq)
     else:
         state.changed(account, 0, modseq)
+    return modseq
+
+
+def next_modseq(state: State, account: AccountId, mailboxes: Iterable[MailboxId]) -> ModSeq:
+    """The account's next modseq, for all of these mailboxes."""
+    row = state.account(account)
+    modseq = ModSeq(row.modseq + 1)
+    state.put(state.accounts, account, replace(row, modseq=modseq))
+    for mailbox in mailboxes:
+        box = state.mailbox(account, mailbox)
+        state.put(state.mailboxes, (account, mailbox), replace(box, modseq=modseq))
+        state.changed(account, mailbox, modseq)
     return modseq
 
 
@@ -89,7 +102,7 @@ def create_mailbox(state: State, o: op.CreateMailbox) -> op.MailboxCreated:
     box = Mailbox(
         account=o.account, id=mailbox, name=name, uid_validity=validity, uid_next=Uid(1), modseq=modseq,
         messages=0, unseen=0, deleted=0, octets=0, special_use=o.special_use, subscribed=o.subscribed,
-        expire_days=0, keywords=(),
+        expire_days=0, keywords=(), added=modseq, changed=modseq,
     )  # fmt: skip
     state.put(state.mailboxes, (o.account, mailbox), box)
     state.put(state.messages, (o.account, mailbox), {})
@@ -121,7 +134,7 @@ def rename_mailbox(state: State, o: op.RenameMailbox) -> op.Done:
             fresh = canonical_name(name + row.name[len(box.name) :])
             if row.id != box.id and _by_name(state, o.account, fresh):
                 raise AlreadyExists(fresh)
-            state.put(state.mailboxes, key, replace(row, name=fresh))
+            state.put(state.mailboxes, key, replace(row, name=fresh, changed=modseq))
     return op.Done(modseq)
 
 
@@ -132,7 +145,8 @@ def delete_mailbox(state: State, o: op.DeleteMailbox) -> op.Done:
     box = state.mailbox(o.account, o.mailbox)
     modseq = bump(state, o.account, box.id)
     for _, message in sorted(state.messages[o.account, box.id].items()):
-        _leave(state, message, modseq)
+        leave(state, message, modseq)
+    state.put(state.mailboxes_gone, (o.account, o.mailbox), (modseq, box.added, state.now))
     state.drop(state.mailboxes, (o.account, o.mailbox))
     grants.forget(state, lambda owner, mailbox, _name: (owner, mailbox) == (o.account, o.mailbox))
     state.changed(o.account, 0, modseq)
@@ -142,14 +156,17 @@ def delete_mailbox(state: State, o: op.DeleteMailbox) -> op.Done:
 def set_mailbox(state: State, o: op.SetMailbox) -> op.Done:
     """Attributes."""
     box = state.mailbox(o.account, o.mailbox)
+    modseq = bump(state, o.account)
     box = replace(
         box,
         subscribed=box.subscribed if o.subscribed is None else o.subscribed,
         special_use=box.special_use if o.special_use is None else o.special_use,
         expire_days=box.expire_days if o.expire_days is None else o.expire_days,
+        sort_order=box.sort_order if o.sort_order is None else o.sort_order,
+        changed=modseq,
     )
     state.put(state.mailboxes, (o.account, o.mailbox), box)
-    return op.Done(bump(state, o.account))
+    return op.Done(modseq)
 
 
 def append(state: State, o: op.Append) -> op.Appended:
@@ -180,7 +197,10 @@ def append(state: State, o: op.Append) -> op.Appended:
         keywords=keywords_text(o.keywords), modseq=ModSeq(0), internal_date=o.internal_date or state.now,
         saved_date=state.now, size=size, blob=blob,
     )  # fmt: skip
-    message = _enter(state, box, message, bump(state, o.account, box.id))
+    modseq = next_modseq(state, o.account, (box.id, *o.also))
+    message = enter(state, box, message, modseq)
+    for number in o.also:
+        enter(state, state.mailbox(o.account, number), message, modseq)
     result = op.Appended(o.mailbox, box.uid_validity, message.uid, message.modseq, email, thread)
     if o.delivery:
         state.put(state.deliveries, (o.account, o.delivery), result)
@@ -194,10 +214,10 @@ def check_quota(account: Account, octets: int) -> None:
         raise OverQuota(f"{account.used_octets + octets} of {account.quota} octets")
 
 
-def _enter(state: State, box: Mailbox, message: Message, modseq: ModSeq) -> Message:
+def enter(state: State, box: Mailbox, message: Message, modseq: ModSeq) -> Message:
     """Give a message the next uid of a mailbox and count it."""
     box = state.mailbox(box.account, box.id)
-    message = replace(message, mailbox=box.id, uid=box.uid_next, modseq=modseq)
+    message = replace(message, mailbox=box.id, uid=box.uid_next, modseq=modseq, added=modseq)
     words = _with_keywords(box, message.keywords)
     state.put(
         state.mailboxes, (box.account, box.id), replace(box, uid_next=Uid(box.uid_next + 1), keywords=words)
@@ -241,7 +261,7 @@ def copy(state: State, o: op.Copy) -> op.Copied:
     modseq = bump(state, o.account, target.id)
     pairs = []
     for message in found:
-        entered = _enter(state, target, replace(message, saved_date=state.now), modseq)
+        entered = enter(state, target, replace(message, saved_date=state.now), modseq)
         pairs.append((message.uid, entered.uid))
     if o.move:
         state.put(
@@ -251,14 +271,18 @@ def copy(state: State, o: op.Copy) -> op.Copied:
         )
         state.changed(o.account, source.id, modseq)
         for message in found:
-            _leave(state, message, modseq, moved=True)
+            leave(state, message, modseq, moved=True)
     return op.Copied(target.uid_validity, tuple(pairs), modseq)
 
 
-def _leave(state: State, message: Message, modseq: ModSeq, moved: bool = False) -> None:
+def leave(state: State, message: Message, modseq: ModSeq, moved: bool = False) -> None:
+    """Out of its mailbox, which has this modseq already."""
     key = (message.account, message.mailbox)
     state.drop(state.messages[key], message.uid)
-    gone = Gone(message.uid, modseq, state.now, replace(message, modseq=modseq), moved)
+    gone = Gone(
+        message.uid, modseq, state.now, replace(message, modseq=modseq), moved, message.email, message.thread,
+        message.added,
+    )  # fmt: skip
     state.put(state.gone[key], message.uid, gone)
     _recount(state, state.mailbox(*key), message, -1)
 
@@ -281,15 +305,19 @@ def store_flags(state: State, o: op.StoreFlags) -> op.Flagged:
         return op.Flagged((), refused, box.modseq)
     modseq = bump(state, o.account, o.mailbox)
     for message, flags, keywords in wanted:
-        _recount(state, box, message, -1)
-        changed = replace(message, flags=flags, keywords=keywords, modseq=modseq)
-        state.put(rows, message.uid, changed)
-        _recount(state, box, changed, +1)
-        box = state.mailbox(o.account, o.mailbox)
-        state.put(
-            state.mailboxes, (o.account, o.mailbox), replace(box, keywords=_with_keywords(box, keywords))
-        )
+        mark(state, message, replace(message, flags=flags, keywords=keywords, modseq=modseq))
     return op.Flagged(tuple(m.uid for m, _, _ in wanted), refused, modseq)
+
+
+def mark(state: State, message: Message, changed: Message) -> None:
+    """A row has other flags and keywords now."""
+    key = (message.account, message.mailbox)
+    box = state.mailbox(*key)
+    _recount(state, box, message, -1)
+    state.put(state.messages[key], message.uid, changed)
+    _recount(state, box, changed, +1)
+    box = state.mailbox(*key)
+    state.put(state.mailboxes, key, replace(box, keywords=_with_keywords(box, changed.keywords)))
 
 
 def _combined(mode: str, message: Message, flags: int, words: set[str]) -> tuple[int, str]:
@@ -312,7 +340,7 @@ def expunge(state: State, o: op.Expunge) -> op.Expunged:
         return op.Expunged((), box.modseq)
     modseq = bump(state, o.account, o.mailbox)
     for message in found:
-        _leave(state, message, modseq)
+        leave(state, message, modseq)
     return op.Expunged(tuple(m.uid for m in found), modseq)
 
 
@@ -334,7 +362,7 @@ def undelete(state: State, o: op.Undelete) -> op.Copied:
     for key, gone in wanted:
         assert gone.message is not None
         back = replace(gone.message, flags=gone.message.flags & ~DELETED, saved_date=state.now)
-        entered = _enter(state, target, back, modseq)
+        entered = enter(state, target, back, modseq)
         state.put(state.gone[key], gone.uid, replace(gone, moved=True))
         pairs.append((gone.message.uid, entered.uid))
     return op.Copied(target.uid_validity, tuple(pairs), modseq)
@@ -430,7 +458,17 @@ def drop_tombstones(state: State, o: op.DropTombstones) -> op.Purged:
     for _, key, modseq, uid in old:
         state.drop(state.gone[key], uid)
         state.put(state.forgotten, key, max(modseq, state.forgotten.get(key, ModSeq(0))))
+        _forget_until(state, key[0], modseq)
+    boxes = sorted((at, key, gone) for key, (gone, _, at) in state.mailboxes_gone.items() if at < o.before)
+    for _, key, modseq in boxes[: o.limit]:
+        state.drop(state.mailboxes_gone, key)
+        _forget_until(state, key[0], modseq)
     return op.Purged(len(old))
+
+
+def _forget_until(state: State, account: AccountId, modseq: ModSeq) -> None:
+    if account in state.accounts:
+        state.put(state.forgotten_of, account, max(modseq, state.forgotten_of.get(account, ModSeq(0))))
 
 
 def find_mailbox(state: State, account: AccountId, name: str) -> Mailbox:

@@ -40,7 +40,10 @@ class Gone:
     modseq: ModSeq
     expunged_at: int
     message: Message | None
-    moved: bool = False
+    moved: bool
+    email: EmailId
+    thread: ThreadId
+    added: ModSeq
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,12 @@ class State:
     """Up to which modseq tombstones of a mailbox were dropped."""
     uploads: dict[tuple[AccountId, BlobId, AccountId], Upload] = field(default_factory=dict)
     """By account, content and uploader; the oldest first."""
+    forgotten_of: dict[AccountId, ModSeq] = field(default_factory=dict)
+    """The same of all mailboxes of an account."""
+    mailboxes_gone: dict[tuple[AccountId, MailboxId], tuple[ModSeq, ModSeq, int]] = field(
+        default_factory=dict
+    )
+    """(modseq, the one it was made with, when) of deleted mailboxes."""
     blobs: dict[BlobId, bytes] = field(default_factory=dict)
     queue: dict[QueueId, QueueEntry] = field(default_factory=dict)
     finished: dict[int, Finished] = field(default_factory=dict)

@@ -10,9 +10,10 @@ from typing import Any, Final
 from a3mailer.mail.changes import Change
 from a3mailer.mail.errors import MailError, NoSuchMessage, NoSuchThing
 from a3mailer.mail.flags import SEEN
-from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, Uid
+from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, ThreadId, Uid
 from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store import operations as op
+from a3mailer.store.backends.memory import account as whole
 from a3mailer.store.backends.memory import (
     directory,
     documents,
@@ -29,6 +30,8 @@ from a3mailer.store.operations import Operation, Result, Tally
 from a3mailer.store.ports import Transaction
 from a3mailer.store.rows import (
     Account,
+    AccountChanges,
+    AccountColumns,
     AddressEntry,
     AuditRecord,
     Changes,
@@ -58,6 +61,8 @@ APPLY: Final[dict[type[Operation], Callable[[State, Any], Result]]] = {
     op.StoreFlags: mail.store_flags,
     op.Expunge: mail.expunge,
     op.Undelete: mail.undelete,
+    op.ChangeEmail: whole.change_email,
+    op.DestroyEmails: whole.destroy_emails,
     op.PurgeVault: mail.purge_vault,
     op.ExpireMailboxes: mail.expire_mailboxes,
     op.EraseEmails: mail.erase_emails,
@@ -238,6 +243,20 @@ class MemoryStore:
             for gone in table.values()
             if gone.message is not None and not gone.moved
         )
+
+    async def account_columns(self, account: AccountId) -> AccountColumns:
+        return whole.columns(self._state, account)
+
+    async def account_changes(self, account: AccountId, since: ModSeq) -> AccountChanges:
+        return whole.changes(self._state, account, since)
+
+    async def places(self, account: AccountId, emails: Sequence[EmailId]) -> tuple[Message, ...]:
+        wanted = frozenset(emails)
+        return whole.by_email(m for m in whole.rows(self._state, account) if m.email in wanted)
+
+    async def thread_places(self, account: AccountId, threads: Sequence[ThreadId]) -> tuple[Message, ...]:
+        wanted = frozenset(threads)
+        return whole.by_email(m for m in whole.rows(self._state, account) if m.thread in wanted)
 
     # --- queue -------------------------------------------------------------------------------------
 

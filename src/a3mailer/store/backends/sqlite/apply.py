@@ -9,6 +9,7 @@ from a3mailer.store import operations as op
 from a3mailer.store.backends.sqlite import (
     apply_directory,
     apply_documents,
+    apply_email,
     apply_mail,
     apply_mailbox,
     apply_queue,
@@ -35,6 +36,8 @@ TABLE: Final[dict[type[Operation], Apply]] = {
     op.StoreFlags: apply_mail.store_flags,
     op.Expunge: apply_mail.expunge,
     op.Undelete: apply_mail.undelete,
+    op.ChangeEmail: apply_email.change_email,
+    op.DestroyEmails: apply_email.destroy_emails,
     op.PurgeVault: apply_vault.purge_vault,
     op.ExpireMailboxes: apply_vault.expire_mailboxes,
     op.EraseEmails: apply_vault.erase_emails,

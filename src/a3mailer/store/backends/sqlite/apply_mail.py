@@ -64,15 +64,44 @@ def append(ledger: Ledger, op: Append, work: Work) -> Appended:
     )  # fmt: skip
     add(
         "fragments",
-        (op.account << NUMBER_BITS | email, size, piece.sent_date, piece.has_attachment, piece.blob,
-         piece.envelope, piece.bodystructure, piece.subject, piece.preview, piece.parts),
+        (op.account << NUMBER_BITS | email, 1 + len(op.also), size, piece.sent_date, piece.has_attachment,
+         piece.blob, piece.envelope, piece.bodystructure, piece.subject, piece.preview, piece.parts,
+         op.mailbox, uid),
     )  # fmt: skip
+    for number in op.also:
+        further = ledger.touch_mailbox(op.account, number)
+        ledger.add_keywords(further, keywords or "")
+        first = (uid, op.flags, keywords, modseq, email, size, thread, date, ledger.now, piece.blob)
+        add_copy(ledger, account, further, modseq, op.flags, keywords, first)
+        further.modseq = modseq
+        ledger.hints.append((op.account, number, modseq))
     if op.delivery:
         row = (op.mailbox, mailbox.uid_validity, uid, modseq, email, thread)
         ledger.add_delivery(op.account, op.delivery, row)
     return Appended(
         op.mailbox, mailbox.uid_validity, Uid(uid), ModSeq(modseq), EmailId(email), ThreadId(thread)
     )
+
+
+def add_copy(
+    ledger: Ledger,
+    account: AccountState,
+    mailbox: MailboxState,
+    modseq: int,
+    flags: int,
+    keywords: str | None,
+    row: Row,
+) -> int:
+    """A row of ``_SELECT`` once more in a (touched) mailbox; its new uid."""
+    _, _, _, _, email, size, thread, internal_date, _, blob, *_ = row
+    uid = _take_uid(mailbox)
+    _count(account, mailbox, 1, flags, size)
+    ledger.add(
+        "copies",
+        (account.account, mailbox.mailbox, uid, flags, modseq, modseq, email, size, keywords, thread,
+         internal_date, ledger.now, blob),
+    )  # fmt: skip
+    return uid
 
 
 def _take_uid(mailbox: MailboxState) -> int:
@@ -93,7 +122,8 @@ def uid_array(uids: tuple[Uid, ...]) -> array[int]:
 
 
 _FIELDS: Final = (
-    "SELECT uid, flags, keywords, modseq, email, size, thread, internal_date, saved_date, blob FROM messages"
+    "SELECT uid, flags, keywords, modseq, email, size, thread, internal_date, saved_date, blob, added"
+    " FROM messages"
 )
 _SELECT: Final = _FIELDS + " WHERE account = ? AND mailbox = ? AND uid IN carray(?) ORDER BY uid"
 
@@ -158,15 +188,8 @@ def copy(ledger: Ledger, op: Copy, work: Work) -> Copied:
     )
     pairs = []
     ledger.add_keywords(target, " ".join(row[2] for row in rows if row[2]))
-    for uid, flags, keywords, _, email, size, thread, internal_date, _, blob in rows:
-        copy_uid = _take_uid(target)
-        _count(account, target, 1, flags, size)
-        pairs.append((Uid(uid), Uid(copy_uid)))
-        ledger.add(
-            "messages",
-            (op.account, op.target, copy_uid, flags, modseq, modseq, email, size, keywords, thread,
-             internal_date, ledger.now, blob),
-        )  # fmt: skip
+    for row in rows:
+        pairs.append((Uid(row[0]), Uid(add_copy(ledger, account, target, modseq, row[1], row[2], row))))
     if op.move:
         expunge_rows(ledger, account, source, rows, modseq, MOVED)
     else:
@@ -199,11 +222,11 @@ def expunge_rows(
         _count(account, mailbox, -1, row[1], row[5])
     ledger.connection.executemany(
         "INSERT INTO expunged (account, mailbox, modseq, uid, kept, expunged_at, flags, keywords, email,"
-        " size, thread, internal_date, saved_date, blob) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        " size, thread, internal_date, saved_date, blob, added) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         [
             (account.account, mailbox.mailbox, modseq, uid, kept, ledger.now, flags, keywords, email, size,
-             thread, internal_date, saved_date, blob)
-            for uid, flags, keywords, _, email, size, thread, internal_date, saved_date, blob in rows
+             thread, internal_date, saved_date, blob, added)
+            for uid, flags, keywords, _, email, size, thread, internal_date, saved_date, blob, added in rows
         ],
     )  # fmt: skip
     ledger.execute(
@@ -227,7 +250,8 @@ def undelete(ledger: Ledger, op: Undelete, work: Work) -> Copied:
     if not op.emails:
         return Copied(target.uid_validity, (), ModSeq(target.modseq))
     rows = ledger.execute(
-        "SELECT mailbox, modseq, uid, flags, keywords, email, size, thread, internal_date, blob FROM expunged"
+        "SELECT mailbox, uid, flags, keywords, modseq, email, size, thread, internal_date, saved_date, blob"
+        " FROM expunged"
         " WHERE account = ? AND kept = 1 AND email IN carray(?) ORDER BY modseq, mailbox, uid",
         (op.account, apsw.carray(array("q", op.emails))),
     ).fetchall()
@@ -237,17 +261,11 @@ def undelete(ledger: Ledger, op: Undelete, work: Work) -> Copied:
     modseq = ledger.next_modseq(account, target)
     pairs = []
     for email in sorted(newest):
-        mailbox, since, uid, flags, keywords, _, size, thread, internal_date, blob = newest[email]
-        fresh = _take_uid(target)
-        flags &= ~DELETED
-        _count(account, target, 1, flags, size)
+        mailbox, *row = newest[email]
+        uid, flags, keywords, since = row[:4]
         ledger.add_keywords(target, keywords or "")
+        fresh = add_copy(ledger, account, target, modseq, flags & ~DELETED, keywords, tuple(row))
         pairs.append((Uid(uid), Uid(fresh)))
-        ledger.add(
-            "messages",
-            (op.account, op.target, fresh, flags, modseq, modseq, email, size, keywords, thread,
-             internal_date, ledger.now, blob),
-        )  # fmt: skip
         ledger.execute(
             "UPDATE expunged SET kept = 2 WHERE account=? AND mailbox=? AND modseq=? AND uid=?",
             (op.account, mailbox, since, uid),

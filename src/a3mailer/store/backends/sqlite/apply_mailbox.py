@@ -58,8 +58,8 @@ def make_mailbox(
     account.last_validity = validity = max(account.last_validity + 1, ledger.now)
     account.modseq += 1
     ledger.execute(
-        "INSERT INTO mailboxes (account, mailbox, uid_validity, modseq, subscribed, name, special_use)"
-        " VALUES (?,?,?,?,?,?,?)",
+        "INSERT INTO mailboxes (account, mailbox, uid_validity, modseq, added, changed, subscribed, name,"
+        " special_use) VALUES (?1,?2,?3,?4,?4,?4,?5,?6,?7)",
         (account.account, mailbox, validity, account.modseq, subscribed, name, special_use),
     )
     above = name.rpartition(SEPARATOR)[0]
@@ -118,7 +118,8 @@ def _rename_tree(ledger: Ledger, account: AccountState, mailbox: int, name: str)
         if number != mailbox and _find(ledger, account.account, fresh) is not None:
             raise AlreadyExists(fresh)
         ledger.execute(
-            "UPDATE mailboxes SET name=? WHERE account=? AND mailbox=?", (fresh, account.account, number)
+            "UPDATE mailboxes SET name=?, changed=? WHERE account=? AND mailbox=?",
+            (fresh, account.modseq + 1, account.account, number),
         )
 
 
@@ -133,6 +134,11 @@ def delete_mailbox(ledger: Ledger, op: DeleteMailbox, work: Work) -> Done:
     if rows:
         expunge_rows(ledger, account, state, rows, modseq, IN_VAULT)
     ledger.forget(op.account)
+    ledger.execute(
+        "INSERT INTO mailboxes_gone (account, modseq, mailbox, added, at)"
+        " SELECT account, ?, mailbox, added, ? FROM mailboxes WHERE account=? AND mailbox=?",
+        (modseq, ledger.now, op.account, op.mailbox),
+    )
     ledger.execute("DELETE FROM mailboxes WHERE account=? AND mailbox=?", (op.account, op.mailbox))
     forget_mailbox(ledger, op.account, op.mailbox)
     _tree_changed(ledger, account)
@@ -146,8 +152,17 @@ def set_mailbox(ledger: Ledger, op: SetMailbox, work: Work) -> Done:
     account.modseq += 1
     ledger.execute(
         "UPDATE mailboxes SET subscribed = coalesce(?, subscribed), special_use = coalesce(?, special_use),"
-        " expire_days = coalesce(?, expire_days) WHERE account=? AND mailbox=?",
-        (op.subscribed, op.special_use, op.expire_days, op.account, op.mailbox),
+        " expire_days = coalesce(?, expire_days), sort_order = coalesce(?, sort_order), changed = ?"
+        " WHERE account=? AND mailbox=?",
+        (
+            op.subscribed,
+            op.special_use,
+            op.expire_days,
+            op.sort_order,
+            account.modseq,
+            op.account,
+            op.mailbox,
+        ),
     )
     _tree_changed(ledger, account)
     return Done(account.modseq)

@@ -126,7 +126,7 @@ def expire_mailboxes(ledger: Ledger, op: ExpireMailboxes, work: Work) -> Purged:
         if count >= op.limit:
             break
         rows = ledger.execute(
-            "SELECT uid, flags, keywords, modseq, email, size, thread, internal_date, saved_date, blob"
+            "SELECT uid, flags, keywords, modseq, email, size, thread, internal_date, saved_date, blob, added"
             " FROM messages WHERE account=? AND mailbox=? AND saved_date < ? ORDER BY uid LIMIT ?",
             (account, mailbox, op.now - days * DAY, op.limit - count),
         ).fetchall()
@@ -145,7 +145,8 @@ def erase_emails(ledger: Ledger, op: EraseEmails, work: Work) -> Done:
     ledger.flush()
     wanted = array("q", op.emails)
     rows = ledger.execute(
-        "SELECT mailbox, uid, flags, keywords, modseq, email, size, thread, internal_date, saved_date, blob"
+        "SELECT mailbox, uid, flags, keywords, modseq, email, size, thread, internal_date, saved_date, blob,"
+        " added"
         " FROM messages WHERE account=? AND email IN carray(?) ORDER BY mailbox, uid",
         (op.account, apsw.carray(wanted)),
     ).fetchall()
@@ -196,6 +197,8 @@ def erase_mail(ledger: Ledger, account: int) -> None:
         "DELETE FROM threads WHERE account=?",
         "DELETE FROM deliveries WHERE account=?",
         "DELETE FROM mailboxes WHERE account=?",
+        "DELETE FROM mailboxes_gone WHERE account=?",
+        "UPDATE accounts SET tombstones_from = modseq WHERE account=?",
     ):
         ledger.execute(sql, (account,))
 
@@ -258,7 +261,7 @@ _FORGET_FINISHED: Final = (
 
 
 def drop_tombstones(ledger: Ledger, op: DropTombstones, work: Work) -> Purged:
-    """Oldest first. A mailbox remembers up to where it forgot; those that are deleted need not."""
+    """Oldest first. A mailbox remembers up to where it forgot, and its account for those that are deleted."""
     ledger.flush()
     rows = ledger.execute(
         "SELECT account, mailbox, modseq, uid FROM expunged WHERE kept <> 1 AND expunged_at < ?"
@@ -271,6 +274,17 @@ def drop_tombstones(ledger: Ledger, op: DropTombstones, work: Work) -> Purged:
     ledger.connection.executemany(
         "UPDATE mailboxes SET tombstones_from = max(tombstones_from, ?) WHERE account=? AND mailbox=?",
         [(modseq, *place) for place, modseq in newest.items()],
+    )
+    boxes = ledger.execute(
+        "SELECT account, modseq, mailbox FROM mailboxes_gone WHERE at < ? ORDER BY at LIMIT ?",
+        (op.before, op.limit),
+    ).fetchall()
+    ledger.connection.executemany(
+        "UPDATE accounts SET tombstones_from = max(tombstones_from, ?) WHERE account=?",
+        [(row[2], row[0]) for row in rows] + [(row[1], row[0]) for row in boxes],
+    )
+    ledger.connection.executemany(
+        "DELETE FROM mailboxes_gone WHERE account=? AND modseq=? AND mailbox=?", boxes
     )
     ledger.connection.executemany(
         "DELETE FROM expunged WHERE account=? AND mailbox=? AND modseq=? AND uid=?", rows

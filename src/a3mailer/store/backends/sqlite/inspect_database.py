@@ -17,6 +17,7 @@ from a3mailer.store.backends.sqlite.connection import DATABASE, applied, checksu
 from a3mailer.store.backends.sqlite.inspect_rows import (
     RULES,
     VIEWS,
+    WITHOUT_COPIED,
     WITHOUT_DOCUMENTS,
     WITHOUT_GRANTS,
     WITHOUT_OWN,
@@ -66,6 +67,11 @@ def add_views(connection: apsw.Connection) -> None:
         connection.execute(WITHOUT_GRANTS)
     if connection.execute("SELECT 1 FROM pragma_table_info('uploads')").fetchone() is None:
         connection.execute(WITHOUT_UPLOADS)
+    if (
+        connection.execute("SELECT 1 FROM pragma_table_info('messages') WHERE name = 'copied'").fetchone()
+        is None
+    ):
+        connection.execute(WITHOUT_COPIED)
     connection.execute(VIEWS)
     connection.pragma("query_only", only)
 

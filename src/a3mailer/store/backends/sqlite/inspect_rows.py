@@ -48,6 +48,10 @@ CREATE TEMP VIEW given AS
     SELECT account, mailbox, max(uid) AS uid, max(modseq) AS modseq
     FROM (SELECT account, mailbox, uid, modseq FROM messages
           UNION ALL SELECT account, mailbox, uid, modseq FROM expunged) GROUP BY account, mailbox;
+CREATE TEMP VIEW homes AS -- rows that are found by what stands beside their fragments
+    SELECT m.account, m.mailbox, m.uid
+    FROM messages m CROSS JOIN fragments f ON f.id = m.account << 32 | m.email
+    WHERE m.copied = 0 AND (f.mailbox, f.uid) <> (m.mailbox, m.uid);
 CREATE TEMP VIEW boxes AS
     SELECT *, 'account ' || account || ' mailbox ' || mailbox AS place FROM mailboxes;
 """
@@ -56,6 +60,10 @@ WITHOUT_PARTS: Final = "CREATE TEMP TABLE blob_parts (tenant, blob, at, part)"
 WITHOUT_DOCUMENTS: Final = "CREATE TEMP TABLE documents (account)"
 WITHOUT_GRANTS: Final = "CREATE TEMP TABLE grants (account, mailbox)"
 WITHOUT_UPLOADS: Final = "CREATE TEMP TABLE uploads (account, blob)"
+WITHOUT_COPIED: Final = (
+    "CREATE TEMP VIEW messages AS SELECT *, 1 AS copied FROM main.messages;"
+    "CREATE TEMP VIEW fragments AS SELECT *, 0 AS mailbox, 0 AS uid FROM main.fragments"
+)
 """What stands in for what a database lacks that an older version wrote last."""
 
 
@@ -210,6 +218,15 @@ ORDER: Final = (
             """UPDATE accounts SET modseq = o.highest
             FROM (SELECT account, max(modseq) AS highest FROM mailboxes GROUP BY account) o
             WHERE o.account = accounts.account AND o.highest > accounts.modseq""",
+        ),
+    ),
+    Rule(
+        "email-place",
+        """SELECT 'account ' || account || ' mailbox ' || mailbox || ' uid ' || uid,
+            'is not found by its email' FROM homes""",
+        (
+            """UPDATE messages SET copied = 1
+            WHERE (account, mailbox, uid) IN (SELECT account, mailbox, uid FROM homes)""",
         ),
     ),
     Rule(

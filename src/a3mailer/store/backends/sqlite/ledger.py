@@ -173,9 +173,11 @@ _SAVE_MAILBOX: Final = (
 
 _WAITING: Final = {
     "messages": "INSERT INTO messages (account, mailbox, uid, flags, modseq, added, email, size, keywords,"
-    " thread, internal_date, saved_date, blob) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    " thread, internal_date, saved_date, blob, copied) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
+    "copies": "INSERT INTO messages (account, mailbox, uid, flags, modseq, added, email, size, keywords,"
+    " thread, internal_date, saved_date, blob, copied) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,1)",
     "fragments": "INSERT INTO fragments (id, copies, size, sent_date, has_attachment, blob, envelope,"
-    " bodystructure, subject, preview, parts) VALUES (?,1,?,?,?,?,?,?,?,?,?)",
+    " bodystructure, subject, preview, parts, mailbox, uid) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
     "threads": "INSERT OR IGNORE INTO threads (account, key, thread) VALUES (?,?,?)",
     "blobs": "INSERT INTO blobs (tenant, blob, segment, offset, length, size, dictionary, hash, own)"
     " VALUES (?,?,?,?,?,?,?,?,?)",

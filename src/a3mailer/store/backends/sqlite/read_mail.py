@@ -30,11 +30,13 @@ SLICE: Final = 1000
 
 _MAILBOX: Final = (
     "SELECT account, mailbox, name, uid_validity, uid_next, modseq, messages, unseen, deleted, octets,"
-    " special_use, subscribed, expire_days, keywords, tombstones_from FROM mailboxes WHERE account = ?"
+    " special_use, subscribed, expire_days, keywords, added, changed, sort_order, tombstones_from"
+    " FROM mailboxes WHERE account = ?"
 )
 _COLUMNS: Final = "SELECT uid, flags, keywords, modseq, email, size FROM messages"
 _MESSAGE: Final = (
-    "SELECT mailbox, uid, email, thread, flags, keywords, modseq, internal_date, saved_date, size, blob"
+    "SELECT mailbox, uid, email, thread, flags, keywords, modseq, internal_date, saved_date, size, blob,"
+    " added"
 )
 _ONE: Final = _MESSAGE + " FROM messages WHERE account = ? AND mailbox = ? AND uid = ?"
 LOOKED_THROUGH: Final = 1000
@@ -90,10 +92,14 @@ def to_mailbox(row: Row) -> Mailbox:
         bool(row[11]),
         row[12],
         tuple(row[13].split()),
+        ModSeq(row[14]),
+        ModSeq(row[15]),
+        row[16],
     )
 
 
-def _to_message(account: AccountId, row: Row) -> Message:
+def to_message(account: AccountId, row: Row) -> Message:
+    """A row of ``_MESSAGE``."""
     return Message(
         account,
         MailboxId(row[0]),
@@ -107,6 +113,7 @@ def _to_message(account: AccountId, row: Row) -> Message:
         row[8],
         row[9],
         BlobId(row[10]),
+        ModSeq(row[11]),
     )
 
 
@@ -193,7 +200,7 @@ class ReadMail:
         with self._readers.lend() as execute:
             row = _mailbox_row(execute, account, mailbox)
             if row[5] > since:
-                first = await _first_added(execute, account, mailbox, since)
+                first = await first_added(execute, account, mailbox, since)
                 cursor = execute(
                     _COLUMNS + " INDEXED BY messages_changed WHERE account = ? AND mailbox = ? AND modseq > ?"
                     " AND modseq > added AND uid < ?",
@@ -214,7 +221,7 @@ class ReadMail:
                 async for rows in sliced(cursor):
                     vanished.extend([uid for (uid,) in rows])
         return Changes(
-            changed, array("Q", sorted(vanished)), ModSeq(row[5]), Uid(row[4]), complete=since >= row[14]
+            changed, array("Q", sorted(vanished)), ModSeq(row[5]), Uid(row[4]), complete=since >= row[17]
         )
 
     async def messages(
@@ -223,7 +230,7 @@ class ReadMail:
         if len(uids) == 1:
             row = self._read(_ONE, (account, mailbox, uids[0])).fetchone()
             if row is not None:
-                return (_to_message(account, row),)
+                return (to_message(account, row),)
         found: list[Message] = []
         for at in range(0, len(uids), SLICE):
             if at:
@@ -235,7 +242,7 @@ class ReadMail:
                 " WHERE account = ?1 AND mailbox = ?2 AND uid IN carray(?3) AND kept > 0",
                 (account, mailbox, wanted),
             ).fetchall()
-            found += [_to_message(account, row) for row in rows]
+            found += [to_message(account, row) for row in rows]
         found.sort(key=_uid)
         return tuple(found)
 
@@ -245,7 +252,7 @@ class ReadMail:
                 _MESSAGE + " FROM expunged WHERE account = ? AND kept = 1 ORDER BY mailbox, modseq, uid",
                 (account,),
             )
-            return tuple([_to_message(account, row) async for rows in sliced(cursor) for row in rows])
+            return tuple([to_message(account, row) async for rows in sliced(cursor) for row in rows])
 
     async def envelopes(self, account: AccountId, emails: array[int]) -> list[bytes]:
         return await self._bulk(account, emails, _ENVELOPE_RANGE, _ENVELOPE_EACH)
@@ -358,7 +365,7 @@ def _mailbox_row(execute: Execute, account: int, mailbox: int) -> Row:
     return row
 
 
-async def _first_added(execute: Execute, account: int, mailbox: int, since: int) -> int:
+async def first_added(execute: Execute, account: int, mailbox: int, since: int) -> int:
     """The lowest uid that came after ``since``, walking down from the newest."""
     first = 1 << 62
     cursor = execute(

@@ -97,6 +97,8 @@ _WITHOUT: Final = "SELECT account, email, blob FROM held WHERE id NOT IN (SELECT
 _MAKE: Final = """
     INSERT INTO fragments (envelope, bodystructure, parts, preview, subject, sent_date, has_attachment, size,
         id, blob, copies) VALUES (?,?,?,?,?,?,?,?,?,?,1)"""
+_NOT_HOME: Final = "UPDATE messages SET copied = 1 WHERE account = ? AND email = ?"
+"""The new fragments do not say where the email lies."""
 _MAKE_AGAIN: Final = """
     UPDATE fragments SET envelope=?, bodystructure=?, parts=?, preview=?, subject=?, sent_date=?,
         has_attachment=?, size=? WHERE id=?"""
@@ -112,6 +114,7 @@ def repair_fragments(
             with contextlib.suppress(MailError):
                 fresh = fragments_of(runner.run(blobs.octets(account, blob)))
                 execute(_MAKE, (*fresh, account << NUMBER_BITS | email, blob))
+                execute(_NOT_HOME, (account, email))
                 yield Finding("fragments-missing", f"account {account} email {email}")
     found = list(inspect_deep(connection, blobs, contents.bad, progress))
     with asyncio.Runner() as runner:

@@ -26,6 +26,7 @@ from a3mailer.store.backends.sqlite.handover import CARRIED_MOST, Carried, Work
 from a3mailer.store.backends.sqlite.hints import HintReceiver
 from a3mailer.store.backends.sqlite.keyring import Keys
 from a3mailer.store.backends.sqlite.link import Link, StaleBlob
+from a3mailer.store.backends.sqlite.read_account import ReadAccount
 from a3mailer.store.backends.sqlite.read_blobs import Blobs
 from a3mailer.store.backends.sqlite.read_directory import ReadDirectory
 from a3mailer.store.backends.sqlite.read_documents import ReadDocuments
@@ -51,7 +52,9 @@ VERSION_GRACE: Final = 0.2
 """How long a hint may be on its way before it counts as lost."""
 
 
-class SqliteStore(ReadMail, ReadDirectory, ReadFinished, ReadDocuments, ReadReports, ReadSharing):
+class SqliteStore(
+    ReadMail, ReadAccount, ReadDirectory, ReadFinished, ReadDocuments, ReadReports, ReadSharing
+):
     """A backend of ``store.ports.Store``. One loop. Made by ``open``."""
 
     def __init__(self, directory: Path, settings: Settings, process: str, clock: Clock) -> None:
@@ -120,6 +123,7 @@ class SqliteStore(ReadMail, ReadDirectory, ReadFinished, ReadDocuments, ReadRepo
         self._keys = Keys(self._directory, self._readers.main)
         blobs = Blobs(self._directory / SEGMENTS, self._readers.main, self._keys)
         ReadMail.__init__(self, self._readers, blobs)
+        ReadAccount.__init__(self, self._readers)
         ReadDirectory.__init__(self, self._readers.main)
         ReadFinished.__init__(self, self._readers.main)
         ReadReports.__init__(self, self._readers.main)
