@@ -113,9 +113,26 @@ mail_operations = weighted(
             st.sampled_from([0, 12345]),
             st.booleans(),
             st.sampled_from([b"", b"", b"key"]),
+            st.sampled_from([(), (), (MailboxId(2),), (MailboxId(2), MailboxId(3))]),
         )
     ]
     * 4,
+    *[
+        st.builds(
+            op.ChangeEmail,
+            accounts,
+            st.integers(1, 6).map(EmailId),
+            flags,
+            flags,
+            words,
+            st.one_of(words, st.none()),
+            st.one_of(st.none(), st.lists(mailboxes, max_size=2).map(tuple)),
+            st.lists(mailboxes, max_size=2).map(tuple),
+            st.lists(mailboxes, max_size=2).map(tuple),
+        )
+    ]
+    * 2,
+    st.builds(op.DestroyEmails, accounts, emails),
     *[st.builds(op.Copy, accounts, mailboxes, uid_sets, mailboxes, st.booleans())] * 2,
     *[
         st.builds(

@@ -156,7 +156,7 @@ async def run(acts: list[Act], *backends: Backend) -> None:
             if number % 5 == 4 or number == len(pieces) - 1:
                 before, *rest = [await subject.picture() for subject in subjects]
                 for after in rest:
-                    assert after == before, f"after act {number}: {act}"
+                    assert after == before, f"after act {number}: {act}: {differences(after, before)[:5]}"
 
 
 @asynccontextmanager

@@ -402,6 +402,11 @@ async def test_a_store_of_an_older_version(tmp_path: Path) -> None:
     store._solo[0]._slots.settle()
     writer = store._solo[0]._connection
     writer.execute(
+        "DROP TABLE mailboxes_gone; DROP INDEX messages_copied; DROP INDEX messages_replies;"
+        "ALTER TABLE messages DROP COLUMN copied; ALTER TABLE fragments DROP COLUMN mailbox;"
+        "ALTER TABLE fragments DROP COLUMN uid; ALTER TABLE expunged DROP COLUMN added;"
+        "ALTER TABLE mailboxes DROP COLUMN added; ALTER TABLE mailboxes DROP COLUMN changed;"
+        "ALTER TABLE mailboxes DROP COLUMN sort_order; ALTER TABLE accounts DROP COLUMN tombstones_from;"
         "DROP TABLE grants;"
         "DROP TABLE unsynced; DROP TABLE tallies; DROP TABLE reports; DROP TABLE blob_parts;"
         "ALTER TABLE blobs DROP COLUMN own; DROP TABLE documents; DROP INDEX queue_due;"

@@ -46,6 +46,12 @@ def changes(state: State, account: AccountId, since: ModSeq) -> AccountChanges:
     """Since a modseq. Errors: NoSuchAccount."""
     modseq = state.account(account).modseq
     boxes = [box for (owner, _), box in state.mailboxes.items() if owner == account]
+    lost = {
+        mailbox: added
+        for (owner, mailbox), (gone, added, _) in state.mailboxes_gone.items()
+        if owner == account and gone > since
+    }
+    told = {box.id for box in boxes} | lost.keys()
     return AccountChanges(
         modseq,
         tuple(
@@ -58,19 +64,13 @@ def changes(state: State, account: AccountId, since: ModSeq) -> AccountChanges:
             sorted(
                 Departed(mailbox, gone.uid, gone.email, gone.thread, gone.added)
                 for (owner, mailbox), table in state.gone.items()
-                if owner == account
+                if owner == account and mailbox in told
                 for gone in table.values()
                 if gone.modseq > since
             )
         ),
         tuple(sorted(box.id for box in boxes if max(box.modseq, box.changed) > since)),
-        tuple(
-            sorted(
-                (mailbox, added)
-                for (owner, mailbox), (gone, added, _) in state.mailboxes_gone.items()
-                if owner == account and gone > since
-            )
-        ),
+        tuple(sorted(lost.items())),
         since >= state.forgotten_of.get(account, 0),
     )  # fmt: skip
 

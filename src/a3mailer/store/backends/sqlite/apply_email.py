@@ -114,7 +114,7 @@ def _mark(
         if (before, row[3]) != (flags, text):
             mailbox = ledger.touch_mailbox(op.account, row[0])
             mailbox.unseen += (before & SEEN != 0) - (flags & SEEN != 0)
-            mailbox.deleted -= before & DELETED != 0
+            mailbox.deleted += (flags & DELETED != 0) - (before & DELETED != 0)
             ledger.add_keywords(mailbox, text or "")
             changes.append((flags, text, modseq, op.account, row[0], row[1]))
     ledger.connection.executemany(
