@@ -70,7 +70,7 @@ def field(name: str, value: str) -> str:
     """One unstructured field, folded. Errors: BadPiece."""
     if not _NAME.match(name):
         raise BadPiece(f"{name[:40]!r} is no name of a header field")
-    return _folded(name, _words(checked(value, name)).split(" "))
+    return folded(name, encoded(checked(value, name)).split(" "))
 
 
 def checked(value: str, what: str) -> str:
@@ -84,8 +84,8 @@ def checked(value: str, what: str) -> str:
     return value
 
 
-def _words(value: str) -> str:
-    """As ASCII: the value itself, or encoded-words between spaces."""
+def encoded(value: str) -> str:
+    """Text as ASCII: the value itself, or encoded-words between spaces."""
     if value.isascii() and "=?" not in value and all(len(word) <= LONGEST // 2 for word in value.split(" ")):
         return value
     return " ".join(f"=?utf-8?b?{base64.b64encode(piece).decode()}?=" for piece in _pieces(value))
@@ -102,7 +102,8 @@ def _pieces(value: str) -> Iterable[bytes]:
         at = end
 
 
-def _folded(name: str, words: Sequence[str]) -> str:
+def folded(name: str, words: Sequence[str]) -> str:
+    """One field, its words on lines that are short enough."""
     out, length = [f"{name}:"], len(name) + 1
     for number, word in enumerate(words):
         # a line of nothing but space is no folding (RFC 5322 section 3.2.2)
@@ -123,14 +124,14 @@ def _mailbox(mailbox: Mailbox) -> str:
     if name.isascii() and "=?" not in name:
         text = name if _ATOMS.match(name) else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
     else:
-        text = _words(name)
+        text = encoded(name)
     return f"{text} <{mailbox.address}>"
 
 
 def _addresses(name: str, mailboxes: Sequence[Mailbox]) -> str:
     if not mailboxes:
         return ""
-    return _folded(name, ", ".join(_mailbox(each) for each in mailboxes).split(" "))
+    return folded(name, ", ".join(_mailbox(each) for each in mailboxes).split(" "))
 
 
 def mailbox_field(name: str, mailbox: Mailbox) -> str:
@@ -139,7 +140,8 @@ def mailbox_field(name: str, mailbox: Mailbox) -> str:
 
 
 # parameter = attribute "=" value / attribute "*=" charset "'" [ language ] "'" value (RFC 2231 section 4)
-def _parameter(name: str, value: str) -> str:
+def parameter(name: str, value: str) -> str:
+    """One parameter of a structured field."""
     value = checked(value, name)
     if value.isascii() and len(value) <= 60:
         quoted = value.replace("\\", "\\\\").replace('"', '\\"')
@@ -175,8 +177,8 @@ def _file_part(file: Attachment) -> _Part:
     if not _MEDIA.match(file.media) or file.media.lower().startswith(("multipart/", "message/")):
         raise BadPiece(f"{file.media[:40]!r} is no media type of an attachment")
     inline = "inline" if file.content_id else "attachment"
-    head = f"Content-Type: {file.media};\r\n {_parameter('name', file.name)}\r\n"
-    head += f"Content-Disposition: {inline};\r\n {_parameter('filename', file.name)}\r\n"
+    head = f"Content-Type: {file.media};\r\n {parameter('name', file.name)}\r\n"
+    head += f"Content-Disposition: {inline};\r\n {parameter('filename', file.name)}\r\n"
     head += "Content-Transfer-Encoding: base64\r\n"
     if file.content_id:
         if not _NAME.match(file.content_id) or not frozenset('<>()"\\').isdisjoint(file.content_id):

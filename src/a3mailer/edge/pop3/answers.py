@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import binascii
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 from a3mailer.access.maildrop import FAIR
@@ -17,6 +17,7 @@ from a3mailer.edge.pop3.session import Session
 from a3mailer.identity.principal import Principal
 from a3mailer.identity.sasl.exchange import NotConfidential
 from a3mailer.identity.sasl.offer import begin
+from a3mailer.mail.downgrade import in_ascii
 from a3mailer.mail.errors import MailError
 from a3mailer.telemetry.events import Secret
 from a3mailer.wire.imap.search import EMAIL_LETTER
@@ -25,6 +26,8 @@ from a3mailer.wire.pop3.engine import Event, Refused, Response
 from a3mailer.wire.pop3.multiline import TopCutter, encode, encoder, top
 
 END: Final = b".\r\n"
+MAX_HEADER: Final = 1024 * 1024
+"""Octets of a header that is put into ASCII for who did not say UTF8."""
 _ONE: Final = EMAIL_LETTER + b"%d"
 _COPY: Final = EMAIL_LETTER + b"%d.%d"
 
@@ -333,21 +336,23 @@ async def _top_read(session: Session, event: c.Top) -> None:
 
 
 def _say_whole(session: Session, octets: bytes) -> None:
+    octets = octets if session.utf8 else in_ascii(octets)
     session.tell("octets", len(octets))
     session.write(encode(octets))
 
 
 def _say_top(session: Session, octets: bytes, lines: int) -> None:
     session.tell("top")
-    session.write(encode(top(octets, lines)))
+    session.write(encode(top(octets if session.utf8 else in_ascii(octets), lines)))
 
 
 async def _large(session: Session, number: int, cutter: TopCutter | None) -> None:
     """Piece by piece, in bounded memory. Errors: ConnectionLost where it breaks off in the middle."""
     row = await session.drop.row(number)
     encoding, begun = encoder(), False
+    pieces = session.drop.pieces(row)
     try:
-        async for piece in session.drop.pieces(row):
+        async for piece in pieces if session.utf8 else _header_in_ascii(pieces):
             if not begun:
                 session.tell("top") if cutter else session.tell("octets", row.size)
                 begun = True
@@ -360,6 +365,19 @@ async def _large(session: Session, number: int, cutter: TopCutter | None) -> Non
             raise ConnectionLost(f"a message could not be read to its end: {type(error).__name__}") from error
         raise
     session.write(encoding.finish())
+
+
+async def _header_in_ascii(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces; those of the header come together, as far as it is not too long for that."""
+    head: bytes | None = b""
+    async for piece in pieces:
+        if head is None:
+            yield piece
+        elif b"\n\r\n" in (head := head + piece) or len(head) > MAX_HEADER:
+            yield in_ascii(head)
+            head = None
+    if head is not None:
+        yield in_ascii(head)
 
 
 AT_ONCE: Final[dict[type, Callable[[Session, Any], bool]]] = {

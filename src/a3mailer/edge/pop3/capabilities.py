@@ -13,6 +13,7 @@ ALWAYS: Final = (
     b"RESP-CODES",  # RFC 2449 section 6.4
     b"AUTH-RESP-CODE",  # RFC 3206
     b"PIPELINING",  # RFC 2449 section 6.6
+    b"UTF8 USER",  # RFC 6856 section 2
     b"LANG",  # RFC 6856 section 3
     b"IMPLEMENTATION A3Mailer",  # RFC 2449 section 6.9
 )

@@ -243,6 +243,7 @@ TABLE: Final[dict[bytes, tuple[frozenset[State], Callable[[bytes | None], Comman
     b"PASS": (_BEFORE, _pass),
     b"AUTH": (_BEFORE, _auth),
     b"STLS": (_BEFORE, _alone(Stls())),
+    b"UTF8": (_BEFORE, _alone(Utf8())),
     b"CAPA": (_BOTH, _alone(Capa())),
     b"LANG": (_BOTH, _lang),
     b"QUIT": (_BOTH, _alone(Quit())),

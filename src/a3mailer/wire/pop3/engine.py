@@ -67,6 +67,8 @@ class Engine:
 
     def receive(self, octets: bytes) -> None:
         """Take what came from the client."""
+        if self.state is State.UPDATE:
+            return
         if self._start:
             del self._buffer[: self._start]
             self._scan -= self._start

@@ -172,7 +172,8 @@ async def test_a_large_message_that_breaks_off_ends_the_connection(
 ) -> None:
     monkeypatch.setattr("a3mailer.access.maildrop.WHOLE", 100)
     monkeypatch.setattr("a3mailer.access.maildrop.PIECE", 100)
-    session = await user(stage)
+    session = await stranger(stage)
+    await session.feed(b"UTF8\r\n" + LOGIN)
     octets = world.store.octets
 
     async def breaks(account: int, blob: bytes, start: int = 0, end: int | None = None) -> bytes:
