@@ -203,9 +203,16 @@ class Scripts:
             raise OverQuota(f"the scripts of an account have at most {self._settings.octets} octets")
 
     async def put(
-        self, account: AccountId, name: str, octets: bytes, now: int, *, only_new: bool = False
+        self,
+        account: AccountId,
+        name: str,
+        octets: bytes,
+        now: int,
+        *,
+        only_new: bool = False,
+        beside: tuple[Operation, ...] = (),
     ) -> Script:
-        """Keep a script under a name, in the place of what is there (PUTSCRIPT).
+        """Keep a script under a name, in the place of what is there (PUTSCRIPT). ``beside`` is done with it.
 
         Errors: BadName, BadScript, TooLarge, TooMany, OverQuota; with ``only_new`` AlreadyExists."""
         name = check_name(name)
@@ -222,7 +229,7 @@ class Scripts:
             ident = before.id if before is not None else f"s{number}"
             made[:] = [Script(ident, name, len(octets), _digest(octets), now)]
             roll = structs.replace(_with(roll, made[0]), last=number)
-            return roll, (PutDocument(account, SCRIPT, ident, octets.decode()),)
+            return roll, (PutDocument(account, SCRIPT, ident, octets.decode()), *beside)
 
         await self._change(account, edit)
         return made[0]
@@ -254,7 +261,7 @@ class Scripts:
 
         await self._change(account, edit)
 
-    async def delete(self, account: AccountId, name: str) -> None:
+    async def delete(self, account: AccountId, name: str, beside: tuple[Operation, ...] = ()) -> None:
         """DELETESCRIPT. Errors: NoSuchThing, ScriptInUse."""
 
         def edit(roll: Roll) -> tuple[Roll, tuple[Operation, ...]]:
@@ -262,11 +269,11 @@ class Scripts:
             if gone.id == roll.active:
                 raise ScriptInUse(f'the script "{name[:60]}" is the active one')
             left = tuple(each for each in roll.scripts if each != gone)
-            return structs.replace(roll, scripts=left), (RemoveDocument(account, SCRIPT, gone.id),)
+            return structs.replace(roll, scripts=left), (RemoveDocument(account, SCRIPT, gone.id), *beside)
 
         await self._change(account, edit)
 
-    async def activate(self, account: AccountId, name: str) -> None:
+    async def activate(self, account: AccountId, name: str, beside: tuple[Operation, ...] = ()) -> None:
         """SETACTIVE: this one alone runs; empty: none does. Errors: NoSuchThing, BadScript.
 
         One that was good when it was put there may have lost what it requires meanwhile."""
@@ -283,7 +290,7 @@ class Scripts:
         def edit(roll: Roll) -> tuple[Roll, tuple[Operation, ...]]:
             if ident:
                 roll.script(ident)
-            return structs.replace(roll, active=ident), ()
+            return structs.replace(roll, active=ident), beside
 
         await self._change(account, edit)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from a3mailer.access.blobs import Blobs
+from a3mailer.access.scripts import Scripts as UserScripts
 from a3mailer.app.examining import examiner, hours
 from a3mailer.app.held import Held
 from a3mailer.app.listeners import PORTS
@@ -67,6 +68,9 @@ from a3mailer.store.operations import PurgeVault
 from a3mailer.store.ports import Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer.applications.sending import Sending
+from a3mailer.transfer.filtering import site
+from a3mailer.transfer.filtering.filtering import Filtering
+from a3mailer.transfer.filtering.hourly import Hourly
 from a3mailer.transfer.forwarding.forward import Forwarding
 from a3mailer.transfer.forwarding.returns import Returns
 from a3mailer.transfer.forwarding.verp import Verp
@@ -151,21 +155,25 @@ async def compose(
     )
     resolver = dnssec.resolver_of(settings().dns, clock)
     lists = Lists(store, directory, settings(), clock, srs_keys(held.directory))
+    user_scripts = UserScripts(store, settings())
     http = _asking(held, resolver, clock, settings())
     reports = reporting(held, store, resolver, clock, settings, lists.personal, http=http)
-    forwarding, policy, receive, asking, handing = _way_in(
-        held, store, directory, resolver, settings(), clock, reports.authenticate, lists
+    forwarding, policy, receive, asking, handing, filtering = _way_in(
+        held, store, directory, resolver, settings(), clock, reports.authenticate, lists, user_scripts
     )
     spools = held.directory / "spool"
     smtp = SmtpDoor(policy, receive, authenticator, settings, certificates.context, spools, clock)
     readers = reading(held, store, authenticator, settings(), clock, certificates)
-    queue = _way_out(held, store, policy, resolver, settings(), clock, reports, http, handing)
+    queue = _way_out(held, store, policy, resolver, settings(), clock, reports, http, handing, filtering)
     sending = Sending(store, policy, receive, settings(), clock)
     store.watch(directory.heard)
     store.watch(authenticator.heard)
 
     def reconfigure(new: Settings) -> None:
-        for room in (directory, authenticator, forwarding, policy, receive, sending, queue, lists, readers):
+        for room in (
+            *(directory, authenticator, forwarding, policy, receive, sending, queue, lists, readers),
+            *(user_scripts, filtering),
+        ):
             room.reconfigure(new)
         dnssec.reconfigure(resolver, new.dns)
 
@@ -179,9 +187,8 @@ async def compose(
         await reports.tallies.flush()
         await http.close()
         await asking.close()
-        authenticator.close()
-        pool.close()
-        resolver.close()
+        for room in (user_scripts, authenticator, pool, resolver):
+            room.close()
         await store.close()
 
     web = _web(
@@ -295,6 +302,7 @@ def _way_out(
     reports: Reporting,
     http: HttpClient,
     handing: Handing,
+    filtering: Filtering,
 ) -> Queue:
     """What works the queue off."""
     verifying = verifying_context(held.directory, settings)
@@ -316,6 +324,7 @@ def _way_out(
         TlsOutcomes(reports.tallies, settings),
         partial(_secret, held.directory),
         handing,
+        filtering,
     )
 
 
@@ -336,7 +345,8 @@ def _way_in(
     clock: SystemClock,
     authenticate: Authenticate,
     lists: Lists,
-) -> tuple[Forwarding, Policy, Receive, HttpClient, Handing]:
+    user_scripts: UserScripts,
+) -> tuple[Forwarding, Policy, Receive, HttpClient, Handing, Filtering]:
     """Who may send what to whom, and who takes responsibility for it."""
     secrets = srs_keys(held.directory)
     forwarding = Forwarding(directory, settings, clock, secrets)
@@ -366,8 +376,14 @@ def _way_in(
         }
     )
     handing = Handing(store, clock, identity_of_this())
-    receive = Receive(store, directory, settings, clock, judges, forwarding, returns, lists, handing)
-    return forwarding, policy, receive, asking, handing
+    counts = Hourly(held.rates, clock, settings)
+    of_site = partial(site.compiled, held.directory)
+    filtering = Filtering(user_scripts, store, directory, settings, counts, forwarding, of_site)
+    lists.filters = filtering.wants
+    receive = Receive(
+        store, directory, settings, clock, judges, forwarding, returns, lists, handing, filtering
+    )
+    return forwarding, policy, receive, asking, handing, filtering
 
 
 def _is_dead(owner: str) -> bool:

@@ -25,13 +25,17 @@ def load(
 
 
 def problems(directory: Path, settings: Settings) -> tuple[str, ...]:
-    """What is wrong with the scripts of ``policy.scripts``."""
-    if not settings.policy.scripts:
+    """What is wrong with the scripts of ``policy.scripts``, and with those around the scripts of accounts."""
+    sieve = settings.sieve
+    if not (settings.policy.scripts or sieve.before or sieve.after or sieve.include):
         return ()
-    from a3mailer.transfer.policy.scripts import BadScripts, compiled  # a language, only where it is used
+    from a3mailer.transfer.filtering import site  # a language, only where it is used
+    from a3mailer.transfer.policy.scripts import BadScripts, compiled
 
-    try:
-        compiled(directory, settings)
-    except BadScripts as error:
-        return tuple(f"policy.scripts: {each}" for each in error.problems)
-    return ()
+    found: list[str] = []
+    for name, compile_all in (("policy.scripts", compiled), ("sieve", site.compiled)):
+        try:
+            compile_all(directory, settings)
+        except BadScripts as error:
+            found += [f"{name}: {each}" for each in error.problems]
+    return tuple(found)

@@ -10,7 +10,7 @@ from typing import Final
 from a3mailer.config.fields import BadValue
 from a3mailer.config.headers import parse_header_rule
 from a3mailer.config.routes import parse_rule
-from a3mailer.config.scripts import parse_scripted
+from a3mailer.config.scripts import parse_around, parse_included, parse_scripted
 from a3mailer.config.syntax import address, domain_name, host_port
 from a3mailer.config.tree import Settings
 
@@ -139,6 +139,9 @@ CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "policy.verify_sender": _one_of("null", "postmaster"),
     "policy.scripts": parse_scripted,
     "policy.script_doors": _one_of("smtp", "submission", "lmtp"),
+    "sieve.before": parse_around,
+    "sieve.after": parse_around,
+    "sieve.include": parse_included,
     "policy.dnsbl": domain_name,
     "policy.domain_lists": domain_name,
     "smtp.subaddress_separator": _separator,

@@ -348,6 +348,24 @@ class Sieve(Section, frozen=True, kw_only=True):
     scripts: Annotated[int, _d("Sieve scripts an account may keep.", ge=1, le=1000)] = 50
     size: Annotated[int, _d("Octets of one of them.", ge=1024, le=512 * 1024)] = 128 * 1024
     octets: Annotated[int, _d("Octets of all scripts of an account together.", ge=1024)] = 1024 * 1024
+    before: Annotated[
+        tuple[str, ...],
+        _d("FILE or DOMAIN=FILE: Sieve of yours that runs before the script of an account, and without one."),
+    ] = ()
+    after: Annotated[tuple[str, ...], _d("... and after it, where the mail is still to be kept.")] = ()
+    include: Annotated[tuple[str, ...], _d("NAME=FILE: scripts for include :global.")] = ()
+    steps: Annotated[
+        int, _d("Steps all scripts of one mail may take, about a microsecond each.", ge=1000)
+    ] = 100_000
+    steps_hour: Annotated[int, _d("... those of an account in an hour; 0 = no limit.", ge=0)] = 20_000_000
+    memory: Annotated[int, _d("Octets of texts that a script may make.", ge=65_536)] = 2 * 1024 * 1024
+    seconds: Annotated[float, _d("Longest time the scripts of one mail may take.", ge=0.1)] = 2.0
+    redirects: Annotated[int, _d("Addresses the scripts of one mail may redirect it to.", ge=0, le=32)] = 4
+    redirects_hour: Annotated[int, _d("... in an hour and account; 0 = no limit.", ge=0)] = 500
+    answers_hour: Annotated[
+        int, _d("Answers (vacation, reject) of an account in an hour; 0 = no limit.", ge=0)
+    ] = 200
+    notices_hour: Annotated[int, _d("Notices (notify) of an account in an hour; 0 = no limit.", ge=0)] = 60
 
 
 class Log(Section, frozen=True, kw_only=True):

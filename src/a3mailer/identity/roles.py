@@ -50,6 +50,9 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     "template.change":   (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "hook.list":         (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "hook.change":       (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
+    # scripts that filter mail (RFC 5228)
+    "sieve.list":        (_ALL, _TEN, _DOM, _OWN, _NO, _OWN, _NO),
+    "sieve.change":      (_ALL, _TEN, _DOM, _OWN, _NO, _OWN, _NO),
     # mailboxes and messages: one's own only, whatever the role (helpdesk and administrators see no content),
     # and with those of others what their owner has granted (RIGHTS)
     "mailbox.list":      (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),

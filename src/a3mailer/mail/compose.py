@@ -208,6 +208,17 @@ def compose(draft: Draft, boundary: str) -> bytes:
     files = [file for file in draft.attachments if not (file.content_id and draft.html is not None)]
     alternative = _joined("alternative", texts or [_text_part("text/plain", "")], f"=_{boundary}_a")
     whole = _joined("mixed", [alternative, *(_file_part(file) for file in files)], f"=_{boundary}_m")
+    return letter(draft, f"{whole.head}\r\n".encode("ascii") + whole.body)
+
+
+def text_entity(text: str) -> bytes:
+    """A text as a MIME entity with its header. Errors: BadPiece."""
+    part = _text_part("text/plain", text)
+    return f"{part.head}\r\n".encode("ascii") + part.body
+
+
+def letter(draft: Draft, entity: bytes) -> bytes:
+    """A mail with the header of a draft, and this MIME entity with its header. Errors: BadPiece."""
     head = [
         _addresses("From", (draft.sender,)),
         _addresses("To", draft.to),
@@ -217,6 +228,5 @@ def compose(draft: Draft, boundary: str) -> bytes:
         f"Date: {draft.date}\r\nMessage-ID: <{draft.message_id}>\r\n",
         *(field(name, value) for name, value in draft.headers),
         "MIME-Version: 1.0\r\n",
-        whole.head,
     ]
-    return "".join((*head, "\r\n")).encode("ascii") + whole.body
+    return "".join(head).encode("ascii") + entity

@@ -157,6 +157,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("spread", "held", "dropped", "forged", "approved", "rejected", "joined", "left", "suspended"),
     ),
     Metric(
+        "a3_sieve_actions_total",
+        "counter",
+        "What scripts have done at delivery; failed: one of them could not be followed.",
+        "action",
+        ("keep", "store", "redirect", "vacation", "notify", "remember", "discard", "reject", "failed"),
+    ),
+    Metric(
         "a3_srs_total",
         "counter",
         "Reverse-paths of forwarded mails, and bounces to them.",

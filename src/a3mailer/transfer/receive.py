@@ -19,7 +19,16 @@ from a3mailer.config.tree import Settings
 from a3mailer.identity.directory import Directory
 from a3mailer.mail.address import ReversePath
 from a3mailer.mail.envelope import Recipient
-from a3mailer.mail.errors import MailError, MailLoop, NoSuchAccount, NoSuchMailbox, TooMany
+from a3mailer.mail.errors import (
+    AlreadyExists,
+    MailError,
+    MailLoop,
+    NoSuchAccount,
+    NoSuchMailbox,
+    Refused,
+    TooMany,
+    TryLater,
+)
 from a3mailer.mail.ids import INBOX, AccountId, TenantId
 from a3mailer.mail.message import MessageIndex, glance, index
 from a3mailer.mail.message.headers import header_end
@@ -31,6 +40,9 @@ from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.arrival import Arrival
 from a3mailer.transfer.bounce import Sent, Voice, notice, wants
 from a3mailer.transfer.deliver import appends
+from a3mailer.transfer.filtering.arriving import deliveries
+from a3mailer.transfer.filtering.filtering import Filtering
+from a3mailer.transfer.filtering.gather import gathered, packed
 from a3mailer.transfer.forwarding.forward import Forwarding
 from a3mailer.transfer.forwarding.masked import Sender, has_form, noted
 from a3mailer.transfer.forwarding.returns import Returns
@@ -42,6 +54,7 @@ from a3mailer.transfer.relay.tls_wish import HEADER_LOOKED_AT, tls_of
 from a3mailer.transfer.route import Listed, Local, Remote, Returned, Route, is_relayed, notify_onward
 from a3mailer.transfer.submission import check_authors, completed
 from a3mailer.transfer.trace import Stamp, count_hops
+from a3mailer.transfer.work import Work
 from a3mailer.wire.dsn.report import Action, RecipientStatus
 from a3mailer.wire.smtp.xtext import original_of
 
@@ -51,6 +64,8 @@ GLANCED: Final = 64 * 1024
 """Octets up to which a mail that only passes is not indexed."""
 JUNK_FLAG: Final = b"X-Spam-Flag: YES\r\n"
 """Tells the next server of a domain of ours what would go to Junk here."""
+TRIES: Final = 8
+"""How often a transaction is made anew, as something it counts on has changed."""
 LARGE: Final = 256 * 1024
 """Octets above which a mail is indexed and hashed outside the event loop (about 1 ms)."""
 
@@ -70,13 +85,15 @@ class _Share:
     beside: tuple[Operation, ...] = ()
     """What else is done with it: what has come back to ``returned`` comes to, and with the last share the
     operations of the arrival, for what they say holds only when all is done."""
+    work: Work | None = None
+    """What scripts make of it."""
 
 
 class Receive:
     """The end of DATA. One object serves all sessions of a process."""
 
-    __slots__ = ("_clock", "_directory", "_forwarding", "_judges", "_lists", "_make_durable", "_returns",
-                 "_settings", "_stamp", "_store")  # fmt: skip
+    __slots__ = ("_clock", "_directory", "_filtering", "_forwarding", "_judges", "_lists", "_make_durable",
+                 "_returns", "_settings", "_stamp", "_store")  # fmt: skip
 
     def __init__(
         self,
@@ -89,9 +106,11 @@ class Receive:
         returns: Returns | None = None,
         lists: Lists | None = None,
         handing: Handing | None = None,
+        filtering: Filtering | None = None,
     ) -> None:
         """Without ``forwarding`` what an alias sends on keeps its reverse-path; without ``handing`` what is
-        queued waits for the queue."""
+        queued waits for the queue; without ``filtering`` no scripts run."""
+        self._filtering = filtering
         self._forwarding = forwarding
         self._returns = returns
         self._lists = lists
@@ -284,17 +303,74 @@ class Receive:
             share.beside += await self._returns.operations(
                 share.returned, bytes(content.octets), arrival.trace
             )
-        transaction = self._transaction(arrival, tenant, share, content, now, hops)
+        mark = await self._until_durable(arrival, tenant, share, content, (now, hops), outcomes)
+        if content.index.message_id and hops > 1:  # it has been through a server, whose queue may repeat it
+            arrival.kept(mark)
+        count("a3_deliveries_total", "", len(share.locals))
+
+    async def _until_durable(
+        self,
+        arrival: Arrival,
+        tenant: TenantId,
+        share: _Share,
+        content: Content,
+        at: tuple[int, int],
+        outcomes: list[MailError | None],
+    ) -> bytes:
+        """Commit what scripts leave of it, made anew where something it counts on has changed.
+
+        Returns its fingerprint. ``at``: the time, and the hops."""
+        every, refused = share.locals, dict[int, Refused]()
+        for _ in range(TRIES):
+            if self._filtering is not None and self._filtering.concerns(every):
+                refused = await self._filtered(self._filtering, arrival, share, content, at)
+            transaction = self._transaction(arrival, tenant, share, content, *at)
+            if refused and not transaction.operations:
+                break
+            if await self._is_durable(transaction, share, every, outcomes):
+                break
+        else:
+            raise TryLater("the mailbox is being changed all the time")
+        for number, error in refused.items():
+            outcomes[number] = error
+        return transaction.fingerprint
+
+    async def _is_durable(
+        self,
+        transaction: Transaction,
+        share: _Share,
+        every: dict[Local, list[int]],
+        outcomes: list[MailError | None],
+    ) -> bool:
+        """False: it has to be made anew. Errors: those of a commit."""
         try:
             await self._make_durable(transaction)
-        except (NoSuchMailbox, NoSuchAccount):
-            if not await self._drop_gone(share, outcomes):
+        except AlreadyExists:  # another delivery has noted the same meanwhile: a script sees it now
+            if share.work is None:
                 raise
-            if share.locals or share.remotes or share.relayed:
-                await self._store.commit(self._transaction(arrival, tenant, share, content, now, hops))
-        if content.index.message_id and hops > 1:  # it has been through a server, whose queue may repeat it
-            arrival.kept(transaction.fingerprint)
-        count("a3_deliveries_total", "", len(share.locals))
+            share.locals = every
+            return False
+        except (NoSuchMailbox, NoSuchAccount):
+            share.locals = every
+            if not await self._drop_gone(share, outcomes) and share.work is None:
+                raise
+            return not (share.locals or share.remotes or share.relayed)
+        return True
+
+    async def _filtered(
+        self, filtering: Filtering, arrival: Arrival, share: _Share, content: Content, at: tuple[int, int]
+    ) -> dict[int, Refused]:
+        """Run the scripts; the recipients whose refusal is still to be told."""
+        every = share.locals
+        found = await gathered(filtering, every, deliveries(arrival, content, *at))
+        share.locals, share.work = found.left, found.work
+        if not found.rejected:
+            return {}
+        served = {
+            n for n, routes in enumerate(arrival.routes) if any(r not in found.rejected for r in routes)
+        }
+        at_once = arrival.client.protocol == "LMTP" or not served
+        return found.refused(every, served, at_once=at_once)
 
     def _transaction(
         self, arrival: Arrival, tenant: TenantId, share: _Share, content: Content, now: int, hops: int
@@ -328,6 +404,11 @@ class Receive:
                     message_id=content.index.message_id.decode("utf-8", "replace"),
                 ),
             )
+        if share.work is not None:
+            operations, contents = packed(
+                (*operations, *share.work.operations), (content, *share.work.contents)
+            )
+            return Transaction((*operations, *share.beside), contents, tenant, fingerprint(arrival, tenant))
         contents = (content,) if share.locals or share.remotes or share.relayed else ()
         return Transaction((*operations, *share.beside), contents, tenant, fingerprint(arrival, tenant))
 
@@ -470,6 +551,10 @@ def _done(routes: Sequence[Route]) -> Action | None:
 
 
 def _failure(recipient: Recipient, error: MailError) -> RecipientStatus:
+    if isinstance(error, Refused):
+        return RecipientStatus(
+            str(recipient.address), Action.FAILED, error.status, recipient.original, reason=str(error)
+        )
     status = "5.1.1" if isinstance(error, NoSuchAccount) else "5.5.3"
     text = "the mailbox no longer exists" if isinstance(error, NoSuchAccount) else "too many destinations"
     return RecipientStatus(str(recipient.address), Action.FAILED, status, recipient.original, "", text)

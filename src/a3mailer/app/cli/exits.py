@@ -57,6 +57,8 @@ ERRORS: Final = {
     "Uncertain": LATER,
     "DamagedContent": NO,
     "MailLoop": NO,
+    "BadScript": NO,
+    "ScriptInUse": EXISTS,
 }
 """Exit code by the name of a ``mail.errors`` class, also when it comes over the control socket."""
 

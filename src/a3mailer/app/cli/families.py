@@ -57,7 +57,7 @@ FAMILIES: Final = (
     Family("top", "what the server does at this moment", "top"),
     Family("audit", "what was done, and by whom", "records", "AUDIT"),
     Family("check", "what SPF, DKIM, ARC, DMARC and BIMI say", "check"),
-    Family("sieve", "try a script that filters mail", "sieve"),
+    Family("sieve", "scripts that filter mail", "sieve"),
     Family("message", "look into a mail", "message"),
     Family("completion", "print a completion script for a shell", "tools"),
     Family("version", "print the version", "tools"),

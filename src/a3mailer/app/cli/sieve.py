@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from a3mailer import __version__
+from a3mailer.app.cli import scripts
 from a3mailer.app.cli.exits import NO, OK, USAGE, Failed
 from a3mailer.app.cli.output import Output
 from a3mailer.app.cli.tools import read_octets
@@ -85,12 +86,7 @@ def _view(args: Arguments) -> MailView:
     given = {part: options[part] for part in PARTS}
     given |= {part: value for part, value in zip(PARTS, args.envelope, strict=False) if given[part] is None}
     envelope = {part: (_path(value),) for part, value in given.items() if value is not None}
-    environment = {
-        "name": b"A3Mailer",
-        "version": __version__.encode(),
-        "location": b"MDA",
-        "phase": b"during",
-    }
+    environment = dict(PLACE)
     if "auth" in envelope:
         environment["vnd.a3.login"] = envelope["auth"][0]
     now = datetime.now().astimezone()
@@ -174,4 +170,5 @@ VERBS: Final = (
         directory=False,
         codes=CODES,
     ),
+    *scripts.VERBS,
 )

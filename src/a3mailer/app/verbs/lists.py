@@ -29,8 +29,9 @@ from a3mailer.store.operations import (
 )
 from a3mailer.store.rows import Account
 from a3mailer.transfer.lists import roll
-from a3mailer.transfer.lists.lists import Lists, Work
+from a3mailer.transfer.lists.lists import Lists
 from a3mailer.transfer.lists.roll import JOINING, POSTING, MailingList
+from a3mailer.transfer.work import Work
 
 MAX_OWNERS: Final = 20
 MAX_TAG: Final = 40

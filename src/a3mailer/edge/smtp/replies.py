@@ -31,6 +31,10 @@ REPLIES: Final[dict[type[err.MailError], Reply]] = {
     NoSuchMechanism: AUTH_MECHANISM,
     NotConfidential: AUTH_NEEDS_TLS,
 }
+LINES: Final = 50
+"""Of a refusal; what is more is left out."""
+NOT_ASCII: Final = "refused; the reason has letters beyond ASCII"
+"""In place of such a reason (RFC 5429 section 2.1.1)."""
 AUTH_LATER: Final = Reply(454, "4.7.0", "temporary authentication failure")
 """RFC 4954 section 4: what TryLater is during AUTH."""
 CODES: Final = {"5.1.10": 556, "5.7.8": 535, "4.1.1": 450}
@@ -68,7 +72,8 @@ def reply_to(error: err.MailError) -> Reply:
     """The reply of the nearest type in the table; with the error's own words where those may be told."""
     if isinstance(error, err.Refused):
         code = CODES.get(error.status, 451 if error.transient else 550)
-        return Reply(code, error.status, str(error))
+        text, *more = (str(error) if str(error).isascii() else NOT_ASCII).split("\n")[:LINES]
+        return Reply(code, error.status, text, tuple(more))
     for kind in type(error).__mro__:
         reply = REPLIES.get(kind)
         if reply is not None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets as randomness
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
@@ -39,7 +39,7 @@ from a3mailer.store.operations import (
     QueueRecipient,
     RemoveDocument,
 )
-from a3mailer.store.ports import Content, Store, Transaction
+from a3mailer.store.ports import Store, Transaction
 from a3mailer.store.rows import Account
 from a3mailer.telemetry.events import emit, redact_address
 from a3mailer.telemetry.metrics import count
@@ -57,7 +57,8 @@ from a3mailer.transfer.lists.mail import (
     thread,
 )
 from a3mailer.transfer.lists.roll import MailingList, Member, key
-from a3mailer.transfer.route import Listed
+from a3mailer.transfer.route import Listed, Local
+from a3mailer.transfer.work import Work
 from a3mailer.wire.smtp.paths import encode_mailbox
 
 ASK_SECONDS: Final = 86_400
@@ -91,19 +92,8 @@ class Incoming:
     """Likewise (RFC 8689 section 6)."""
 
 
-@dataclass(slots=True)
-class Work:
-    """What is to be committed together."""
-
-    first: int = 0
-    """Number of its first content in the transaction."""
-    operations: list[Operation] = field(default_factory=list)
-    contents: list[Content] = field(default_factory=list)
-
-    def keep(self, octets: bytes) -> int:
-        """A content; its number."""
-        self.contents.append(Content(octets, index(octets)))
-        return self.first + len(self.contents) - 1
+Filters = Callable[[Local], Awaitable[bool]]
+"""Do scripts run for what goes into a mailbox?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +113,7 @@ def number_of(octets: bytes) -> str:
 class Lists:
     """One object a process."""
 
-    __slots__ = ("_clock", "_directory", "_secrets", "_settings", "_store", "_verp", "confirm")
+    __slots__ = ("_clock", "_directory", "_secrets", "_settings", "_store", "_verp", "confirm", "filters")
 
     def __init__(
         self,
@@ -140,6 +130,7 @@ class Lists:
         self._secrets = secrets
         self._verp = Verp(secrets)
         self.confirm = tokens.confirmations(secrets)
+        self.filters: Filters | None = None
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
@@ -248,14 +239,17 @@ class Lists:
         )
 
     async def _mailbox_of(self, address: str, tenant: TenantId) -> AccountId | None:
-        """The account here that this address alone leads to; None: the queue finds the way."""
+        """The account here that this address alone leads to; None: the queue finds the way, or scripts."""
         try:
             found = await self._directory.resolve(parse_stored(address))
         except MailError:
             return None
         first = found[0]
-        alone = len(found) == 1 and isinstance(first, LocalAccount) and first.tenant == tenant
-        return first.account if alone and isinstance(first, LocalAccount) else None
+        if len(found) != 1 or not isinstance(first, LocalAccount) or first.tenant != tenant:
+            return None
+        if self.filters is not None and await self.filters(Local(first.account, tenant, INBOX, address)):
+            return None
+        return first.account
 
     async def _mailbox(self, place: _Place, use: str) -> MailboxId:
         boxes = await self._store.mailboxes(place.account.id)

@@ -32,12 +32,13 @@ from a3mailer.store.ports import DirectoryReader
 from a3mailer.store.rows import Account, QueueEntry
 from a3mailer.transfer.forwarding.forward import Forwarding
 from a3mailer.transfer.forwarding.returns import Returns
-from a3mailer.transfer.lists.lists import Incoming, Lists, Work
+from a3mailer.transfer.lists.lists import Incoming, Lists
 from a3mailer.transfer.policy.checks.harvest import missed
 from a3mailer.transfer.policy.stages import UNCHECKED, Course, Stages
 from a3mailer.transfer.quota import Quotas
 from a3mailer.transfer.route import Listed, Local, Remote, Returned, Route, routes_of
 from a3mailer.transfer.suppression import Suppressions
+from a3mailer.transfer.work import Work
 
 REMEMBERED: Final = 10_000
 """Forward-paths whose routes are kept; when full, they are learnt anew."""

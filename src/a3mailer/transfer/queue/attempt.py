@@ -20,7 +20,7 @@ from a3mailer.identity.directory import parse_stored
 from a3mailer.mail.address import NULL_PATH, Address, ReversePath
 from a3mailer.mail.answers import Answer
 from a3mailer.mail.envelope import Body, Envelope, Recipient
-from a3mailer.mail.errors import Conflict, DamagedContent, MailError, NoSuchMessage, TryLater
+from a3mailer.mail.errors import AlreadyExists, Conflict, DamagedContent, MailError, NoSuchMessage, TryLater
 from a3mailer.mail.message import index
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.supervise import contained
@@ -39,7 +39,10 @@ from a3mailer.telemetry.metrics import count
 from a3mailer.transfer import outcomes
 from a3mailer.transfer.bounce import FULL_SIZE, HEADER_SIZE, Voice
 from a3mailer.transfer.deliver import appends, delivery_key, status_of
-from a3mailer.transfer.lists.lists import Incoming, Work
+from a3mailer.transfer.filtering.filtering import Filtering
+from a3mailer.transfer.filtering.gather import packed
+from a3mailer.transfer.filtering.queued import Parcel, filtered
+from a3mailer.transfer.lists.lists import Incoming
 from a3mailer.transfer.policy.policy import Policy
 from a3mailer.transfer.queue.settle import delay, in_time, is_over, judge, notices, waits
 from a3mailer.transfer.relay.relay import Crowded, Relay, Result
@@ -48,6 +51,7 @@ from a3mailer.transfer.route import Listed, Local, Remote, Returned, notify_onwa
 from a3mailer.transfer.schedule import URGENT, Schedule
 from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.trace import return_path, without_return_path
+from a3mailer.transfer.work import Work
 from a3mailer.wire.smtp.remote import ours
 from a3mailer.wire.smtp.xtext import original_of
 
@@ -83,6 +87,7 @@ class Desk:
     large: asyncio.Semaphore
     """Held while a large mail is in memory."""
     signing: Signing | None = None
+    filtering: Filtering | None = None
 
 
 @dataclass(slots=True)
@@ -280,9 +285,16 @@ class Attempt:
     # --- here --------------------------------------------------------------------------------------
 
     async def _deliver(self, group: Sequence[QueuedRecipient]) -> None:
-        """Into mailboxes, and along aliases that lead out again."""
+        """Into mailboxes, through scripts, and along aliases that lead out again."""
+        for _ in range(SETTLE_TRIES):
+            with suppress(AlreadyExists):  # another delivery has noted the same: a script sees it now
+                return await self._deliver_now(group)
+        return None
+
+    async def _deliver_now(self, group: Sequence[QueuedRecipient]) -> None:
+        """Errors: AlreadyExists."""
         results: list[Result] = []
-        locals_: list[Local] = []
+        locals_: dict[Local, list[int]] = {}
         remotes: list[Operation] = []
         returned: list[Returned] = []
         listed: list[tuple[int, Listed]] = []
@@ -292,8 +304,11 @@ class Attempt:
             except MailError as error:
                 results.append(_not_delivered(error))
                 continue
-            listed += [(len(results), route) for route in routes if isinstance(route, Listed)]
-            locals_ += [route for route in routes if isinstance(route, Local)]
+            number = len(results)
+            listed += [(number, route) for route in routes if isinstance(route, Listed)]
+            for route in routes:
+                if isinstance(route, Local):
+                    locals_.setdefault(route, []).append(number)
             returned += [route for route in routes if isinstance(route, Returned)]
             onward = [route for route in routes if isinstance(route, Remote)]
             if onward:
@@ -301,21 +316,29 @@ class Attempt:
             state = "relayed" if onward else "delivered"  # who forwards has handed NOTIFY on
             several = bool(onward) and len(routes) > 1
             results.append(Result(state, ours("2.1.5", ""), confirms=bool(onward), expanded=several))
-        now = int(self.desk.clock.now())
-        operations = (*appends(locals_, 0, now, delivery_key(self.entry.id)), *remotes)
-        if not operations and not returned and not listed:
+        if not (locals_ or remotes or returned or listed):
             await self._settle(group, results)
             return
         address = parse_stored(self.entry.reverse_path) if self.entry.reverse_path else None
         top = return_path(Envelope(ReversePath(address))).encode()
         async with self._content() as stored:
             octets = top + without_return_path(stored)
-            operations += await self.desk.policy.came_back(returned, octets, self.entry)
+            content = Content(octets, index(octets))
             work = Work(first=1)
+            now = int(self.desk.clock.now())
+            if self.desk.filtering is not None and self.desk.filtering.concerns(locals_):
+                parcel = Parcel(self.entry, group, content, now)
+                locals_ = await filtered(self.desk.filtering, parcel, locals_, results, work)
+            operations = (
+                *appends(locals_, 0, now, delivery_key(self.entry.id)),
+                *remotes,
+                *await self.desk.policy.came_back(returned, octets, self.entry),
+            )
             for number, route in listed:
                 results[number] = await self._to_list(route, octets, work) or results[number]
-            contents = (Content(octets, index(octets)), *work.contents)
-            await self._settle(group, results, (*operations, *work.operations), contents)
+            await self._settle(
+                group, results, *packed((*operations, *work.operations), (content, *work.contents))
+            )
 
     async def _to_list(self, route: Listed, octets: bytes, work: Work) -> Result | None:
         """What a mail to a list of ours comes to goes into ``work``; else why it does not."""

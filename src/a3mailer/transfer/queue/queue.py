@@ -35,6 +35,7 @@ from a3mailer.store.rows import Finished, QueueEntry
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer import outcomes
 from a3mailer.transfer.bounce import Voice, wants
+from a3mailer.transfer.filtering.filtering import Filtering
 from a3mailer.transfer.policy.policy import Policy
 from a3mailer.transfer.queue.attempt import LEASE_SECONDS, RENEW_SECONDS, Attempt, Desk
 from a3mailer.transfer.queue.handing import Handing
@@ -66,7 +67,8 @@ ACTS: Final = ("hold", "release", "retry")
 class Queue:
     """One worker's share of the queue."""
 
-    __slots__ = ("_clock", "_context", "_desk", "_dial", "_drowsy", "_full", "_handing", "_is_dead", "_large",
+    __slots__ = ("_clock", "_context", "_desk", "_dial", "_drowsy", "_filtering", "_full",
+                 "_handing", "_is_dead", "_large",
                  "_look_again", "_offset", "_outcomes", "_owner", "_paces", "_policies", "_policy",
                  "_resolver", "_running", "_secrets", "_signing", "_store", "_verifying",
                  "_wake")  # fmt: skip
@@ -89,6 +91,7 @@ class Queue:
         outcomes: TlsOutcomes | None = None,
         secrets: Secrets = no_secrets,
         handing: Handing | None = None,
+        filtering: Filtering | None = None,
     ) -> None:
         """``owner`` is unique to this process for ever; ``is_dead`` knows of another owner that it has ended;
         ``paces`` is what all processes know of destinations (``transfer.pace``).
@@ -108,6 +111,7 @@ class Queue:
         self._clock = clock
         self._owner = owner
         self._is_dead = is_dead
+        self._filtering = filtering
         self._handing = handing or Handing(store, clock, owner)
         self._full = True
         """For all we know there is more in the queue than there was room for."""
@@ -148,6 +152,7 @@ class Queue:
             Voice.of(settings),
             self._large,
             self._signing,
+            self._filtering,
         )
 
     def reconfigure(self, settings: Settings) -> None:

@@ -20,6 +20,8 @@ from a3mailer.wire.smtp.xtext import UTF8, quote, to_ascii, unquote
 
 FIELD_LENGTH: Final = 700
 """Characters of a foreign text that a field repeats; a line may have 998 octets (RFC 5322 section 2.1.1)."""
+REASON_LINES: Final = 100
+"""Lines of a reason that are told."""
 LISTED: Final = 50
 """Recipients the text for people names; the rest are in the other part."""
 _PRINTABLE: Final = {**dict.fromkeys(range(32), " "), 127: " "}
@@ -95,6 +97,9 @@ def _text(report: Report, words: Words) -> str:
         if recipient.diagnostic:
             text, host = clean(recipient.diagnostic), clean(recipient.remote_mta)
             out.append("    " + (words.said.format(host=host, text=text) if host else text))
+        if recipient.reason:
+            lines = recipient.reason.splitlines()[:REASON_LINES]
+            out += [f"    {words.refused}", "", *(f"    {clean(line)}" for line in lines), ""]
         if recipient.retry_until:
             out.append("    " + words.until.format(date=format_date(recipient.retry_until)))
     if len(report.recipients) > LISTED:

@@ -33,6 +33,8 @@ class RecipientStatus:
     last_attempt: int = 0
     """Seconds since the epoch."""
     retry_until: int = 0
+    reason: str = ""
+    """What the recipient's mail filter says (RFC 5429 section 2.1.2); it may have several lines."""
 
 
 @dataclass(frozen=True, slots=True)

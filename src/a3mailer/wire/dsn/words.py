@@ -26,6 +26,8 @@ class Words:
     said: str
     until: str
     more: str
+    refused: str
+    """What stands above the reason of a recipient's mail filter."""
 
     def reason(self, status: str) -> str:
         """Why, in a sentence; empty where a status says nothing."""
@@ -85,6 +87,7 @@ ENGLISH: Final = Words(
     "{host} said: {text}",
     "attempts go on until {date}",
     "and {count} more",
+    "It was refused by the recipient's mail filter. The reason given is as follows:",
 )
 
 CHINESE: Final = Words(
@@ -134,6 +137,7 @@ CHINESE: Final = Words(
     "{host} 的答复：{text}",
     "将持续尝试至 {date}",
     "另有 {count} 个",
+    "该邮件被收件人的邮件过滤规则拒收，给出的原因如下：",
 )
 
 LANGUAGES: Final = {"en": ENGLISH, "zh": CHINESE}

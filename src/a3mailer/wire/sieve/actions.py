@@ -132,6 +132,8 @@ class Remember(Action, frozen=True):
     value: bytes
     seconds: int
     """From now on."""
+    again: bool = False
+    """It is remembered already, and longer from now on."""
 
 
 class Step(NamedTuple):

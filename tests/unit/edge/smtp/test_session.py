@@ -274,6 +274,14 @@ def test_replies_are_one_line_of_printable_ascii() -> None:
     assert SUBMISSION.auth
 
 
+def test_a_refusal_has_its_lines_and_nothing_beyond_ascii() -> None:
+    """RFC 5429 sections 2.1.1 and 2.5."""
+    reply = replies.reply_to(errors.Refused("Not\nwanted\nhere"))
+    assert reply.octets == b"550-5.7.1 Not\r\n550-5.7.1 wanted\r\n550 5.7.1 here\r\n"
+    assert replies.reply_to(errors.Refused("f\u00fcr Sie\nnicht")).text == replies.NOT_ASCII
+    assert replies.reply_to(errors.Refused("x\n" * 1000)).octets.count(b"\r\n") == replies.LINES
+
+
 async def test_mails_of_a_session_do_not_mix(tmp_path: Path) -> None:
     world = SmtpWorld(tmp_path)
     async with Stage(world.serve, world.connect) as stage:

@@ -16,11 +16,13 @@ from a3mailer.store.operations import Append, CreateAccount, Enqueue
 from a3mailer.transfer.forwarding.returns import Bounced, Returns
 from a3mailer.transfer.forwarding.verp import Verp
 from a3mailer.transfer.lists import roll, tokens
-from a3mailer.transfer.lists.lists import Lists, Work
+from a3mailer.transfer.lists.lists import Lists
 from a3mailer.transfer.lists.roll import DAY, MailingList, Member
 from a3mailer.transfer.lists.tokens import is_from_list
 from a3mailer.transfer.policy.policy import Policy
 from a3mailer.transfer.receive import Receive
+from a3mailer.transfer.route import Local
+from a3mailer.transfer.work import Work
 from a3mailer.wire.dsn.compose import compose
 from a3mailer.wire.dsn.report import Action, Original, RecipientStatus, Report
 from a3mailer.wire.dsn.returned import Failure
@@ -124,6 +126,19 @@ async def test_a_mail_reaches_every_member_in_one_commit() -> None:
     assert b"List-Id: News <news.a.test>\r\n" in got and b"List-Post: <mailto:news@a.test>\r\n" in got
     assert got.endswith(mail().partition(b"\r\n")[2]), "what the author wrote is as it was"
     assert await place.box("\\Archive") == [got]
+
+
+async def test_a_member_of_ours_with_a_script_gets_it_by_the_queue() -> None:
+    place = Place()
+
+    async def filters(route: Local) -> bool:
+        return route.account == place.alice.id
+
+    place.lists.filters = filters
+    queued = await place.written(mail())
+    assert len(queued) == 3 and place.store.inbox(place.alice.id) == []
+    await place.attempt()
+    assert len(place.store.inbox(place.alice.id)) == 1
 
 
 async def test_members_get_a_mail_with_what_its_author_asked_for() -> None:

@@ -23,7 +23,7 @@ def _duplicate(machine: Machine, call: Call) -> bool:
     machine.hold(len(value) + len(handle))
     seen = machine.mail.remembers(handle, value)
     if not seen or call.tag("last"):
-        machine.act(Remember(handle, value, seconds))
+        machine.act(Remember(handle, value, seconds, again=seen))
     return seen
 
 

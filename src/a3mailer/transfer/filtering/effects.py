@@ -1,0 +1,408 @@
+"""What scripts want done with one mail becomes operations of the transaction that delivers it.
+
+Nothing here acts. What cannot be done as it was wanted (a mailbox that is not there, one redirect too many,
+a mail that has been here before) becomes a keep, so that no mail is lost, and ``trouble`` says what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from a3mailer.config.tree import Settings
+from a3mailer.identity.directory import Directory, parse_stored
+from a3mailer.mail.address import Address
+from a3mailer.mail.compose import BadPiece, Mailbox
+from a3mailer.mail.errors import MailError
+from a3mailer.mail.flags import SYSTEM_FLAGS
+from a3mailer.mail.ids import INBOX, SYSTEM_ACCOUNT, AccountId, MailboxId
+from a3mailer.store import rows
+from a3mailer.store.operations import (
+    Append,
+    CreateMailbox,
+    Enqueue,
+    MailboxCreated,
+    PutDocument,
+    QueueRecipient,
+)
+from a3mailer.store.ports import Store, Transaction
+from a3mailer.telemetry.events import emit, redact_address
+from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.filtering import hourly
+from a3mailer.transfer.filtering.answering import is_automatic, why_not
+from a3mailer.transfer.filtering.hourly import Hourly
+from a3mailer.transfer.filtering.letters import Letters, sender_of
+from a3mailer.transfer.filtering.mail import Delivery, mailbox_by, memory_name, named
+from a3mailer.transfer.forwarding.forward import Forwarding
+from a3mailer.transfer.trace import without_return_path
+from a3mailer.transfer.work import Work
+from a3mailer.wire.sieve.actions import (
+    Action,
+    FileInto,
+    Keep,
+    Notify,
+    Redirect,
+    Reject,
+    Remember,
+    Vacation,
+)
+from a3mailer.wire.sieve.door import Field
+from a3mailer.wire.smtp.paths import encode_mailbox
+from a3mailer.wire.smtp.xtext import original_of
+
+SEEN: Final = "sieve-seen"
+ANSWERED: Final = "sieve-answered"
+TOLD: Final = "sieve-told"
+"""Kinds of documents: what ``duplicate`` remembers, who was answered, and what the owner was told of."""
+TOLD_SECONDS: Final = 7 * 86_400
+DELIVERED_TO: Final = b"delivered-to"
+"""The field by which a mail that comes back is known."""
+
+
+Refuse = Callable[[Reject], None]
+
+
+def _nobody(action: Reject) -> None:
+    """There was no script."""
+
+
+class Made(msgspec.Struct):
+    """What becomes of one delivery."""
+
+    plain: bool = False
+    """It is also kept as if there were no script: in the mailbox it was on its way to, unchanged."""
+    rejected: Reject | None = None
+    refuse: Refuse = _nobody
+    """Tells the sender of it by a mail, where SMTP cannot."""
+    trouble: str = ""
+    """What could not be done, for the owner of the script."""
+    at: str = ""
+    """Tells this trouble from others of the same script."""
+
+
+class Doors(msgspec.Struct, frozen=True):
+    """What the effects of all deliveries of a process ask and use."""
+
+    store: Store
+    directory: Directory
+    settings: Settings
+    letters: Letters
+    hourly: Hourly
+    forwarding: Forwarding | None = None
+
+
+class Effects:
+    """Of one delivery."""
+
+    def __init__(self, doors: Doors, mail: Delivery, fields: Sequence[Field], work: Work) -> None:
+        self._doors = doors
+        self._mail = mail
+        self._fields = fields
+        self._header = sum(len(field.octets) for field in fields)
+        """Octets of the header as it came, without the empty line behind it."""
+        self._work = work
+        self.header: bytes | None = None
+        """As a script before has left it."""
+        self._contents: dict[bytes, int] = {}
+        """Changed header -> number of the content with it."""
+        self._appended: dict[MailboxId, int] = {}
+        """Mailbox -> place of its Append in the work."""
+        self._boxes: tuple[rows.Mailbox, ...] | None = None
+        self._redirects = 0
+        self._noted: set[str] = set()
+        """Names of documents that are put: each once."""
+        self._account = mail.route.account
+        self.made = Made(refuse=self._refuse)
+
+    async def take(self, action: Action) -> None:
+        """One action of a script, in its turn."""
+        for kind, does in _TABLE:
+            if isinstance(action, kind):
+                await does(self, action)
+                count("a3_sieve_actions_total", action.word)
+                return
+
+    def _fail(self, at: str, text: str) -> None:
+        """The first trouble is told."""
+        if not self.made.trouble:
+            self.made.at, self.made.trouble = at, text
+
+    # --- mailboxes ---------------------------------------------------------------------------------
+
+    async def _keep(self, action: Keep) -> None:
+        if action.header is None and self.header is None and not action.flags:
+            self.made.plain = True
+        else:
+            self._append(self._mail.route.mailbox, action.flags, action.header)
+
+    async def _file(self, action: FileInto) -> None:
+        mailbox = await self._mailbox(action)
+        if mailbox is None:
+            self._fail(f"mailbox {action.mailbox}", f'there is no mailbox "{action.mailbox}" to file it into')
+            await self._keep(Keep(flags=action.flags, header=action.header))
+        elif mailbox == self._mail.route.mailbox:
+            await self._keep(Keep(flags=action.flags, header=action.header))
+        else:
+            self._append(mailbox, action.flags, action.header)
+
+    def _append(self, mailbox: MailboxId, flags: Sequence[str] | None, header: bytes | None) -> None:
+        """One copy a mailbox, however often it is named; the last word on its flags counts."""
+        flags = flags or ()
+        bits = 0
+        for flag in flags:
+            bits |= SYSTEM_FLAGS.get(flag, 0)
+        words = tuple(flag for flag in flags if flag not in SYSTEM_FLAGS)
+        mail = self._mail
+        key = b"%b/%d.%d" % (mail.key, self._account, mailbox) if mail.key else b""
+        made = Append(
+            self._account,
+            mailbox,
+            self._content(header),
+            bits,
+            words,
+            mail.now,
+            check_quota=False,
+            delivery=key,
+        )
+        place = self._appended.setdefault(mailbox, len(self._work.operations))
+        if place < len(self._work.operations):
+            self._work.operations[place] = made
+        else:
+            self._work.operations.append(made)
+
+    def _content(self, header: bytes | None) -> int:
+        """The number of the mail as it came, or with another header."""
+        header = self.header if header is None else header
+        if header is None:
+            return 0
+        number = self._contents.get(header)
+        if number is None:
+            number = self._contents[header] = self._work.keep(self._with(header))
+        return number
+
+    def _with(self, header: bytes | None) -> bytes:
+        header = self.header if header is None else header
+        return self._mail.octets if header is None else header + self._mail.octets[self._header :]
+
+    @property
+    def octets(self) -> bytes:
+        """The mail as the next script sees it."""
+        return self._with(None)
+
+    async def _mailbox(self, action: FileInto) -> MailboxId | None:
+        """Where to file: by its id, its use, its name; made where that is wanted (RFC 5490 section 3.2)."""
+        if self._boxes is None:
+            self._boxes = await self._doors.store.mailboxes(self._account)
+        found = None
+        if action.mailbox_id:
+            found = mailbox_by(self._boxes, "id", action.mailbox_id)
+        if found is None and action.special_use:
+            found = mailbox_by(self._boxes, "special-use", action.special_use)
+        found = found or named(self._boxes, action.mailbox)
+        if found is not None or not action.create:
+            return found.id if found is not None else None
+        return await self._created(action)
+
+    async def _created(self, action: FileInto) -> MailboxId | None:
+        """A new mailbox, in a commit of its own: an empty one that is left behind harms nobody."""
+        create = CreateMailbox(self._account, action.mailbox, action.special_use, subscribed=True)
+        try:
+            (made,) = await self._doors.store.commit(Transaction((create,), tenant=self._mail.route.tenant))
+        except MailError as error:
+            emit("sieve.mailbox.not_made", level="warning", trace=self._mail.trace, error=str(error))
+            self._boxes = await self._doors.store.mailboxes(self._account)
+            found = named(self._boxes, action.mailbox)
+            return found.id if found is not None else None
+        self._boxes = None
+        assert isinstance(made, MailboxCreated)
+        return made.mailbox
+
+    # --- other addresses -----------------------------------------------------------------------------
+
+    async def _redirect(self, action: Redirect) -> None:
+        why = self._why_not_redirected()
+        if why:
+            self._fail("redirect", f"it was not redirected to {action.address}: {why}")
+            if not action.copy:
+                await self._keep(Keep(header=action.header))
+            return
+        self._redirects += 1
+        mail = self._mail
+        path = mail.reverse_path
+        if self._doors.forwarding is not None and not mail.client.account:
+            path = await self._doors.forwarding.reverse_path(path)
+        trace = b"Delivered-To: %b\r\n" % encode_mailbox(parse_stored(mail.route.address))
+        number = self._work.keep(trace + without_return_path(self._with(action.header)))
+        notify = tuple(sorted(set(mail.recipient.notify) - {"SUCCESS"}))
+        if mail.recipient.notify and not notify:
+            notify = ("NEVER",)
+        self._work.operations.append(
+            Enqueue(
+                AccountId(mail.client.account) if mail.client.account else SYSTEM_ACCOUNT,
+                mail.route.tenant,
+                number,
+                str(path),
+                (
+                    QueueRecipient(
+                        str(action.address),
+                        notify,
+                        mail.recipient.original or original_of(str(mail.recipient.address)),
+                    ),
+                ),
+                mail.trace,
+                mail.body.value,
+                mail.smtputf8,
+                mail.return_content,
+                mail.envelope_id,
+                hops=mail.hops,
+                priority=mail.priority,
+                deliver_by=mail.deliver_by,
+                by_mode=mail.by_mode,
+                tls=mail.tls,
+                message_id=self._work.contents[-1].index.message_id.decode("utf-8", "replace"),
+            )
+        )
+
+    def _why_not_redirected(self) -> str:
+        """RFC 5228 section 4.2: loops and limits; such a redirect cancels no keep."""
+        mail = self._mail
+        here = mail.route.address.lower().encode("utf-8", "replace")
+        if any(f.name == DELIVERED_TO and f.value.strip().lower() == here for f in self._fields):
+            return "it has been redirected from here before and has come back"
+        if self._redirects >= self._doors.settings.sieve.redirects:
+            return f"more than {self._doors.settings.sieve.redirects} redirects"
+        if not self._doors.hourly.take(self._account, hourly.REDIRECTS):
+            return "too many redirects in an hour"
+        return ""
+
+    async def _own(self, further: Sequence[str] = ()) -> frozenset[str]:
+        """The addresses of the account, lower case."""
+        mail = self._mail
+        known = await self._doors.store.addresses_of(self._account)
+        said = (*known, mail.route.address, str(mail.recipient.address), *further)
+        return frozenset(each.strip().lower() for each in said)
+
+    async def _sender(self, text: str) -> Mailbox:
+        """Whom a letter is from: what the script says, where that is the account's; else its address."""
+        wanted = sender_of(text) if text else None
+        if wanted is not None and wanted.address.isascii():
+            local, _, domain = wanted.address.rpartition("@")
+            if await self._doors.directory.owns(self._account, Address(local, domain.lower())):
+                return wanted
+        return Mailbox("", self._mail.route.address)
+
+    async def _vacation(self, action: Vacation) -> None:
+        mail, doors = self._mail, self._doors
+        own = await self._own(action.addresses)
+        why = why_not(mail, self._fields, own, doors.settings.server.hostname)
+        name = memory_name(action.handle, str(mail.reverse_path).lower().encode("utf-8", "replace"))
+        if not why and await doors.store.document(self._account, ANSWERED, name) is not None:
+            why = "it was answered before"
+        if not why and not doors.hourly.take(self._account, hourly.ANSWERS):
+            why = "too many answers in an hour"
+        if why:
+            emit("sieve.not_answered", trace=mail.trace, account=self._account, why=why)
+            return
+        sender = await self._sender(action.sender)
+        try:
+            octets = doors.letters.answer(mail, self._fields, action, sender)
+        except BadPiece as error:
+            self._fail("vacation", f"the answer cannot be sent: {error}")
+            return
+        self._post(octets, SYSTEM_ACCOUNT, "", (str(mail.reverse_path),), ("NEVER",))
+        if action.seconds:
+            self._note(ANSWERED, name, action.seconds)
+
+    async def _notify(self, action: Notify) -> None:
+        mail, doors = self._mail, self._doors
+        if is_automatic(self._fields):
+            return
+        if not doors.hourly.take(self._account, hourly.NOTICES):
+            emit("sieve.not_notified", trace=mail.trace, account=self._account, why="too many in an hour")
+            return
+        sender = await self._sender(action.sender)
+        try:
+            octets = doors.letters.notice(mail, self._fields, action, sender)
+        except BadPiece as error:
+            self._fail("notify", f"the notice cannot be sent: {error}")
+            return
+        path = "" if mail.reverse_path.is_null else mail.route.address
+        to = tuple(dict.fromkeys(str(each) for each in action.recipients))
+        self._post(octets, self._account, path, to, ())
+
+    def _refuse(self, action: Reject) -> None:
+        """RFC 5429 section 2.2.1."""
+        mail = self._mail
+        if mail.reverse_path.is_null or not self._doors.hourly.take(self._account, hourly.ANSWERS):
+            emit("sieve.refusal_not_told", trace=mail.trace, to=redact_address(str(mail.reverse_path)))
+            return
+        try:
+            octets = self._doors.letters.refusal(mail, self._fields, action)
+        except BadPiece as error:
+            emit("sieve.refusal_not_told", trace=mail.trace, error=str(error))
+            return
+        self._post(octets, SYSTEM_ACCOUNT, "", (str(mail.reverse_path),), ("NEVER",))
+
+    def _post(
+        self, octets: bytes, account: AccountId, path: str, to: Sequence[str], notify: tuple[str, ...]
+    ) -> int:
+        """Queue a letter; the number of its content."""
+        number = self._work.keep(octets)
+        self._work.operations.append(
+            Enqueue(
+                account,
+                self._mail.route.tenant,
+                number,
+                path,
+                tuple(QueueRecipient(each, notify) for each in to),
+                self._mail.trace,
+                message_id=self._work.contents[-1].index.message_id.decode(),
+            )
+        )
+        return number
+
+    # --- what is remembered ----------------------------------------------------------------------------
+
+    async def _remember(self, action: Remember) -> None:
+        self._note(SEEN, memory_name(action.handle, action.value), action.seconds, again=action.again)
+
+    def _note(self, kind: str, name: str, seconds: int, *, again: bool = False) -> None:
+        """Of two deliveries at once one finds it noted already, and looks again."""
+        if name not in self._noted:
+            self._noted.add(name)
+            until = self._mail.now + seconds
+            self._work.operations.append(
+                PutDocument(self._account, kind, name, "", expires=until, only_new=not again)
+            )
+
+    async def tell(self, name: str, digest: str) -> None:
+        """The owner of a script hears of its trouble, once a while."""
+        mail, made = self._mail, self.made
+        emit("sieve.trouble", level="warning", trace=mail.trace, account=self._account, error=made.trouble)
+        known = memory_name(digest.encode(), made.at.encode("utf-8", "replace"))
+        if await self._doors.store.document(self._account, TOLD, known) is not None:
+            return
+        try:
+            octets = self._doors.letters.trouble(mail, self._fields, name, made.trouble)
+        except BadPiece as error:
+            emit("sieve.trouble.not_told", level="warning", trace=mail.trace, error=str(error))
+            return
+        key = b"%b/note" % mail.key if mail.key else b""
+        number = self._work.keep(octets)
+        self._work.operations.append(
+            Append(self._account, INBOX, number, internal_date=mail.now, check_quota=False, delivery=key)
+        )
+        self._note(TOLD, known, TOLD_SECONDS)
+
+
+Does = Callable[[Effects, Any], Awaitable[None]]
+_TABLE: Final[tuple[tuple[type[Action], Does], ...]] = (
+    (Keep, Effects._keep),
+    (FileInto, Effects._file),
+    (Redirect, Effects._redirect),
+    (Vacation, Effects._vacation),
+    (Notify, Effects._notify),
+    (Remember, Effects._remember),
+)

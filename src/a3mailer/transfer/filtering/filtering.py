@@ -1,0 +1,236 @@
+"""Run the scripts that a delivery meets, and gather what becomes of it (RFC 5228 section 2.10).
+
+In order: the operator's before, the account's own, the operator's after; the next one runs where the one
+before leaves the mail to be kept. An error of one keeps the mail as far as that script goes, and is told to
+whose script it is. Most runs take some ten steps and stay on the loop; what takes more goes on in a thread,
+under the budget of the mail, of the account's hour, and of time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
+
+from a3mailer.config.tree import Settings
+from a3mailer.identity.directory import Directory
+from a3mailer.mail.errors import BadScript, MailError
+from a3mailer.store.ports import Store
+from a3mailer.telemetry.events import emit
+from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.filtering import hourly
+from a3mailer.transfer.filtering.effects import SEEN, Doors, Effects, Made
+from a3mailer.transfer.filtering.hourly import Hourly
+from a3mailer.transfer.filtering.letters import Letters
+from a3mailer.transfer.filtering.mail import (
+    Answers,
+    Delivery,
+    DeliveryView,
+    Lacking,
+    NoScript,
+    Question,
+    ScriptsOf,
+)
+from a3mailer.transfer.filtering.site import NONE, Named, Site
+from a3mailer.transfer.forwarding.forward import Forwarding
+from a3mailer.transfer.policy.scripts import BadScripts
+from a3mailer.transfer.route import Local
+from a3mailer.transfer.work import Work
+from a3mailer.wire.sieve.actions import Action, Failure, Keep, Reject
+from a3mailer.wire.sieve.compile import Program
+from a3mailer.wire.sieve.errors import ScriptError
+from a3mailer.wire.sieve.interpret import Result, run
+from a3mailer.wire.sieve.limits import Limits
+
+QUESTIONS: Final = 200
+"""What the scripts of one delivery may ask the store."""
+ON_LOOP: Final = 1_000
+"""Steps that a run may take before it goes on in a thread: about a millisecond."""
+
+
+SiteOf = Callable[[Settings], Site]
+"""Errors: BadScripts."""
+
+
+class _Step(NamedTuple):
+    """One script of the row."""
+
+    name: str
+    program: Program | None
+    digest: str = ""
+    """Of an account's own; empty for one of the operator's."""
+    error: str = ""
+    """Why there is no program."""
+
+
+class Filtering:
+    """One object a process."""
+
+    __slots__ = ("_doors", "_scripts", "_settings", "_site", "_site_of")
+
+    def __init__(
+        self,
+        scripts: ScriptsOf,
+        store: Store,
+        directory: Directory,
+        settings: Settings,
+        counts: Hourly,
+        forwarding: Forwarding | None = None,
+        site: SiteOf = lambda settings: NONE,
+    ) -> None:
+        """``counts``: what accounts have used; ``site``: the operator's scripts of some settings."""
+        self._scripts = scripts
+        self._doors = Doors(store, directory, settings, Letters(settings), counts, forwarding)
+        self._settings = settings
+        self._site_of = site
+        self._site = NONE
+        self._take_site(settings)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take the settings of a new snapshot, and the operator's scripts; broken ones change nothing."""
+        old = self._doors
+        old.hourly.reconfigure(settings)
+        self._settings = settings
+        self._doors = Doors(old.store, old.directory, settings, Letters(settings), old.hourly, old.forwarding)
+        self._take_site(settings)
+
+    def _take_site(self, settings: Settings) -> None:
+        try:
+            self._site = self._site_of(settings)
+        except BadScripts as error:
+            emit("sieve.scripts.refused", level="error", error=str(error))
+
+    def concerns(self, routes: Iterable[Local]) -> bool:
+        """May a script run for any of them? False costs nothing; True may turn out to be none."""
+        if self._site.before or self._site.after:
+            return True
+        idle = self._scripts.is_idle
+        return not all(map(idle, [route.account for route in routes]))
+
+    async def wants(self, route: Local) -> bool:
+        """Does a script run for it?"""
+        return bool(await self._row(route))
+
+    async def __call__(self, mail: Delivery, work: Work) -> Made:
+        """What becomes of one delivery goes into ``work``, whose content 0 is the mail as it came."""
+        row = await self._row(mail.route)
+        if not row:
+            return Made(plain=True)
+        answers = Answers(self._site.included)
+        view = DeliveryView(mail, mail.octets, self._settings, answers)
+        effects = Effects(self._doors, mail, view.fields, work)
+        made = effects.made
+        left = self._settings.sieve.steps
+        kept: Keep | None = Keep(implicit=True)
+        for step in row:
+            result = await self._run(step, mail, view, answers, left)
+            left -= min(result.steps, left)
+            if result.error is not None:
+                self._failed(step, mail, result.error, made)
+                continue
+            kept, made.rejected = await self._take(result.actions, effects)
+            if kept is None or made.rejected is not None:
+                break
+            if kept.header is not None:
+                effects.header = kept.header
+                view = DeliveryView(mail, effects.octets, self._settings, answers)
+        if made.rejected is None and kept is not None:
+            await effects.take(kept)
+        own = next((step for step in row if step.digest), None)
+        if made.trouble and own is not None:
+            await effects.tell(own.name, own.digest)
+        return made
+
+    async def _row(self, route: Local) -> Sequence[_Step]:
+        """The scripts, in their order."""
+        before, after = self._site.around(route.address.rpartition("@")[2]) if self._is_around else ((), ())
+        own = None if self._scripts.is_idle(route.account) else await self._scripts.active(route.account)
+        row = [_of_site(each) for each in before]
+        if own is not None:
+            row.append(_Step(own.name, own.program, own.digest, str(own.error or "")))
+        return (*row, *map(_of_site, after))
+
+    @property
+    def _is_around(self) -> bool:
+        return bool(self._site.before or self._site.after)
+
+    async def _take(self, actions: Sequence[Action], effects: Effects) -> tuple[Keep | None, Reject | None]:
+        """Take all but a keep and a refusal, which are for the end of the row."""
+        keep, reject = None, None
+        for action in actions:
+            if isinstance(action, Keep):
+                keep = action
+            elif isinstance(action, Reject):
+                reject = action
+            else:
+                await effects.take(action)
+        return keep, reject
+
+    def _failed(self, step: _Step, mail: Delivery, error: Failure, made: Made) -> None:
+        """Told to the owner of the script; of an operator's in the log."""
+        count("a3_sieve_actions_total", "failed")
+        if not step.digest:
+            emit("sieve.script.failed", level="error", trace=mail.trace, script=step.name, error=str(error))
+        elif not made.trouble:
+            made.at, made.trouble = f"{error.line}:{error.column}", str(error)
+
+    # --- running -----------------------------------------------------------------------------------
+
+    async def _run(
+        self, step: _Step, mail: Delivery, view: DeliveryView, answers: Answers, steps: int
+    ) -> Result:
+        if step.program is None:
+            return _over(step.error or "it is no script")
+        own, spent = bool(step.digest), self._doors.hourly
+        if own and not spent.has(mail.route.account, hourly.STEPS):
+            return _over("the scripts of this account have used up their time of this hour")
+        try:
+            async with asyncio.timeout(self._settings.sieve.seconds):
+                result = await self._answered(step.program, mail, view, answers, steps)
+        except TimeoutError:
+            result = _over(f"it took longer than {self._settings.sieve.seconds:g} seconds", steps)
+        if own:
+            spent.spend(mail.route.account, hourly.STEPS, result.steps)
+        return result
+
+    async def _answered(
+        self, program: Program, mail: Delivery, view: DeliveryView, answers: Answers, steps: int
+    ) -> Result:
+        """A run with all its questions answered. What each unfinished one cost is part of its cost."""
+        sieve = self._settings.sieve
+        most = Limits(steps, sieve.memory, redirects=sieve.redirects)
+        few = most._replace(steps=min(steps, ON_LOOP))
+        is_long = False
+        for _ in range(QUESTIONS):
+            try:
+                if not is_long:
+                    result = run(program, view, few)
+                    is_long = result.error is not None and result.steps > few.steps < most.steps
+                    if not is_long:
+                        return result
+                return await asyncio.to_thread(run, program, view, most)
+            except Lacking as lacking:
+                answers.known[lacking.question] = await self._answer(mail, lacking.question)
+        return _over(f"it asks more than {QUESTIONS} questions", steps)
+
+    async def _answer(self, mail: Delivery, question: Question) -> object:
+        account, store = mail.route.account, self._doors.store
+        if question.kind == "mailboxes":
+            return await store.mailboxes(account)
+        if question.kind == "seen":
+            return await store.document(account, SEEN, question.name) is not None
+        try:
+            return await self._scripts.included(account, question.name)
+        except BadScript as error:
+            return NoScript(ScriptError(error.text, error.line, error.column))
+        except MailError as error:
+            return NoScript(ScriptError(str(error), 1, 1))
+
+
+def _of_site(named: Named) -> _Step:
+    return _Step(named.file, named.program)
+
+
+def _over(text: str, steps: int = 0) -> Result:
+    """In place of a run: the mail is kept, and this is told."""
+    return Result((Keep(implicit=True),), Failure(text, 1, 1), (), steps)

@@ -1,0 +1,247 @@
+"""What the sender hears: vacation, reject, ereject."""
+
+import pytest
+
+from a3mailer.mail.address import ReversePath
+from a3mailer.mail.envelope import Recipient
+from a3mailer.mail.errors import MailError, Refused
+from a3mailer.mail.ids import AccountId, TenantId
+from a3mailer.transfer.filtering.answering import why_not
+from a3mailer.transfer.filtering.mail import Delivery
+from a3mailer.transfer.route import Local
+from a3mailer.wire.sieve.view import read_fields
+from tests.unit.transfer.filtering.test_actions import mail
+from tests.unit.transfer.filtering.town import LMTP, Town
+from tests.unit.transfer.world import address
+
+AWAY = 'require "vacation"; vacation :days 7 "I am away.";'
+
+
+@pytest.fixture
+def town() -> Town:
+    return Town()
+
+
+def answers(town: Town) -> list[bytes]:
+    """What waits to leave."""
+    return [town.store.content(entry) for entry in town.store.entries]
+
+
+def refused(outcomes: tuple[MailError | None, ...]) -> list[str]:
+    return [str(each) if isinstance(each, Refused) else "" for each in outcomes]
+
+
+async def test_an_answer(town: Town) -> None:
+    await town.script(AWAY)
+    await town.took(mail())
+    (entry,) = town.store.entries
+    assert (entry.reverse_path, entry.account) == ("", 0)
+    assert [(r.address, r.notify) for r in entry.recipients] == [("carol@b.test", ("NEVER",))]
+    octets = town.store.content(entry)
+    for line in (
+        b"From: alice@a.test",
+        b"To: carol@b.test",
+        b"Subject: Auto: hello",
+        b"In-Reply-To: <hello@b.test>",
+        b"References: <hello@b.test>",
+        b"Auto-Submitted: auto-replied",
+    ):
+        assert line + b"\r\n" in octets
+    assert octets.endswith(b"\r\n\r\nI am away.\r\n")
+    assert await town.counts() == {"INBOX": 1}
+
+
+async def test_the_same_sender_is_answered_once_a_while(town: Town) -> None:
+    await town.script(AWAY)
+    for _ in range(3):
+        await town.took(mail())
+    await town.took(mail(), sender="Dave@b.test")
+    await town.took(mail(), sender="dave@b.test")
+    assert len(answers(town)) == 2
+    town.clock.advance(7 * 86_400 + 1)
+    await town.took(mail())
+    assert len(answers(town)) == 3
+
+
+async def test_another_reason_is_another_answer_and_a_handle_makes_them_one(town: Town) -> None:
+    await town.script(AWAY)
+    await town.took(mail())
+    await town.script(AWAY.replace("away", "still away"))
+    await town.took(mail())
+    assert len(answers(town)) == 2
+    for text in ("one", "two"):
+        await town.script(f'require "vacation"; vacation :handle "h" "{text}";')
+        await town.took(mail())
+    assert len(answers(town)) == 3
+
+
+async def test_each_mail_is_answered_with_seconds_0(town: Town) -> None:
+    await town.script('require ["vacation", "vacation-seconds"]; vacation :seconds 0 "x";')
+    for _ in range(2):
+        await town.took(mail())
+    assert len(answers(town)) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "sender"),
+    [
+        ({}, ""),
+        ({}, "alice@a.test"),
+        ({}, "MAILER-DAEMON@b.test"),
+        ({}, "owner-list@b.test"),
+        ({}, "list-request@b.test"),
+        ({}, "news-bounces@b.test"),
+        ({}, "noreply@b.test"),
+        ({}, "carol@localhost"),
+        ({}, "carol@[10.0.0.1]"),
+        ({"Auto_Submitted": b"auto-generated (by a cat)"}, "carol@b.test"),
+        ({"List_Id": b"<x.b.test>"}, "carol@b.test"),
+        ({"List_Unsubscribe": b"<https://x.test>"}, "carol@b.test"),
+        ({"Precedence": b"Bulk"}, "carol@b.test"),
+    ],
+)
+async def test_who_is_not_answered(town: Town, fields: dict[str, bytes], sender: str) -> None:
+    await town.script(AWAY)
+    await town.took(mail(**fields), sender=sender)
+    assert answers(town) == [] and await town.counts() == {"INBOX": 1}
+
+
+@pytest.mark.parametrize(
+    ("results", "junk", "why"),
+    [
+        (b"mail.a.test; spf=fail smtp.mailfrom=b.test", False, "the sender is forged"),
+        (b"mail.a.test; dmarc=fail header.from=b.test", False, "the sender is forged"),
+        (b"mail.a.test; spf=softfail smtp.mailfrom=b.test; dmarc=none", False, ""),
+        (b"mail.b.test; spf=fail smtp.mailfrom=b.test", False, ""),
+        (b"mail.a.test; spf=pass smtp.mailfrom=b.test", True, "junk"),
+    ],
+)
+def test_forged_mail_and_junk_are_not_answered(results: bytes, junk: bool, why: str) -> None:
+    octets = b"Authentication-Results: %b\r\nReceived: from x; y\r\n" % results + mail()
+    delivery = Delivery(
+        Local(AccountId(1), TenantId(1)),
+        Recipient(address("alice@a.test")),
+        octets,
+        (),
+        ReversePath(address("carol@b.test")),
+        1,
+        "t",
+        0,
+        junk=junk,
+    )
+    fields = read_fields(octets[: octets.index(b"\r\n\r\n") + 2])
+    assert why_not(delivery, fields, {"alice@a.test"}, "mail.a.test") == why
+
+
+async def test_only_mail_that_is_addressed_to_the_account_is_answered(town: Town) -> None:
+    other = mail().replace(b"To: alice@a.test", b"To: undisclosed-recipients:;")
+    await town.script(AWAY)
+    await town.took(other)
+    assert answers(town) == []
+    await town.took(mail().replace(b"alice@a.test", b'"A" <ALLY@a.test>'), "ally@a.test")
+    await town.took(
+        other.replace(b"To: undisclosed-recipients:;", b"Cc: x@c.test, Alice.Smith@c.test"), sender="d@b.test"
+    )
+    assert len(answers(town)) == 1
+    await town.script(AWAY.replace(":days 7", ':addresses "alice.smith@c.test"'))
+    await town.took(
+        other.replace(b"To: undisclosed-recipients:;", b"Cc: x@c.test, Alice.Smith@c.test"), sender="d@b.test"
+    )
+    assert len(answers(town)) == 2
+
+
+async def test_from_is_the_accounts_own_or_passed_over(town: Town) -> None:
+    script = 'require "vacation"; vacation :subject "Gr\u00fc\u00dfe" :from "%s" "x";'
+    await town.script(script % "Alice <ally@a.test>")
+    await town.took(mail())
+    await town.script(script % "Boss <boss@a.test>")
+    await town.took(mail())
+    first, second = answers(town)
+    assert b"From: Alice <ally@a.test>\r\n" in first and b"From: alice@a.test\r\n" in second
+    assert b"Subject: =?utf-8?b?R3LDvMOfZQ==?=\r\n" in first
+
+
+async def test_an_answer_that_is_a_mime_entity(town: Town) -> None:
+    await town.script(
+        'require "vacation"; vacation :mime text:\r\nContent-Type: text/html; charset=us-ascii\r\n'
+        "Subject: forged\r\n folded\r\nContent-Language: en\r\n\r\n<p>Away</p>\r\n.\r\n;"
+    )
+    await town.took(mail())
+    (octets,) = answers(town)
+    head, _, body = octets.partition(b"\r\n\r\n")
+    assert body == b"<p>Away</p>\r\n" and b"forged" not in octets and b"folded" not in octets
+    assert head.count(b"Content-Type: text/html") == 1 and b"Content-Language: en" in head
+
+
+async def test_so_many_answers_an_hour() -> None:
+    town = Town(answers_hour=2)
+    await town.script(AWAY)
+    for number in range(4):
+        await town.took(mail(), sender=f"c{number}@b.test")
+    assert len(answers(town)) == 2 and await town.counts() == {"INBOX": 4}
+
+
+async def test_a_refusal_is_said_at_once(town: Town) -> None:
+    await town.script('require "reject"; reject "Not\r\nwanted";')
+    outcomes = await town.took(mail())
+    assert refused(outcomes) == ["Not\nwanted"] and not outcomes[0].transient  # type: ignore[union-attr]
+    assert await town.counts() == {} and answers(town) == []
+
+
+async def test_of_several_each_is_told_by_lmtp(town: Town) -> None:
+    await town.script('require "reject"; reject "No";')
+    outcomes = await town.took(mail(), "alice@a.test", "bob@a.test", client=LMTP)
+    assert refused(outcomes) == ["No", ""] and answers(town) == []
+    assert await town.counts(town.bob.id) == {"INBOX": 1}
+
+
+async def test_of_several_one_refuses_by_a_notification_of_disposition(town: Town) -> None:
+    await town.script('require "reject"; reject "No, thank you.";')
+    assert await town.took(mail(), "alice@a.test", "bob@a.test") == (None, None)
+    (octets,) = answers(town)
+    for line in (
+        b"report-type=disposition-notification",
+        b"Final-Recipient: rfc822; alice@a.test",
+        b"Original-Message-ID: <hello@b.test>",
+        b"Disposition: automatic-action/MDN-sent-automatically; deleted",
+        b"No, thank you.",
+        b"Subject: hello",
+    ):
+        assert line in octets
+    assert town.store.entries[0].reverse_path == ""
+    assert await town.counts() == {} and await town.counts(town.bob.id) == {"INBOX": 1}
+
+
+async def test_ereject_of_one_of_several_is_a_failure_notice(town: Town) -> None:
+    await town.script('require "ereject"; ereject "Nein,\r\nschon gar nicht für Sie.";')
+    assert await town.took(mail(), "alice@a.test", "bob@a.test") == (None, None)
+    (octets,) = answers(town)
+    assert b"report-type=delivery-status" in octets and b"Status: 5.7.1" in octets
+    assert "    Nein,\r\n    schon gar nicht für Sie.".encode() in octets
+
+
+async def test_words_beyond_ascii(town: Town) -> None:
+    await town.script('require "ereject"; ereject "für Sie nicht";')
+    assert refused(await town.took(mail())) == ["für Sie nicht"], "said at once, by other words"
+    await town.script('require "reject"; reject "für Sie nicht";')
+    assert await town.took(mail()) == (None,)
+    assert "für Sie nicht".encode() in answers(town)[0]
+    assert await town.took(mail(), sender="") == (None,), "nobody can be told"
+    assert len(answers(town)) == 1
+
+
+async def test_one_behind_an_alias_refuses(town: Town) -> None:
+    await town.script('require "ereject"; ereject "No";')
+    assert await town.took(mail(), "sales@a.test") == (None,)
+    assert await town.counts(town.bob.id) == {"INBOX": 1}
+    (octets,) = answers(town)
+    assert b"disposition-notification" in octets and b"sales@a.test" in octets
+    await town.script('require "ereject"; ereject "No";', town.bob.id)
+    assert refused(await town.took(mail(), "sales@a.test")) == ["No"]
+
+
+async def test_never_wants_no_notice(town: Town) -> None:
+    await town.script('require "ereject"; ereject "No";')
+    quiet = Recipient(address("alice@a.test"), frozenset(("NEVER",)))
+    assert await town.took(mail(), quiet, "bob@a.test") == (None, None)
+    assert answers(town) == []
