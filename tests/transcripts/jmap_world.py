@@ -67,14 +67,19 @@ class JmapWorld:
         self.views = Views(self.store, self.store)
         self.authenticator = Authenticator(self.store, self.settings, self.clock, Audit(), b"k" * 32)
         self.jmap = Jmap.of(
-            Services(self.store, self.clock, lambda: self.settings, Blobs(self.store, self.clock))
+            Services(self.store, self.clock, lambda: self.settings, Blobs(self.store, self.clock)),
+            self.authenticator.current,
         )
+        self.accounts: dict[str, AccountId] = {}
+        self.open_door()
+
+    def open_door(self) -> None:
+        """The door, over the routes of ``jmap``."""
         self.door = HttpDoor(
             Routes(self.jmap.routes()),
             now=self.clock.now,
             authorise=Authorise(self.authenticator, lambda: self.settings),
         )
-        self.accounts: dict[str, AccountId] = {}
 
     async def fill(self) -> None:
         """Make the accounts, and the messages the transcript asks for."""
@@ -106,6 +111,11 @@ class JmapWorld:
                 ("127.0.0.1", 40000 + number), ("127.0.0.1", 443), secure="plain" not in self.options
             ),
         )
+
+    @staticmethod
+    def basic(who: str) -> str:
+        """An Authorization field of somebody."""
+        return "Basic " + base64.b64encode(f"{who}@example.test:secret-a".encode()).decode()
 
     def close(self) -> None:
         """End the hashing threads."""
@@ -165,10 +175,9 @@ class JmapSession:
                 media = value
             else:
                 fields.append(f"{name}: {value}")
-        credentials = base64.b64encode(f"{self._who}@example.test:secret-a".encode()).decode()
         lines = [f"{verb} {path} HTTP/1.1", "Host: mx.example.test", f"Content-Length: {len(body)}"]
         if self._who:
-            lines.append(f"Authorization: Basic {credentials}")
+            lines.append(f"Authorization: {JmapWorld.basic(self._who)}")
         if verb == "POST":
             lines.append(f"Content-Type: {media}")
         return "\r\n".join((*lines, *fields, "", "")).encode() + body

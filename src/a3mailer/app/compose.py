@@ -418,7 +418,7 @@ def _web(
 
     JMAP is spoken in clear to clients on loopback, where ``auth.plaintext`` says so."""
     clients = _clients(held, settings, policy, certificates)
-    jmap = Jmap.of(JmapServices(store, clock, settings, Blobs(store, clock)))
+    jmap = Jmap.of(JmapServices(store, clock, settings, Blobs(store, clock)), authenticator.current)
     further = (
         *clients.routes(),
         *jmap.routes(),

@@ -11,9 +11,11 @@ from a3mailer.access.watch import Views
 from a3mailer.app.held import Held
 from a3mailer.config.tree import Settings
 from a3mailer.edge.certificates import ServerCertificates
+from a3mailer.edge.http.lasting import recheck, resume
 from a3mailer.edge.imap.door import ImapDoor
 from a3mailer.edge.imap.services import Services
 from a3mailer.edge.listener import Acceptor, Resume, Serve
+from a3mailer.edge.park import WHOLE
 from a3mailer.edge.pop3.door import Pop3Door
 from a3mailer.edge.pop3.services import Services as Pop3Services
 from a3mailer.identity.authenticator import Authenticator
@@ -47,6 +49,7 @@ class ParkedWatch:
             self._acceptor.parked.wake_all("change")
         elif change.account != SYSTEM_ACCOUNT:
             self._acceptor.parked.wake((change.account, change.mailbox))
+            self._acceptor.parked.wake((change.account, WHOLE))
         elif not change.mailbox:
             self._directory.set()
 
@@ -60,6 +63,7 @@ class ParkedWatch:
             self._directory.clear()
             if self._acceptor is not None:
                 await self._imap.recheck(self._acceptor.parked)
+                await recheck(self._acceptor.parked, self._imap.services.authenticator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class Reading:
 
     def resume(self, listener: str) -> Resume | None:
         """For listeners whose sessions are parked."""
+        if listener in {"http", "https"}:
+            return resume
         return self.imap.resume if listener in {"imap", "imaps"} else None
 
     def sweeps(self) -> tuple[Callable[[], None], ...]:

@@ -21,6 +21,9 @@ BURST: Final = 500
 Topic = tuple[int, int]
 """What a parked session watches: account and mailbox (0 for none)."""
 
+WHOLE: Final = -2
+"""In place of a mailbox: all of the account."""
+
 R = TypeVar("R")
 
 

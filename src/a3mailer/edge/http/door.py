@@ -17,6 +17,7 @@ from a3mailer.edge.connection import Connection, ConnectionLost
 from a3mailer.edge.http.exchange import REASONS, BadRequest, Handler, Request, Response, path_of, problem
 from a3mailer.edge.http.replies import reply_to
 from a3mailer.edge.http.routes import Route, Routes
+from a3mailer.edge.park import Parked
 from a3mailer.mail.errors import MailError
 from a3mailer.runtime.supervise import contained
 from a3mailer.telemetry.metrics import count
@@ -76,20 +77,25 @@ class HttpDoor:
     """Asked where no route fits."""
     room: Room = field(default_factory=Room)
 
-    async def serve(self, connection: Connection, _trace: str) -> None:
-        """One connection."""
+    async def serve(self, connection: Connection, _trace: str) -> Parked | None:
+        """One connection, to its end or until it may be parked (``lasting.py``)."""
         stream = _Stream(connection, self.room)
         while (head := await stream.head()) is not None:
             if isinstance(head, Bad):
                 await stream.answer(problem(head.status, head.text), "GET", self.now(), keep=False)
                 break
             response = await self._respond(stream, head)
+            if response.lasting is not None:
+                stream.connection.write(encode(response, head.method, self.now(), keep=False))
+                count("a3_http_requests_total", "2xx")
+                return await response.lasting(connection, stream.engine.rest).run("begin")
             keep = head.keep_alive and stream.complete and not connection.draining
             await stream.answer(response, head.method, self.now(), keep=keep)
             count("a3_http_requests_total", f"{response.status // 100}xx")
-            if not keep:
+            if not keep and response.status != 101:
                 break
         await stream.linger()
+        return None
 
     async def _respond(self, stream: _Stream, head: Head) -> Response:
         found = self.routes.find(head.method, head.host, path_of(head.target))
@@ -226,9 +232,9 @@ def encode(response: Response, method: str, now: float, *, keep: bool) -> bytes:
         f"Date: {http_date(now)}",
         "X-Content-Type-Options: nosniff",
     ]
-    if response.status != 304:
+    if response.lasting is None and response.status != 304:
         lines.append(f"Content-Length: {len(response.body)}")
-    if response.body:
+    if response.body or (response.lasting is not None and response.media):
         lines.append(f"Content-Type: {response.media}")
     if not keep:
         lines.append("Connection: close")

@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
 
+from a3mailer.edge.connection import Connection
+from a3mailer.edge.http.lasting import Lasting
 from a3mailer.identity.principal import ANONYMOUS, Principal
 from a3mailer.wire.http.engine import Head
 
@@ -93,6 +95,8 @@ class Response:
     body: bytes = b""
     media: str = TEXT
     fields: tuple[tuple[str, str], ...] = ()
+    lasting: Callable[[Connection, bytes], Lasting] | None = None
+    """What the connection goes on as, given the octets that came behind the request."""
 
 
 class _Problem(msgspec.Struct, omit_defaults=True):

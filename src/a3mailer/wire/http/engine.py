@@ -66,11 +66,24 @@ Event = Head | Data | End | Bad
 class RequestEngine:
     """One connection's requests, in their order."""
 
-    __slots__ = ("_body", "_done", "_events", "_fields", "_in_body", "_octets", "_parser", "_size", "_target")
+    __slots__ = (
+        "_body",
+        "_done",
+        "_events",
+        "_fields",
+        "_in_body",
+        "_octets",
+        "_parser",
+        "_size",
+        "_target",
+        "rest",
+    )
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
         self._done = False
+        self.rest = b""
+        """What came behind a request that asks for another protocol."""
         self._renew()
         self._parser = httptools.HttpRequestParser(self)
 
@@ -97,8 +110,10 @@ class RequestEngine:
             self._octets += len(piece)
             try:
                 self._parser.feed_data(piece)
-            except httptools.HttpParserUpgrade:  # ignored as RFC 9110 section 7.8 allows; nothing may follow
+            except httptools.HttpParserUpgrade as upgrade:
+                # where nobody takes it up it is ignored as RFC 9110 section 7.8 allows; nothing may follow
                 self._done = True
+                self.rest = piece[upgrade.args[0] :] + octets[at + PIECE :]
             except httptools.HttpParserError as error:
                 self._refuse(400, str(error) or "not HTTP/1.1")
             self._look()

@@ -5,6 +5,7 @@ Errors are problem documents whose types are those of section 3.6.1.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,12 +14,16 @@ import msgspec
 from a3mailer.edge.http.exchange import JSON, Request, Response
 from a3mailer.edge.http.jmap.binary import Binary
 from a3mailer.edge.http.jmap.dispatch import Dispatcher
+from a3mailer.edge.http.jmap.events import Events
 from a3mailer.edge.http.jmap.limits import MAX_SIZE_REQUEST
 from a3mailer.edge.http.jmap.methods import METHODS
+from a3mailer.edge.http.jmap.news import Hub
 from a3mailer.edge.http.jmap.problems import problem_of, whole_body
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.jmap.session import API, session
+from a3mailer.edge.http.jmap.types import TYPES
 from a3mailer.edge.http.routes import Route
+from a3mailer.identity.principal import Principal
 from a3mailer.wire.jmap.errors import RequestError
 
 WELL_KNOWN: Final = "/.well-known/jmap"
@@ -40,11 +45,13 @@ class Jmap:
 
     services: Services
     dispatcher: Dispatcher
+    hub: Hub
 
     @classmethod
-    def of(cls, services: Services) -> Jmap:
-        """With all methods there are."""
-        return cls(services, Dispatcher(services, METHODS))
+    def of(cls, services: Services, current: Callable[[Principal], Awaitable[bool]]) -> Jmap:
+        """With all methods and types there are. ``current``: do the credentials still stand?"""
+        dispatcher = Dispatcher(services, METHODS)
+        return cls(services, dispatcher, Hub(services, services.store, TYPES, dispatcher.accounts, current))
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
@@ -52,6 +59,7 @@ class Jmap:
             Route(("GET",), WELL_KNOWN, self._session, ANYBODY),
             Route(("GET",), ROOT, self._session, ANYBODY),
             Route(("POST",), API, self._api, ANYBODY, body=MAX_SIZE_REQUEST, over=TOO_LARGE),
+            *Events(self.hub).routes(),
             *Binary(self.services, self.dispatcher, self.services.blobs).routes(),
         )
 
