@@ -12,6 +12,7 @@ from typing import Final
 
 from a3mailer.access import found
 from a3mailer.access.labour import Labour
+from a3mailer.access.texts import SearchReader, Texts
 from a3mailer.access.view import View
 from a3mailer.mail.criteria import Clock as DateClock
 from a3mailer.mail.criteria import (
@@ -34,16 +35,14 @@ from a3mailer.mail.criteria import (
     Size,
 )
 from a3mailer.mail.ids import EmailId, Uid
-from a3mailer.mail.message import MessageIndex, limits
-from a3mailer.mail.message.searched import fold, needle, searched, values
-from a3mailer.store.ports import MailReader
+from a3mailer.mail.message.searched import fold, needle
 from a3mailer.store.rows import Fragments, Message
+from a3mailer.store.texts import Sought, Where
 
 BLOCK: Final = 4096
 """Messages evaluated together."""
-READ_OCTETS: Final = 1024 * 1024
-"""Contents read at once."""
 READ_MESSAGES: Final = 256
+"""Rows read at once."""
 
 
 def stage(leaf: Leaf) -> int:
@@ -89,20 +88,24 @@ def mask_of(bits: bytes) -> int:
 
 def members(mask: int) -> list[int]:
     """The places of the bits that are set."""
+    count = mask.bit_length()
+    if mask.bit_count() == count:
+        return list(range(count))
     return [at for at, bit in enumerate(reversed(bin(mask)[2:])) if bit == "1"]
 
 
 class Search:
     """One search over one view; a step of its labour is a message."""
 
-    __slots__ = ("_account", "_base", "_labour", "_reader", "_view", "program")
+    __slots__ = ("_account", "_base", "_labour", "_reader", "_texts", "_view", "program")
 
-    def __init__(self, reader: MailReader, view: View, program: Program, labour: Labour) -> None:
+    def __init__(self, reader: SearchReader, view: View, program: Program, labour: Labour) -> None:
         self._reader = reader
         self._view = view
         self._account = view.mailbox.account
         self._labour = labour
         self._base = labour.done
+        self._texts = Texts(reader, self._account, labour)
         self.program = program
 
     async def places(self) -> list[int]:
@@ -208,44 +211,26 @@ class Search:
             await self._labour.reach(self._base + group[-1] + 1)
         return masks
 
-    # --- octets ------------------------------------------------------------------------------------
+    # --- texts -------------------------------------------------------------------------------------
 
     async def _octets(self, leaves: Sequence[Leaf], places: list[int], low: int) -> list[int]:
-        masks = [0] * len(leaves)
-        for group in self._groups(places):
-            rows = {row.uid: row for row in await self._messages(group)}
-            fragments = await self._reader.fragments(self._account, [row.email for row in rows.values()])
-            indexes = {one.email: one.index for one in fragments}
-            present = [row for row in rows.values() if row.email in indexes]
-            small = [row for row in present if row.size <= limits.SEARCHED]
-            contents = await self._reader.many_octets(self._account, [row.blob for row in small])
-            octets = {row.uid: one for row, one in zip(small, contents, strict=True)}
-            for at in group:
-                uid = Uid(self._view.uids[at])
-                row = rows.get(uid)
-                if row is None or row.email not in indexes:
-                    continue
-                text = octets.get(uid)
-                if text is None and row.size > limits.SEARCHED:
-                    text = await self._reader.octets(self._account, row.blob, 0, limits.SEARCHED)
-                if text is not None:
-                    index = MessageIndex.unpack(indexes[row.email])
-                    _add(masks, at - low, _octets_match(leaves, text, index))
-                await self._labour.reach(self._base + at + 1)
-        return masks
+        emails = self._view.columns.emails
+        sought = [_sought(leaf) for leaf in leaves]
+        at_of = {emails[at]: at for at in places}
 
-    def _groups(self, places: list[int]) -> Iterable[list[int]]:
-        sizes = self._view.columns.sizes
-        group: list[int] = []
-        octets = 0
-        for at in places:
-            group.append(at)
-            octets += sizes[at]
-            if octets >= READ_OCTETS or len(group) >= READ_MESSAGES:
-                yield group
-                group, octets = [], 0
-        if group:
-            yield group
+        async def looked(email: EmailId) -> None:
+            await self._labour.reach(self._base + at_of[email] + 1)
+
+        found = await self._texts.matching(sought, [emails[at] for at in places], looked)
+        masks = [0] * len(leaves)
+        for number, having in enumerate(found):
+            if having:
+                bits = bytearray(b"0" * (places[-1] - low + 1))
+                for at in places:
+                    if emails[at] in having:
+                        bits[at - low] = 49
+                masks[number] = mask_of(bytes(bits))
+        return masks
 
     _stages: Final = {1: _rows, 2: _fragments, 3: _octets, 4: _octets}
 
@@ -310,15 +295,9 @@ def _address_test(place: str, wanted: str) -> Callable[[Fragments], bool]:
     return test
 
 
-def _octets_match(leaves: Sequence[Leaf], octets: bytes, index: MessageIndex) -> Iterable[bool]:
-    text = searched(octets, index)
-    for leaf in leaves:
-        match leaf:
-            case Header(name, wanted):
-                sought = needle(wanted)
-                yield any(sought in value for value in values(text.header, name))
-            case Contains(place, wanted):
-                sought = needle(wanted)
-                yield sought in text.body or (place is Place.TEXT and sought in text.header)
-            case _:
-                yield False
+def _sought(leaf: Leaf) -> Sought:
+    """What a key looks for in texts. No other keys come here."""
+    if isinstance(leaf, Header):
+        return Sought(Where.HEADER, needle(leaf.text), leaf.name)
+    assert isinstance(leaf, Contains)
+    return Sought(Where.TEXT if leaf.place is Place.TEXT else Where.BODY, needle(leaf.text))

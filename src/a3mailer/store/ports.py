@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -50,6 +50,7 @@ from a3mailer.store.rows import (
     Report,
     Token,
 )
+from a3mailer.store.texts import Matches, Sought
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -289,6 +290,22 @@ class ReportReader(Protocol):
         ...
 
 
+class TextReader(Protocol):
+    """An index of texts (ADR 0037): a filter that is never wrong, and never needed."""
+
+    async def texts_with(
+        self,
+        account: AccountId,
+        sought: Sequence[Sought],
+        emails: Collection[int],
+        turn: Callable[[], Awaitable[None]],
+    ) -> Matches:
+        """Which of ``emails`` have each of the sought texts, of those the index holds.
+
+        What it says of those is exact; ``turn`` is called now and then, for others to get theirs."""
+        ...
+
+
 class Watcher(Protocol):
     """Hears of changes, whoever made them."""
 
@@ -311,6 +328,7 @@ class Store(
     SharingReader,
     AuditReader,
     ReportReader,
+    TextReader,
     Watcher,
     Protocol,
 ):

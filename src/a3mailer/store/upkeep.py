@@ -11,7 +11,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from a3mailer.mail.ids import AccountId
 from a3mailer.store.ports import MailReader
+from a3mailer.store.texts import TextCounts
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, done, of how much; 0 where unknown)."""
@@ -154,6 +156,34 @@ class Trainer(Protocol):
 
     async def train_dictionaries(self) -> int:
         """Compression dictionaries where there is enough mail; how many were made. Errors: TryLater."""
+        ...
+
+
+class TextKeeper(Protocol):
+    """The work on the index of texts (``ports.TextReader``), off the path of deliveries; one an instance."""
+
+    async def behind(self) -> list[AccountId]:
+        """Accounts whose index is not up to date, or that are gone and have one."""
+        ...
+
+    async def index(self, account: AccountId) -> int:
+        """Take some mails into the index; how many were looked at, 0 when none is left. Errors: TryLater."""
+        ...
+
+    async def sweep(self, account: AccountId) -> int:
+        """Drop from the index mails that are gone; how many."""
+        ...
+
+    def swept(self, account: AccountId) -> int:
+        """When that was last done, seconds since the epoch; -1 when the account has no index."""
+        ...
+
+    def counts(self, account: AccountId) -> TextCounts:
+        """How far the index of an account has got."""
+        ...
+
+    def changed(self) -> int:
+        """Another number when an index was taken away, so that ``behind`` has to be asked again."""
         ...
 
 

@@ -23,6 +23,7 @@ from a3mailer.testing.store.parts import PartRules
 from a3mailer.testing.store.queue import QueueRules
 from a3mailer.testing.store.reports import ReportRules
 from a3mailer.testing.store.sharing import SharingRules
+from a3mailer.testing.store.texts import TextRules
 from a3mailer.testing.store.transactions import TransactionRules
 from a3mailer.testing.store.uploads import UploadRules
 from a3mailer.testing.store.vault import VaultRules
@@ -42,6 +43,7 @@ class MailStoreCompliance(
     UploadRules,
     AccountMailRules,
     EmailRules,
+    TextRules,
     TransactionRules,
 ):
     """All rules. Give it the ``store`` fixture."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
 from a3mailer.mail.changes import Change
@@ -49,6 +49,7 @@ from a3mailer.store.rows import (
     Report,
     Token,
 )
+from a3mailer.store.texts import Matches, Sought
 
 APPLY: Final[dict[type[Operation], Callable[[State, Any], Result]]] = {
     op.CreateMailbox: mail.create_mailbox,
@@ -109,6 +110,17 @@ class MemoryStore:
         self._clock = clock or SystemClock()
         self._state = State()
         self._watchers: list[Callable[[Change], None]] = []
+
+    # --- texts: there is no index, everything is read -------------------------------------------------
+
+    async def texts_with(
+        self,
+        account: AccountId,
+        sought: Sequence[Sought],
+        emails: Collection[int],
+        turn: Callable[[], Awaitable[None]],
+    ) -> Matches:
+        return Matches(tuple(set() for _ in sought), 0)
 
     # --- writing -----------------------------------------------------------------------------------
 

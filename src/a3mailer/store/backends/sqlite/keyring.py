@@ -55,6 +55,13 @@ class Keys:
             self._accounts.popitem(last=False)
         return cipher
 
+    def cipher(self, account: int) -> AESGCM:
+        """What wraps keys for an account. Errors: NoSuchAccount, DamagedContent."""
+        try:
+            return self._account(account)
+        except (KeyMismatch, BadKeyFile) as error:
+            raise DamagedContent(f"the key of an account: {error}") from None
+
     def tenant(self, tenant: int) -> bytes:
         """The tenant's own key: what its hashes are keyed with and its dictionaries sealed under.
 

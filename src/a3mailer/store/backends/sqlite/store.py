@@ -37,9 +37,21 @@ from a3mailer.store.backends.sqlite.read_sharing import ReadSharing
 from a3mailer.store.backends.sqlite.sealing import Sealing
 from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter
 from a3mailer.store.backends.sqlite.splitting import Prepared, Splitting
+from a3mailer.store.backends.sqlite.texts.find import ReadTexts
+from a3mailer.store.backends.sqlite.texts.indexing import Extract, Indexing, nothing
 from a3mailer.store.backends.sqlite.training import Training
 from a3mailer.store.backends.sqlite.writer import WriterLoop, identity_of_this
-from a3mailer.store.operations import Append, Enqueue, Operation, PutDocument, PutUpload, Result
+from a3mailer.store.operations import (
+    Append,
+    Enqueue,
+    EraseEmails,
+    Operation,
+    PutDocument,
+    PutUpload,
+    RemoveAccount,
+    ResetAccount,
+    Result,
+)
 from a3mailer.store.ports import Transaction
 from a3mailer.store.rows import SEALED_KINDS
 from a3mailer.telemetry.metrics import count
@@ -52,8 +64,12 @@ VERSION_GRACE: Final = 0.2
 """How long a hint may be on its way before it counts as lost."""
 
 
+ERASING: Final = frozenset((EraseEmails, RemoveAccount, ResetAccount))
+"""Operations after which nothing may be left of what was erased, in the index of texts neither."""
+
+
 class SqliteStore(
-    ReadMail, ReadAccount, ReadDirectory, ReadFinished, ReadDocuments, ReadReports, ReadSharing
+    ReadMail, ReadTexts, ReadAccount, ReadDirectory, ReadFinished, ReadDocuments, ReadReports, ReadSharing
 ):
     """A backend of ``store.ports.Store``. One loop. Made by ``open``."""
 
@@ -124,6 +140,7 @@ class SqliteStore(
         blobs = Blobs(self._directory / SEGMENTS, self._readers.main, self._keys)
         ReadMail.__init__(self, self._readers, blobs)
         ReadAccount.__init__(self, self._readers)
+        ReadTexts.__init__(self, self._directory, self._keys)
         ReadDirectory.__init__(self, self._readers.main)
         ReadFinished.__init__(self, self._readers.main)
         ReadReports.__init__(self, self._readers.main)
@@ -160,6 +177,10 @@ class SqliteStore(
             results = await self._hand_over(transaction, known=False)
         if not kinds.isdisjoint(DIRECTORY):
             self._forget()
+        if not kinds.isdisjoint(ERASING):
+            for operation in transaction.operations:
+                if isinstance(operation, (EraseEmails, RemoveAccount, ResetAccount)):
+                    self.forget_texts(operation.account)
         return results
 
     def _sealed(self, operation: Operation) -> Operation:
@@ -214,6 +235,10 @@ class SqliteStore(
             return 0
         work = Training(self._clock, self._sql, self._keys, self._blobs, self._commit_one)
         return await work.run()
+
+    def indexing(self, extract: Extract = nothing) -> Indexing:
+        """The work on the index of texts, for one process of an instance (``store.upkeep.TextKeeper``)."""
+        return Indexing(self._directory, self._sql, self._blobs, self._keys, self._clock, extract)
 
     async def rotate_keys(self) -> int:
         """A fresh key-encryption key for all; how many keys were wrapped anew (``keyring``)."""

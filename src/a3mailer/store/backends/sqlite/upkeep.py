@@ -38,6 +38,7 @@ from a3mailer.store.backends.sqlite.repair import (
 )
 from a3mailer.store.backends.sqlite.restore import Prover, Restorer
 from a3mailer.store.backends.sqlite.snapshot import SqliteSnapshot, snapshot
+from a3mailer.store.backends.sqlite.texts.shelf import FOLDER as TEXTS
 from a3mailer.store.backends.sqlite.unsynced import put_back
 from a3mailer.store.ports import StoreUnusable
 from a3mailer.store.upkeep import Finding, Progress
@@ -53,7 +54,7 @@ class SqliteUpkeep:
     @property
     def own(self) -> tuple[str, ...]:
         """See ``Upkeep.own``."""
-        return (SEGMENTS, DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
+        return (SEGMENTS, TEXTS, DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
 
     # --- finding -----------------------------------------------------------------------------------
 

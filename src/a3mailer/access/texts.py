@@ -1,0 +1,110 @@
+"""Which emails have a text: from the index where it reaches, else from the mails themselves.
+
+For IMAP SEARCH and JMAP Email/query alike. An answer does not depend on the index, but for one thing: the
+text of attachments that are no text parts (PDF) is known to the index only. RFC 9051 section 6.4.4, RFC 8621
+section 4.4.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Final, Protocol
+
+from a3mailer.access.labour import Labour
+from a3mailer.mail.errors import DamagedContent, NoSuchMessage
+from a3mailer.mail.ids import AccountId, EmailId
+from a3mailer.mail.message import MessageIndex, limits
+from a3mailer.mail.message.searched import Searched, searched
+from a3mailer.store.ports import MailReader, TextReader
+from a3mailer.store.rows import Fragments
+from a3mailer.store.texts import Sought
+
+READ_OCTETS: Final = 1024 * 1024
+"""Contents read at once."""
+READ_MAILS: Final = 256
+FEW: Final = 4
+"""So few mails are read sooner than the index."""
+
+
+class SearchReader(MailReader, TextReader, Protocol):
+    """What searching reads."""
+
+
+class Texts:
+    """Looks for texts in the mails of one account."""
+
+    def __init__(self, reader: SearchReader, account: AccountId, labour: Labour) -> None:
+        self._reader = reader
+        self._account = account
+        self._labour = labour
+
+    async def matching(
+        self,
+        sought: Sequence[Sought],
+        emails: Sequence[int],
+        looked: Callable[[EmailId], Awaitable[None]] | None = None,
+    ) -> list[set[int]]:
+        """Of each sought text the emails, among those given, that have it. Errors: TooCostly.
+
+        ``looked`` is called behind each mail that had to be read, and has to let others work."""
+        found: list[set[int]] = [set() for _ in sought]
+        left: Sequence[int] = emails
+        if len(emails) > FEW:
+            known = await self._reader.texts_with(self._account, sought, set(emails), self._rest)
+            found = list(known.found)
+            left = [email for email in emails if email > known.upto]
+        for first in range(0, len(left), READ_MAILS):
+            wanted = [EmailId(email) for email in left[first : first + READ_MAILS]]
+            rows = await self._reader.fragments(self._account, wanted)
+            for group in _groups(rows):
+                await self._read(group, sought, found, looked or self._turn)
+        return found
+
+    async def _rest(self) -> None:
+        await self._labour.step(0)
+
+    async def _turn(self, email: EmailId) -> None:
+        await self._labour.step(0)
+
+    async def _read(
+        self,
+        rows: Sequence[Fragments],
+        sought: Sequence[Sought],
+        found: Sequence[set[int]],
+        looked: Callable[[EmailId], Awaitable[None]],
+    ) -> None:
+        small = [row.blob for row in rows if row.size <= limits.SEARCHED]
+        contents = dict(zip(small, await self._reader.many_octets(self._account, small), strict=True))
+        for row in rows:
+            octets = contents.get(row.blob)
+            if row.size > limits.SEARCHED:
+                octets = await self._beginning(row)
+            if octets is not None:
+                text = _text(octets, row)
+                for one, into in zip(sought, found, strict=True):
+                    if one.is_in(text):
+                        into.add(row.email)
+            await looked(row.email)
+
+    async def _beginning(self, row: Fragments) -> bytes | None:
+        try:
+            return await self._reader.octets(self._account, row.blob, 0, limits.SEARCHED)
+        except (DamagedContent, NoSuchMessage):
+            return None
+
+
+def _text(octets: bytes, row: Fragments) -> Searched:
+    return searched(octets, MessageIndex.unpack(row.index))
+
+
+def _groups(rows: Sequence[Fragments]) -> Iterator[list[Fragments]]:
+    group: list[Fragments] = []
+    octets = 0
+    for row in rows:
+        group.append(row)
+        octets += row.size
+        if octets >= READ_OCTETS:
+            yield group
+            group, octets = [], 0
+    if group:
+        yield group
