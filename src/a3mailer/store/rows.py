@@ -320,8 +320,10 @@ class Token:
 
 SCRIPT_ROLL: Final = "sieve-roll"
 SCRIPT: Final = "sieve"
-"""Kinds of documents: which scripts an account has, and one of them (``access/scripts.py``)."""
-SEALED_KINDS: Final = frozenset(("hook", SCRIPT_ROLL, SCRIPT))
+SCRIPT_LIST: Final = "sieve-list"
+"""Kinds of documents: which scripts an account has, and one of them (``access/scripts.py``); a list that its
+scripts may ask for (RFC 6134), one member a line."""
+SEALED_KINDS: Final = frozenset(("hook", SCRIPT_ROLL, SCRIPT, SCRIPT_LIST))
 """Kinds of documents that hold a secret: no backend writes them to a disk in clear."""
 TOLD_KINDS: Final = {SCRIPT_ROLL: SCRIPTS}
 """Kinds of documents that watchers are told of, and what the Change has for the mailbox."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from a3mailer.config.tree import Settings
-from a3mailer.mail.errors import BadScript, NoSuchAccount, NoSuchThing, ScriptInUse
+from a3mailer.mail.errors import BadName, BadScript, NoSuchAccount, NoSuchThing, ScriptInUse, TooMany
 from tests.unit.app.test_verbs import Desk, add
 
 ALICE = "alice@example.test"
@@ -48,3 +48,18 @@ async def test_what_is_wrong_changes_nothing(desk: Desk) -> None:
     with pytest.raises(NoSuchAccount):
         await desk.do("sieve list", address="nobody@example.test")
     assert await desk.do("sieve list", address=ALICE) == []
+
+
+async def test_lists_that_scripts_ask_for(desk: Desk) -> None:
+    made = await desk.do("sieve members", address=ALICE, name=":addrbook:default", members=("a@b.test",))
+    assert isinstance(made, dict) and made["list"] == "urn:ietf:params:sieve:addrbook:default"
+    entry = await desk.store.address(ALICE)
+    assert entry is not None
+    row = await desk.store.document(entry.account, "sieve-list", str(made["list"]))
+    assert row is not None and row.value == "a@b.test"
+    with pytest.raises(BadName):
+        await desk.do("sieve members", address=ALICE, name="", members=("a@b.test",))
+    with pytest.raises(TooMany):
+        await desk.do("sieve members", address=ALICE, name="tag:x", members=("a\nb",))
+    await desk.do("sieve members", address=ALICE, name=":addrbook:default", members=())
+    assert await desk.store.documents(entry.account, "sieve-list") == ()

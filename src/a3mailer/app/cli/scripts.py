@@ -59,13 +59,29 @@ def remove(args: Arguments, out: Output) -> int:
     return OK
 
 
+def members(args: Arguments, out: Output) -> int:
+    """sieve members."""
+    text = read_octets(args.file).decode("utf-8", "replace") if args.file else ""
+    found = [line.strip() for line in text.splitlines() if line.strip()]
+    with session(args.dir) as store:
+        made = store.perform("sieve members", {"address": args.address, "name": args.name, "members": found})
+    out.result(made, f"{made['list']}: {made['members']} members")
+    return OK
+
+
 _FILE: Final = Argument("FILE", "a file with a script; - is stdin", file=True)
 _MAYBE: Final = Argument("NAME", "of the script; without one none runs any more", "?")
 _NOW: Final = Option("--activate", "it runs from now on")
+_OF_LIST: Final = (
+    ADDRESS,
+    Argument("NAME", "of the list, such as tag:example.org,2026:friends"),
+    Argument("FILE", "a file with one member a line; - is stdin; without one the list goes", "?", file=True),
+)
 VERBS: Final = (
     Verb("sieve put", "keep a script for an account", "sieve.change", put, (ADDRESS, NAME, _FILE), (_NOW,)),
     Verb("sieve list", "list the scripts of an account", "sieve.list", list_, (ADDRESS,)),
     Verb("sieve get", "show one of them", "sieve.list", get, (ADDRESS, NAME)),
     Verb("sieve activate", "let one run for each mail, or none", "sieve.change", activate, (ADDRESS, _MAYBE)),
+    Verb("sieve members", "say who is in a list that scripts ask for", "sieve.change", members, _OF_LIST),
     Verb("sieve rm", "remove one that is not active", "sieve.change", remove, (ADDRESS, NAME)),
 )

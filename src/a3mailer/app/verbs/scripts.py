@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from a3mailer.access.scripts import Scripts
 from a3mailer.app.verbs.office import Office, Request
-from a3mailer.mail.errors import NoSuchThing
+from a3mailer.mail.errors import BadName, NoSuchThing, TooMany
 from a3mailer.ops.audit import entry
-from a3mailer.store.operations import Operation
+from a3mailer.store.operations import Operation, PutDocument, RemoveDocument
+from a3mailer.store.rows import SCRIPT_LIST
+from a3mailer.wire.sieve.door import whole_name
+from a3mailer.wire.sieve.extensions.extlists import NAME
+
+MEMBERS: Final = 10_000
+"""Of one list."""
 
 
 class Owner(Request, frozen=True, kw_only=True):
@@ -32,6 +39,13 @@ class Put(Request, frozen=True, kw_only=True):
     name: str
     script: str
     activate: bool = False
+
+
+class Members(Request, frozen=True, kw_only=True):
+    address: str
+    name: str
+    members: tuple[str, ...]
+    """None: the list goes."""
 
 
 @contextmanager
@@ -96,3 +110,20 @@ async def remove(office: Office, request: One) -> dict[str, object]:
     with _scripts(office) as scripts:
         await scripts.delete(account.id, request.name, noted)
     return {"address": account.address, "name": request.name}
+
+
+async def members(office: Office, request: Members) -> dict[str, object]:
+    """Who is in a list that scripts of an account may ask for (RFC 6134).
+
+    Errors: NoSuchAccount, NoSuchThing, BadName, TooMany."""
+    account = await office.account("sieve.change", request.address)
+    name = whole_name(request.name)
+    if not name.isprintable() or not 0 < len(name.encode()) <= NAME:
+        raise BadName("the name of a list is a URI such as tag:example.org,2026:friends")
+    if len(request.members) > MEMBERS or any(not each.isprintable() for each in request.members):
+        raise TooMany(f"a list has at most {MEMBERS} members, one a line")
+    keep: Operation = RemoveDocument(account.id, SCRIPT_LIST, name)
+    if request.members:
+        keep = PutDocument(account.id, SCRIPT_LIST, name, "\n".join(request.members))
+    await office.change("sieve.change", account.address, keep, list=name, members=len(request.members))
+    return {"address": account.address, "list": name, "members": len(request.members)}

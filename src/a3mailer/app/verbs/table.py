@@ -94,6 +94,7 @@ TABLE: Final = (
     StoreVerb("sieve get", "sieve.list", scripts.One, scripts.get),
     StoreVerb("sieve activate", "sieve.change", scripts.Activate, scripts.activate),
     StoreVerb("sieve rm", "sieve.change", scripts.One, scripts.remove),
+    StoreVerb("sieve members", "sieve.change", scripts.Members, scripts.members),
     StoreVerb("mail submit", "server.submit", sendmail.Submit, sendmail.submit),
     StoreVerb("queue list", "queue.list", queue.Wanted, queue.list_),
     StoreVerb("queue show", "queue.list", queue.Entry, queue.show_),

@@ -149,11 +149,7 @@ class Effects:
 
     def _append(self, mailbox: MailboxId, flags: Sequence[str] | None, header: bytes | None) -> None:
         """One copy a mailbox, however often it is named; the last word on its flags counts."""
-        flags = flags or ()
-        bits = 0
-        for flag in flags:
-            bits |= SYSTEM_FLAGS.get(flag, 0)
-        words = tuple(flag for flag in flags if flag not in SYSTEM_FLAGS)
+        bits, words = _flags_of(flags)
         mail = self._mail
         key = b"%b/%d.%d" % (mail.key, self._account, mailbox) if mail.key else b""
         made = Append(
@@ -235,9 +231,9 @@ class Effects:
             path = await self._doors.forwarding.reverse_path(path)
         trace = b"Delivered-To: %b\r\n" % encode_mailbox(parse_stored(mail.route.address))
         number = self._work.keep(trace + without_return_path(self._with(action.header)))
-        notify = tuple(sorted(set(mail.recipient.notify) - {"SUCCESS"}))
-        if mail.recipient.notify and not notify:
-            notify = ("NEVER",)
+        by, by_mode = mail.deliver_by, mail.by_mode
+        if action.by:
+            by, by_mode = (action.by if action.by > 0 else mail.now - action.by), action.by_mode
         self._work.operations.append(
             Enqueue(
                 AccountId(mail.client.account) if mail.client.account else SYSTEM_ACCOUNT,
@@ -247,19 +243,19 @@ class Effects:
                 (
                     QueueRecipient(
                         str(action.address),
-                        notify,
+                        _notify_of(mail, action),
                         mail.recipient.original or original_of(str(mail.recipient.address)),
                     ),
                 ),
                 mail.trace,
                 mail.body.value,
                 mail.smtputf8,
-                mail.return_content,
+                action.ret or mail.return_content,
                 mail.envelope_id,
                 hops=mail.hops,
                 priority=mail.priority,
-                deliver_by=mail.deliver_by,
-                by_mode=mail.by_mode,
+                deliver_by=by,
+                by_mode=by_mode,
                 tls=mail.tls,
                 message_id=self._work.contents[-1].index.message_id.decode("utf-8", "replace"),
             )
@@ -311,7 +307,8 @@ class Effects:
         except BadPiece as error:
             self._fail("vacation", f"the answer cannot be sent: {error}")
             return
-        self._post(octets, SYSTEM_ACCOUNT, "", (str(mail.reverse_path),), ("NEVER",))
+        number = self._post(octets, SYSTEM_ACCOUNT, "", (str(mail.reverse_path),), ("NEVER",))
+        await self._copy(action.fcc, number, name)
         if action.seconds:
             self._note(ANSWERED, name, action.seconds)
 
@@ -330,7 +327,31 @@ class Effects:
             return
         path = "" if mail.reverse_path.is_null else mail.route.address
         to = tuple(dict.fromkeys(str(each) for each in action.recipients))
-        self._post(octets, self._account, path, to, ())
+        number = self._post(octets, self._account, path, to, ())
+        await self._copy(action.fcc, number, f"notice{number}")
+
+    async def _copy(self, action: FileInto | None, number: int, name: str) -> None:
+        """File a copy of what is sent (RFC 8580); where it cannot be, it goes without (section 3)."""
+        mailbox = None if action is None else await self._mailbox(action)
+        if action is None:
+            return
+        if mailbox is None:
+            self._fail(f"fcc {action.mailbox}", f'there is no mailbox "{action.mailbox}" for a copy')
+            return
+        bits, words = _flags_of(action.flags)
+        key = b"%b/%b" % (self._mail.key, name.encode()) if self._mail.key else b""
+        self._work.operations.append(
+            Append(
+                self._account,
+                mailbox,
+                number,
+                bits,
+                words,
+                self._mail.now,
+                check_quota=False,
+                delivery=key,
+            )
+        )
 
     def _refuse(self, action: Reject) -> None:
         """RFC 5429 section 2.2.1."""
@@ -395,6 +416,22 @@ class Effects:
             Append(self._account, INBOX, number, internal_date=mail.now, check_quota=False, delivery=key)
         )
         self._note(TOLD, known, TOLD_SECONDS)
+
+
+def _flags_of(flags: Sequence[str] | None) -> tuple[int, tuple[str, ...]]:
+    """System flags as bits, and keywords."""
+    bits = 0
+    for flag in flags or ():
+        bits |= SYSTEM_FLAGS.get(flag, 0)
+    return bits, tuple(flag for flag in flags or () if flag not in SYSTEM_FLAGS)
+
+
+def _notify_of(mail: Delivery, action: Redirect) -> tuple[str, ...]:
+    """NOTIFY of a redirect: what the script says (RFC 6009), else as an alias among several hands it on."""
+    if action.notify is not None:
+        return action.notify
+    left = tuple(sorted(set(mail.recipient.notify) - {"SUCCESS"}))
+    return left or (("NEVER",) if mail.recipient.notify else ())
 
 
 Does = Callable[[Effects, Any], Awaitable[None]]

@@ -16,6 +16,7 @@ from a3mailer.config.tree import Settings
 from a3mailer.identity.directory import Directory
 from a3mailer.mail.errors import BadScript, MailError
 from a3mailer.store.ports import Store
+from a3mailer.store.rows import SCRIPT_LIST
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.filtering import hourly
@@ -219,6 +220,9 @@ class Filtering:
             return await store.mailboxes(account)
         if question.kind == "seen":
             return await store.document(account, SEEN, question.name) is not None
+        if question.kind == "list":
+            found = await store.document(account, SCRIPT_LIST, question.name)
+            return None if found is None else frozenset(found.value.lower().encode().split(b"\n")) - {b""}
         try:
             return await self._scripts.included(account, question.name)
         except BadScript as error:

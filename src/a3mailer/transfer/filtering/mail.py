@@ -7,7 +7,7 @@ when it is answered the script is run again, which costs little and changes noth
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Final, NamedTuple, Protocol
@@ -86,7 +86,7 @@ class ScriptsOf(Protocol):
 
 
 class Question(NamedTuple):
-    """What is to be found out: ``mailboxes``, ``seen`` (a digest), ``script`` (a name)."""
+    """What is to be found out: ``mailboxes``, ``seen`` (a digest), ``script`` and ``list`` (a name)."""
 
     kind: str
     name: str = ""
@@ -135,6 +135,12 @@ class Answers:
         """``door.Mail.remembers``."""
         return bool(self._of(Question("seen", memory_name(handle, value))))
 
+    def members(self, name: str) -> Collection[bytes] | None:
+        """``door.Mail.members``."""
+        found = self._of(Question("list", name))
+        assert found is None or isinstance(found, frozenset)
+        return found
+
     def script(self, location: str, name: str) -> object | None:
         """``door.Mail.script``. Errors: ScriptError."""
         if location == "global":
@@ -179,6 +185,7 @@ class DeliveryView(MailView):
             mailboxes=answers.has_mailbox,
             memory=answers.remembers,
             scripts=answers.script,
+            lists=answers.members,
         )
         self._mail = mail
         self._settings = settings
@@ -190,10 +197,26 @@ class DeliveryView(MailView):
     @cached_property
     def _parts_of_envelope(self) -> Mapping[str, tuple[bytes, ...]]:
         mail = self._mail
-        found = {"from": str(mail.reverse_path), "to": str(mail.recipient.address), "auth": mail.client.login}
-        if not mail.client.login:
-            del found["auth"]
-        return {part: (value.encode("utf-8", "replace"),) for part, value in found.items()}
+        paths = {"from": str(mail.reverse_path), "to": str(mail.recipient.address)}
+        said = {
+            "auth": mail.client.login,
+            "orcpt": mail.recipient.original,
+            "ret": mail.return_content,
+            "envid": mail.envelope_id,
+        }
+        if mail.deliver_by:
+            said["bytimeabsolute"] = str(mail.deliver_by)
+            said["bytimerelative"] = str(mail.deliver_by - mail.now)
+            said["bymode"] = "return" if mail.by_mode.startswith("R") else "notify"
+            said["bytrace"] = "true" if mail.by_mode.endswith("T") else ""
+        found: dict[str, tuple[str, ...]] = {
+            part: (value,) for part, value in (*paths.items(), *said.items()) if value or part in paths
+        }
+        found["notify"] = tuple(sorted(mail.recipient.notify))
+        return {
+            part: tuple(value.encode("utf-8", "replace") for value in values)
+            for part, values in found.items()
+        }
 
     def environment(self, item: str) -> bytes | None:
         """An item of the environment (RFC 5183)."""

@@ -65,6 +65,14 @@ class Redirect(Action, frozen=True):
     address: Address
     copy: bool = False
     header: bytes | None = None
+    notify: tuple[str, ...] | None = None
+    """NOTIFY of the redirected mail (RFC 6009); None: what the mail came with."""
+    ret: str = ""
+    """FULL or HDRS; empty: likewise."""
+    by: int = 0
+    """When it should be there, seconds since the epoch; 0: no other time than the mail came with."""
+    by_mode: str = ""
+    """N (notify) or R (return), with T behind it to be told of each hand-over."""
 
 
 class Discard(Action, frozen=True):
@@ -104,6 +112,8 @@ class Vacation(Action, frozen=True):
     """Further ones that are the owner's."""
     mime: bool = False
     """The reason is a MIME entity with its header."""
+    fcc: FileInto | None = None
+    """Where a copy of the answer is filed (RFC 8580)."""
 
 
 class Notify(Action, frozen=True):
@@ -120,6 +130,7 @@ class Notify(Action, frozen=True):
     importance: int = 2
     """1 is high, 3 is low."""
     options: tuple[str, ...] = ()
+    fcc: FileInto | None = None
 
 
 class Remember(Action, frozen=True):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from a3mailer.mail.message.octets import Octets
 from a3mailer.mail.message.parts import Part
@@ -16,6 +16,30 @@ class Field(NamedTuple):
     """In lower case."""
     value: bytes
     octets: bytes
+
+
+LISTS: Final = "urn:ietf:params:sieve:"
+"""What the colon stands for that the name of an external list may begin with (RFC 6134 section 2.6)."""
+
+
+def whole_name(name: str) -> str:
+    """The name of an external list in its long form."""
+    return LISTS + name[1:] if name.startswith(":") else name
+
+
+class Verdict(NamedTuple):
+    """What was found of a mail; nothing where nobody has looked at it."""
+
+    kind: str = "untested"
+    spam: int | None = None
+    """0 (clear) to 100 (surely)."""
+    findings: tuple[str, ...] = ()
+    """Sentences for people."""
+    virus: int | None = None
+    """1 (none) to 5 (surely), as RFC 5235 section 3.3 has it."""
+
+
+UNTESTED: Final = Verdict()
 
 
 class Mail(Protocol):
@@ -66,6 +90,15 @@ class Mail(Protocol):
         """A part of the envelope (RFC 5228 section 5.4): "from", "to" and what extensions name.
 
         Empty when it is not known (yet); the null reverse-path is one empty string."""
+        ...
+
+    @property
+    def verdict(self) -> Verdict:
+        """What was found of the mail."""
+        ...
+
+    def members(self, name: str) -> Collection[bytes] | None:
+        """The members of an external list (RFC 6134), lower case; None where there is no such list."""
         ...
 
     def environment(self, item: str) -> bytes | None:

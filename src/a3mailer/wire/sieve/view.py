@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from a3mailer.mail.message import index
 from a3mailer.mail.message.headers import fields, header_end, unfold
 from a3mailer.mail.message.octets import Octets
 from a3mailer.mail.message.parts import Part
-from a3mailer.wire.sieve.door import Field
+from a3mailer.wire.sieve.door import UNTESTED, Field, Verdict
 
 
 class HasMailbox(Protocol):
@@ -37,6 +37,8 @@ class MailView:
         mailboxes: HasMailbox | None = None,
         memory: Callable[[bytes, bytes], bool] | None = None,
         scripts: Callable[[str, str], object | None] | None = None,
+        lists: Callable[[str], Collection[bytes] | None] | None = None,
+        verdict: Verdict = UNTESTED,
     ) -> None:
         self.octets = octets
         self.size = len(octets) if size is None else size
@@ -47,6 +49,8 @@ class MailView:
         self._mailboxes = mailboxes
         self._memory = memory
         self._scripts = scripts
+        self._lists = lists
+        self.verdict = verdict
 
     @cached_property
     def fields(self) -> Sequence[Field]:
@@ -71,6 +75,10 @@ class MailView:
     def script(self, location: str, name: str) -> object | None:
         """A script to include. Errors: ScriptError."""
         return None if self._scripts is None else self._scripts(location, name)
+
+    def members(self, name: str) -> Collection[bytes] | None:
+        """An external list. Without an account there is none."""
+        return None if self._lists is None else self._lists(name)
 
     def envelope(self, part: str) -> tuple[bytes, ...]:
         """A part of the envelope."""

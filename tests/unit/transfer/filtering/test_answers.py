@@ -5,7 +5,10 @@ import pytest
 from a3mailer.mail.address import ReversePath
 from a3mailer.mail.envelope import Recipient
 from a3mailer.mail.errors import MailError, Refused
+from a3mailer.mail.flags import SEEN
 from a3mailer.mail.ids import AccountId, TenantId
+from a3mailer.store.operations import PutDocument
+from a3mailer.store.ports import Transaction
 from a3mailer.transfer.filtering.answering import why_not
 from a3mailer.transfer.filtering.mail import Delivery
 from a3mailer.transfer.route import Local
@@ -245,3 +248,47 @@ async def test_never_wants_no_notice(town: Town) -> None:
     quiet = Recipient(address("alice@a.test"), frozenset(("NEVER",)))
     assert await town.took(mail(), quiet, "bob@a.test") == (None, None)
     assert answers(town) == []
+
+
+async def test_a_copy_of_an_answer_is_filed(town: Town) -> None:
+    await town.script(
+        'require ["vacation", "fcc", "imap4flags", "special-use", "mailbox"];'
+        'vacation :fcc "None" :specialuse "\\\\Sent" :flags "\\\\Seen" "I am away.";'
+    )
+    for _ in range(2):
+        await town.took(mail())
+    (row,) = await town.mailbox("Sent")
+    assert row.flags == SEEN
+    (octets,) = await town.octets("Sent")
+    assert octets == answers(town)[0] and len(town.store.transactions[-2].contents) == 2
+    await town.script('require ["vacation", "fcc"]; vacation :fcc "None" "Gone.";')
+    await town.took(mail())
+    assert len(answers(town)) == 2, "without a copy it is sent all the same"
+    assert b'no mailbox "None" for a copy' in (await town.octets("INBOX"))[-1]
+
+
+async def test_a_redirect_with_wishes(town: Town) -> None:
+    await town.script(
+        'require ["redirect-dsn", "redirect-deliverby", "envelope", "envelope-dsn"];'
+        'if envelope "notify" "SUCCESS" {'
+        ' redirect :notify "FAILURE" :ret "HDRS" :bytimerelative 600 :bymode "return" "dave@c.test"; }'
+    )
+    await town.took(mail(), Recipient(address("alice@a.test"), frozenset(("SUCCESS",))))
+    (entry,) = [each for each in town.store.entries if each.recipients[0].address == "dave@c.test"]
+    assert entry.recipients[0].notify == ("FAILURE",) and entry.return_content == "HDRS"
+    assert (entry.deliver_by, entry.by_mode) == (int(town.clock.now()) + 600, "R")
+
+
+async def test_a_list_of_the_account(town: Town) -> None:
+    await town.store.commit(
+        Transaction(
+            (PutDocument(town.alice.id, "sieve-list", "tag:a.test,2026:friends", "Carol@b.test\nx@c.test"),)
+        )
+    )
+    await town.script(
+        'require ["extlists", "fileinto", "envelope"];'
+        'if envelope :list "from" ["tag:a.test,2026:friends", "tag:a.test,2026:none"] { fileinto "Archive"; }'
+    )
+    await town.took(mail())
+    await town.took(mail(), sender="eve@b.test")
+    assert await town.counts() == {"Archive": 1, "INBOX": 1}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from a3mailer.mail.address import Address
 from a3mailer.wire.sieve import addresses
 from a3mailer.wire.sieve.actions import Discard, Keep, Redirect
 from a3mailer.wire.sieve.dialect import CORE
+from a3mailer.wire.sieve.door import whole_name
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
 from a3mailer.wire.sieve.machine import Call, Machine, Tagged
 from a3mailer.wire.sieve.matching import CONTAINS, IS, MATCHES
@@ -99,14 +101,26 @@ def _discard(machine: Machine, call: Call) -> None:
 
 def _redirect(machine: Machine, call: Call) -> None:
     try:
-        address = addresses.outbound(call.string(0))
+        to = _of_list(machine, call) if call.tag("list") else (addresses.outbound(call.string(0)),)
     except BadCall as error:
         raise RunFailed(str(error)) from error
-    machine.act(call.modified(Redirect(address, header=machine.changed_header)))
+    for address in to:
+        machine.act(call.modified(Redirect(address, header=machine.changed_header)))
+
+
+def _of_list(machine: Machine, call: Call) -> Iterable[Address]:
+    """All of an external list (RFC 6134 section 2.3). Errors: BadCall."""
+    name = call.string(0).decode("utf-8", "replace")
+    members = machine.mail.members(whole_name(name))
+    if members is None:
+        raise BadCall(f'there is no list "{name[:60]}"')
+    machine.charge(len(members))
+    return [addresses.outbound(member) for member in sorted(members)]
 
 
 def _check_redirect(call: Call) -> None:
-    addresses.outbound(call.string(0))
+    if not call.tag("list"):
+        addresses.outbound(call.string(0))
 
 
 EXTENSION: Final = Extension(

@@ -118,6 +118,11 @@ def _test(machine: Machine, call: Call) -> bool:
     return call.matches(machine, (_part(machine, call.string(1), (moment[0], zone)),), call.strings(2))
 
 
+def iso8601(machine: Machine, call: Call, moment: int) -> bytes:
+    """A moment in the zone that a call names, else in that of this place."""
+    return _part(machine, b"iso8601", (moment, _zone(machine, call, 0)))
+
+
 def _current(machine: Machine, call: Call) -> bool:
     moment = (_here(machine)[0], _zone(machine, call, 0))
     return call.matches(machine, (_part(machine, call.string(0), moment),), call.strings(1))
@@ -128,7 +133,7 @@ def _check_zone(tag: Tagged) -> None:
     _zone_minutes(tag.value[0])
 
 
-_BY_ZONE: Final = Tag("zone", Kind.STRING, "zone", _check_zone)
+BY_ZONE: Final = Tag("zone", Kind.STRING, "zone", _check_zone)
 _DATE_PART: Final = Parameter("date part", Kind.STRING, members=PART)
 EXTENSION: Final = Extension(
     "date",
@@ -138,10 +143,10 @@ EXTENSION: Final = Extension(
             Role.TEST,
             _test,
             (Parameter("header name", Kind.STRING), _DATE_PART, KEYS),
-            (_BY_ZONE, Tag("originalzone", group="zone")),
+            (BY_ZONE, Tag("originalzone", group="zone")),
             MATCHING,
         ),
-        Word("currentdate", Role.TEST, _current, (_DATE_PART, KEYS), (_BY_ZONE,), MATCHING),
+        Word("currentdate", Role.TEST, _current, (_DATE_PART, KEYS), (BY_ZONE,), MATCHING),
     ),
     members=tuple((PART, name) for name in PARTS),
 )

@@ -36,7 +36,7 @@ _NAME: Final = re.compile(rb"[!-9;-~]{1,200}")
 _FOLD: Final = re.compile(rb"\r\n(?=[ \t])")
 
 
-def _name(call: Call) -> bytes:
+def field_name(call: Call) -> bytes:
     """Errors: BadCall."""
     name = call.string(0)
     if not _NAME.fullmatch(name):
@@ -46,7 +46,7 @@ def _name(call: Call) -> bytes:
 
 def _made(call: Call) -> Field:
     """Errors: BadCall."""
-    name = _name(call)
+    name = field_name(call)
     value = _FOLD.sub(b"", call.string(1)).strip()
     if len(value) > VALUE:
         raise BadCall(f"a header field of more than {VALUE} octets")
@@ -75,7 +75,7 @@ def _check_add(call: Call) -> None:
 
 def _delete(machine: Machine, call: Call) -> None:
     try:
-        name = _name(call).lower()
+        name = field_name(call).lower()
     except BadCall as error:
         raise RunFailed(str(error)) from error
     if name in KEPT:
@@ -92,7 +92,7 @@ def _delete(machine: Machine, call: Call) -> None:
 
 
 def _check_delete(call: Call) -> None:
-    _name(call)
+    field_name(call)
 
 
 _FIELD: Final = Parameter("field name", Kind.STRING)

@@ -11,6 +11,7 @@ from a3mailer.wire.sieve.actions import Notify
 from a3mailer.wire.sieve.addresses import outbound
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
 from a3mailer.wire.sieve.extensions.core import KEYS
+from a3mailer.wire.sieve.extensions.fcc import FCC, copy_of
 from a3mailer.wire.sieve.machine import Call, Machine, Tagged
 from a3mailer.wire.sieve.vocabulary import (
     MATCHING,
@@ -32,6 +33,7 @@ FIELDS: Final = 16
 _OPTION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*+=[^\0\r\n]*+")
 _FIELD: Final = re.compile(r"[a-z0-9-]{1,60}")
 _PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+CAPABILITIES: Final = {b"online": b"maybe", FCC.encode(): b"yes"}
 IGNORED: Final = frozenset(("from", "auto-submitted", "received", "message-id", "date", "to", "cc", "bcc"))
 """Fields of a URI that are passed over (RFC 5436 section 2.7); to adds a recipient."""
 
@@ -78,7 +80,8 @@ def _notify(machine: Machine, call: Call) -> None:
     importance = int(b"".join(call.tag_strings("importance")) or b"2")
     options = tuple(map(_text, call.tag_strings("options")))
     machine.hold(len(message))
-    machine.act(Notify(recipients, fields, message, sender, importance, options))
+    notice = Notify(recipients, fields, message, sender, importance, options, copy_of(call))
+    machine.act(call.modified(notice))
 
 
 def _check(call: Call) -> None:
@@ -105,10 +108,9 @@ def _valid(machine: Machine, call: Call) -> bool:
 
 
 def _capability(machine: Machine, call: Call) -> bool:
-    """Of mail nobody knows whether its reader is there: ``online`` is maybe."""
-    if not _is_method(call.string(0)) or call.string(1).lower() != b"online":
-        return False
-    return call.matches(machine, (b"maybe",), call.strings(2))
+    """Of mail nobody knows whether its reader is there: ``online`` is maybe. A copy can be filed."""
+    found = CAPABILITIES.get(call.string(1).lower()) if _is_method(call.string(0)) else None
+    return found is not None and call.matches(machine, (found,), call.strings(2))
 
 
 def _encode(value: bytes, tag: Tagged) -> bytes:

@@ -10,6 +10,7 @@ from typing import Final
 from a3mailer.wire.sieve import addresses
 from a3mailer.wire.sieve.errors import RunFailed
 from a3mailer.wire.sieve.extensions.core import KEYS, parts_of
+from a3mailer.wire.sieve.extensions.date import iso8601
 from a3mailer.wire.sieve.machine import Call, Machine
 from a3mailer.wire.sieve.vocabulary import (
     ADDRESS_PART,
@@ -24,6 +25,8 @@ from a3mailer.wire.sieve.vocabulary import (
 
 PART: Final = "part of the envelope"
 """The open set; an unknown part is an error."""
+ABSOLUTE: Final = "bytimeabsolute"
+"""A part that the door gives in seconds since the epoch, and a script sees as date and time (RFC 6009)."""
 
 
 def _envelope(machine: Machine, call: Call) -> bool:
@@ -32,7 +35,8 @@ def _envelope(machine: Machine, call: Call) -> bool:
         part = name.decode("utf-8", "replace").lower()
         if not machine.has_member(PART, part):
             raise RunFailed(f'"{part[:60]}" is no {PART}')
-        paths += machine.mail.envelope(part)
+        found = machine.mail.envelope(part)
+        paths += [iso8601(machine, call, int(moment)) for moment in found] if part == ABSOLUTE else found
     if call.tag(MATCH_TYPE) == "count":
         paths = [path for path in paths if path]  # RFC 5231 section 4.2: the null reverse-path counts as none
     machine.hold(sum(map(len, paths)))

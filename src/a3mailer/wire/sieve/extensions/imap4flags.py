@@ -12,6 +12,7 @@ from a3mailer.mail.flags import MAX_KEYWORD_LENGTH, MAX_KEYWORDS, SYSTEM_FLAGS
 from a3mailer.wire.sieve.actions import FileInto, Keep
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
 from a3mailer.wire.sieve.extensions.core import KEYS
+from a3mailer.wire.sieve.extensions.fcc import beside_fcc
 from a3mailer.wire.sieve.machine import Call, Machine, Tagged
 from a3mailer.wire.sieve.strings import NAME
 from a3mailer.wire.sieve.vocabulary import MATCHING, Extension, Kind, Parameter, Role, Tag, Word
@@ -116,5 +117,5 @@ EXTENSION: Final = Extension(
             groups=MATCHING,
         ),
     ),
-    tags=(("keep", _TAG), ("fileinto", _TAG)),
+    tags=(("keep", _TAG), ("fileinto", _TAG), *beside_fcc(_TAG)),
 )

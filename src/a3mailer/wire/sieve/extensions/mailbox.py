@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import structs
 
 from a3mailer.wire.sieve.actions import FileInto
+from a3mailer.wire.sieve.extensions.fcc import beside_fcc
 from a3mailer.wire.sieve.machine import Call, Machine, Tagged
 from a3mailer.wire.sieve.vocabulary import Extension, Kind, Parameter, Role, Tag, Word
 
@@ -43,10 +44,13 @@ def _id(action: FileInto, tag: Tagged) -> FileInto:
     return structs.replace(action, mailbox_id=_texts(tag.value)[0])
 
 
+_CREATE: Final = Tag("create", modify=_create)
+_USE: Final = Tag("specialuse", Kind.STRING, modify=_special_use)
+_BY_ID: Final = Tag("mailboxid", Kind.STRING, modify=_id)
 MAILBOX: Final = Extension(
     "mailbox",
     words=(Word("mailboxexists", Role.TEST, _exists, (Parameter("list of mailboxes", Kind.STRINGS),)),),
-    tags=(("fileinto", Tag("create", modify=_create)),),
+    tags=(("fileinto", _CREATE), *beside_fcc(_CREATE)),
 )
 SPECIAL_USE: Final = Extension(
     "special-use",
@@ -61,10 +65,10 @@ SPECIAL_USE: Final = Extension(
             ),
         ),
     ),
-    tags=(("fileinto", Tag("specialuse", Kind.STRING, modify=_special_use)),),
+    tags=(("fileinto", _USE), *beside_fcc(_USE)),
 )
 MAILBOX_ID: Final = Extension(
     "mailboxid",
     words=(Word("mailboxidexists", Role.TEST, _id_exists, (Parameter("list of ids", Kind.STRINGS),)),),
-    tags=(("fileinto", Tag("mailboxid", Kind.STRING, modify=_id)),),
+    tags=(("fileinto", _BY_ID), *beside_fcc(_BY_ID)),
 )

@@ -11,6 +11,7 @@ from typing import Final
 from a3mailer.mail.message.addresses import parse_mailboxes
 from a3mailer.wire.sieve.actions import Vacation
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
+from a3mailer.wire.sieve.extensions.fcc import copy_of
 from a3mailer.wire.sieve.machine import Call, Machine, Tagged
 from a3mailer.wire.sieve.vocabulary import Extension, Kind, Parameter, Role, Tag, Word
 
@@ -31,17 +32,17 @@ def _vacation(machine: Machine, call: Call) -> None:
     except BadCall as error:
         raise RunFailed(str(error)) from error
     machine.hold(len(call.string(0)))
-    machine.act(
-        Vacation(
-            _text(call.string(0)),
-            _seconds(call),
-            _handle(call),
-            _line(call, "subject")[:SUBJECT],
-            _line(call, "from"),
-            tuple(map(_text, call.tag_strings("addresses"))),
-            bool(call.tag("mime")),
-        )
+    answer = Vacation(
+        _text(call.string(0)),
+        _seconds(call),
+        _handle(call),
+        _line(call, "subject")[:SUBJECT],
+        _line(call, "from"),
+        tuple(map(_text, call.tag_strings("addresses"))),
+        bool(call.tag("mime")),
+        copy_of(call),
     )
+    machine.act(call.modified(answer))
 
 
 def _text(octets: bytes) -> str:
