@@ -16,7 +16,10 @@ from typing import Any, Final
 from a3mailer.access.casemap import casemap
 from a3mailer.access.found import unquoted
 from a3mailer.access.labour import Labour
-from a3mailer.mail.ids import AccountId
+from a3mailer.mail.errors import DamagedContent, NoSuchMessage
+from a3mailer.mail.ids import AccountId, EmailId
+from a3mailer.mail.message import identifiers
+from a3mailer.mail.message.packed import header_end_of
 from a3mailer.mail.message.subject import base_subject
 from a3mailer.mail.message.wire import skip
 from a3mailer.mail.message.words import decode_words
@@ -54,6 +57,8 @@ class Criterion(Enum):
     DISPLAY_TO = 9
     IS_REPLY = 10
     """Whether the subject is that of a reply or forward; for threads."""
+    LINEAGE = 11
+    """Who it is and whom it follows (``mail.message.identifiers.lineage``); for threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,13 @@ class SortKeys:
         column = self._columns.pop(name, None) or _Column()
         self._columns[name] = column
         column.idle = 0
-        keys, grown = column.look(listed.emails)
+        keys: list[Any] = []
+        grown = 0
+        for first in range(0, len(listed.emails), PAGE):
+            some, more = column.look(listed.emails[first : first + PAGE])
+            keys += some
+            grown += more
+            await labour.step(0)
         absent = [at for at, key in enumerate(keys) if key is None] if None in keys else []
         shared: dict[Any, Any] = {}
         for first in range(0, len(absent), READ):
@@ -131,7 +142,7 @@ class SortKeys:
                 keys[at] = known
                 column.keep(listed.emails[at], known)
             await labour.step(len(group))
-        grown += sum(len(key) + _STRING_OCTETS for key in shared if isinstance(key, str))
+        grown += sum(len(key) + _STRING_OCTETS for key in shared if isinstance(key, (str, bytes)))
         self._count(name, column, grown)
         await labour.step(len(keys) - len(absent))
         return keys
@@ -150,9 +161,11 @@ class SortKeys:
         account, emails = listed.account, array("Q", [listed.emails[at] for at in group])
         if criterion in (Criterion.SUBJECT, Criterion.IS_REPLY):
             subjects = [base_subject(one or "") for one in await self._reader.subjects(account, emails)]
-            if criterion is Criterion.SUBJECT:
-                return [casemap(text) for text, _ in subjects]
-            return [reply for _, reply in subjects]
+            replies = [reply for _, reply in subjects]
+            if criterion is Criterion.IS_REPLY:
+                return replies
+            self._keep_beside(account, Criterion.IS_REPLY, emails, replies)
+            return [casemap(text) for text, _ in subjects]
         if criterion is Criterion.ARRIVAL:
             return [date or 0 for date in await listed.received(group)]
         if criterion is Criterion.DATE:
@@ -161,8 +174,36 @@ class SortKeys:
             for number, date in zip(without, await listed.received([group[n] for n in without]), strict=True):
                 dates[number] = date or 0
             return dates
+        if criterion is Criterion.LINEAGE:
+            found = await self._reader.lineages(account, emails)
+            return [
+                await self._lineage(account, email) if one is None else one
+                for one, email in zip(found, emails, strict=True)
+            ]
         field, shown = _FIELDS[criterion]
         return [address_key(one, field, shown) for one in await self._reader.envelopes(account, emails)]
+
+    def _keep_beside(
+        self, account: AccountId, criterion: Criterion, emails: Sequence[int], keys: Sequence[object]
+    ) -> None:
+        """Keep what was found out on the way to other keys."""
+        name = (account, criterion)
+        column = self._columns.setdefault(name, _Column())
+        _known, grown = column.look(emails)
+        for email, key in zip(emails, keys, strict=True):
+            column.keep(email, key)
+        self._count(name, column, grown)
+
+    async def _lineage(self, account: AccountId, email: int) -> bytes:
+        """Of a mail that came before lineages were written down."""
+        rows = await self._reader.fragments(account, (EmailId(email),))
+        if not rows:
+            return identifiers.lineage_of(b"")
+        try:
+            end = header_end_of(rows[0].index)
+            return identifiers.lineage_of(await self._reader.octets(account, rows[0].blob, 0, end))
+        except (NoSuchMessage, DamagedContent):
+            return identifiers.lineage_of(b"")
 
 
 _FIELDS: Final = {

@@ -127,6 +127,11 @@ class MailReader(Protocol):
         """Seconds since the epoch, 0 where Date says none."""
         ...
 
+    async def lineages(self, account: AccountId, emails: array[int]) -> list[bytes | None]:
+        """Who each mail is and whom it follows (``mail.message.identifiers.lineage``), in the order asked;
+        None where gone, and of mails whose lineage nobody has written down: their headers tell."""
+        ...
+
     async def internal_dates(
         self, account: AccountId, mailbox: MailboxId, uids: Sequence[int]
     ) -> list[int | None]:

@@ -4,7 +4,7 @@ import calendar
 
 import pytest
 
-from a3mailer.mail.message import addresses, dates, headers, identifiers, parameters, words
+from a3mailer.mail.message import addresses, dates, headers, identifiers, index, parameters, words
 from a3mailer.mail.message.addresses import Address, Group
 from a3mailer.mail.message.subject import base_subject
 
@@ -346,6 +346,19 @@ def test_identifiers() -> None:
     assert len(many) == 100
     assert many[0] == b"0@x"
     assert many[-1] == b"4999@x"
+
+
+def test_a_lineage_is_who_a_mail_is_and_whom_it_follows() -> None:
+    def key(name: bytes) -> bytes:
+        return identifiers.thread_keys(b"", name, (), ())[0]
+
+    assert identifiers.lineage(b"a@x", (b"b@x", b"c@x"), (b"d@x",)) == key(b"a@x") + key(b"b@x") + key(b"c@x")
+    assert identifiers.lineage(b'"a"@x', (), (b"d@x", b"e@x")) == key(b"a@x") + key(b"d@x")
+    assert identifiers.lineage(b"", (), ()) == bytes(8)
+    header = b"In-Reply-To: your mail <d@x> (who@x)\r\nMessage-ID:\r\n <a@x>\r\nReferences: none\r\n\r\n"
+    assert identifiers.lineage_of(header) == key(b"a@x") + key(b"d@x")
+    assert index(header + b"x").lineage == identifiers.lineage_of(header)
+    assert identifiers.lineage_of(b"") == bytes(8)
 
 
 def test_thread_keys_are_bounded_and_keep_the_root_and_the_nearest() -> None:

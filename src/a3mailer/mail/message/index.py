@@ -58,6 +58,11 @@ class MessageIndex(NamedTuple):
     truncated: tuple[str, ...] = ()
 
     @property
+    def lineage(self) -> bytes:
+        """Who the mail is and whom it follows (``identifiers.lineage``), for threads as RFC 5256 has them."""
+        return identifiers.lineage(self.message_id, self.references, self.in_reply_to)
+
+    @property
     def base_subject(self) -> str:
         """The Subject without the marks of replies and forwards (RFC 5256 section 2.1), for threading."""
         return base_subject(self.subject)[0]

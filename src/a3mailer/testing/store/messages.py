@@ -68,6 +68,11 @@ class AppendRules(StoreCase):
         assert [subjects[at] for at in (0, 2, 3, 4)] == [f"subject {number}" for number in (4, 2, 1, 0)]
         dates = await world.store.sent_dates(world.alice, array("Q", emails))
         assert [dates[at] for at in (0, 2, 3, 4)] == [index(octets[number]).date for number in (4, 2, 1, 0)]
+        lineages = await world.store.lineages(world.alice, array("Q", emails))
+        assert [lineages[at] for at in (0, 2, 3, 4)] == [
+            index(octets[number]).lineage for number in (4, 2, 1, 0)
+        ]
+        assert await world.store.lineages(world.bob, array("Q", [10**6])) == [None]
         asked = [one.uid for one in sent]
         received = await world.store.internal_dates(world.alice, INBOX, asked)
         assert received == [100, 200, 300, None, 500]

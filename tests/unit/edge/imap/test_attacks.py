@@ -257,6 +257,32 @@ async def test_others_are_answered_while_one_searches(stage: Stage, world: ImapW
     assert answered > 2
 
 
+@pytest.mark.parametrize("command", [b"SORT (SUBJECT TO) UTF-8 ALL", b"THREAD REFERENCES UTF-8 ALL"])
+async def test_others_are_answered_while_one_sorts_or_threads(
+    stage: Stage, world: ImapWorld, command: bytes
+) -> None:
+    for number in range(1200):
+        await world.deliver(b"Message-ID: <%d@x>\r\nReferences: <%d@x>\r\n\r\n" % (number, number - 1))
+    world.services.clock = BusyClock(0.0)
+    worker, other = await user(stage), await user(stage, 2)
+    worker.connection.put(b"a1 " + command + b"\r\n")
+    answered = 0
+    while not worker.connection.taken():
+        if await other.feed(b"b NOOP\r\n"):
+            answered += 1
+    assert answered > 2
+
+
+@pytest.mark.parametrize("command", [b"SORT (SUBJECT TO) UTF-8 ALL", b"THREAD REFERENCES UTF-8 ALL"])
+async def test_sorting_and_threading_have_a_budget(stage: Stage, world: ImapWorld, command: bytes) -> None:
+    session = await user(stage)
+    world.services.clock = BusyClock(30.0)
+    *progress, last = (await session.feed(b"a1 " + command + b"\r\n")).splitlines()
+    assert all(line.startswith(b'* OK [INPROGRESS ("a1" ') for line in progress)
+    assert last == b"a1 NO [LIMIT] that would take too long"
+    assert await session.feed(b"a2 NOOP\r\n") == b"a2 OK NOOP completed\r\n"
+
+
 async def test_deep_parts_and_many_partial_ranges(stage: Stage) -> None:
     session = await user(stage)
     deep = b".".join([b"1"] * 500)

@@ -36,6 +36,7 @@ from a3mailer.edge.imap.commands.starttls import StartTls
 from a3mailer.edge.imap.commands.status import Status
 from a3mailer.edge.imap.commands.store import Store
 from a3mailer.edge.imap.commands.subscribe import Subscribe
+from a3mailer.edge.imap.commands.thread import Thread
 from a3mailer.edge.imap.commands.uid import UidCommand
 from a3mailer.edge.imap.commands.unselect import Unselect
 from a3mailer.edge.imap.commands.unsubscribe import Unsubscribe
@@ -67,6 +68,7 @@ COMMANDS: Final[tuple[type[Command], ...]] = (
     Expunge,
     Search,
     Sort,  # RFC 5256
+    Thread,
     Fetch,
     Store,
     Copy,

@@ -1,4 +1,4 @@
-"""UID (RFC 9051 section 6.4.9): COPY, MOVE, FETCH, STORE, SEARCH, SORT and EXPUNGE with uids."""
+"""UID (RFC 9051 section 6.4.9): COPY, MOVE, FETCH, STORE, SEARCH, SORT, THREAD and EXPUNGE with uids."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from a3mailer.edge.imap.commands.move import Move
 from a3mailer.edge.imap.commands.search import Search
 from a3mailer.edge.imap.commands.sort import Sort
 from a3mailer.edge.imap.commands.store import Store
+from a3mailer.edge.imap.commands.thread import Thread
 from a3mailer.edge.imap.response import Answer
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.parser import Parser
 
-Inner = Copy | Move | Fetch | Store | Search | Sort | Expunge
+Inner = Copy | Move | Fetch | Store | Search | Sort | Thread | Expunge
 INNER: Final[dict[bytes, type[Inner]]] = {
-    each.name: each for each in (Copy, Move, Fetch, Store, Search, Sort, Expunge)
+    each.name: each for each in (Copy, Move, Fetch, Store, Search, Sort, Thread, Expunge)
 }
 
 
@@ -31,7 +32,7 @@ class UidCommand:
     """Of the table only: the inner command's own rule is what is asked."""
     inner: Inner
 
-    # uid = "UID" SP (copy / move / fetch / search / sort / store / uid-expunge)
+    # uid = "UID" SP (copy / move / fetch / search / sort / store / thread / uid-expunge)
     @classmethod
     def parse(cls, p: Parser) -> Inner:
         p.space()

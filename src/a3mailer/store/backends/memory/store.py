@@ -11,6 +11,8 @@ from a3mailer.mail.changes import Change
 from a3mailer.mail.errors import MailError, NoSuchMessage, NoSuchThing
 from a3mailer.mail.flags import SEEN
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, ThreadId, Uid
+from a3mailer.mail.message import identifiers
+from a3mailer.mail.message.headers import header_end
 from a3mailer.runtime.clock import Clock, SystemClock
 from a3mailer.store import operations as op
 from a3mailer.store.backends.memory import account as whole
@@ -213,6 +215,11 @@ class MemoryStore:
         known = self._state.fragments
         return [one.sent_date if (one := known.get((account, EmailId(email)))) else None for email in emails]
 
+    async def lineages(self, account: AccountId, emails: array[int]) -> list[bytes | None]:
+        known, blobs = self._state.fragments, self._state.blobs
+        rows = (known.get((account, EmailId(email))) for email in emails)
+        return [None if row is None else _lineage(blobs[row.blob]) for row in rows]
+
     async def internal_dates(
         self, account: AccountId, mailbox: MailboxId, uids: Sequence[int]
     ) -> list[int | None]:
@@ -393,6 +400,10 @@ class MemoryStore:
         rows = sorted((place[3], count) for place, count in self._state.tallies.items()
                       if place[:3] == (kind, period, domain))  # fmt: skip
         return tuple(Tally(period, domain, key, count) for key, count in rows)
+
+
+def _lineage(octets: bytes) -> bytes:
+    return identifiers.lineage_of(octets[: header_end(octets, 0, len(octets))])
 
 
 def _columns(messages: Iterable[Message]) -> Columns:

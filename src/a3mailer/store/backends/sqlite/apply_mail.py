@@ -66,7 +66,7 @@ def append(ledger: Ledger, op: Append, work: Work) -> Appended:
         "fragments",
         (op.account << NUMBER_BITS | email, 1 + len(op.also), size, piece.sent_date, piece.has_attachment,
          piece.blob, piece.envelope, piece.bodystructure, piece.subject, piece.preview, piece.parts,
-         op.mailbox, uid),
+         op.mailbox, uid, piece.lineage),
     )  # fmt: skip
     for number in op.also:
         further = ledger.touch_mailbox(op.account, number)

@@ -57,6 +57,7 @@ class Piece(msgspec.Struct, array_like=True):
     sent_date: int
     has_attachment: bool
     thread_keys: tuple[bytes, ...]
+    lineage: bytes
     own: int = 0
     """Octets of its own record, where it has extents."""
     extents: tuple[tuple[int, int], ...] = ()

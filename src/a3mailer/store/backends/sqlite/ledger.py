@@ -177,7 +177,7 @@ _WAITING: Final = {
     "copies": "INSERT INTO messages (account, mailbox, uid, flags, modseq, added, email, size, keywords,"
     " thread, internal_date, saved_date, blob, copied) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,1)",
     "fragments": "INSERT INTO fragments (id, copies, size, sent_date, has_attachment, blob, envelope,"
-    " bodystructure, subject, preview, parts, mailbox, uid) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    " bodystructure, subject, preview, parts, mailbox, uid, lineage) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     "threads": "INSERT OR IGNORE INTO threads (account, key, thread) VALUES (?,?,?)",
     "blobs": "INSERT INTO blobs (tenant, blob, segment, offset, length, size, dictionary, hash, own)"
     " VALUES (?,?,?,?,?,?,?,?,?)",

@@ -266,6 +266,9 @@ class ReadMail:
     async def sent_dates(self, account: AccountId, emails: array[int]) -> list[int | None]:
         return await self._bulk(account, emails, _SENT_RANGE, _SENT_EACH, absent=None)
 
+    async def lineages(self, account: AccountId, emails: array[int]) -> list[bytes | None]:
+        return await self._bulk(account, emails, _LINEAGE_RANGE, _LINEAGE_EACH, absent=None)
+
     async def internal_dates(
         self, account: AccountId, mailbox: MailboxId, uids: Sequence[int]
     ) -> list[int | None]:
@@ -339,6 +342,8 @@ _SUBJECT_RANGE: Final = "SELECT subject FROM fragments WHERE id BETWEEN ? AND ? 
 _SUBJECT_EACH: Final = "SELECT f.subject FROM carray(?) AS c LEFT JOIN fragments AS f ON f.id = c.value"
 _SENT_RANGE: Final = "SELECT sent_date FROM fragments WHERE id BETWEEN ? AND ? ORDER BY id"
 _SENT_EACH: Final = "SELECT f.sent_date FROM carray(?) AS c LEFT JOIN fragments AS f ON f.id = c.value"
+_LINEAGE_RANGE: Final = "SELECT lineage FROM fragments WHERE id BETWEEN ? AND ? ORDER BY id"
+_LINEAGE_EACH: Final = "SELECT f.lineage FROM carray(?) AS c LEFT JOIN fragments AS f ON f.id = c.value"
 DENSE: Final = 4
 """Up to so many uids for each that is wanted a range is read, and not one row after the other."""
 _DATES_RANGE: Final = (

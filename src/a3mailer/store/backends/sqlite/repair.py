@@ -96,12 +96,12 @@ def repair_database(connection: apsw.Connection, progress: Progress) -> Iterator
 _WITHOUT: Final = "SELECT account, email, blob FROM held WHERE id NOT IN (SELECT id FROM fragments)"
 _MAKE: Final = """
     INSERT INTO fragments (envelope, bodystructure, parts, preview, subject, sent_date, has_attachment, size,
-        id, blob, copies) VALUES (?,?,?,?,?,?,?,?,?,?,1)"""
+        lineage, id, blob, copies) VALUES (?,?,?,?,?,?,?,?,?,?,?,1)"""
 _NOT_HOME: Final = "UPDATE messages SET copied = 1 WHERE account = ? AND email = ?"
 """The new fragments do not say where the email lies."""
 _MAKE_AGAIN: Final = """
     UPDATE fragments SET envelope=?, bodystructure=?, parts=?, preview=?, subject=?, sent_date=?,
-        has_attachment=?, size=? WHERE id=?"""
+        has_attachment=?, size=?, lineage=? WHERE id=?"""
 
 
 def repair_fragments(

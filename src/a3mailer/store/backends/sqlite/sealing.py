@@ -209,6 +209,7 @@ def piece_of(
         index.date or 0,
         index.has_attachment,
         index.thread_keys,
+        index.lineage,
         own,
         tuple(extents),
     )

@@ -132,4 +132,4 @@ async def _digests(octets: memoryview) -> list[bytes]:
 def _part_piece(blob: bytes, record: Record | None, size: int, digest: bytes, keys: WrappedKeys) -> Piece:
     """A piece that no mailbox or queue row names itself."""
     length, dictionary = (0, 0) if record is None else (record.length, dictionary_of(record))
-    return Piece(blob, 0, 0, length, size, dictionary, digest, keys, b"", b"", b"", "", "", 0, False, ())
+    return Piece(blob, 0, 0, length, size, dictionary, digest, keys, b"", b"", b"", "", "", 0, False, (), b"")
