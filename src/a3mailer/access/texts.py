@@ -22,8 +22,6 @@ from a3mailer.store.texts import Sought
 READ_OCTETS: Final = 1024 * 1024
 """Contents read at once."""
 READ_MAILS: Final = 256
-FEW: Final = 4
-"""So few mails are read sooner than the index."""
 
 
 class SearchReader(MailReader, TextReader, Protocol):
@@ -47,12 +45,9 @@ class Texts:
         """Of each sought text the emails, among those given, that have it. Errors: TooCostly.
 
         ``looked`` is called behind each mail that had to be read, and has to let others work."""
-        found: list[set[int]] = [set() for _ in sought]
-        left: Sequence[int] = emails
-        if len(emails) > FEW:
-            known = await self._reader.texts_with(self._account, sought, set(emails), self._rest)
-            found = list(known.found)
-            left = [email for email in emails if email > known.upto]
+        known = await self._reader.texts_with(self._account, sought, set(emails), self._rest)
+        found = list(known.found)
+        left = [email for email in emails if email > known.upto]
         for first in range(0, len(left), READ_MAILS):
             wanted = [EmailId(email) for email in left[first : first + READ_MAILS]]
             rows = await self._reader.fragments(self._account, wanted)

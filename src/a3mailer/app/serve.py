@@ -35,7 +35,13 @@ HANDOVER: Final = "A3_HANDOVER"
 """Environment variable through which the former code hands on its descriptors at a restart."""
 CHECK_SECONDS: Final = 30
 
-WARM: Final = ("uvloop", "apsw", "cryptography.hazmat.primitives.ciphers.aead", "a3mailer.app.worker")
+WARM: Final = (
+    "uvloop",
+    "apsw",
+    "cryptography.hazmat.primitives.ciphers.aead",
+    "a3mailer.app.worker",
+    "a3mailer.app.indexer",
+)
 """Imported before the first fork: children share these pages."""
 YOUNG: Final = 5_000
 """Objects made and not gone before the young ones are looked through for cycles: under load that was done
@@ -99,7 +105,10 @@ def _children(server: Held) -> tuple[Child, ...]:
     workers = [
         Child(f"worker-{n}", 1 + n, _worker(server, n)) for n in range(1, worker_count(server.settings) + 1)
     ]
-    return (Child("writer", 1, _writer(server)), *workers)
+    indexer = (
+        (Child("indexer", 2 + len(workers), _indexer(server)),) if server.settings.store.text_index else ()
+    )
+    return (Child("writer", 1, _writer(server)), *workers, *indexer)
 
 
 def _writer(server: Held) -> Callable[[Callable[[], None]], None]:
@@ -121,6 +130,19 @@ def _worker(server: Held, number: int) -> Callable[[Callable[[], None]], None]:
 
         os.close(server.lock)
         run_worker(server, number, ready)
+
+    return run
+
+
+def _indexer(server: Held) -> Callable[[Callable[[], None]], None]:
+    def run(ready: Callable[[], None]) -> None:
+        from a3mailer.app.indexer import run_indexer
+
+        os.close(server.lock)
+        for sock in (*(each for sockets in server.bound.values() for each in sockets), server.writer_socket):
+            sock.close()
+        server.control_socket.close()
+        run_indexer(server, ready)
 
     return run
 

@@ -114,6 +114,7 @@ class Store(Section, frozen=True, kw_only=True):
     encryption: Annotated[bool, _d("Encrypt contents at rest.")] = True
     compression: Annotated[bool, _d("Compress contents at rest.")] = True
     vault_days: Annotated[int, _d("Days expunged messages are kept; 0 = not at all.", ge=0)] = 30
+    text_index: Annotated[bool, _d("Index the texts of mails, so that searching is quick.")] = True
     dictionary_hours: Annotated[float, _d("Hours between trainings of compression; 0 = none.", ge=0)] = 24.0
     segment_size: Annotated[int, _d("Octets of one segment file.", ge=1 << 20)] = 64 << 20
     reserve_percent: Annotated[float, _d("Disk space kept free: below it mail is answered 452.", ge=0)] = 5.0

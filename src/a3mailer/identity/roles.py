@@ -110,6 +110,9 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     "queue.change":      (_ALL, _TEN, _NO, _NO, _NO, _NO, _NO),
     # reports of others about our domains
     "report.list":       (_ALL, _TEN, _DOM, _TEN, _NO, _NO, _NO),
+    # the index of texts
+    "search.status":     (_ALL, _TEN, _DOM, _TEN, _NO, _NO, _NO),
+    "search.rebuild":    (_ALL, _TEN, _NO, _NO, _NO, _NO, _NO),
     # the server
     "server.status":     (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),
     "server.submit":     (_ALL, _NO, _NO, _NO, _NO, _NO, _NO),

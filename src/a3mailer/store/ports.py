@@ -50,7 +50,7 @@ from a3mailer.store.rows import (
     Report,
     Token,
 )
-from a3mailer.store.texts import Matches, Sought
+from a3mailer.store.texts import Matches, Sought, TextCounts
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -308,6 +308,14 @@ class TextReader(Protocol):
         """Which of ``emails`` have each of the sought texts, of those the index holds.
 
         What it says of those is exact; ``turn`` is called now and then, for others to get theirs."""
+        ...
+
+    async def text_counts(self, account: AccountId) -> TextCounts:
+        """How far the index of an account has got."""
+        ...
+
+    def forget_texts(self, account: AccountId) -> None:
+        """Erase the index of an account; it is made again."""
         ...
 
 

@@ -13,7 +13,6 @@ from typing import Final, Protocol
 
 from a3mailer.mail.ids import AccountId
 from a3mailer.store.ports import MailReader
-from a3mailer.store.texts import TextCounts
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, done, of how much; 0 where unknown)."""
@@ -174,12 +173,8 @@ class TextKeeper(Protocol):
         """Drop from the index mails that are gone; how many."""
         ...
 
-    def swept(self, account: AccountId) -> int:
-        """When that was last done, seconds since the epoch; -1 when the account has no index."""
-        ...
-
-    def counts(self, account: AccountId) -> TextCounts:
-        """How far the index of an account has got."""
+    def unswept(self, before: int) -> list[AccountId]:
+        """Accounts whose index was last swept before then, seconds since the epoch."""
         ...
 
     def changed(self) -> int:

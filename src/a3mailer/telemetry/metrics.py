@@ -180,6 +180,9 @@ METRICS: Final[tuple[Metric, ...]] = (
     ),
     Metric("a3_certificates_total", "counter", "Certificates fetched.", "result", ("issued", "failed")),
     Metric("a3_certificate_seconds", "gauge", "Until the host's certificate ends; below 0: it has."),
+    Metric("a3_search_indexed_total", "counter", "Mails taken into the index of texts."),
+    Metric("a3_search_accounts_waiting", "gauge", "Accounts with mails that are not yet indexed."),
+    Metric("a3_search_lag_seconds", "gauge", "How long the first of them has been waiting."),
     Metric("a3_worker_restarts_total", "counter", "Processes replaced after they died."),
     Metric("a3_hints_total", "counter", "Change hints received by workers."),
 )

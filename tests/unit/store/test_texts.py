@@ -132,14 +132,15 @@ class TestTexts(TextRules):
         await bring_up_to_date(store, world.alice)
         await world.expunge(world.alice, gone.uid)
         assert await work.sweep(world.alice) == 0  # it can still come back
-        assert work.counts(world.alice).indexed == 2
+        assert (await store.text_counts(world.alice)).indexed == 2
         await world.purge()
         assert await work.sweep(world.alice) == 1
-        assert (counts := work.counts(world.alice)).indexed == counts.emails == 1
+        assert (counts := await store.text_counts(world.alice)).indexed == counts.emails == 1
         sought = [Sought(Where.TEXT, "apple")]
         found, _ = await store.texts_with(world.alice, sought, {gone.email, kept.email}, turn)
         assert found == ({kept.email},)
-        assert work.swept(world.alice) == world.now
+        assert work.unswept(world.now) == []
+        assert work.unswept(world.now + 1) == [world.alice]
 
     @pytest.mark.parametrize("how", ["erase", "reset", "remove"])
     async def test_erasure_leaves_nothing_at_once(

@@ -20,6 +20,7 @@ from a3mailer.app.verbs import (
     records,
     report,
     scripts,
+    search,
     sendmail,
     server,
 )
@@ -108,6 +109,8 @@ TABLE: Final = (
     StoreVerb("report list", "report.list", report.Listed, report.list_),
     StoreVerb("report show", "report.list", report.One, report.show),
     StoreVerb("report summary", "report.list", report.Wanted, report.summary),
+    StoreVerb("search status", "search.status", search.Whose, search.status),
+    StoreVerb("search rebuild", "search.rebuild", search.Whose, search.rebuild),
     StoreVerb("audit note", "store.check", records.Act, records.note),
     StoreVerb("audit query", "audit.query", records.Query, records.query),
     StoreVerb("token add", "token.issue", records.Issue, records.add_token),

@@ -51,7 +51,7 @@ from a3mailer.store.rows import (
     Report,
     Token,
 )
-from a3mailer.store.texts import Matches, Sought
+from a3mailer.store.texts import Matches, Sought, TextCounts
 
 APPLY: Final[dict[type[Operation], Callable[[State, Any], Result]]] = {
     op.CreateMailbox: mail.create_mailbox,
@@ -123,6 +123,13 @@ class MemoryStore:
         turn: Callable[[], Awaitable[None]],
     ) -> Matches:
         return Matches(tuple(set() for _ in sought), 0)
+
+    async def text_counts(self, account: AccountId) -> TextCounts:
+        boxes = await self.mailboxes(account)
+        return TextCounts(sum(box.messages for box in boxes), 0, 0)
+
+    def forget_texts(self, account: AccountId) -> None:
+        """There is none."""
 
     # --- writing -----------------------------------------------------------------------------------
 

@@ -140,7 +140,7 @@ class SqliteStore(
         blobs = Blobs(self._directory / SEGMENTS, self._readers.main, self._keys)
         ReadMail.__init__(self, self._readers, blobs)
         ReadAccount.__init__(self, self._readers)
-        ReadTexts.__init__(self, self._directory, self._keys)
+        ReadTexts.__init__(self, self._directory, self._keys, self._readers.main.execute)
         ReadDirectory.__init__(self, self._readers.main)
         ReadFinished.__init__(self, self._readers.main)
         ReadReports.__init__(self, self._readers.main)

@@ -9,10 +9,19 @@ from typing import Final
 
 from a3mailer.mail.errors import DamagedContent, NoSuchAccount
 from a3mailer.mail.ids import AccountId
+from a3mailer.store.backends.sqlite.apply_mail import NUMBER_BITS
+from a3mailer.store.backends.sqlite.connection import Execute
 from a3mailer.store.backends.sqlite.keyring import Keys
-from a3mailer.store.backends.sqlite.texts.shelf import Listed, folder_of, read_shelf, take_away, volume_in
+from a3mailer.store.backends.sqlite.texts.shelf import (
+    Listed,
+    Shelf,
+    folder_of,
+    read_shelf,
+    take_away,
+    volume_in,
+)
 from a3mailer.store.backends.sqlite.texts.volume import Volume
-from a3mailer.store.texts import Matches, Sought
+from a3mailer.store.texts import Matches, Sought, TextCounts
 from a3mailer.telemetry.events import emit
 
 REMEMBERED: Final = 64
@@ -20,11 +29,15 @@ REMEMBERED: Final = 64
 TRIES: Final = 4
 """How often a search begins anew because a volume it wanted was replaced by another."""
 
+_LEFT: Final = "SELECT count(*) FROM fragments WHERE id > ? AND id <= ?"
+_NUMBER: Final = (1 << NUMBER_BITS) - 1
+
 
 class ReadTexts:
     """One process's way into the index of all accounts. One thread."""
 
-    def __init__(self, root: Path, keys: Keys) -> None:
+    def __init__(self, root: Path, keys: Keys, execute: Execute) -> None:
+        self._texts_execute = execute
         self._texts_root = root
         self._text_keys = keys
         self._volumes: OrderedDict[int, Volume] = OrderedDict()
@@ -88,6 +101,14 @@ class ReadTexts:
         else:
             self._volumes.move_to_end(listed.number)
         return volume
+
+    async def text_counts(self, account: AccountId) -> TextCounts:
+        """See ``ports.TextReader``."""
+        shelf = read_shelf(folder_of(self._texts_root, account)) or Shelf()
+        base = account << NUMBER_BITS
+        (left,) = self._texts_execute(_LEFT, (base | shelf.upto, base | _NUMBER)).fetchone()
+        indexed = sum(one.emails for one in shelf.volumes)
+        return TextCounts(indexed + left, indexed, sum(one.octets for one in shelf.volumes))
 
     def forget_texts(self, account: AccountId) -> None:
         """Erase the index of an account; it is made again from what mail there is."""

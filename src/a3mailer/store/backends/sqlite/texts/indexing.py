@@ -35,7 +35,6 @@ from a3mailer.store.backends.sqlite.texts.shelf import (
     volume_in,
 )
 from a3mailer.store.backends.sqlite.texts.volume import Entry, Volume, write
-from a3mailer.store.texts import TextCounts
 
 BATCH: Final = 500
 """Mails that become a volume together, at most."""
@@ -49,7 +48,6 @@ FULL_OCTETS: Final = 32 * 1024 * 1024
 """Nor is one of so many octets."""
 _ACCOUNTS: Final = "SELECT account, next_email FROM accounts WHERE account > ? ORDER BY account LIMIT 1000"
 _DUE: Final = "SELECT id, size, blob, parts FROM fragments WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
-_LEFT: Final = "SELECT count(*) FROM fragments WHERE id > ? AND id <= ?"
 _LIVING: Final = "SELECT id FROM fragments WHERE id BETWEEN ? AND ?"
 _NUMBER: Final = (1 << NUMBER_BITS) - 1
 
@@ -92,14 +90,6 @@ class Indexing:
         found += [AccountId(account) for account in accounts_in(self._root) if account not in living]
         sweep_trash(self._root)
         return found
-
-    def counts(self, account: AccountId) -> TextCounts:
-        """How far the index of an account has got."""
-        shelf = read_shelf(folder_of(self._root, account)) or Shelf()
-        base = account << NUMBER_BITS
-        (left,) = self._execute(_LEFT, (base | shelf.upto, base | _NUMBER)).fetchone()
-        indexed = sum(one.emails for one in shelf.volumes)
-        return TextCounts(indexed + left, indexed, sum(one.octets for one in shelf.volumes))
 
     async def index(self, account: AccountId, most: int = BATCH) -> int:
         """Take up to ``most`` mails into the index; how many were looked at, 0 when none is left.
@@ -221,10 +211,12 @@ class Indexing:
         except FileNotFoundError:
             return 0
 
-    def swept(self, account: AccountId) -> int:
-        """When an account was last swept; -1 when it has no index."""
-        shelf = read_shelf(folder_of(self._root, account))
-        return -1 if shelf is None else shelf.swept
+    def unswept(self, before: int) -> list[AccountId]:
+        """See ``TextKeeper.unswept``."""
+        shelves = [
+            (account, read_shelf(folder_of(self._root, account))) for account in accounts_in(self._root)
+        ]
+        return [AccountId(account) for account, shelf in shelves if shelf and shelf.swept < before]
 
 
 def _bounded(due: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
