@@ -92,7 +92,7 @@ class HttpDoor:
             keep = head.keep_alive and stream.complete and not connection.draining
             await stream.answer(response, head.method, self.now(), keep=keep)
             count("a3_http_requests_total", f"{response.status // 100}xx")
-            if not keep and response.status != 101:
+            if not keep:
                 break
         await stream.linger()
         return None
@@ -236,7 +236,7 @@ def encode(response: Response, method: str, now: float, *, keep: bool) -> bytes:
         lines.append(f"Content-Length: {len(response.body)}")
     if response.body or (response.lasting is not None and response.media):
         lines.append(f"Content-Type: {response.media}")
-    if not keep:
+    if not keep and response.status != 101:
         lines.append("Connection: close")
     for name, value in response.fields:
         if not value.isascii() or not value.isprintable():

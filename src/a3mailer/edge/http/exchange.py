@@ -25,9 +25,9 @@ REASONS: Final = {
     308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
     405: "Method Not Allowed", 409: "Conflict", 411: "Length Required", 413: "Content Too Large",
     415: "Unsupported Media Type", 416: "Range Not Satisfiable", 417: "Expectation Failed",
-    422: "Unprocessable Content", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    501: "Not Implemented", 503: "Service Unavailable", 505: "HTTP Version Not Supported",
+    422: "Unprocessable Content", 426: "Upgrade Required", 429: "Too Many Requests",
+    431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
+    503: "Service Unavailable", 505: "HTTP Version Not Supported",
     507: "Insufficient Storage",
 }  # fmt: skip
 """Every status that is answered here (RFC 9110 section 15)."""

@@ -16,6 +16,7 @@ from a3mailer.identity.principal import Object, Principal
 from a3mailer.identity.roles import action, allow
 
 CORE: Final = "urn:ietf:params:jmap:core"
+SOCKETS: Final = "urn:ietf:params:jmap:websocket"
 
 Description = Callable[[Services], Mapping[str, object]]
 
@@ -54,6 +55,7 @@ def _core(services: Services) -> Mapping[str, object]:
 
 CAPABILITIES: Final[tuple[Capability, ...]] = (
     Capability(CORE, "session.login", _core),  # RFC 8620
+    Capability(SOCKETS, "session.login", lambda _: {"supportsPush": True}, None),  # RFC 8887
 )
 
 

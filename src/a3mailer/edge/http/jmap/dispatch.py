@@ -88,8 +88,13 @@ class Dispatcher:
             request = parse(octets) if len(octets) < LARGE else await asyncio.to_thread(parse, octets)
             return await self.perform(principal, request)
 
-    async def perform(self, principal: Principal, request: Request) -> Response:
+    async def admitted(self, principal: Principal, request: Request) -> Response:
         """The same for a request that is decoded already. Errors: RequestError."""
+        with self._slots.taken(principal):
+            return await self.perform(principal, request)
+
+    async def perform(self, principal: Principal, request: Request) -> Response:
+        """The same where it is known that there is room for it. Errors: RequestError."""
         if len(request.method_calls) > MAX_CALLS:
             raise RequestError("limit", f"at most {MAX_CALLS} calls", limit="maxCallsInRequest")
         if unknown := sorted(set(request.using) - KNOWN):

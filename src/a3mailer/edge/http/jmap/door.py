@@ -22,6 +22,7 @@ from a3mailer.edge.http.jmap.problems import problem_of, whole_body
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.jmap.session import API, session
 from a3mailer.edge.http.jmap.types import TYPES
+from a3mailer.edge.http.jmap.websocket import WebSockets
 from a3mailer.edge.http.routes import Route
 from a3mailer.identity.principal import Principal
 from a3mailer.wire.jmap.errors import RequestError
@@ -60,6 +61,7 @@ class Jmap:
             Route(("GET",), ROOT, self._session, ANYBODY),
             Route(("POST",), API, self._api, ANYBODY, body=MAX_SIZE_REQUEST, over=TOO_LARGE),
             *Events(self.hub).routes(),
+            *WebSockets(self.dispatcher, self.hub).routes(),
             *Binary(self.services, self.dispatcher, self.services.blobs).routes(),
         )
 

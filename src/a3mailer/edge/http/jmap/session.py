@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from a3mailer.edge.http.jmap.accounts import Accounts
-from a3mailer.edge.http.jmap.capabilities import CORE, of_server
+from a3mailer.edge.http.jmap.capabilities import CORE, SOCKETS, of_server
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.identity.principal import Principal
 
@@ -17,14 +17,17 @@ UPLOAD: Final = "/jmap/upload/{accountId}"
 DOWNLOAD: Final = "/jmap/download/{accountId}/{blobId}"
 DOWNLOAD_QUERY: Final = "?name={name}&type={type}"
 EVENTS: Final = "/jmap/events"
+WEBSOCKET: Final = "/jmap/ws"
 EVENTS_QUERY: Final = "?types={types}&closeafter={closeafter}&ping={ping}"
 
 
 def session(services: Services, principal: Principal, accounts: Accounts, origin: str) -> dict[str, object]:
     """The object; ``origin`` is scheme and authority as the client wrote them."""
     told = _content(services, principal, accounts)
+    socket = {**of_server(services)[SOCKETS], "url": f"ws{origin.removeprefix('http')}{WEBSOCKET}"}
     return {
         **told,
+        "capabilities": {**of_server(services), SOCKETS: socket},
         "apiUrl": origin + API,
         "downloadUrl": origin + DOWNLOAD + DOWNLOAD_QUERY,
         "uploadUrl": origin + UPLOAD,
