@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
+from a3mailer.mail.flags import ALL_FLAGS, DELETED, SEEN
 from a3mailer.mail.ids import (
     DEFAULT_TENANT,
     SYSTEM_ACCOUNT,
@@ -61,6 +62,8 @@ names = st.sampled_from(["a", "a/b", "a/b/c", "inbox/x", "Sent", "z", "z/b", "a/
 addresses = st.sampled_from(
     [f"{who}@{where}" for who in ("alice", "bob", "eve") for where in ("a.test", "b.test")]
 )
+readers = st.sampled_from([SYSTEM_ACCOUNT, AccountId(1), AccountId(2), AccountId(2)])
+masks = st.sampled_from([ALL_FLAGS, ALL_FLAGS, SEEN, DELETED, ALL_FLAGS & ~SEEN, 0])
 contents = st.integers(0, len(CONTENTS) - 1)
 owners = st.sampled_from(["one", "two"])
 queues = st.integers(0, 3).map(QueueId)
@@ -134,6 +137,26 @@ mail_operations = weighted(
     * 2,
     st.builds(op.DestroyEmails, accounts, emails),
     *[st.builds(op.Copy, accounts, mailboxes, uid_sets, mailboxes, st.booleans())] * 2,
+    st.builds(
+        op.Copy, accounts, mailboxes, uid_sets, mailboxes, st.booleans(), readers, masks, st.booleans()
+    ),
+    st.builds(op.SeeNewest, accounts, mailboxes, accounts, st.integers(-1, 3)),
+    *[
+        st.builds(
+            op.StoreFlags,
+            accounts,
+            mailboxes,
+            uid_sets,
+            st.sampled_from("+-="),
+            flags,
+            words,
+            st.integers(-1, 12),
+            readers,
+            masks,
+            st.booleans(),
+        )
+    ]
+    * 2,
     *[
         st.builds(
             op.StoreFlags,

@@ -9,6 +9,7 @@ ANSWERED: Final = 2
 FLAGGED: Final = 4
 DELETED: Final = 8
 DRAFT: Final = 16
+ALL_FLAGS: Final = 31
 
 SYSTEM_FLAGS: Final[dict[str, int]] = {
     "\\Seen": SEEN,

@@ -11,12 +11,29 @@ from typing import Final
 
 import msgspec
 
-from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, ThreadId, Uid
+from a3mailer.mail.flags import ALL_FLAGS
+from a3mailer.mail.ids import (
+    SYSTEM_ACCOUNT,
+    AccountId,
+    BlobId,
+    EmailId,
+    MailboxId,
+    ModSeq,
+    QueueId,
+    TenantId,
+    ThreadId,
+    Uid,
+)
 from a3mailer.store.document_operations import PutDocument as PutDocument
 from a3mailer.store.document_operations import RemoveDocument as RemoveDocument
 from a3mailer.store.email_operations import ChangeEmail as ChangeEmail
 from a3mailer.store.email_operations import Destroyed as Destroyed
 from a3mailer.store.email_operations import DestroyEmails as DestroyEmails
+from a3mailer.store.mailbox_operations import CreateMailbox as CreateMailbox
+from a3mailer.store.mailbox_operations import DeleteMailbox as DeleteMailbox
+from a3mailer.store.mailbox_operations import MailboxCreated as MailboxCreated
+from a3mailer.store.mailbox_operations import RenameMailbox as RenameMailbox
+from a3mailer.store.mailbox_operations import SetMailbox as SetMailbox
 from a3mailer.store.operation import Done as Done
 from a3mailer.store.operation import Operation as Operation
 from a3mailer.store.operation import Purged as Purged
@@ -28,57 +45,9 @@ from a3mailer.store.report_operations import PutReport as PutReport
 from a3mailer.store.report_operations import Tallied as Tallied
 from a3mailer.store.report_operations import Tally as Tally
 from a3mailer.store.sharing_operations import ChangeGrant as ChangeGrant
+from a3mailer.store.sharing_operations import SeeNewest as SeeNewest
 from a3mailer.store.upload_operations import PutUpload as PutUpload
 from a3mailer.store.upload_operations import Uploaded as Uploaded
-
-# --- mailboxes -------------------------------------------------------------------------------------
-
-
-class CreateMailbox(Operation, frozen=True):
-    """RFC 9051 section 6.3.4. ``name`` is the full path, ``/`` between levels; missing parents are made.
-
-    Errors: AlreadyExists, BadName, TooMany. Result: MailboxCreated."""
-
-    account: AccountId
-    name: str
-    special_use: str = ""
-    subscribed: bool = False
-
-
-class MailboxCreated(Result, frozen=True):
-    mailbox: MailboxId
-    uid_validity: int
-    modseq: ModSeq
-
-
-class RenameMailbox(Operation, frozen=True):
-    """RFC 9051 section 6.3.6, children included; renaming INBOX moves its messages into a new mailbox.
-
-    Errors: NoSuchMailbox, AlreadyExists, BadName."""
-
-    account: AccountId
-    mailbox: MailboxId
-    name: str
-
-
-class DeleteMailbox(Operation, frozen=True):
-    """RFC 9051 section 6.3.5: its messages are expunged into the vault. Children stay.
-
-    Errors: NoSuchMailbox, NotAllowed (INBOX)."""
-
-    account: AccountId
-    mailbox: MailboxId
-
-
-class SetMailbox(Operation, frozen=True):
-    """Change attributes; None leaves one as it is. ``expire_days`` 0 switches expiry off."""
-
-    account: AccountId
-    mailbox: MailboxId
-    subscribed: bool | None = None
-    special_use: str | None = None
-    expire_days: int | None = None
-    sort_order: int | None = None
 
 
 # --- messages --------------------------------------------------------------------------------------
@@ -115,13 +84,17 @@ class Appended(Result, frozen=True):
 class Copy(Operation, frozen=True):
     """RFC 9051 section 6.4.7, all or none; uids that are gone are left out. Result: Copied.
 
-    Errors: NoSuchMailbox, OverQuota. ``move`` expunges the sources in the same act (RFC 6851)."""
+    Errors: NoSuchMailbox, OverQuota. ``move`` expunges the sources in the same act (RFC 6851).
+    What is not in ``mask`` (flags) and ``words`` (keywords) is not copied; of \\Seen it is the reader's."""
 
     account: AccountId
     source: MailboxId
     uids: tuple[Uid, ...]
     target: MailboxId
     move: bool = False
+    reader: AccountId = SYSTEM_ACCOUNT
+    mask: int = ALL_FLAGS
+    words: bool = True
 
 
 class Copied(Result, frozen=True):
@@ -135,7 +108,9 @@ class StoreFlags(Operation, frozen=True):
     """RFC 9051 section 6.4.6 and RFC 7162 section 3.1.3. ``mode`` is ``+``, ``-`` or ``=``.
 
     Messages whose modseq is above ``unchanged_since`` (when >= 0) are left and reported. Only messages
-    that really change get a new modseq. Result: Flagged."""
+    that really change get a new modseq. Only flags in ``mask`` change, keywords with ``words``.
+    With a ``reader`` \\Seen is its own mark in another's mailbox, and counts for ``unchanged_since``.
+    Result: Flagged."""
 
     account: AccountId
     mailbox: MailboxId
@@ -144,6 +119,9 @@ class StoreFlags(Operation, frozen=True):
     flags: int
     keywords: tuple[str, ...] = ()
     unchanged_since: int = -1
+    reader: AccountId = SYSTEM_ACCOUNT
+    mask: int = ALL_FLAGS
+    words: bool = True
 
 
 class Flagged(Result, frozen=True):
@@ -528,6 +506,7 @@ AnyOperation = (
     | DeleteMailbox
     | SetMailbox
     | ChangeGrant
+    | SeeNewest
     | Append
     | Copy
     | StoreFlags

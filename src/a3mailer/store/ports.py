@@ -267,6 +267,27 @@ class SharingReader(Protocol):
         ...
 
 
+class SeenReader(Protocol):
+    """Another's mailbox as ``reader`` sees it: \\Seen is its own mark, with a modseq of its own."""
+
+    async def mailboxes_seen_by(self, reader: AccountId, account: AccountId) -> tuple[Mailbox, ...]: ...
+    async def mailbox_seen_by(self, reader: AccountId, account: AccountId, mailbox: MailboxId) -> Mailbox:
+        """Errors: NoSuchMailbox."""
+        ...
+
+    async def columns_seen_by(
+        self, reader: AccountId, account: AccountId, mailbox: MailboxId
+    ) -> tuple[Mailbox, Columns]:
+        """As ``columns``."""
+        ...
+
+    async def changes_seen_by(
+        self, reader: AccountId, account: AccountId, mailbox: MailboxId, since: ModSeq
+    ) -> Changes:
+        """As ``changes``: what others have seen is no change."""
+        ...
+
+
 class AuditReader(Protocol):
     """What was done by whom, in the order it was committed."""
 
@@ -339,6 +360,7 @@ class Store(
     DirectoryReader,
     DocumentReader,
     SharingReader,
+    SeenReader,
     AuditReader,
     ReportReader,
     TextReader,

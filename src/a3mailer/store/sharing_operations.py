@@ -1,4 +1,4 @@
-"""The operations on who may do what with whose mailbox (RFC 4314)."""
+"""The operations on mailboxes that several people use: rights (RFC 4314), and what each has seen."""
 
 from __future__ import annotations
 
@@ -19,3 +19,14 @@ class ChangeGrant(Operation, frozen=True):
     identifier: str
     mode: str
     rights: str
+
+
+class SeeNewest(Operation, frozen=True):
+    """``reader`` has seen the last ``count`` messages of another's mailbox: those that it has just put there.
+
+    Errors: NoSuchMailbox, NoSuchAccount. Result: Done."""
+
+    account: AccountId
+    mailbox: MailboxId
+    reader: AccountId
+    count: int

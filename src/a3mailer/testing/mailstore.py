@@ -22,6 +22,7 @@ from a3mailer.testing.store.messages import MessageRules
 from a3mailer.testing.store.parts import PartRules
 from a3mailer.testing.store.queue import QueueRules
 from a3mailer.testing.store.reports import ReportRules
+from a3mailer.testing.store.seen import SeenRules
 from a3mailer.testing.store.sharing import SharingRules
 from a3mailer.testing.store.texts import TextRules
 from a3mailer.testing.store.transactions import TransactionRules
@@ -44,6 +45,7 @@ class MailStoreCompliance(
     AccountMailRules,
     EmailRules,
     TextRules,
+    SeenRules,
     TransactionRules,
 ):
     """All rules. Give it the ``store`` fixture."""

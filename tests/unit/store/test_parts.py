@@ -407,7 +407,7 @@ async def test_a_store_of_an_older_version(tmp_path: Path) -> None:
         "ALTER TABLE fragments DROP COLUMN uid; ALTER TABLE expunged DROP COLUMN added;"
         "ALTER TABLE mailboxes DROP COLUMN added; ALTER TABLE mailboxes DROP COLUMN changed;"
         "ALTER TABLE mailboxes DROP COLUMN sort_order; ALTER TABLE accounts DROP COLUMN tombstones_from;"
-        "DROP TABLE grants;"
+        "DROP TABLE grants; DROP TABLE seen; DROP TABLE seers;"
         "DROP TABLE unsynced; DROP TABLE tallies; DROP TABLE reports; DROP TABLE blob_parts;"
         "ALTER TABLE blobs DROP COLUMN own; DROP TABLE documents; DROP INDEX queue_due;"
         "ALTER TABLE queue DROP COLUMN not_before; ALTER TABLE queue DROP COLUMN priority;"

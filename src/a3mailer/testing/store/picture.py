@@ -13,12 +13,15 @@ from dataclasses import asdict, replace
 from typing import Any, Final
 
 from a3mailer.mail.errors import NoSuchMessage
+from a3mailer.mail.flags import SEEN
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, ModSeq, QueueId, ThreadId, Uid
 from a3mailer.store.ports import Store
 from a3mailer.store.rows import Account, Columns, Fragments, Mailbox, Message
 
 REPORTS: Final = ("dmarc", "tls")
 """Kinds of reports that the rules tally."""
+READERS: Final = (AccountId(1), AccountId(2))
+"""Of others' mailboxes, in the rules."""
 FOR_EVER: Final = 1 << 60
 Picture = dict[str, Any]
 Name = Callable[[QueueId], int]
@@ -117,6 +120,7 @@ async def _mailbox(store: Store, box: Mailbox) -> Picture:
     changes = await store.changes(box.account, box.id, ModSeq(0))
     middle = await store.changes(box.account, box.id, ModSeq(box.modseq // 2))
     return {
+        "readers": [await _as_seen(store, box, reader) for reader in READERS],
         "row": box,
         "columns": plain_columns(columns),
         "messages": [await _message(store, m) for m in await _messages(store, box)],
@@ -125,6 +129,16 @@ async def _mailbox(store: Store, box: Mailbox) -> Picture:
         "since the middle": (plain_columns(middle.changed), list(middle.vanished)),
         "complete": (changes.complete, middle.complete),
     }
+
+
+async def _as_seen(store: Store, box: Mailbox, reader: AccountId) -> tuple[Any, ...]:
+    row = await store.mailbox_seen_by(reader, box.account, box.id)
+    same, columns = await store.columns_seen_by(reader, box.account, box.id)
+    assert row == same
+    assert row in await store.mailboxes_seen_by(reader, box.account)
+    assert row == replace(box, unseen=sum(not flags & SEEN for flags in columns.flags))
+    middle = await store.changes_seen_by(reader, box.account, box.id, ModSeq(box.modseq // 2))
+    return row, plain_columns(columns), plain_columns(middle.changed), list(middle.vanished), middle.complete
 
 
 def plain_columns(columns: Columns) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId, ModSeq, TenantId
 from a3mailer.mail.mailbox import INITIAL
 from a3mailer.mail.rights import of_account, of_group
 from a3mailer.store import operations as op
-from a3mailer.store.backends.memory import documents, grants, mail, queue, uploads
+from a3mailer.store.backends.memory import documents, grants, mail, queue, seen, uploads
 from a3mailer.store.backends.memory.state import State
 from a3mailer.store.rows import Account, AddressEntry, AuditRecord, Credential, Domain, Token
 
@@ -153,6 +153,7 @@ def remove_account(state: State, o: op.RemoveAccount) -> op.Done:
         state.drop(state.tokens, digest)
     documents.forget(state, o.account)
     grants.forget_identifier(state, of_account(o.account))
+    seen.forget(state, lambda mark: mark[2] == o.account)
     state.drop(state.accounts, o.account)
     return _told(state)
 
@@ -179,6 +180,7 @@ def _empty(state: State, account: AccountId) -> None:
     """Mail, mailboxes, vault and contents of an account go at once; blobs others hold stay."""
     grants.forget(state, lambda owner, _mailbox, _name: owner == account)
     uploads.forget(state, account)
+    seen.forget(state, lambda mark: mark[0] == account)
     modseq = state.account(account).modseq
     mine = tuple(email for owner, email in state.fragments if owner == account)
     mail.erase_emails(state, op.EraseEmails(account, mine))

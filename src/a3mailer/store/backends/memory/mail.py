@@ -19,7 +19,7 @@ from a3mailer.mail.ids import INBOX, AccountId, BlobId, EmailId, MailboxId, ModS
 from a3mailer.mail.mailbox import MAX_MAILBOXES, canonical_name
 from a3mailer.mail.rights import ROOT
 from a3mailer.store import operations as op
-from a3mailer.store.backends.memory import grants
+from a3mailer.store.backends.memory import grants, seen
 from a3mailer.store.backends.memory.state import Gone, State
 from a3mailer.store.rows import Account, Fragments, Mailbox, Message
 
@@ -261,7 +261,11 @@ def copy(state: State, o: op.Copy) -> op.Copied:
     modseq = bump(state, o.account, target.id)
     pairs = []
     for message in found:
-        entered = enter(state, target, replace(message, saved_date=state.now), modseq)
+        mask = o.mask | (SEEN if o.reader else 0)  # of \\Seen the mark of the reader is meant
+        keywords = message.keywords if o.words else ""
+        kept = replace(message, saved_date=state.now, flags=message.flags & mask, keywords=keywords)
+        entered = enter(state, target, kept, modseq)
+        seen.carry(state, message, entered, AccountId(0) if o.mask & SEEN else o.reader)
         pairs.append((message.uid, entered.uid))
     if o.move:
         state.put(
@@ -284,6 +288,7 @@ def leave(state: State, message: Message, modseq: ModSeq, moved: bool = False) -
         message.added,
     )  # fmt: skip
     state.put(state.gone[key], message.uid, gone)
+    seen.forget(state, lambda mark: (mark[:2], mark[3]) == (key, message.uid))
     _recount(state, state.mailbox(*key), message, -1)
 
 
@@ -292,19 +297,28 @@ def store_flags(state: State, o: op.StoreFlags) -> op.Flagged:
     box = state.mailbox(o.account, o.mailbox)
     rows = state.messages[o.account, o.mailbox]
     found = [rows[uid] for uid in sorted(set(o.uids)) if uid in rows]
+    if o.reader:
+        state.account(o.reader)
+        found = [seen.as_seen(state, message, o.reader) for message in found]
     refused = tuple(m.uid for m in found if 0 <= o.unchanged_since < m.modseq)
-    words = set(o.keywords)
     wanted: list[tuple[Message, int, str]] = []
     for message in found:
         if message.uid in refused:
             continue
-        flags, keywords = _combined(o.mode, message, o.flags, words)
+        flags, keywords = _combined(o, message)
         if (flags, keywords) != (message.flags, message.keywords):
             wanted.append((message, flags, keywords))
     if not wanted:
         return op.Flagged((), refused, box.modseq)
     modseq = bump(state, o.account, o.mailbox)
     for message, flags, keywords in wanted:
+        if o.reader:
+            if (flags ^ message.flags) & SEEN:
+                seen.put(state, message, o.reader, modseq, seen=bool(flags & SEEN))
+            message = rows[message.uid]
+            flags = flags & ~SEEN | message.flags & SEEN
+            if (flags, keywords) == (message.flags, message.keywords):
+                continue
         mark(state, message, replace(message, flags=flags, keywords=keywords, modseq=modseq))
     return op.Flagged(tuple(m.uid for m, _, _ in wanted), refused, modseq)
 
@@ -320,13 +334,16 @@ def mark(state: State, message: Message, changed: Message) -> None:
     state.put(state.mailboxes, key, replace(box, keywords=_with_keywords(box, changed.keywords)))
 
 
-def _combined(mode: str, message: Message, flags: int, words: set[str]) -> tuple[int, str]:
-    have = set(message.keywords.split())
-    if mode == "+":
-        return message.flags | flags, keywords_text(tuple(have | words))
-    if mode == "-":
-        return message.flags & ~flags, keywords_text(tuple(have - words))
-    return flags, keywords_text(tuple(words))
+def _combined(o: op.StoreFlags, message: Message) -> tuple[int, str]:
+    have, words = set(message.keywords.split()), set(o.keywords)
+    if o.mode == "+":
+        flags, words = message.flags | o.flags, have | words
+    elif o.mode == "-":
+        flags, words = message.flags & ~o.flags, have - words
+    else:
+        flags = o.flags
+    flags = message.flags & ~o.mask | flags & o.mask
+    return flags, keywords_text(tuple(words if o.words else have))
 
 
 def expunge(state: State, o: op.Expunge) -> op.Expunged:

@@ -6,6 +6,7 @@ from a3mailer.mail.changes import RIGHTS
 from a3mailer.mail.errors import BadName, TooMany
 from a3mailer.mail.rights import MAX_GRANTS, MAX_IDENTIFIER, ROOT, changed
 from a3mailer.store import operations as op
+from a3mailer.store.backends.memory import seen
 from a3mailer.store.backends.memory.mail import bump
 from a3mailer.store.backends.memory.state import State
 
@@ -30,3 +31,17 @@ def change_grant(state: State, o: op.ChangeGrant) -> op.Done:
         state.put(state.grants, key, wanted)
     state.changed(*RIGHTS)
     return op.Done(bump(state, o.account))
+
+
+def see_newest(state: State, o: op.SeeNewest) -> op.Done:
+    """``SeeNewest``."""
+    box = state.mailbox(o.account, o.mailbox)
+    state.account(o.reader)
+    rows = sorted(state.messages[o.account, o.mailbox].items())[-o.count :] if o.count > 0 else []
+    fresh = [row for _, row in rows if not seen.mark(state, row, o.reader)[1]]
+    if not fresh:
+        return op.Done(box.modseq)
+    modseq = bump(state, o.account, o.mailbox)
+    for message in fresh:
+        seen.put(state, message, o.reader, modseq, seen=True)
+    return op.Done(modseq)

@@ -67,6 +67,10 @@ class State:
     documents: dict[tuple[AccountId, str, str], Document] = field(default_factory=dict)
     grants: dict[tuple[AccountId, MailboxId, str], str] = field(default_factory=dict)
     """(owner, mailbox, identifier) -> rights"""
+    marks: dict[tuple[AccountId, MailboxId, AccountId, int], tuple[ModSeq, bool]] = field(
+        default_factory=dict
+    )
+    """(owner, mailbox, reader, uid) -> when the reader's \\Seen changed, and to what"""
     mailboxes: dict[tuple[AccountId, MailboxId], Mailbox] = field(default_factory=dict)
     messages: dict[tuple[AccountId, MailboxId], dict[int, Message]] = field(default_factory=dict)
     gone: dict[tuple[AccountId, MailboxId], dict[int, Gone]] = field(default_factory=dict)

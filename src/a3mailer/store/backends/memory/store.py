@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from a3mailer.mail.changes import Change
@@ -23,6 +24,7 @@ from a3mailer.store.backends.memory import (
     mail,
     queue,
     reports,
+    seen,
     sharing,
     uploads,
 )
@@ -59,6 +61,7 @@ APPLY: Final[dict[type[Operation], Callable[[State, Any], Result]]] = {
     op.DeleteMailbox: mail.delete_mailbox,
     op.SetMailbox: mail.set_mailbox,
     op.ChangeGrant: sharing.change_grant,
+    op.SeeNewest: sharing.see_newest,
     op.Append: mail.append,
     op.Copy: mail.copy,
     op.StoreFlags: mail.store_flags,
@@ -373,6 +376,29 @@ class MemoryStore:
             self._state, lambda owner, name: name.startswith(prefix) and accounts[owner].tenant == tenant
         )
         return tuple(sorted({row.identifier for row in rows}))
+
+    async def mailboxes_seen_by(self, reader: AccountId, account: AccountId) -> tuple[Mailbox, ...]:
+        return tuple([seen.box_of(self._state, box, reader) for box in await self.mailboxes(account)])
+
+    async def mailbox_seen_by(self, reader: AccountId, account: AccountId, mailbox: MailboxId) -> Mailbox:
+        return seen.box_of(self._state, self._state.mailbox(account, mailbox), reader)
+
+    async def columns_seen_by(
+        self, reader: AccountId, account: AccountId, mailbox: MailboxId
+    ) -> tuple[Mailbox, Columns]:
+        box = self._state.mailbox(account, mailbox)
+        rows = self._state.messages[account, mailbox].values()
+        return seen.box_of(self._state, box, reader), _columns(
+            seen.as_seen(self._state, row, reader) for row in rows
+        )
+
+    async def changes_seen_by(
+        self, reader: AccountId, account: AccountId, mailbox: MailboxId, since: ModSeq
+    ) -> Changes:
+        found = await self.changes(account, mailbox, since)
+        rows = self._state.messages[account, mailbox].values()
+        changed = [row for row in (seen.as_seen(self._state, m, reader) for m in rows) if row.modseq > since]
+        return replace(found, changed=_columns(changed))
 
     async def settings(self) -> dict[str, str]:
         return dict(self._state.settings)

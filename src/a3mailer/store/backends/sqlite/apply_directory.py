@@ -10,6 +10,7 @@ from a3mailer.mail.ids import AccountId
 from a3mailer.mail.rights import of_account, of_group
 from a3mailer.store.backends.sqlite.apply_mailbox import make_initial_mailboxes
 from a3mailer.store.backends.sqlite.apply_queue import remove_queue_of
+from a3mailer.store.backends.sqlite.apply_seen import forget_reader
 from a3mailer.store.backends.sqlite.apply_sharing import forget_identifier
 from a3mailer.store.backends.sqlite.apply_vault import erase_mail
 from a3mailer.store.backends.sqlite.handover import Work
@@ -212,6 +213,7 @@ def remove_account(ledger: Ledger, op: RemoveAccount, work: Work) -> Done:
     ):
         ledger.execute(sql, (op.account,))
     forget_identifier(ledger, of_account(op.account))
+    forget_reader(ledger, op.account)
     ledger.forget(op.account)
     ledger.hints.append((op.account, 0, 0))
     return _changed(ledger)

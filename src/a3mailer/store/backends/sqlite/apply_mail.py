@@ -8,8 +8,10 @@ from typing import Final
 import apsw
 
 from a3mailer.mail.errors import NoSuchMailbox, OverQuota
-from a3mailer.mail.flags import DELETED, SEEN, keywords_text
+from a3mailer.mail.flags import ALL_FLAGS, DELETED, SEEN, keywords_text
 from a3mailer.mail.ids import EmailId, MailboxId, ModSeq, ThreadId, Uid
+from a3mailer.store.backends.sqlite.apply_seen import as_seen, carry, forget_messages, marks
+from a3mailer.store.backends.sqlite.apply_seen import put as put_marks
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import AccountState, Ledger, MailboxState, Row
 from a3mailer.store.operations import (
@@ -128,6 +130,9 @@ _FIELDS: Final = (
 _SELECT: Final = _FIELDS + " WHERE account = ? AND mailbox = ? AND uid IN carray(?) ORDER BY uid"
 
 
+_UPDATE: Final = "UPDATE messages SET flags=?, keywords=?, modseq=? WHERE account=? AND mailbox=? AND uid=?"
+
+
 def _select(ledger: Ledger, account: int, mailbox: int, uids: tuple[Uid, ...]) -> list[Row]:
     ledger.flush()
     return ledger.execute(_SELECT, (account, mailbox, apsw.carray(uid_array(uids)))).fetchall()
@@ -137,6 +142,8 @@ def store_flags(ledger: Ledger, op: StoreFlags, work: Work) -> Flagged:
     """One modseq for all messages that really change (RFC 7162 section 3.1.3)."""
     mailbox = ledger.touch_mailbox(op.account, op.mailbox)
     account = ledger.touch_account(op.account)
+    if op.reader or op.mask != ALL_FLAGS or not op.words:
+        return _store_some(ledger, op, account, mailbox)
     words = set(op.keywords)
     changes: list[Row] = []
     refused: list[Uid] = []
@@ -154,11 +161,46 @@ def store_flags(ledger: Ledger, op: StoreFlags, work: Work) -> Flagged:
         if words and op.mode != "-":
             ledger.add_keywords(mailbox, keywords_text(op.keywords))
         ledger.next_modseq(account, mailbox)
-        ledger.connection.executemany(
-            "UPDATE messages SET flags=?, keywords=?, modseq=? WHERE account=? AND mailbox=? AND uid=?",
-            changes,
-        )
+        ledger.connection.executemany(_UPDATE, changes)
     return Flagged(tuple([Uid(row[5]) for row in changes]), tuple(refused), ModSeq(mailbox.modseq))
+
+
+def _store_some(ledger: Ledger, op: StoreFlags, account: AccountState, mailbox: MailboxState) -> Flagged:
+    """Only what the mask lets through, and the \\Seen of a reader apart from that of the owner."""
+    rows = _select(ledger, op.account, op.mailbox, op.uids)
+    shown = rows
+    if op.reader:
+        ledger.account(op.reader)
+        shown = as_seen(rows, marks(ledger, op.account, op.mailbox, op.reader, [row[0] for row in rows]))
+    words, own = set(op.keywords), SEEN if op.reader else 0
+    changed: list[Uid] = []
+    refused: list[Uid] = []
+    changes: list[Row] = []
+    seen: list[tuple[int, bool]] = []
+    for (uid, base, *_), (_, flags, keywords, since, *_) in zip(rows, shown, strict=True):
+        if 0 <= op.unchanged_since < since:
+            refused.append(Uid(uid))
+            continue
+        wanted, text = _flags_after(op, words, flags, keywords)
+        wanted = flags & ~op.mask | wanted & op.mask
+        text = text if op.words else keywords
+        if wanted == flags and text == keywords:
+            continue
+        changed.append(Uid(uid))
+        if (wanted ^ flags) & own:
+            seen.append((uid, bool(wanted & SEEN)))
+        stored = wanted & ~own | base & own
+        if stored != base or text != keywords:
+            mailbox.unseen += (base & SEEN != 0) - (stored & SEEN != 0)
+            mailbox.deleted += (stored & DELETED != 0) - (base & DELETED != 0)
+            changes.append((stored, text, account.modseq + 1, op.account, op.mailbox, uid))
+    if changed:
+        if words and op.words and op.mode != "-":
+            ledger.add_keywords(mailbox, keywords_text(op.keywords))
+        modseq = ledger.next_modseq(account, mailbox)
+        ledger.connection.executemany(_UPDATE, changes)
+        put_marks(ledger, mailbox, op.reader, modseq, seen)
+    return Flagged(tuple(changed), tuple(refused), ModSeq(mailbox.modseq))
 
 
 def _flags_after(op: StoreFlags, words: set[str], flags: int, keywords: str | None) -> tuple[int, str | None]:
@@ -187,9 +229,13 @@ def copy(ledger: Ledger, op: Copy, work: Work) -> Copied:
         account, *((source, target) if op.move and source is not target else (target,))
     )
     pairs = []
-    ledger.add_keywords(target, " ".join(row[2] for row in rows if row[2]))
-    for row in rows:
+    copies, mask = rows, op.mask | (SEEN if op.reader else 0)  # of \\Seen the reader's mark is meant
+    if mask != ALL_FLAGS or not op.words:
+        copies = [(row[0], row[1] & mask, row[2] if op.words else None, *row[3:]) for row in rows]
+    ledger.add_keywords(target, " ".join(row[2] for row in copies if row[2]))
+    for row in copies:
         pairs.append((Uid(row[0]), Uid(add_copy(ledger, account, target, modseq, row[1], row[2], row))))
+    carry(ledger, (op.account, op.source), target, pairs, modseq, 0 if op.mask & SEEN else op.reader)
     if op.move:
         expunge_rows(ledger, account, source, rows, modseq, MOVED)
     else:
@@ -220,6 +266,7 @@ def expunge_rows(
     """Turn rows of ``_SELECT`` of a (touched) mailbox into tombstones; both states are counted down."""
     for row in rows:
         _count(account, mailbox, -1, row[1], row[5])
+    forget_messages(ledger, account.account, mailbox.mailbox, [row[0] for row in rows])
     ledger.connection.executemany(
         "INSERT INTO expunged (account, mailbox, modseq, uid, kept, expunged_at, flags, keywords, email,"
         " size, thread, internal_date, saved_date, blob, added) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",

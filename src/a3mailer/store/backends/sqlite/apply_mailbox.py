@@ -6,8 +6,8 @@ from a3mailer.mail.errors import AlreadyExists, BadName, NotAllowed, TooMany
 from a3mailer.mail.ids import INBOX, MailboxId, ModSeq
 from a3mailer.mail.mailbox import INITIAL, MAX_MAILBOXES, SEPARATOR, canonical_name, parents
 from a3mailer.mail.rights import ROOT
+from a3mailer.store.backends.sqlite import apply_seen, apply_sharing
 from a3mailer.store.backends.sqlite.apply_mail import IN_VAULT, all_rows, copy, expunge_rows
-from a3mailer.store.backends.sqlite.apply_sharing import forget_mailbox, inherit
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import AccountState, Ledger
 from a3mailer.store.operations import (
@@ -64,7 +64,7 @@ def make_mailbox(
     )
     above = name.rpartition(SEPARATOR)[0]
     parent = _find(ledger, account.account, above) if above else None
-    inherit(ledger, account.account, mailbox, parent or ROOT)
+    apply_sharing.inherit(ledger, account.account, mailbox, parent or ROOT)
     return MailboxCreated(MailboxId(mailbox), validity, ModSeq(account.modseq))
 
 
@@ -140,7 +140,8 @@ def delete_mailbox(ledger: Ledger, op: DeleteMailbox, work: Work) -> Done:
         (modseq, ledger.now, op.account, op.mailbox),
     )
     ledger.execute("DELETE FROM mailboxes WHERE account=? AND mailbox=?", (op.account, op.mailbox))
-    forget_mailbox(ledger, op.account, op.mailbox)
+    apply_sharing.forget_mailbox(ledger, op.account, op.mailbox)
+    apply_seen.forget_mailbox(ledger, op.account, op.mailbox)
     _tree_changed(ledger, account)
     return Done(modseq)
 

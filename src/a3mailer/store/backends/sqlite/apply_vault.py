@@ -10,6 +10,7 @@ import apsw
 
 from a3mailer.mail.ids import AccountId, EmailId
 from a3mailer.store.backends.sqlite.apply_mail import IN_VAULT, NUMBER_BITS, TOMBSTONE, expunge_rows
+from a3mailer.store.backends.sqlite.apply_seen import forget_account
 from a3mailer.store.backends.sqlite.apply_sharing import forget_owner
 from a3mailer.store.backends.sqlite.extents import PART_FROM
 from a3mailer.store.backends.sqlite.handover import Work
@@ -180,6 +181,7 @@ def erase_mail(ledger: Ledger, account: int) -> None:
     """Every email, message, tombstone, thread and mailbox of an account: HEAVY, counters are the caller's."""
     ledger.forget(account)
     forget_owner(ledger, account)
+    forget_account(ledger, account)
     first, last = account << NUMBER_BITS, (account << NUMBER_BITS) | (1 << NUMBER_BITS) - 1
     tenant = ledger.account(account).tenant
     held = ledger.execute(

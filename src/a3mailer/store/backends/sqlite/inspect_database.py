@@ -23,6 +23,8 @@ from a3mailer.store.backends.sqlite.inspect_rows import (
     WITHOUT_OWN,
     WITHOUT_PARTS,
     WITHOUT_UPLOADS,
+    WITHOUT_SEEN,
+    WITHOUT_SEERS,
     Rule,
 )
 from a3mailer.store.ports import StoreUnusable
@@ -53,20 +55,26 @@ def open_database(directory: Path) -> apsw.Connection | Finding:
     return connection
 
 
+_INSTEAD: Final = (
+    ("blob_parts", WITHOUT_PARTS),
+    ("documents", WITHOUT_DOCUMENTS),
+    ("grants", WITHOUT_GRANTS),
+    ("seen", WITHOUT_SEEN),
+    ("seers", WITHOUT_SEERS),
+    ("uploads", WITHOUT_UPLOADS),
+)
+"""Tables that an older version did not have."""
+
+
 def add_views(connection: apsw.Connection) -> None:
     """What the rules read; of this connection only."""
     only = connection.pragma("query_only")
     connection.execute("PRAGMA query_only=OFF")
     if connection.execute("SELECT 1 FROM pragma_table_info('blobs') WHERE name = 'own'").fetchone() is None:
         connection.execute(WITHOUT_OWN)
-    if connection.execute("SELECT 1 FROM pragma_table_info('blob_parts')").fetchone() is None:
-        connection.execute(WITHOUT_PARTS)
-    if connection.execute("SELECT 1 FROM pragma_table_info('documents')").fetchone() is None:
-        connection.execute(WITHOUT_DOCUMENTS)
-    if connection.execute("SELECT 1 FROM pragma_table_info('grants')").fetchone() is None:
-        connection.execute(WITHOUT_GRANTS)
-    if connection.execute("SELECT 1 FROM pragma_table_info('uploads')").fetchone() is None:
-        connection.execute(WITHOUT_UPLOADS)
+    for table, instead in _INSTEAD:
+        if connection.execute("SELECT 1 FROM pragma_table_info(?)", (table,)).fetchone() is None:
+            connection.execute(instead)
     if (
         connection.execute("SELECT 1 FROM pragma_table_info('messages') WHERE name = 'copied'").fetchone()
         is None

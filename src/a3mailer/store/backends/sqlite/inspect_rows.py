@@ -58,6 +58,8 @@ CREATE TEMP VIEW boxes AS
 WITHOUT_OWN: Final = "CREATE TEMP VIEW blobs AS SELECT *, NULL AS own FROM main.blobs"
 WITHOUT_PARTS: Final = "CREATE TEMP TABLE blob_parts (tenant, blob, at, part)"
 WITHOUT_DOCUMENTS: Final = "CREATE TEMP TABLE documents (account)"
+WITHOUT_SEEN: Final = "CREATE TEMP TABLE seen (account, mailbox, reader, uid, seen)"
+WITHOUT_SEERS: Final = "CREATE TEMP TABLE seers (account, mailbox, reader, seen)"
 WITHOUT_GRANTS: Final = "CREATE TEMP TABLE grants (account, mailbox)"
 WITHOUT_UPLOADS: Final = "CREATE TEMP TABLE uploads (account, blob)"
 WITHOUT_COPIED: Final = (
@@ -88,6 +90,31 @@ COUNTERS: Final = (
             """UPDATE mailboxes SET messages = c.messages, unseen = c.unseen, deleted = c.deleted,
                 octets = c.octets
             FROM counted c WHERE c.account = mailboxes.account AND c.mailbox = mailboxes.mailbox""",
+        ),
+    ),
+    Rule(
+        "seen-marks",
+        """SELECT DISTINCT 'account ' || account || ' mailbox ' || mailbox || ' reader ' || reader,
+            'marks of messages that are not there'
+        FROM seen WHERE (account, mailbox, uid) NOT IN (SELECT account, mailbox, uid FROM messages)""",
+        (
+            """DELETE FROM seen
+            WHERE (account, mailbox, uid) NOT IN (SELECT account, mailbox, uid FROM messages)""",
+        ),
+    ),
+    Rule(
+        "seen-marks",
+        """SELECT 'account ' || account || ' mailbox ' || mailbox || ' reader ' || reader,
+            'stored ' || seen || ' seen; there are ' || found
+        FROM (SELECT account, mailbox, reader, max(stored) AS seen, sum(found) AS found
+            FROM (SELECT account, mailbox, reader, seen AS stored, 0 AS found FROM seers
+                UNION ALL SELECT account, mailbox, reader, -1, seen FROM seen)
+            GROUP BY account, mailbox, reader)
+        WHERE seen <> found""",
+        (
+            "DELETE FROM seers",
+            """INSERT INTO seers (account, mailbox, reader, seen)
+            SELECT account, mailbox, reader, sum(seen) FROM seen GROUP BY account, mailbox, reader""",
         ),
     ),
     Rule(

@@ -241,6 +241,8 @@ class Ledger:
         """Where each row in waiting of this transaction was put."""
         self._hint_mark = 0
         self._grown_mark = 0
+        self.seers: set[tuple[int, int]] = set(self.execute("SELECT DISTINCT account, mailbox FROM seers"))
+        """(account, mailbox) of all that anybody but the owner has read in; some that are gone, too."""
         self.load_receipts()
 
     # --- receipts (ADR 0010) -----------------------------------------------------------------------

@@ -155,11 +155,10 @@ class ReadMail:
         self._blobs = blobs
 
     async def mailboxes(self, account: AccountId) -> tuple[Mailbox, ...]:
-        rows = self._read(_MAILBOX + " ORDER BY name", (account,)).fetchall()
-        return tuple([to_mailbox(row) for row in rows])
+        return tuple([to_mailbox(row) for row in mailbox_rows(self._read, account)])
 
     async def mailbox(self, account: AccountId, mailbox: MailboxId) -> Mailbox:
-        return to_mailbox(_mailbox_row(self._read, account, mailbox))
+        return to_mailbox(mailbox_row(self._read, account, mailbox))
 
     async def mailbox_named(self, account: AccountId, name: str) -> Mailbox:
         head, slash, rest = name.partition(SEPARATOR)
@@ -171,18 +170,13 @@ class ReadMail:
         return to_mailbox(row)
 
     async def columns(self, account: AccountId, mailbox: MailboxId) -> tuple[Mailbox, Columns]:
-        columns = empty_columns()
         with self._readers.lend() as execute:
-            row = _mailbox_row(execute, account, mailbox)
-            cursor = execute(_COLUMNS + " WHERE account = ? AND mailbox = ? ORDER BY uid", (account, mailbox))
-            async for rows in sliced(cursor):
-                add_rows(columns, rows)
-        return to_mailbox(row), columns
+            return await read_columns(execute, account, mailbox)
 
     async def first_unseen(self, account: AccountId, mailbox: MailboxId) -> tuple[ModSeq, int]:
         key = (account, mailbox, LOOKED_THROUGH)
         with self._readers.lend() as execute:
-            row = _mailbox_row(execute, account, mailbox)
+            row = mailbox_row(execute, account, mailbox)
             messages, unseen = row[6], row[7]
             if unseen:
                 for place, (flags,) in enumerate(execute(_FLAGS + "LIMIT ?", key)):
@@ -196,33 +190,8 @@ class ReadMail:
 
     async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes:
         """New ones are a suffix by uid (``added`` rises with it), changed ones have an index of their own."""
-        changed, vanished = empty_columns(), array("Q")
         with self._readers.lend() as execute:
-            row = _mailbox_row(execute, account, mailbox)
-            if row[5] > since:
-                first = await first_added(execute, account, mailbox, since)
-                cursor = execute(
-                    _COLUMNS + " INDEXED BY messages_changed WHERE account = ? AND mailbox = ? AND modseq > ?"
-                    " AND modseq > added AND uid < ?",
-                    (account, mailbox, since, first),
-                )
-                early = [row async for rows in sliced(cursor) for row in rows]
-                add_rows(changed, sorted(early))
-                cursor = execute(
-                    _COLUMNS + " WHERE account = ? AND mailbox = ? AND uid >= ? ORDER BY uid",
-                    (account, mailbox, first),
-                )
-                async for rows in sliced(cursor):
-                    add_rows(changed, rows)
-                cursor = execute(
-                    "SELECT uid FROM expunged WHERE account = ? AND mailbox = ? AND modseq > ?",
-                    (account, mailbox, since),
-                )
-                async for rows in sliced(cursor):
-                    vanished.extend([uid for (uid,) in rows])
-        return Changes(
-            changed, array("Q", sorted(vanished)), ModSeq(row[5]), Uid(row[4]), complete=since >= row[17]
-        )
+            return await read_changes(execute, account, mailbox, since)
 
     async def messages(
         self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid]
@@ -363,11 +332,69 @@ def _uid(message: Message) -> int:
     return message.uid
 
 
-def _mailbox_row(execute: Execute, account: int, mailbox: int) -> Row:
+def mailbox_rows(execute: Execute, account: int) -> list[Row]:
+    """Rows of all mailboxes of an account, by name, for ``to_mailbox``."""
+    return execute(_MAILBOX + " ORDER BY name", (account,)).fetchall()
+
+
+async def read_some(execute: Execute, account: int, mailbox: int, uids: array[int]) -> Columns:
+    """The columns of these messages, as far as they exist; ``uids`` ascend."""
+    columns = empty_columns()
+    cursor = execute(
+        _COLUMNS + " WHERE account = ? AND mailbox = ? AND uid IN carray(?) ORDER BY uid",
+        (account, mailbox, apsw.carray(uids)),
+    )
+    async for rows in sliced(cursor):
+        add_rows(columns, rows)
+    return columns
+
+
+def mailbox_row(execute: Execute, account: int, mailbox: int) -> Row:
+    """The row of a mailbox, for ``to_mailbox``. Errors: NoSuchMailbox."""
     row: Row | None = execute(_MAILBOX + " AND mailbox = ?", (account, mailbox)).fetchone()
     if row is None:
         raise NoSuchMailbox(str(mailbox))
     return row
+
+
+async def read_columns(execute: Execute, account: int, mailbox: int) -> tuple[Mailbox, Columns]:
+    """See ``MailReader.columns``; the connection sees one commit."""
+    columns = empty_columns()
+    row = mailbox_row(execute, account, mailbox)
+    cursor = execute(_COLUMNS + " WHERE account = ? AND mailbox = ? ORDER BY uid", (account, mailbox))
+    async for rows in sliced(cursor):
+        add_rows(columns, rows)
+    return to_mailbox(row), columns
+
+
+async def read_changes(execute: Execute, account: int, mailbox: int, since: int) -> Changes:
+    """See ``MailReader.changes``; the connection sees one commit."""
+    changed, vanished = empty_columns(), array("Q")
+    row = mailbox_row(execute, account, mailbox)
+    if row[5] > since:
+        first = await first_added(execute, account, mailbox, since)
+        cursor = execute(
+            _COLUMNS + " INDEXED BY messages_changed WHERE account = ? AND mailbox = ? AND modseq > ?"
+            " AND modseq > added AND uid < ?",
+            (account, mailbox, since, first),
+        )
+        early = [row async for rows in sliced(cursor) for row in rows]
+        add_rows(changed, sorted(early))
+        cursor = execute(
+            _COLUMNS + " WHERE account = ? AND mailbox = ? AND uid >= ? ORDER BY uid",
+            (account, mailbox, first),
+        )
+        async for rows in sliced(cursor):
+            add_rows(changed, rows)
+        cursor = execute(
+            "SELECT uid FROM expunged WHERE account = ? AND mailbox = ? AND modseq > ?",
+            (account, mailbox, since),
+        )
+        async for rows in sliced(cursor):
+            vanished.extend([uid for (uid,) in rows])
+    return Changes(
+        changed, array("Q", sorted(vanished)), ModSeq(row[5]), Uid(row[4]), complete=since >= row[17]
+    )
 
 
 async def first_added(execute: Execute, account: int, mailbox: int, since: int) -> int:

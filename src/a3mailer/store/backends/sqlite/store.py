@@ -33,6 +33,7 @@ from a3mailer.store.backends.sqlite.read_documents import ReadDocuments
 from a3mailer.store.backends.sqlite.read_finished import ReadFinished
 from a3mailer.store.backends.sqlite.read_mail import Readers, ReadMail
 from a3mailer.store.backends.sqlite.read_reports import ReadReports
+from a3mailer.store.backends.sqlite.read_seen import ReadSeen
 from a3mailer.store.backends.sqlite.read_sharing import ReadSharing
 from a3mailer.store.backends.sqlite.sealing import Sealing
 from a3mailer.store.backends.sqlite.segments import Record, SegmentWriter
@@ -69,7 +70,7 @@ ERASING: Final = frozenset((EraseEmails, RemoveAccount, ResetAccount))
 
 
 class SqliteStore(
-    ReadMail, ReadTexts, ReadAccount, ReadDirectory, ReadFinished, ReadDocuments, ReadReports, ReadSharing
+    ReadMail, ReadTexts, ReadAccount, ReadDirectory, ReadFinished, ReadDocuments, ReadReports, ReadSharing, ReadSeen
 ):
     """A backend of ``store.ports.Store``. One loop. Made by ``open``."""
 
@@ -145,6 +146,7 @@ class SqliteStore(
         ReadFinished.__init__(self, self._readers.main)
         ReadReports.__init__(self, self._readers.main)
         ReadSharing.__init__(self, self._readers.main)
+        ReadSeen.__init__(self, self._readers)
         ReadDocuments.__init__(self, self._readers.main, self._clock, self._keys)
         self._sealing = Sealing(self._settings, self._readers.main, self._keys, blobs, self._clock)
         self._splitting = Splitting(self._sealing, self._readers.main, self._keys)
