@@ -6,12 +6,14 @@ import ssl
 from pathlib import Path
 
 from a3mailer.access.labour import SLICE_SECONDS
+from a3mailer.access.rights import Rights
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Auth, Imap, Limits, Server, Settings
 from a3mailer.edge.imap.door import ImapDoor
 from a3mailer.edge.imap.services import Services
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.credentials import hash_password
+from a3mailer.identity.directory import Directory
 from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId
 from a3mailer.mail.message import index
 from a3mailer.runtime.spool import Spool
@@ -69,6 +71,10 @@ class ImapWorld:
         self.authenticator = Authenticator(
             self.store, self.settings, self.clock, Audit(), b"k" * 32, self._sleep
         )
+        directory = Directory(self.store, self.settings)
+        self.rights = Rights(self.store, directory)
+        self.store.watch(directory.heard)
+        self.store.watch(self.rights.heard)
         self.views = Views(self.store, self.store)
         self.services = Services(
             store=self.store,
@@ -77,6 +83,7 @@ class ImapWorld:
             settings=self.settings,
             clock=BusyClock(float(options["busy"])) if "busy" in options else self.clock,
             spool=lambda: Spool(spool),
+            rights=self.rights,
             tls=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if "tls" in options else None,
         )
         self.door = ImapDoor(self.services)

@@ -25,13 +25,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from a3mailer.access.subscriptions import subscribed, subscriptions
 from a3mailer.access.tree import checked_name
 from a3mailer.identity.directory import Directory, LocalAccount, parse_stored
 from a3mailer.identity.names import clean_address
 from a3mailer.identity.principal import Object, Principal
+from a3mailer.identity.roles import RIGHTS as RIGHT_OF
 from a3mailer.identity.roles import allow
 from a3mailer.mail.changes import EVERYTHING, RIGHTS, Change
 from a3mailer.mail.errors import BadName, MailError, NoSuchAccount, NoSuchMailbox, NotPermitted
+from a3mailer.mail.flags import ALL_FLAGS, DELETED, SEEN
 from a3mailer.mail.ids import AccountId, MailboxId, TenantId
 from a3mailer.mail.mailbox import SEPARATOR, parents
 from a3mailer.mail.rights import (
@@ -45,7 +48,7 @@ from a3mailer.mail.rights import (
     of_account,
     of_group,
 )
-from a3mailer.store.ports import DirectoryReader, MailReader, SharingReader
+from a3mailer.store.ports import DirectoryReader, DocumentReader, MailReader, SeenReader, SharingReader
 from a3mailer.store.rows import AddressEntry, Mailbox
 
 OTHERS: Final = "Other Users"
@@ -56,6 +59,10 @@ SHARED_KINDS: Final = frozenset(("group", "list"))
 """Kinds of accounts that nobody is."""
 SEEING: Final = frozenset("lr")
 """Who has none of these is told that the mailbox does not exist."""
+KNOWING: Final = frozenset("lrikxa")
+"""Who has one of these may ask which (MYRIGHTS)."""
+ANY: Final = "any"
+"""In place of an action: to know of the mailbox is enough."""
 REMEMBERED: Final = 100_000
 """Answers kept; when there are more, all are forgotten."""
 _DIRECTORY: Final = (0, 0)
@@ -63,7 +70,7 @@ _QUOTED: Final = frozenset("/*%=")
 """What stands in an address and not in a level of a name is written ``=2F``."""
 
 
-class Reader(MailReader, DirectoryReader, SharingReader, Protocol):
+class Reader(MailReader, DirectoryReader, DocumentReader, SharingReader, SeenReader, Protocol):
     """What is read here."""
 
 
@@ -77,11 +84,16 @@ class Owner:
     kind: str
     grants: dict[MailboxId, dict[str, str]]
 
+    @property
+    def shared(self) -> bool:
+        """Whether nobody is this account."""
+        return self.kind in SHARED_KINDS
+
     def prefix(self, subject: Principal) -> str:
         """The levels before its mailboxes' names, as the subject sees them."""
         local_part, _, domain = self.address.rpartition("@")
         who = local_part if domain == subject.domain else self.address
-        return SEPARATOR.join((SHARED if self.kind in SHARED_KINDS else OTHERS, quoted(who), ""))
+        return SEPARATOR.join((SHARED if self.shared else OTHERS, quoted(who), ""))
 
 
 def quoted(who: str) -> str:
@@ -203,10 +215,19 @@ class Rights:
         rights = await self.of(subject, account, mailbox)
         return allow(subject, action, object_of(subject, account, rights))
 
+    async def allowed(self, subject: Principal, account: AccountId, mailbox: MailboxId) -> str:
+        """The rights that ``allow`` lets the subject use."""
+        rights = await self.of(subject, account, mailbox)
+        where = object_of(subject, account, rights)
+        return canonical(right for action, right in RIGHT_OF.items() if allow(subject, action, where))
+
     async def require(self, subject: Principal, action: str, account: AccountId, mailbox: MailboxId) -> None:
         """Errors: NotPermitted; NoSuchMailbox where the subject may not even know of the mailbox."""
         rights = await self.of(subject, account, mailbox)
-        if not allow(subject, action, object_of(subject, account, rights)):
+        if action == ANY:
+            if not KNOWING.intersection(await self.allowed(subject, account, mailbox)):
+                raise NoSuchMailbox
+        elif not allow(subject, action, object_of(subject, account, rights)):
             raise NotPermitted(action) if SEEING.intersection(rights) else NoSuchMailbox
 
     # --- names -------------------------------------------------------------------------------------
@@ -224,7 +245,9 @@ class Rights:
         except BadName as error:
             raise NoSuchMailbox(name) from error
         await self.require(subject, action, owner.account, row.id)
-        return replace(row, name=owner.prefix(subject) + row.name)
+        row = await self._reader.mailbox_seen_by(subject.account, owner.account, row.id)
+        name = owner.prefix(subject) + row.name
+        return replace(row, name=name, subscribed=await subscribed(self._reader, subject.account, name))
 
     async def named_owner(self, subject: Principal, name: str) -> tuple[Owner, str]:
         """The owner that a name in a namespace names, and the owner's name for the mailbox.
@@ -274,14 +297,17 @@ class Rights:
     async def shared(self, subject: Principal) -> tuple[Mailbox, ...]:
         """The mailboxes of others that the subject may list, by the names it knows them by."""
         found: list[Mailbox] = []
-        for account in await self.lenders(subject):
+        lenders = await self.lenders(subject)
+        names = await subscriptions(self._reader, subject.account) if lenders else frozenset()
+        for account in lenders:
             owner = await self.owner(account)
             if owner is None:
                 continue
             prefix = owner.prefix(subject)
-            for row in await self._reader.mailboxes(account):
-                if "l" in await self.of(subject, account, row.id):
-                    found.append(replace(row, name=prefix + row.name))
+            for row in await self._reader.mailboxes_seen_by(subject.account, account):
+                if await self.may(subject, "mailbox.list", account, row.id):
+                    name = prefix + row.name
+                    found.append(replace(row, name=name, subscribed=name in names))
         return tuple(found)
 
     async def lenders(self, subject: Principal) -> tuple[AccountId, ...]:
@@ -332,6 +358,16 @@ class Rights:
 def is_foreign(name: str) -> bool:
     """Whether a name is in a namespace of others."""
     return name.partition(SEPARATOR)[0] in NAMESPACES
+
+
+def mask_of(rights: str) -> tuple[int, bool]:
+    """Which flags, and whether keywords, these rights let one change (RFC 4314 section 4)."""
+    mask = (
+        (SEEN if "s" in rights else 0)
+        | (DELETED if "t" in rights else 0)
+        | (ALL_FLAGS & ~SEEN & ~DELETED if "w" in rights else 0)
+    )
+    return mask, "w" in rights
 
 
 def object_of(subject: Principal, account: AccountId, rights: Iterable[str]) -> Object:

@@ -32,20 +32,27 @@ def checked_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A name in the tree; ``mailbox`` is None where only children exist."""
+    """A name in the tree; ``mailbox`` is None where there are only children, or only a subscription."""
 
     name: str
     mailbox: Mailbox | None
     has_children: bool
+    subscribed: bool
 
 
-def tree(mailboxes: Iterable[Mailbox]) -> tuple[Node, ...]:
-    """All names, missing parents included, INBOX first, then in order."""
+def tree(
+    mailboxes: Iterable[Mailbox], subscribed: frozenset[str] = frozenset(), *, missing: bool = False
+) -> tuple[Node, ...]:
+    """All names, missing parents included, INBOX first, then in order.
+
+    ``subscribed`` are names beyond what the rows say; ``missing``: those of no mailbox are names, too."""
     by_name: dict[str, Mailbox | None] = {one.name: one for one in mailboxes}
     above = {parent for name in by_name for parent in parents(name)}
-    for parent in above:
-        by_name.setdefault(parent, None)
+    for name in (*above, *(subscribed if missing else ())):
+        by_name.setdefault(name, None)
     return tuple(
-        Node(name, by_name[name], name in above)
-        for name in sorted(by_name, key=lambda name: (name.partition(SEPARATOR)[0] != INBOX_NAME, name))
+        Node(name, row, name in above, name in subscribed or (row is not None and row.subscribed))
+        for name, row in sorted(
+            by_name.items(), key=lambda item: (item[0].partition(SEPARATOR)[0] != INBOX_NAME, item[0])
+        )
     )

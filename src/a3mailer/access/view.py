@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from a3mailer.access.columns import empty, extend, fill, first_unseen, overwrite, place_of, put_back, without
+from a3mailer.access.seen import MailboxReader
 from a3mailer.mail.errors import NoSuchMailbox
-from a3mailer.mail.ids import AccountId, MailboxId, ModSeq, Uid
-from a3mailer.store.ports import MailReader
+from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId, MailboxId, ModSeq, Uid
 from a3mailer.store.rows import Changes, Columns, Mailbox
 
 REMEMBERED_CHANGES: Final = 64
@@ -61,12 +61,36 @@ NOTHING: Final = News()
 class OpenMailbox:
     """One mailbox as this process knows it. ``heard`` is the highest modseq a hint named."""
 
-    __slots__ = ("_reader", "_reading", "_rounds_since", "account", "columns", "gone", "heard", "id",
-                 "keywords", "listeners", "loaded", "modseq", "rounds", "row", "uid_next",
-                 "viewers")  # fmt: skip
+    __slots__ = (
+        "_reader",
+        "_reading",
+        "_rounds_since",
+        "account",
+        "columns",
+        "gone",
+        "heard",
+        "id",
+        "keywords",
+        "listeners",
+        "loaded",
+        "modseq",
+        "reader",
+        "rounds",
+        "row",
+        "uid_next",
+        "viewers",
+    )  # fmt: skip
 
-    def __init__(self, reader: MailReader, account: AccountId, mailbox: MailboxId) -> None:
-        self._reader = reader
+    def __init__(
+        self,
+        store: MailboxReader,
+        account: AccountId,
+        mailbox: MailboxId,
+        reader: AccountId = SYSTEM_ACCOUNT,
+    ) -> None:
+        self._reader = store
+        self.reader = reader
+        """Who sees it so; SYSTEM_ACCOUNT: its owner."""
         self._reading: asyncio.Event | None = None
         self.account = account
         self.id = mailbox

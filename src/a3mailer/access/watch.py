@@ -6,14 +6,15 @@ A mailbox that its last session left is kept for a while: who opens it again rea
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
+from a3mailer.access.seen import MailboxReader, SeenBy
 from a3mailer.access.sortkeys import SortKeys
 from a3mailer.access.view import OpenMailbox, View
-from a3mailer.mail.changes import EVERYTHING, Change
+from a3mailer.mail.changes import EVERYTHING, RIGHTS, Change
 from a3mailer.mail.errors import NoSuchMailbox
-from a3mailer.mail.ids import AccountId, MailboxId
-from a3mailer.store.ports import MailReader, Watcher
+from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId, MailboxId
+from a3mailer.store.ports import MailReader, SeenReader, Watcher
 
 LEFT_MAILBOXES: Final = 1_000
 """Mailboxes without a session that are kept."""
@@ -21,16 +22,26 @@ LEFT_MESSAGES: Final = 1_000_000
 """Messages of all of them together, 33 octets each."""
 
 
+Key = tuple[AccountId, MailboxId, AccountId]
+"""Account, mailbox, and who sees it so: SYSTEM_ACCOUNT for the owner."""
+
+
+class Reader(MailReader, SeenReader, Protocol):
+    """What is read here."""
+
+
 class Views:
     """All open mailboxes of this process. ``parked`` hears of every change (connections without a task)."""
 
-    __slots__ = ("_forget", "_left", "_left_messages", "_open", "_reader", "directory", "listeners", "parked",
-                 "sort_keys")  # fmt: skip
+    __slots__ = ("_forget", "_left", "_left_messages", "_lent", "_open", "_reader", "directory", "listeners",
+                 "parked", "sort_keys")  # fmt: skip
 
-    def __init__(self, reader: MailReader, watcher: Watcher) -> None:
+    def __init__(self, reader: Reader, watcher: Watcher) -> None:
         self._reader = reader
-        self._open: dict[tuple[int, int], OpenMailbox] = {}
-        self._left: dict[tuple[int, int], int] = {}
+        self._open: dict[Key, OpenMailbox] = {}
+        self._lent: dict[tuple[int, int], set[AccountId]] = {}
+        """(account, mailbox) -> who else than the owner has it open."""
+        self._left: dict[Key, int] = {}
         """Those nobody looks at and their messages, the one left longest ago first."""
         self._left_messages = 0
         self.parked: Callable[[Change], None] | None = None
@@ -53,22 +64,37 @@ class Views:
         elif change.account == 0:
             if change.mailbox == 0:
                 self._directory_changed()
-        elif (open_mailbox := self._open.get((change.account, change.mailbox))) is not None:
-            open_mailbox.hint(change.modseq)
+            elif change[:2] == RIGHTS:
+                self._nudge()
+        else:
+            account, mailbox, modseq = change
+            if (open_mailbox := self._open.get((account, mailbox, SYSTEM_ACCOUNT))) is not None:
+                open_mailbox.hint(modseq)
+            if self._lent and (account, mailbox) in self._lent:
+                for reader in self._lent[account, mailbox]:
+                    self._open[account, mailbox, reader].hint(modseq)
         if self.parked is not None:
             self.parked(change)
 
     def _directory_changed(self) -> None:
         self.directory += 1
+        self._nudge()
+
+    def _nudge(self) -> None:
         for listener in tuple(self.listeners):
             listener()
 
-    async def open(self, account: AccountId, mailbox: MailboxId) -> View:
-        """A new view, as of now. Errors: NoSuchMailbox."""
-        key = (account, mailbox)
+    async def open(self, account: AccountId, mailbox: MailboxId, reader: AccountId = SYSTEM_ACCOUNT) -> View:
+        """A new view, as of now; with a ``reader`` it is another's mailbox as that one sees it.
+
+        Errors: NoSuchMailbox."""
+        key = (account, mailbox, reader)
         shared = self._open.get(key)
         if shared is None or shared.gone:
-            shared = self._open[key] = OpenMailbox(self._reader, account, mailbox)
+            store: MailboxReader = SeenBy(self._reader, reader) if reader else self._reader
+            shared = self._open[key] = OpenMailbox(store, account, mailbox, reader)
+            if reader:
+                self._lent.setdefault((account, mailbox), set()).add(reader)
         self._left_messages -= self._left.pop(key, 0)
         shared.viewers += 1  # nobody forgets it while it is being read
         try:
@@ -81,15 +107,24 @@ class Views:
 
     def _leave(self, shared: OpenMailbox) -> None:
         shared.viewers -= 1
-        key = (shared.account, shared.id)
+        key = (shared.account, shared.id, shared.reader)
         if shared.viewers > 0 or self._open.get(key) is not shared:
             return
         if shared.gone or shared.modseq < 0:
-            del self._open[key]
+            self._close(key)
             return
         self._left[key] = len(shared.columns.uids)
         self._left_messages += self._left[key]
         while self._left_messages > LEFT_MESSAGES or len(self._left) > LEFT_MAILBOXES:
             oldest = next(iter(self._left))
             self._left_messages -= self._left.pop(oldest)
-            del self._open[oldest]
+            self._close(oldest)
+
+    def _close(self, key: Key) -> None:
+        del self._open[key]
+        account, mailbox, reader = key
+        if reader:
+            readers = self._lent[account, mailbox]
+            readers.discard(reader)
+            if not readers:
+                del self._lent[account, mailbox]

@@ -163,7 +163,7 @@ async def compose(
     )
     spools = held.directory / "spool"
     smtp = SmtpDoor(policy, receive, authenticator, settings, certificates.context, spools, clock)
-    readers = reading(held, store, authenticator, settings(), clock, certificates)
+    readers = reading(held, store, directory, authenticator, settings(), clock, certificates)
     queue = _way_out(held, store, policy, resolver, settings(), clock, reports, http, handing, filtering)
     sending = Sending(store, policy, receive, settings(), clock)
     store.watch(directory.heard)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from a3mailer.access.rights import Rights
 from a3mailer.access.watch import Views
 from a3mailer.app.held import Held
 from a3mailer.config.tree import Settings
@@ -19,7 +20,8 @@ from a3mailer.edge.park import WHOLE
 from a3mailer.edge.pop3.door import Pop3Door
 from a3mailer.edge.pop3.services import Services as Pop3Services
 from a3mailer.identity.authenticator import Authenticator
-from a3mailer.mail.changes import EVERYTHING, Change
+from a3mailer.identity.directory import Directory
+from a3mailer.mail.changes import EVERYTHING, RIGHTS, Change
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.leases import Leases
@@ -30,7 +32,7 @@ from a3mailer.store.ports import Store
 
 class ParkedWatch:
     """Lets changes wake parked connections: of a mailbox those that watch it, of the directory those whose
-    credentials are no longer good."""
+    credentials are no longer good, and of rights those that have another's mailbox open."""
 
     def __init__(self, views: Views, imap: ImapDoor) -> None:
         self._views = views
@@ -50,7 +52,7 @@ class ParkedWatch:
         elif change.account != SYSTEM_ACCOUNT:
             self._acceptor.parked.wake((change.account, change.mailbox))
             self._acceptor.parked.wake((change.account, WHOLE))
-        elif not change.mailbox:
+        elif not change.mailbox or change[:2] == RIGHTS:
             self._directory.set()
 
     async def recheck(self, stop: asyncio.Event) -> None:
@@ -105,6 +107,7 @@ class Reading:
 def reading(
     held: Held,
     store: Store,
+    directory: Directory,
     authenticator: Authenticator,
     settings: Settings,
     clock: SystemClock,
@@ -113,7 +116,9 @@ def reading(
     """Wire them."""
     views, tls = Views(store, store), certificates.context
     spool = partial(Spool, held.directory / "spool")
-    imap = ImapDoor(Services(store, views, authenticator, settings, clock, spool, tls))
+    rights = Rights(store, directory)
+    store.watch(rights.heard)
+    imap = ImapDoor(Services(store, views, authenticator, settings, clock, spool, tls, rights=rights))
     leases = Leases(held.run_directory / "pop3.leases")
     logins = held.pop3_logins
     pop3 = Pop3Door(Pop3Services(store, views, authenticator, settings, clock, leases, logins, tls))

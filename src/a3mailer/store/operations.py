@@ -49,7 +49,6 @@ from a3mailer.store.sharing_operations import SeeNewest as SeeNewest
 from a3mailer.store.upload_operations import PutUpload as PutUpload
 from a3mailer.store.upload_operations import Uploaded as Uploaded
 
-
 # --- messages --------------------------------------------------------------------------------------
 
 

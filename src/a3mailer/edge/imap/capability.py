@@ -25,12 +25,15 @@ AFTER_LOGIN: Final = (
     b"QRESYNC",  # RFC 7162
     b"LIST-EXTENDED",  # RFC 5258
     b"LIST-STATUS",  # RFC 5819
+    b"LIST-MYRIGHTS",  # RFC 8440
     b"SPECIAL-USE",  # RFC 6154
     b"CREATE-SPECIAL-USE",  # RFC 6154
     b"STATUS=SIZE",  # RFC 8438
     b"OBJECTID",  # RFC 8474
     b"SAVEDATE",  # RFC 8514
     b"PREVIEW",  # RFC 8970
+    b"ACL",  # RFC 4314
+    b"RIGHTS=kxte",
     b"QUOTA",  # RFC 9208
     b"QUOTA=RES-STORAGE",
     b"QUOTA=RES-MESSAGE",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from a3mailer.access.crossing import Flags, cross
+from a3mailer.access.rights import mask_of
+from a3mailer.access.view import View
 from a3mailer.edge.imap.session import Session
+from a3mailer.mail.flags import ALL_FLAGS
 from a3mailer.mail.ids import Uid
 from a3mailer.store.operations import Copied
 from a3mailer.store.operations import Copy as CopyMessages
@@ -22,7 +26,7 @@ def parse_copy(p: Parser) -> tuple[SequenceSet, str]:
 
 
 async def copy(session: Session, messages: SequenceSet, mailbox: str, *, uid: bool, move: bool) -> Copied:
-    """Copy or move in one transaction. Errors: NoSuchTarget, OverQuota, BadSyntax."""
+    """Copy or move in one transaction. Errors: NoSuchTarget, NotPermitted, OverQuota, TooMany, BadSyntax."""
     target = await session.target(mailbox)
     uids = session.view.uids
     wanted = tuple(
@@ -30,12 +34,35 @@ async def copy(session: Session, messages: SequenceSet, mailbox: str, *, uid: bo
     )
     if not wanted:
         return Copied(target.uid_validity, (), target.modseq)
-    source = session.chosen.mailbox
-    (result,) = await session.commit(CopyMessages(session.account, source, wanted, target.id, move))
-    assert isinstance(result, Copied)
-    if move or source == target.id:
+    selected = session.chosen
+    source = selected.key
+    mask, words = ALL_FLAGS, True
+    if target.account != session.account:
+        rights = session.services.rights
+        mask, words = mask_of(await rights.allowed(session.principal, target.account, target.id))
+    if target.account == selected.account:
+        result, *_ = await session.commit(
+            CopyMessages(*source, wanted, target.id, move, selected.reader, mask, words)
+        )
+        assert isinstance(result, Copied)
+    else:
+        result = await cross(
+            session.services.store,
+            session.account,
+            session.principal.tenant,
+            source,
+            target,
+            {uid: _flags(session.view, uid, mask, words=words) for uid in wanted},
+            move=move,
+        )
+    if move or source == (target.account, target.id):
         session.view.mailbox.hint(result.modseq)
     return result
+
+
+def _flags(view: View, uid: Uid, mask: int, *, words: bool) -> Flags:
+    bits, keywords, _modseq = view.flags(view.place(uid))
+    return bits & mask, tuple(keywords.split()) if words else ()
 
 
 # resp-code-copy = "COPYUID" SP nz-number SP uid-set SP uid-set

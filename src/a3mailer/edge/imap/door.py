@@ -93,6 +93,8 @@ class ImapDoor:
                 parked.leave(fd, "change")
             elif isinstance(session, Session):
                 session.directory = self.services.views.directory
+                if session.lent:
+                    parked.leave(fd, "change")
             if number % RECHECK_SLICE == 0:
                 await asyncio.sleep(0)
 

@@ -189,7 +189,7 @@ def heads(chunk: Chunk, plan: Plan, after: str = "") -> list[bytes]:
 
 async def fragments(session: Session, chunk: Chunk, item: Item) -> list[bytes]:
     """The wire form of ENVELOPE, BODYSTRUCTURE, BODY or PREVIEW for a chunk; b"" where a message is gone."""
-    store, account = session.services.store, session.account
+    store, account = session.services.store, session.chosen.account
     emails = array("Q", chunk.emails())
     if item is Item.ENVELOPE:
         return await store.envelopes(account, emails)
@@ -236,7 +236,7 @@ async def with_rows(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome
     if not plan.rows:
         return chunk
     uids = [Uid(uid) for uid in chunk.uids]
-    found = await session.services.store.messages(session.account, session.chosen.mailbox, uids)
+    found = await session.services.store.messages(session.chosen.account, session.chosen.mailbox, uids)
     chunk.rows = {row.uid: row for row in found}
     if len(found) == len(uids):
         return chunk

@@ -1,4 +1,4 @@
-"""LIST, LSUB and STATUS responses (RFC 9051 section 7.3, RFC 5258 section 3)."""
+"""LIST, LSUB, STATUS and MYRIGHTS responses (RFC 9051 section 7.3, RFC 5258 section 3, RFC 8440)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
+from a3mailer.access.subscriptions import subscriptions
 from a3mailer.access.tree import Node, tree
 from a3mailer.edge.imap.session import Session
+from a3mailer.edge.imap.sharing import astring, with_old
 from a3mailer.mail.mailbox import parents
 from a3mailer.store.rows import Mailbox
 from a3mailer.wire.imap.encode import mailbox as mailbox_name
@@ -15,6 +17,8 @@ from a3mailer.wire.imap.listing import ListRequest
 from a3mailer.wire.imap.search import MAILBOX_LETTER
 from a3mailer.wire.imap.wildcard import Pattern
 
+CRITERIA: Final = frozenset((b"SUBSCRIBED", b"SPECIAL-USE"))
+"""Selection options by which a name is chosen, or is not."""
 SLICE: Final = 500
 """Names matched before others get their turn."""
 
@@ -45,14 +49,12 @@ def status_line(session: Session, row: Mailbox, items: Iterable[bytes]) -> bytes
 
 
 async def list_lines(session: Session, request: ListRequest, word: bytes) -> AsyncIterator[bytes]:
-    """The lines of one LIST or LSUB, and of STATUS where asked for, in slices."""
-    nodes = tree(await session.services.store.mailboxes(session.account))
-    patterns = [Pattern(request.reference + pattern) for pattern in request.patterns]
-    chosen = _chosen(nodes, request)
+    """The lines of one LIST or LSUB, and what is told of each mailbox besides, in slices."""
+    listing = await _listing(session, request, word)
     out: list[bytes] = []
-    for number, node in enumerate(nodes, 1):
-        if any(pattern.matches(node.name) for pattern in patterns):
-            out += _node_lines(session, node, request, chosen, word)
+    for number, node in enumerate(listing.nodes, 1):
+        if listing.matches(node.name):
+            out += await _node_lines(session, node, listing)
         if number % SLICE == 0:
             await asyncio.sleep(0)
             yield b"".join(out)
@@ -60,72 +62,111 @@ async def list_lines(session: Session, request: ListRequest, word: bytes) -> Asy
     yield b"".join(out)
 
 
-class _Chosen:
-    """What the selection options choose, and the parents of what they choose (RECURSIVEMATCH)."""
+class _Listing:
+    """One LIST: all names, and what its selection options choose of them (RFC 5258 section 3)."""
 
-    __slots__ = ("names", "parents")
+    __slots__ = ("_patterns", "above", "chosen", "criteria", "nodes", "request", "untold", "word")
 
-    def __init__(self, names: frozenset[str], parents: frozenset[str]) -> None:
-        self.names = names
-        self.parents = parents
+    def __init__(self, nodes: tuple[Node, ...], request: ListRequest, word: bytes) -> None:
+        self.nodes = nodes
+        self.request = request
+        self.word = word
+        self._patterns = [Pattern(request.reference + pattern) for pattern in request.patterns]
+        self.criteria = tuple(sorted(request.selection & CRITERIA))
+        self.chosen = frozenset(node.name for node in nodes if self._selects(node))
+        self.above = frozenset(parent for name in self.chosen for parent in parents(name))
+        """Names with a chosen one somewhere below."""
+        self.untold = frozenset(
+            parent for name in self.chosen if not self.matches(name) for parent in parents(name)
+        )
+        """Those with a chosen one below that no pattern matches."""
+
+    def matches(self, name: str) -> bool:
+        """Whether a pattern matches."""
+        return any(pattern.matches(name) for pattern in self._patterns)
+
+    def _selects(self, node: Node) -> bool:
+        row = node.mailbox
+        if not self.criteria:
+            return row is not None
+        return (node.subscribed or b"SUBSCRIBED" not in self.criteria) and (
+            (row is not None and bool(row.special_use)) or b"SPECIAL-USE" not in self.criteria
+        )
+
+    def tells(self, node: Node) -> bool:
+        """Whether a name that matches is told: it is chosen, or stands for those below that are not told.
+
+        The latter with RECURSIVEMATCH; without options, where there is no such mailbox; and of LSUB with
+        ``%`` (RFC 3501 section 6.3.9)."""
+        if node.name in self.chosen:
+            return True
+        if self.word == b"LSUB":
+            return node.name in self.untold and any("%" in one for one in self.request.patterns)
+        if self.criteria and b"RECURSIVEMATCH" not in self.request.selection:
+            return False
+        return node.name in self.untold
+
+    def child_info(self, node: Node) -> bytes:
+        """The extended data item, where it is due (section 3.5)."""
+        if b"RECURSIVEMATCH" not in self.request.selection or node.name not in self.above:
+            return b""
+        return b' ("CHILDINFO" (%b))' % b" ".join(b'"%b"' % one for one in self.criteria)
 
 
-def _chosen(nodes: tuple[Node, ...], request: ListRequest) -> _Chosen | None:
-    tests: list[Callable[[Mailbox], bool]] = []
-    if b"SUBSCRIBED" in request.selection:
-        tests.append(lambda row: row.subscribed)
-    if b"SPECIAL-USE" in request.selection:
-        tests.append(lambda row: bool(row.special_use))
-    if not tests:
-        return None
-    names = frozenset(
-        node.name for node in nodes if node.mailbox and all(test(node.mailbox) for test in tests)
-    )
-    above: set[str] = set()
-    if b"RECURSIVEMATCH" in request.selection:
-        for name in names:
-            above.update(parents(name))
-    return _Chosen(names, frozenset(above))
+async def _listing(session: Session, request: ListRequest, word: bytes) -> _Listing:
+    store, account = session.services.store, session.account
+    rows = await store.mailboxes(account) + await session.services.rights.shared(session.principal)
+    names = frozenset[str]()
+    selects = b"SUBSCRIBED" in request.selection
+    if selects or b"SUBSCRIBED" in request.returns:
+        names = await subscriptions(store, account)
+    return _Listing(tree(rows, names, missing=selects), request, word)
 
 
-def _node_lines(
-    session: Session, node: Node, request: ListRequest, chosen: _Chosen | None, word: bytes
-) -> list[bytes]:
-    row = node.mailbox
-    child_info = b""
-    if chosen is not None:
-        below = node.name in chosen.parents
-        if node.name not in chosen.names and not below:
-            return []
-        if word == b"LSUB":
-            if node.name not in chosen.names and not _stands_for_child(request):
-                return []
-        elif below:
-            child_info = b' ("CHILDINFO" ("SUBSCRIBED"))'
+async def _node_lines(session: Session, node: Node, listing: _Listing) -> list[bytes]:
+    if not listing.tells(node):
+        return []
+    row, request, word = node.mailbox, listing.request, listing.word
     name = mailbox_name(node.name, utf8=session.rev2)
-    attributes = b" ".join(_attributes(node, request, chosen, word))
-    lines = [b'* %b (%b) "/" %b%b\r\n' % (word, attributes, name, child_info)]
-    if request.status and row is not None:
-        lines.append(status_line(session, row, request.status))
+    if word == b"LSUB":
+        attributes = b"" if node.name in listing.chosen else b"\\Noselect"
+        return [b'* LSUB (%b) "/" %b\r\n' % (attributes, name)]
+    readable = row is not None and await _readable(session, row)
+    attributes = b" ".join(_attributes(node, request, readable=readable))
+    lines = [b'* LIST (%b) "/" %b%b\r\n' % (attributes, name, listing.child_info(node))]
+    if row is not None and readable:
+        if request.status:
+            lines.append(status_line(session, row, request.status))
+        if b"MYRIGHTS" in request.returns:
+            lines.append(await myrights_line(session, row))
     return lines
 
 
-def _stands_for_child(request: ListRequest) -> bool:
-    """RFC 3501 section 6.3.9: with ``%`` an unsubscribed parent stands for its subscribed children."""
-    return any("%" in pattern for pattern in request.patterns)
+async def _readable(session: Session, row: Mailbox) -> bool:
+    if row.account == session.account:
+        return True
+    rights = session.services.rights
+    return await rights.may(session.principal, "mailbox.select", row.account, row.id)
 
 
-def _attributes(node: Node, request: ListRequest, chosen: _Chosen | None, word: bytes) -> list[bytes]:
+def _attributes(node: Node, request: ListRequest, *, readable: bool) -> list[bytes]:
     row = node.mailbox
-    if word == b"LSUB":
-        return [] if chosen is None or node.name in chosen.names else [b"\\Noselect"]
     words: list[bytes] = []
     if row is None:
-        words += (b"\\NonExistent", b"\\Noselect")
+        words.append(b"\\NonExistent")
+    if not readable:
+        words.append(b"\\Noselect")
     words.append(b"\\HasChildren" if node.has_children else b"\\HasNoChildren")
-    if row is not None:
-        if row.subscribed and (b"SUBSCRIBED" in request.selection or b"SUBSCRIBED" in request.returns):
-            words.append(b"\\Subscribed")
-        if row.special_use:
-            words.append(row.special_use.encode("ascii"))
+    if node.subscribed and b"SUBSCRIBED" in request.selection | request.returns:
+        words.append(b"\\Subscribed")
+    if row is not None and row.special_use:
+        words.append(row.special_use.encode("ascii"))
     return words
+
+
+# myrights-data = "MYRIGHTS" SP mailbox SP rights
+async def myrights_line(session: Session, row: Mailbox) -> bytes:
+    """``* MYRIGHTS name rights``."""
+    rights = await session.services.rights.allowed(session.principal, row.account, row.id)
+    name = mailbox_name(row.name, utf8=session.rev2)
+    return b"* MYRIGHTS %b %b\r\n" % (name, astring(with_old(rights)))

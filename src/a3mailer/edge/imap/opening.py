@@ -7,7 +7,7 @@ from typing import Final
 
 from a3mailer.access.view import View
 from a3mailer.edge.imap.response import Completed, Response
-from a3mailer.edge.imap.selected import Selected, flags_line
+from a3mailer.edge.imap.selected import Selected, flags_line, flags_lines
 from a3mailer.edge.imap.session import Session
 from a3mailer.store.rows import Mailbox
 from a3mailer.wire.imap.encode import mailbox as mailbox_name
@@ -16,7 +16,8 @@ from a3mailer.wire.imap.resync import Resync, SelectOptions
 from a3mailer.wire.imap.search import MAILBOX_LETTER
 from a3mailer.wire.imap.sequence import print_set
 
-SYSTEM_FLAGS: Final = b"\\Answered \\Flagged \\Deleted \\Seen \\Draft"
+WRITING: Final = frozenset("iewt")
+"""Rights without which a mailbox is read-only: to change what others see (RFC 4314 section 5.2)."""
 FETCHES_AT_ONCE: Final = 1000
 """Lines of changes between two looks at the socket."""
 
@@ -31,31 +32,40 @@ async def enter(
         session.unselect()
         yield b"* OK [CLOSED] the mailbox selected before is closed\r\n"
     row = await session.mailbox(name)
-    view = await session.services.views.open(session.account, row.id)
-    session.select(Selected(view, row.name, read_only=read_only))
+    selected = await _selected(session, row, read_only=read_only)
+    view = selected.view
+    session.select(selected)
     session.condstore |= options.condstore
     unseen = -1 if session.rev2 else await view.mailbox.first_unseen()
-    yield _opening_lines(session, row, view, unseen, read_only=read_only)
+    yield _opening_lines(session, row, selected, unseen)
     if options.resync is not None and options.resync.uid_validity == row.uid_validity:
         async for octets in _changes(session, view, options.resync):
             yield octets
-    code = b"READ-ONLY" if read_only else b"READ-WRITE"
-    yield Completed(code)
+    writes = not read_only and not WRITING.isdisjoint(selected.rights)
+    yield Completed(b"READ-WRITE" if writes else b"READ-ONLY")
 
 
-def _opening_lines(session: Session, row: Mailbox, view: View, unseen: int, *, read_only: bool) -> bytes:
-    words = b" ".join((SYSTEM_FLAGS, *(word.encode("ascii") for word in view.mailbox.keywords)))
+async def _selected(session: Session, row: Mailbox, *, read_only: bool) -> Selected:
+    services = session.services
+    if row.account == session.account:
+        return Selected(await services.views.open(row.account, row.id), row.name, read_only=read_only)
+    generation = services.rights.generation
+    rights = await services.rights.allowed(session.principal, row.account, row.id)
+    view = await services.views.open(row.account, row.id, session.account)
+    return Selected(view, row.name, read_only=read_only, rights=rights, generation=generation)
+
+
+def _opening_lines(session: Session, row: Mailbox, selected: Selected, unseen: int) -> bytes:
+    view = selected.view
     lines = [b"* %d EXISTS" % view.count]
     if not session.rev2:
         lines.append(b"* 0 RECENT")
         if unseen >= 0:
             lines.append(b"* OK [UNSEEN %d] first unseen" % (unseen + 1))
-    permanent = b"" if read_only else words + b" \\*"
     lines += (
         b"* OK [UIDVALIDITY %d] uids are valid" % row.uid_validity,
         b"* OK [UIDNEXT %d] next uid" % view.mailbox.uid_next,
-        b"* FLAGS (%b)" % words,
-        b"* OK [PERMANENTFLAGS (%b)] flags that are kept" % permanent,
+        flags_lines(selected)[:-2],
         b"* OK [HIGHESTMODSEQ %d] highest" % max(view.told, 1),
         b"* OK [MAILBOXID (%b%d)] its identifier" % (MAILBOX_LETTER, row.id),
     )

@@ -26,6 +26,7 @@ REPLIES: Final[dict[type[Exception], Failed]] = {
     errors.NoSuchAccount: Failed(b"NONEXISTENT", b"no such account"),
     errors.AlreadyExists: Failed(b"ALREADYEXISTS", b"a mailbox of that name exists"),
     errors.BadName: Failed(b"CANNOT", b"that name is not possible"),
+    errors.NotPermitted: Failed(b"NOPERM", b"the owner of the mailbox has not allowed that"),
     errors.NotAllowed: Failed(b"CANNOT", b"this is not possible for that mailbox"),
     errors.OverQuota: Failed(b"OVERQUOTA", b"the account is full"),
     errors.TooCostly: Failed(b"LIMIT", b"that would take too long"),

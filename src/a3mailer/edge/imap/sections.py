@@ -138,7 +138,7 @@ def plain(session: Session, chunk: Chunk, plan: Plan) -> bool:
 
 async def whole(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome) -> bytes:
     """FETCH responses of whole small messages and columns: the most common case at its cheapest."""
-    contents = await session.services.store.contents(session.account, session.chosen.mailbox, chunk.uids)
+    contents = await session.services.store.contents(*session.chosen.key, chunk.uids)
     if len(contents) < len(chunk.uids):
         outcome.missing = True
         chunk = Chunk(
@@ -159,12 +159,14 @@ async def whole(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome) ->
 async def _mark_seen(session: Session, chunk: Chunk) -> frozenset[int]:
     """Reading sets \\Seen, once; the uids that were not."""
     view = chunk.view
-    if session.chosen.read_only:
+    selected = session.chosen
+    if selected.read_only or "s" not in selected.rights:
         return frozenset()
     unseen = tuple(Uid(view.uids[at]) for at in chunk.places if not view.flags(at)[0] & SEEN)
     if not unseen:
         return frozenset()
-    (result,) = await session.commit(StoreFlags(session.account, view.mailbox.id, unseen, "+", SEEN))
+    change = StoreFlags(*selected.key, unseen, "+", SEEN, reader=selected.reader)
+    (result,) = await session.commit(change)
     assert isinstance(result, Flagged)
     if result.changed:
         mailbox = view.mailbox
@@ -184,7 +186,7 @@ def _needs_index(section: Section, row: Message) -> bool:
 
 
 async def _sources(session: Session, chunk: Chunk, sections: Sequence[Section]) -> dict[int, Source]:
-    store, account = session.services.store, session.account
+    store, account = session.services.store, session.chosen.account
     rows = [chunk.rows[uid] for uid in chunk.uids]
     indexed = [row for row in rows if any(_needs_index(section, row) for section in sections)]
     indexes: dict[int, MessageIndex] = {}
@@ -296,4 +298,4 @@ async def _large(
 async def _read(session: Session, row: Message | None, start: int, end: int) -> bytes:
     if start >= end or row is None:
         return b""
-    return await session.services.store.octets(session.account, row.blob, start, end)
+    return await session.services.store.octets(session.chosen.account, row.blob, start, end)

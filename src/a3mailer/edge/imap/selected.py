@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from a3mailer.access.rights import mask_of
 from a3mailer.access.view import News, View
+from a3mailer.mail.flags import SYSTEM_FLAGS
 from a3mailer.mail.ids import AccountId, MailboxId
+from a3mailer.mail.rights import ALL_RIGHTS
 from a3mailer.store.rows import Message
 from a3mailer.wire.imap.encode import flag_list
 from a3mailer.wire.imap.sequence import SequenceSet, Span, print_set
@@ -15,18 +18,29 @@ MAX_SPLIT = 1000
 """Lines of news between two looks at the socket."""
 
 
+OWN: Final = -1
+NAMED: Final = tuple(
+    (name, SYSTEM_FLAGS[name]) for name in ("\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft")
+)
 NOTHING_AHEAD: Final[Mapping[int, Message]] = {}
 
 
 class Selected:
     """A view with what SELECT said about it."""
 
-    __slots__ = ("ahead", "last", "name", "read_only", "saved", "streak", "view")
+    __slots__ = ("ahead", "generation", "last", "name", "read_only", "rights", "saved", "streak", "view")
 
-    def __init__(self, view: View, name: str, *, read_only: bool) -> None:
+    def __init__(
+        self, view: View, name: str, *, read_only: bool, rights: str = ALL_RIGHTS, generation: int = OWN
+    ) -> None:
         self.view = view
         self.name = name
         self.read_only = read_only
+        """It was examined."""
+        self.rights = rights
+        """What the user may do with it (RFC 4314)."""
+        self.generation = generation
+        """Of ``access.rights``, when these were looked at; OWN of a mailbox of the user's own."""
         self.ahead = NOTHING_AHEAD
         """Rows read ahead, by uid, for a client that fetches one message after the other."""
         self.last = -1
@@ -42,7 +56,29 @@ class Selected:
 
     @property
     def account(self) -> AccountId:
+        """Whose it is."""
         return self.view.mailbox.account
+
+    @property
+    def key(self) -> tuple[AccountId, MailboxId]:
+        """Owner and number."""
+        return self.view.mailbox.account, self.view.mailbox.id
+
+    @property
+    def reader(self) -> AccountId:
+        """Who sees it so, where it is another's; SYSTEM_ACCOUNT where it is the user's own."""
+        return self.view.mailbox.reader
+
+    @property
+    def keeps(self) -> bytes:
+        """The flags that the user may change, for PERMANENTFLAGS."""
+        if self.read_only:
+            return b""
+        mask, words = mask_of(self.rights)
+        kept = [name.encode("ascii") for name, bit in NAMED if mask & bit]
+        if words:
+            kept += [*(word.encode("ascii") for word in self.view.mailbox.keywords), b"\\*"]
+        return b" ".join(kept)
 
     @property
     def mailbox(self) -> MailboxId:
@@ -57,6 +93,13 @@ class Selected:
         if uid:
             return numbers.uid_spans(view.uids, view.count)
         return numbers.spans(view.count)
+
+
+def flags_lines(selected: Selected) -> bytes:
+    """``* FLAGS`` and PERMANENTFLAGS."""
+    names = [name.encode("ascii") for name, _bit in NAMED]
+    words = b" ".join((*names, *(word.encode("ascii") for word in selected.view.mailbox.keywords)))
+    return b"* FLAGS (%b)\r\n* OK [PERMANENTFLAGS (%b)] flags that are kept\r\n" % (words, selected.keeps)
 
 
 def runs(places: Iterable[int]) -> list[Span]:

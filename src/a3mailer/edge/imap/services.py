@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from a3mailer.access.rights import Rights
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Settings
 from a3mailer.edge.imap.contents import Contents
@@ -32,6 +33,7 @@ class Services:
     spool: Callable[[], Spool]
     tls: ssl.SSLContext | None = None
     """For STARTTLS; None where the server has no certificate."""
+    rights: Rights = field(kw_only=True)
     principals: dict[Principal, Principal] = field(default_factory=dict)
     contents: Contents = field(default_factory=Contents)
 

@@ -15,7 +15,7 @@ from a3mailer.access.view import View
 from a3mailer.edge.connection import HIGH_WATER, Connection, ConnectionLost
 from a3mailer.edge.imap import capability, state
 from a3mailer.edge.imap.replies import NoSuchTarget
-from a3mailer.edge.imap.selected import Selected, news_lines
+from a3mailer.edge.imap.selected import OWN, Selected, flags_lines, news_lines
 from a3mailer.edge.imap.services import Services
 from a3mailer.edge.tls import end_point_of
 from a3mailer.identity.principal import ANONYMOUS, SERVER, Object, Principal
@@ -112,6 +112,11 @@ class Session:
         return found
 
     @property
+    def lent(self) -> bool:
+        """Whether the selected mailbox is another's."""
+        return self.selected is not None and self.selected.generation != OWN
+
+    @property
     def view(self) -> View:
         """The view of the selected mailbox; only commands valid in SELECTED ask for it."""
         return self.chosen.view
@@ -180,14 +185,16 @@ class Session:
 
     # --- mailboxes ---------------------------------------------------------------------------------
 
-    async def mailbox(self, name: str) -> Mailbox:
-        """The row of a mailbox of the session's account. Errors: NoSuchMailbox."""
-        return await self.services.store.mailbox_named(self.account, name)
+    async def mailbox(self, name: str, action: str = "mailbox.select") -> Mailbox:
+        """The row of a mailbox, the user's own or one that another lets it use so: ``row.account`` is whose.
+
+        Errors: NoSuchMailbox, NotPermitted."""
+        return await self.services.rights.find(self.principal, name, action)
 
     async def target(self, name: str) -> Mailbox:
-        """The row of a mailbox that is to take messages. Errors: NoSuchTarget."""
+        """The row of a mailbox that is to take messages. Errors: NoSuchTarget, NotPermitted."""
         try:
-            return await self.mailbox(name)
+            return await self.mailbox(name, "message.append")
         except NoSuchMailbox as error:
             raise NoSuchTarget from error
 
@@ -213,7 +220,11 @@ class Session:
         if self.directory != self.services.views.directory:
             return True
         selected = self.selected
-        return selected is not None and selected.view.mailbox.stale
+        return selected is not None and (selected.view.mailbox.stale or self._lent_anew(selected))
+
+    def _lent_anew(self, selected: Selected) -> bool:
+        """Whether the rights on another's mailbox may have changed."""
+        return selected.generation not in (OWN, self.services.rights.generation)
 
     async def catch_up(self) -> None:
         """Look at what happened. Errors: Ended when the login or the selected mailbox is no more."""
@@ -223,6 +234,20 @@ class Session:
             await mailbox.refresh()
             if mailbox.gone:
                 raise Ended("the selected mailbox was deleted")
+            if self._lent_anew(self.selected):
+                await self._look_at_rights(self.selected)
+
+    async def _look_at_rights(self, selected: Selected) -> None:
+        """RFC 4314 section 5.1.1: what may be kept now is said; who may not read any more has to leave."""
+        rights = self.services.rights
+        generation = rights.generation
+        letters = await rights.allowed(self.principal, selected.account, selected.mailbox)
+        if "r" not in letters:
+            raise Ended("the selected mailbox is no longer shared with you")
+        if letters != selected.rights:
+            selected.rights = letters
+            self.write(flags_lines(selected))
+        selected.generation = generation
 
     async def load(self) -> None:
         """Load the columns of the selected mailbox. Errors: Ended."""
@@ -366,12 +391,17 @@ class Session:
         """Whether something happened that the client was not told yet."""
         if self.directory != self.services.views.directory:
             return True
-        return self.selected is not None and (self.view.mailbox.stale or self.view.has_news())
+        selected = self.selected
+        return selected is not None and (
+            selected.view.mailbox.stale or selected.view.has_news() or self._lent_anew(selected)
+        )
 
     @property
     def topic(self) -> tuple[int, int]:
         """What a parked session watches (``edge.park.Parked``)."""
-        return (self.account, self.selected.mailbox if self.selected is not None else 0)
+        if self.selected is None:
+            return (self.account, 0)
+        return (self.selected.account, self.selected.mailbox)
 
     async def receive(self) -> None:
         """Send what is due and wait for octets. Errors: ConnectionLost."""

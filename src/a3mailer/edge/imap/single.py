@@ -40,7 +40,7 @@ def fetch(session: Session, plan: Plan, at: int) -> Answer:
         selected.last = at
     uid = view.columns.uids[at]
     row = selected.ahead.get(uid) if plan.dated else None
-    octets = session.services.contents.find((session.account, selected.mailbox, uid))
+    octets = session.services.contents.find((selected.account, selected.mailbox, uid))
     if octets is None or (row is None and plan.dated):
         return _read(session, plan, at)
     return _say(session, plan, at, row, octets)
@@ -67,7 +67,7 @@ async def _read(session: Session, plan: Plan, at: int) -> Completed | Failed:
     """Write the response when its message was read. Errors: TryLater."""
     selected = session.chosen
     uid = selected.view.columns.uids[at]
-    contents, account, mailbox = session.services.contents, session.account, selected.mailbox
+    contents, account, mailbox = session.services.contents, selected.account, selected.mailbox
     row = None
     if plan.dated:
         row = selected.ahead.get(uid) or await _row(session, selected, at)
@@ -90,7 +90,7 @@ async def _row(session: Session, selected: Selected, at: int) -> Message | None:
     view = selected.view
     end = min(at + AHEAD_MESSAGES, view.count) if selected.streak else at + 1
     uids = [Uid(one) for one in view.columns.uids[at:end]]
-    found = await session.services.store.messages(session.account, selected.mailbox, uids)
+    found = await session.services.store.messages(selected.account, selected.mailbox, uids)
     selected.ahead = {row.uid: row for row in found}
     return selected.ahead.get(uids[0])
 

@@ -10,7 +10,7 @@ from a3mailer.wire.imap.names import decode_mailbox
 from a3mailer.wire.imap.parser import Parser
 
 SELECTIONS: Final = frozenset((b"SUBSCRIBED", b"REMOTE", b"RECURSIVEMATCH", b"SPECIAL-USE"))
-RETURNS: Final = frozenset((b"SUBSCRIBED", b"CHILDREN", b"SPECIAL-USE"))
+RETURNS: Final = frozenset((b"SUBSCRIBED", b"CHILDREN", b"SPECIAL-USE", b"MYRIGHTS"))
 STATUS_ITEMS: Final = frozenset(
     (b"MESSAGES", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN", b"DELETED", b"SIZE", b"RECENT", b"HIGHESTMODSEQ",
      b"APPENDLIMIT", b"MAILBOXID", b"DELETED-STORAGE")

@@ -13,24 +13,29 @@ from a3mailer.edge.imap.commands.close import Close
 from a3mailer.edge.imap.commands.copy import Copy
 from a3mailer.edge.imap.commands.create import Create
 from a3mailer.edge.imap.commands.delete import Delete
+from a3mailer.edge.imap.commands.deleteacl import DeleteAcl
 from a3mailer.edge.imap.commands.enable import Enable
 from a3mailer.edge.imap.commands.examine import Examine
 from a3mailer.edge.imap.commands.expunge import Expunge
 from a3mailer.edge.imap.commands.fetch import Fetch
+from a3mailer.edge.imap.commands.getacl import GetAcl
 from a3mailer.edge.imap.commands.getquota import GetQuota
 from a3mailer.edge.imap.commands.getquotaroot import GetQuotaRoot
 from a3mailer.edge.imap.commands.id import Id
 from a3mailer.edge.imap.commands.idle import Idle
 from a3mailer.edge.imap.commands.list import List
+from a3mailer.edge.imap.commands.listrights import ListRights
 from a3mailer.edge.imap.commands.login import Login
 from a3mailer.edge.imap.commands.logout import Logout
 from a3mailer.edge.imap.commands.lsub import Lsub
 from a3mailer.edge.imap.commands.move import Move
+from a3mailer.edge.imap.commands.myrights import MyRights
 from a3mailer.edge.imap.commands.namespace import Namespace
 from a3mailer.edge.imap.commands.noop import Noop
 from a3mailer.edge.imap.commands.rename import Rename
 from a3mailer.edge.imap.commands.search import Search
 from a3mailer.edge.imap.commands.select import Select
+from a3mailer.edge.imap.commands.setacl import SetAcl
 from a3mailer.edge.imap.commands.sort import Sort
 from a3mailer.edge.imap.commands.starttls import StartTls
 from a3mailer.edge.imap.commands.status import Status
@@ -75,6 +80,11 @@ COMMANDS: Final[tuple[type[Command], ...]] = (
     Move,  # RFC 6851
     UidCommand,
     Id,  # RFC 2971
+    MyRights,  # RFC 4314
+    GetAcl,
+    SetAcl,
+    DeleteAcl,
+    ListRights,
     GetQuota,  # RFC 9208
     GetQuotaRoot,
 )

@@ -8,16 +8,19 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from a3mailer.access.crossing import put
 from a3mailer.access.keywords import spelled
+from a3mailer.access.rights import mask_of
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.response import Completed, Response
 from a3mailer.edge.imap.session import Interrupted, Session
 from a3mailer.mail.errors import MailError, StoreFull, TooLarge, TooMany
+from a3mailer.mail.flags import ALL_FLAGS
 from a3mailer.mail.message import MessageIndex, index
 from a3mailer.runtime.spool import Spool, SpoolError
-from a3mailer.store.operations import Append as AppendMessage
-from a3mailer.store.operations import Appended
+from a3mailer.store.operations import Appended, Operation
 from a3mailer.store.ports import Content, Transaction
+from a3mailer.store.rows import Mailbox
 from a3mailer.wire.imap import limits
 from a3mailer.wire.imap.dates import parse_date_time
 from a3mailer.wire.imap.engine import AppendEnd, MessageData, MessageStart, Refused, Skipped
@@ -74,17 +77,7 @@ class Append:
             target = await session.target(self.mailbox)
             described = await self._receive(session, spools)
             contents = [await _content(spool) for spool in spools]
-            appends = tuple(
-                AppendMessage(
-                    session.account,
-                    target.id,
-                    number,
-                    one.flags.bits,
-                    spelled(one.flags.keywords, target.keywords),
-                    one.date,
-                )
-                for number, one in enumerate(described)
-            )
+            appends = await self._appends(session, target, described)
             results = await session.services.store.commit(
                 Transaction(appends, tuple(contents), session.principal.tenant)
             )
@@ -98,10 +91,27 @@ class Append:
             for spool in spools:
                 spool.close()
         appended = [one for one in results if isinstance(one, Appended)]
-        if session.selected is not None and session.selected.mailbox == target.id:
-            session.selected.view.mailbox.hint(appended[-1].modseq)
+        selected = session.selected
+        if selected is not None and (selected.account, selected.mailbox) == (target.account, target.id):
+            selected.view.mailbox.hint(appended[-1].modseq)
         uids = print_set(one.uid for one in appended)
         yield Completed(b"APPENDUID %d %b" % (target.uid_validity, uids))
+
+    async def _appends(
+        self, session: Session, target: Mailbox, described: list[Appendix]
+    ) -> tuple[Operation, ...]:
+        """To another's mailbox with those flags that its owner lets the user set."""
+        foreign = target.account != session.account
+        mask, words = ALL_FLAGS, True
+        if foreign:
+            rights = session.services.rights
+            mask, words = mask_of(await rights.allowed(session.principal, target.account, target.id))
+        operations: list[Operation] = []
+        for number, one in enumerate(described):
+            bits = one.flags.bits & mask
+            keywords = spelled(one.flags.keywords, target.keywords) if words else ()
+            operations += put(session.account, target, number, (bits, keywords, one.date))
+        return tuple(operations)
 
     async def _receive(self, session: Session, spools: list[Spool]) -> list[Appendix]:
         """All messages into ``spools``. Errors: TooLarge, TooMany, BadSyntax, SpoolError, Interrupted."""

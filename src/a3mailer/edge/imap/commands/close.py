@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.commands.expunge import expunge_deleted
+from a3mailer.edge.imap.commands.expunge import expunge_deleted, refusal
 from a3mailer.edge.imap.response import DONE, Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.parser import Parser
@@ -27,7 +27,7 @@ class Close:
         return cls()
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
-        if not session.chosen.read_only:
+        if refusal(session.chosen, "e") is None:
             await expunge_deleted(session, None)
         session.unselect()
         yield DONE

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from a3mailer.access.tree import SPECIAL_USES, checked_name
+from a3mailer.access.subscriptions import subscribed, unsubscribe
+from a3mailer.access.tree import SPECIAL_USES
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.response import Completed, Failed, Response
 from a3mailer.edge.imap.session import Session
@@ -50,14 +51,15 @@ class Create:
             yield Failed(b"USEATTR", b"a mailbox has one use, of those this server knows")
             return
         # a trailing delimiter says that children will follow: nothing to do for that (section 6.3.4)
-        name = checked_name(self.mailbox.removesuffix(SEPARATOR))
+        services = session.services
+        owner, name = await services.rights.place(session.principal, self.mailbox.removesuffix(SEPARATOR))
         use = _USES[self.uses[0]] if self.uses else ""
-        if use and any(
-            one.special_use == use for one in await session.services.store.mailboxes(session.account)
-        ):
+        if use and any(one.special_use == use for one in await services.store.mailboxes(owner)):
             yield Failed(b"USEATTR", b"another mailbox has that use")
             return
-        (result,) = await session.commit(CreateMailbox(session.account, name, use))
+        known = owner == session.account and await subscribed(services.store, owner, name)
+        acts = (unsubscribe(owner, name),) if known else ()
+        result, *_ = await session.commit(CreateMailbox(owner, name, use, known), *acts)
         assert isinstance(result, MailboxCreated)
         yield Completed(b"MAILBOXID (%b%d)" % (MAILBOX_LETTER, result.mailbox))
 

@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from a3mailer.access.subscriptions import subscribe
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.response import Failed, Response
 from a3mailer.edge.imap.session import Session
+from a3mailer.mail.errors import NotAllowed
+from a3mailer.mail.ids import INBOX
 from a3mailer.mail.mailbox import INBOX_NAME
-from a3mailer.store.operations import DeleteMailbox
+from a3mailer.store.operations import DeleteMailbox, Operation
 from a3mailer.wire.imap.parser import Parser
 
 
@@ -34,8 +37,14 @@ class Delete:
         if self.mailbox == INBOX_NAME:
             yield Failed(b"CANNOT", b"INBOX cannot be deleted")
             return
-        row = await session.mailbox(self.mailbox)
-        if session.selected is not None and session.selected.mailbox == row.id:
+        row = await session.mailbox(self.mailbox, "mailbox.remove")
+        if row.id == INBOX:
+            raise NotAllowed("INBOX of another")
+        selected = session.selected
+        if selected is not None and (selected.account, selected.mailbox) == (row.account, row.id):
             session.unselect()
             yield b"* OK [CLOSED] the selected mailbox is being deleted\r\n"
-        await session.commit(DeleteMailbox(session.account, row.id))
+        acts: list[Operation] = [DeleteMailbox(row.account, row.id)]
+        if row.subscribed and row.account == session.account:
+            acts.append(subscribe(session.account, row.name))
+        await session.commit(*acts)

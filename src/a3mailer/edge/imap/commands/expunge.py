@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.response import Completed, Failed, Response
+from a3mailer.edge.imap.selected import Selected
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.flags import DELETED
 from a3mailer.mail.ids import Uid
@@ -17,6 +18,7 @@ from a3mailer.wire.imap.parser import Parser
 from a3mailer.wire.imap.sequence import SequenceSet, parse_sequence_set
 
 READ_ONLY: Final = Failed(b"CANNOT", b"the mailbox is read-only")
+NO_RIGHT: Final = Failed(b"NOPERM", b"the owner of the mailbox has not allowed that")
 _DELETED: Final = bytes(1 if bits & DELETED else 0 for bits in range(256))
 
 
@@ -39,12 +41,19 @@ class Expunge:
         return cls(uids)
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
-        if session.chosen.read_only:
-            yield READ_ONLY
+        if (refused := refusal(session.chosen, "e")) is not None:
+            yield refused
             return
         modseq = await expunge_deleted(session, self.uids)
         if modseq and session.qresync:
             yield Completed(b"HIGHESTMODSEQ %d" % modseq)
+
+
+def refusal(selected: Selected, rights: str) -> Failed | None:
+    """Why the selected mailbox cannot be changed so; None when it can."""
+    if selected.read_only:
+        return READ_ONLY
+    return None if set(rights) <= set(selected.rights) else NO_RIGHT
 
 
 async def expunge_deleted(session: Session, among: SequenceSet | None) -> int:
@@ -58,7 +67,7 @@ async def expunge_deleted(session: Session, among: SequenceSet | None) -> int:
     if not wanted:
         return 0
     (result,) = await session.commit(
-        ExpungeMessages(session.account, session.chosen.mailbox, wanted, only_deleted=True)
+        ExpungeMessages(session.chosen.account, session.chosen.mailbox, wanted, only_deleted=True)
     )
     assert isinstance(result, Expunged)
     if result.uids:

@@ -1,4 +1,4 @@
-"""GETQUOTAROOT (RFC 9208 section 4.1.2): every mailbox counts towards the root ""."""
+"""GETQUOTAROOT (RFC 9208 section 4.1.2): one's own mailboxes count towards ""."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.commands.getquota import quota_line
+from a3mailer.edge.imap.commands.getquota import quota_line, root_of
 from a3mailer.edge.imap.response import Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.encode import mailbox as mailbox_name
+from a3mailer.wire.imap.encode import string
 from a3mailer.wire.imap.parser import Parser
 
 
@@ -32,5 +33,12 @@ class GetQuotaRoot:
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
         row = await session.mailbox(self.mailbox)
-        yield b'* QUOTAROOT %b ""\r\n' % mailbox_name(row.name, utf8=session.rev2)
-        yield await quota_line(session)
+        name, root = mailbox_name(row.name, utf8=session.rev2), b""
+        if row.account != session.account:
+            owner = await session.services.rights.owner(row.account)
+            if owner is None or not owner.shared:
+                yield b"* QUOTAROOT %b\r\n" % name
+                return
+            root = root_of(owner, session.principal)
+        yield b"* QUOTAROOT %b %b\r\n" % (name, string(root))
+        yield await quota_line(session, row.account, root)

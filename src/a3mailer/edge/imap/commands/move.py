@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.commands.expunge import READ_ONLY
+from a3mailer.edge.imap.commands.expunge import refusal
 from a3mailer.edge.imap.copying import copy, copyuid, parse_copy
 from a3mailer.edge.imap.response import Completed, Response
 from a3mailer.edge.imap.session import Session
@@ -32,8 +32,8 @@ class Move:
         return cls(messages, mailbox, uid)
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
-        if session.chosen.read_only:
-            yield READ_ONLY
+        if (refused := refusal(session.chosen, "te")) is not None:
+            yield refused
             return
         moved = await copy(session, self.messages, self.mailbox, uid=self.uid, move=True)
         if code := copyuid(moved):

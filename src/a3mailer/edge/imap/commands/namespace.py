@@ -1,4 +1,4 @@
-"""NAMESPACE (RFC 2342, RFC 9051 section 6.3.10): one personal namespace, nothing shared."""
+"""NAMESPACE (RFC 2342, RFC 9051 section 6.3.10): one's own, other people's and shared mailboxes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from a3mailer.access.rights import OTHERS, SHARED
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.response import Response
 from a3mailer.edge.imap.session import Session
@@ -26,4 +27,4 @@ class Namespace:
         return cls()
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
-        yield b'* NAMESPACE (("" "/")) NIL NIL\r\n'
+        yield b'* NAMESPACE (("" "/")) (("%b/" "/")) (("%b/" "/"))\r\n' % (OTHERS.encode(), SHARED.encode())

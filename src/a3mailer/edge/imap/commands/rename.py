@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from a3mailer.access.tree import checked_name
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.response import DONE, Response
+from a3mailer.edge.imap.response import DONE, Failed, Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.mailbox import SEPARATOR
 from a3mailer.store.operations import RenameMailbox
@@ -35,7 +34,10 @@ class Rename:
         return cls(old, new)
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
-        row = await session.mailbox(self.old)
-        name = checked_name(self.new.removesuffix(SEPARATOR))
-        await session.commit(RenameMailbox(session.account, row.id, name))
+        row = await session.mailbox(self.old, "mailbox.remove")
+        owner, name = await session.services.rights.place(session.principal, self.new.removesuffix(SEPARATOR))
+        if owner != row.account:
+            yield Failed(b"CANNOT", b"a mailbox stays with its owner")
+            return
+        await session.commit(RenameMailbox(owner, row.id, name))
         yield DONE

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Final
 
+from msgspec.structs import replace
+
 from a3mailer.access.keywords import spelled
+from a3mailer.access.rights import mask_of
 from a3mailer.access.view import View
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.commands.expunge import READ_ONLY
+from a3mailer.edge.imap.commands.expunge import NO_RIGHT, READ_ONLY
 from a3mailer.edge.imap.response import DONE, Completed, Failed
-from a3mailer.edge.imap.selected import flags_line
+from a3mailer.edge.imap.selected import Selected, flags_line
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.flags import keywords_text
 from a3mailer.mail.ids import Uid
@@ -66,8 +69,11 @@ class Store:
         return self.uid
 
     async def run(self, session: Session) -> Completed | Failed:
-        if session.chosen.read_only:
+        selected = session.chosen
+        if selected.read_only:
             return READ_ONLY
+        if selected.reader and not self._allowed(selected):
+            return NO_RIGHT
         session.condstore |= self.unchanged_since >= 0
         spans = session.chosen.spans(self.messages, uid=self.uid)
         if not spans:
@@ -81,20 +87,32 @@ class Store:
             return Completed(b"MODIFIED %b" % self._refused(session.view, flagged), b"some had changed")
         return DONE
 
+    def _allowed(self, selected: Selected) -> bool:
+        """RFC 4314 section 4: one flag that may be changed is enough."""
+        mask, words = mask_of(selected.rights)
+        if self.mode == "=":
+            return bool(mask)
+        return bool(self.flags.bits & mask or (self.flags.keywords and words))
+
     async def _commit(self, session: Session, spans: list[Span]) -> Flagged:
         view = session.view
         uids = view.uids
         wanted = tuple(Uid(uids[at]) for low, high in spans for at in range(low, high))
         bits, keywords = self.flags.bits, spelled(self.flags.keywords, view.mailbox.keywords)
-        (result,) = await session.commit(
-            StoreFlags(
-                session.account, view.mailbox.id, wanted, self.mode, bits, keywords, self.unchanged_since
-            )
+        selected = session.chosen
+        change = StoreFlags(
+            selected.account, selected.mailbox, wanted, self.mode, bits, keywords, self.unchanged_since
         )
+        if selected.reader:
+            mask, words = mask_of(selected.rights)
+            change = replace(change, reader=selected.reader, mask=mask, words=words)
+        (result,) = await session.commit(change)
         assert isinstance(result, Flagged)
         if result.changed:
             mailbox = view.mailbox
-            if not mailbox.flagged(result.changed, result.modseq, changer(self.mode, bits, keywords)):
+            if selected.reader or not mailbox.flagged(
+                result.changed, result.modseq, changer(self.mode, bits, keywords)
+            ):
                 mailbox.hint(result.modseq)
                 await mailbox.refresh()
             view.own(result.modseq)

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from a3mailer.access import subscriptions
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.response import DONE, Response
 from a3mailer.edge.imap.session import Session
+from a3mailer.mail.errors import NoSuchMailbox, NotPermitted
 from a3mailer.store.operations import SetMailbox
 from a3mailer.wire.imap.parser import Parser
 
@@ -35,7 +37,20 @@ class Subscribe:
 
 
 async def set_subscribed(session: Session, name: str, *, subscribed: bool) -> None:
-    """Change one mailbox's mark. Errors: NoSuchMailbox."""
-    row = await session.mailbox(name)
-    if row.subscribed != subscribed:
-        await session.commit(SetMailbox(session.account, row.id, subscribed=subscribed))
+    """Change one mailbox's mark. To end one no right is needed. Errors: NoSuchMailbox, NotPermitted."""
+    account = session.account
+    try:
+        row = await session.mailbox(name, "mailbox.list")
+    except (NoSuchMailbox, NotPermitted):
+        if subscribed or not await subscriptions.subscribed(session.services.store, account, name):
+            raise
+        await session.commit(subscriptions.unsubscribe(account, name))
+        return
+    if row.subscribed == subscribed:
+        return
+    if row.account == account:
+        await session.commit(SetMailbox(account, row.id, subscribed=subscribed))
+    elif subscribed:
+        await session.commit(subscriptions.subscribe(account, row.name))
+    else:
+        await session.commit(subscriptions.unsubscribe(account, row.name))

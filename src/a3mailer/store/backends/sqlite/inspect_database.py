@@ -22,9 +22,9 @@ from a3mailer.store.backends.sqlite.inspect_rows import (
     WITHOUT_GRANTS,
     WITHOUT_OWN,
     WITHOUT_PARTS,
-    WITHOUT_UPLOADS,
     WITHOUT_SEEN,
     WITHOUT_SEERS,
+    WITHOUT_UPLOADS,
     Rule,
 )
 from a3mailer.store.ports import StoreUnusable
