@@ -64,8 +64,8 @@ class SeenBy:
         return await self._store.columns_seen_by(self._reader, account, mailbox)
 
     async def first_unseen(self, account: AccountId, mailbox: MailboxId) -> tuple[ModSeq, int]:
-        """Not known without the columns."""
-        return ModSeq(-1), -1
+        """Of what the reader has not seen."""
+        return await self._store.first_unseen_by(self._reader, account, mailbox)
 
     async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes:
         """As the reader sees them."""

@@ -96,6 +96,9 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     "alias.list":        (_ALL, _TEN, _DOM, _TEN, _NO, _NO, _NO),
     "alias.add":         (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
     "alias.remove":      (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
+    # whom a shared account lets use its mailboxes; a person's mail is nobody else's to share
+    "share.list":        (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
+    "share.change":      (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
     # masked addresses: who writes to them is content
     "masked.list":       (_ALL, _TEN, _DOM, _NO, _NO, _OWN, _NO),
     "masked.change":     (_ALL, _TEN, _DOM, _NO, _NO, _OWN, _NO),

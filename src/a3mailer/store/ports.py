@@ -281,6 +281,12 @@ class SeenReader(Protocol):
         """As ``columns``."""
         ...
 
+    async def first_unseen_by(
+        self, reader: AccountId, account: AccountId, mailbox: MailboxId
+    ) -> tuple[ModSeq, int]:
+        """As ``first_unseen``; -1 also when it is not near the beginning."""
+        ...
+
     async def changes_seen_by(
         self, reader: AccountId, account: AccountId, mailbox: MailboxId, since: ModSeq
     ) -> Changes:

@@ -404,10 +404,11 @@ async def test_a_store_of_an_older_version(tmp_path: Path) -> None:
     writer.execute(
         "DROP TABLE mailboxes_gone; DROP INDEX messages_copied; DROP INDEX messages_replies;"
         "ALTER TABLE messages DROP COLUMN copied; ALTER TABLE fragments DROP COLUMN mailbox;"
+        "ALTER TABLE fragments DROP COLUMN lineage;"
         "ALTER TABLE fragments DROP COLUMN uid; ALTER TABLE expunged DROP COLUMN added;"
         "ALTER TABLE mailboxes DROP COLUMN added; ALTER TABLE mailboxes DROP COLUMN changed;"
         "ALTER TABLE mailboxes DROP COLUMN sort_order; ALTER TABLE accounts DROP COLUMN tombstones_from;"
-        "DROP TABLE grants; DROP TABLE seen; DROP TABLE seers;"
+        "DROP TABLE grants; DROP TABLE seen; DROP TABLE seers; DROP TABLE uploads;"
         "DROP TABLE unsynced; DROP TABLE tallies; DROP TABLE reports; DROP TABLE blob_parts;"
         "ALTER TABLE blobs DROP COLUMN own; DROP TABLE documents; DROP INDEX queue_due;"
         "ALTER TABLE queue DROP COLUMN not_before; ALTER TABLE queue DROP COLUMN priority;"

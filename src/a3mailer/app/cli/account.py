@@ -25,13 +25,14 @@ MAX_IMPORT_FILE: Final = 64 << 20
 
 def add(args: Arguments, out: Output) -> int:
     """account add."""
-    password = "" if args.no_password else read_password(args.password_stdin)
+    password = "" if args.no_password or args.shared else read_password(args.password_stdin)
     request = {
         "address": args.address,
         "password": password,
         "display_name": args.name or "",
         "quota": octets(args.quota),
         "role": args.role,
+        "shared": args.shared,
     }
     with session(args.dir) as store:
         made = store.perform("account add", request)
@@ -175,6 +176,7 @@ VERBS: Final = (
         (
             PASSWORD_STDIN,
             Option("--no-password", "without a password: it receives mail and nobody can log in"),
+            Option("--shared", "a mailbox for several: nobody logs in to it (see share)"),
             Option("--name", "the display name", metavar="NAME"),
             Option("--quota", "octets, or 500M, 2G ...; 0 = no limit", metavar="SIZE", default="0"),
             Option("--role", "what it may administer", metavar="ROLE", default="user"),

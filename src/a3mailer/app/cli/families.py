@@ -41,6 +41,7 @@ FAMILIES: Final = (
     Family("alias", "addresses that lead elsewhere", "domain", "ALIASES"),
     Family("group", "addresses that reach several people", "domain", "GROUPS"),
     Family("list", "mailing lists", "lists"),
+    Family("share", "who may use the mailboxes of a shared account", "share"),
     Family("masked", "an address for each site", "masked"),
     Family("role", "who may administer what", "records", "ROLES"),
     Family("token", "bearer tokens", "records", "TOKENS"),

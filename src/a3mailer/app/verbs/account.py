@@ -39,6 +39,8 @@ from a3mailer.telemetry.events import Secret
 RESERVED_SECONDS: Final = 30 * 86400
 """How long a removed address is not issued again."""
 ACCOUNTS_A_PAGE: Final = 1000
+SHARED: Final = "group"
+"""The kind of an account that nobody is."""
 MAX_HOURS: Final = 24 * 365
 """Of a password that ends by itself."""
 MAX_IMPORT: Final = 1000
@@ -52,6 +54,8 @@ class Add(Request, frozen=True, kw_only=True):
     display_name: str = ""
     quota: int = 0
     role: str = "user"
+    shared: bool = False
+    """Nobody is it: a mailbox that several use (``share``)."""
 
 
 class Import(Request, frozen=True, kw_only=True):
@@ -106,6 +110,8 @@ async def _prepare(office: Office, request: Add) -> _Ready:
         raise BadName(f"no such role: {request.role} (there are {', '.join(GIVEN_ROLES)})")
     if request.quota < 0:
         raise BadName("a quota is 0 (no limit) or more octets")
+    if request.shared and (request.password or request.role != "user"):
+        raise BadName("nobody logs in to a shared account: it has no password and no role")
     domain = await _domain(office, "account.add", address, request.role)
     await _must_be_new(office, address)
     return _Ready(address, domain, await _secrets(office, domain, request.password))
@@ -181,7 +187,7 @@ async def _create(office: Office, ready: _Ready, request: Add) -> dict[str, obje
     create = CreateAccount(
         ready.domain.tenant,
         ready.address,
-        "person",
+        SHARED if request.shared else "person",
         request.display_name,
         request.quota,
         request.role,
@@ -211,6 +217,7 @@ def show(account: Account) -> dict[str, object]:
         "address": account.address,
         "account": account.id,
         "name": account.display_name,
+        "kind": account.kind,
         "role": account.role,
         "enabled": account.enabled,
         "quota": account.quota,

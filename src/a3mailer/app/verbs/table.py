@@ -23,6 +23,7 @@ from a3mailer.app.verbs import (
     search,
     sendmail,
     server,
+    share,
 )
 from a3mailer.app.verbs.office import Nothing, Office, Request
 from a3mailer.identity.roles import action
@@ -84,6 +85,8 @@ TABLE: Final = (
     StoreVerb("list approve", "list.change", lists.Decision, lists.approve),
     StoreVerb("list reject", "list.change", lists.Decision, lists.reject),
     StoreVerb("list archive", "list.archive", lists.NamedList, lists.archive),
+    StoreVerb("share set", "share.change", share.Set, share.set_),
+    StoreVerb("share list", "share.list", share.Owner, share.list_),
     StoreVerb("masked add", "masked.change", masked.Add, masked.add),
     StoreVerb("masked list", "masked.list", masked.Owner, masked.list_),
     StoreVerb("masked disable", "masked.change", masked.One, masked.disable),

@@ -135,6 +135,8 @@ async def _as_seen(store: Store, box: Mailbox, reader: AccountId) -> tuple[Any, 
     row = await store.mailbox_seen_by(reader, box.account, box.id)
     same, columns = await store.columns_seen_by(reader, box.account, box.id)
     assert row == same
+    unseen = [at for at, flags in enumerate(columns.flags) if not flags & SEEN]
+    assert await store.first_unseen_by(reader, box.account, box.id) == (box.modseq, (*unseen, -1)[0])
     assert row in await store.mailboxes_seen_by(reader, box.account)
     assert row == replace(box, unseen=sum(not flags & SEEN for flags in columns.flags))
     middle = await store.changes_seen_by(reader, box.account, box.id, ModSeq(box.modseq // 2))

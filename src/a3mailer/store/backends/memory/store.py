@@ -392,6 +392,12 @@ class MemoryStore:
             seen.as_seen(self._state, row, reader) for row in rows
         )
 
+    async def first_unseen_by(
+        self, reader: AccountId, account: AccountId, mailbox: MailboxId
+    ) -> tuple[ModSeq, int]:
+        box, columns = await self.columns_seen_by(reader, account, mailbox)
+        return box.modseq, next((at for at, flags in enumerate(columns.flags) if not flags & SEEN), -1)
+
     async def changes_seen_by(
         self, reader: AccountId, account: AccountId, mailbox: MailboxId, since: ModSeq
     ) -> Changes:

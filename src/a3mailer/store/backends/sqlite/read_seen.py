@@ -26,6 +26,11 @@ from a3mailer.store.rows import Changes, Columns, Mailbox
 _COUNTS: Final = "SELECT mailbox, seen FROM seers WHERE account=? AND reader=?"
 _COUNT: Final = "SELECT seen FROM seers WHERE account=? AND mailbox=? AND reader=?"
 _MARKS: Final = "SELECT uid, modseq, seen FROM seen WHERE account=? AND mailbox=? AND reader=?"
+_FIRST: Final = (
+    "SELECT s.seen FROM messages m LEFT JOIN seen s"
+    " ON s.account = m.account AND s.mailbox = m.mailbox AND s.reader = ?3 AND s.uid = m.uid"
+    " WHERE m.account = ?1 AND m.mailbox = ?2 ORDER BY m.uid LIMIT ?4"
+)
 _WITHOUT: Final = bytes(bits & ~SEEN for bits in range(256))
 MANY: Final = 1000
 """Messages beyond which all marks of the mailbox are read."""
@@ -56,6 +61,15 @@ class ReadSeen:
             box = _counted(box, _seen_count(execute, account, mailbox, reader))
             await _overlay(execute, columns, (account, mailbox, reader))
         return box, columns
+
+    async def first_unseen_by(
+        self, reader: AccountId, account: AccountId, mailbox: MailboxId
+    ) -> tuple[ModSeq, int]:
+        with self._seen_readers.lend() as execute:
+            row = mailbox_row(execute, account, mailbox)
+            marks = execute(_FIRST, (account, mailbox, reader, MANY)).fetchall()
+        place = next((at for at, (seen,) in enumerate(marks) if not seen), -1)
+        return to_mailbox(row).modseq, place
 
     async def changes_seen_by(
         self, reader: AccountId, account: AccountId, mailbox: MailboxId, since: ModSeq

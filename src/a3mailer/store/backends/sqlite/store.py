@@ -70,7 +70,15 @@ ERASING: Final = frozenset((EraseEmails, RemoveAccount, ResetAccount))
 
 
 class SqliteStore(
-    ReadMail, ReadTexts, ReadAccount, ReadDirectory, ReadFinished, ReadDocuments, ReadReports, ReadSharing, ReadSeen
+    ReadMail,
+    ReadTexts,
+    ReadAccount,
+    ReadDirectory,
+    ReadFinished,
+    ReadDocuments,
+    ReadReports,
+    ReadSharing,
+    ReadSeen,
 ):
     """A backend of ``store.ports.Store``. One loop. Made by ``open``."""
 
