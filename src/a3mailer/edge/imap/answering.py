@@ -14,7 +14,7 @@ from a3mailer.edge.imap.command import Command
 from a3mailer.edge.imap.commands import COMMANDS
 from a3mailer.edge.imap.replies import reply
 from a3mailer.edge.imap.response import DONE, Answer, Completed, Failed
-from a3mailer.edge.imap.session import Session
+from a3mailer.edge.imap.session import Ended, Session
 from a3mailer.identity.roles import action
 from a3mailer.mail.errors import MailError
 from a3mailer.telemetry import metrics
@@ -65,12 +65,17 @@ class Prompt:
         if not octets:
             self.gone = True
             return False
-        framing.receive(octets)
+        try:
+            session.feed(octets)
+        except Ended as error:
+            goodbye(session, str(error).encode("ascii"))
+            return False
         for _ in range(FAIR_COMMANDS):
             event = framing.next_event()
             if event is None:
-                return session.rest()
+                return not session.inflates and session.rest()
             self.left = begin(session, event.octets) if isinstance(event, engine.Command) else event
+            session.end_reply()
             if self.left is not None or session.full or session.state == state.LOGOUT:
                 return False
         return False

@@ -101,6 +101,14 @@ class ImapDoor:
 
 async def converse(session: Session) -> None:
     """Answer until the session logs out or is ended. Errors: ConnectionLost."""
+    try:
+        await answer_all(session)
+    except Ended as error:
+        goodbye(session, str(error).encode("ascii"))
+
+
+async def answer_all(session: Session) -> None:
+    """The same. Errors: ConnectionLost, Ended."""
     connection, framing, prompt = session.connection, session.engine, Prompt(session)
     answered = 0
     while session.state != state.LOGOUT:
@@ -117,8 +125,8 @@ async def converse(session: Session) -> None:
             await run(session, event)
         elif event is not None:
             await answer_other(session, event)
-        if session.secures:
-            await session.start_tls()
+        session.end_reply()
+        await session.change_layers()
         if session.full:
             await session.flush()
         answered += 1

@@ -28,6 +28,7 @@ from a3mailer.mail.ids import AccountId
 from a3mailer.store.operations import Operation, Result
 from a3mailer.store.ports import Transaction
 from a3mailer.store.rows import Mailbox
+from a3mailer.wire.imap.deflate import BadCompression, Deflate
 from a3mailer.wire.imap.engine import ContinuationLine, Engine, Event, Refused
 from a3mailer.wire.imap.errors import LocalProtocolError
 
@@ -59,9 +60,10 @@ class Ended(Exception):
 class Session:
     """The state of one connection (RFC 9051 section 3)."""
 
-    __slots__ = ("_command_until", "_context", "_login_until", "_out", "_out_size", "_permits",
-                 "_time", "bad",
-                 "condstore", "connection", "directory", "engine", "principal", "qresync", "rev2", "secures",
+    __slots__ = ("_command_until", "_context", "_login_until", "_out", "_out_size", "_packed", "_permits",
+                 "_time", "bad", "compresses",
+                 "condstore", "connection", "deflate", "directory", "engine", "principal", "qresync", "rev2",
+                 "secures",
                  "selected", "services", "state", "tag", "trace",
                  "woken")  # fmt: skip
 
@@ -78,6 +80,9 @@ class Session:
         self.qresync = False
         self.secures = False
         """STARTTLS was answered: TLS begins once that is sent."""
+        self.compresses = False
+        """COMPRESS was answered: compression begins once that is sent."""
+        self.deflate: Deflate | None = None
         self.tag = b"*"
         """Of the command in hand."""
         self.bad = 0
@@ -93,6 +98,8 @@ class Session:
         self._command_until = 0.0
         self._out: list[bytes] = []
         self._out_size = 0
+        self._packed = b""
+        """What is ready to be sent before ``_out``; only where there is compression."""
 
     # --- who and what ------------------------------------------------------------------------------
 
@@ -298,15 +305,69 @@ class Session:
 
     def send(self) -> bool:
         """Give what was written to the connection; whether it has too much unsent: ``flush`` is due."""
-        if self._out:
+        if self.deflate is not None:
+            self.end_reply()
+            self.connection.write(self._packed)
+            self._packed = b""
+            self._out_size = 0
+        elif self._out:
             out = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out.clear()
             self._out_size = 0
             self.connection.write(out)
         return self.connection.unsent > HIGH_WATER
 
+    def end_reply(self) -> None:
+        """What comes next is another reply: where there is compression, it knows nothing of this one."""
+        if self.deflate is not None and self._out:
+            self._packed += self.deflate.pack(b"".join(self._out))
+            self._out.clear()
+            self._out_size = len(self._packed)
+
+    async def change_layers(self) -> None:
+        """Begin TLS or compression, where its command was answered (RFC 4978 section 3)."""
+        if self.secures:
+            await self.start_tls()
+        elif self.compresses:
+            await self.flush()
+            self.compresses = False
+            self.deflate = Deflate()
+            self.deflate.receive(self.engine.take_back())
+
+    def feed(self, octets: bytes) -> None:
+        """Give what came to the engine. Errors: Ended."""
+        if self.deflate is None:
+            self.engine.receive(octets)
+            return
+        self.deflate.receive(octets)
+        self.feed_more()
+
+    @property
+    def inflates(self) -> bool:
+        """Whether more came than the engine was given."""
+        return self.deflate is not None and self.deflate.waiting
+
+    def feed_more(self) -> None:
+        """Give some more of what came compressed to the engine. Errors: Ended."""
+        assert self.deflate is not None
+        try:
+            self.engine.receive(self.deflate.more())
+        except BadCompression as error:
+            raise Ended(str(error)) from error
+
+    async def _pack(self) -> None:
+        """Compress much in pieces, with the loop free in between."""
+        if self.deflate is None or self._out_size <= FLUSH_AT:
+            return
+        octets = memoryview(b"".join(self._out))
+        self._out.clear()
+        for at in range(0, len(octets), FLUSH_AT):
+            self._packed += self.deflate.pack(bytes(octets[at : at + FLUSH_AT]))
+            await asyncio.sleep(0)
+
     async def flush(self) -> None:
         """Send what was written. Errors: ConnectionLost when the client does not take it."""
+        await self._pack()
         if self.send():
             self.connection.deadline = self._time() + SEND_SECONDS
             await self.connection.drain()
@@ -363,6 +424,9 @@ class Session:
             one.add(connection.nudge)
         try:
             while (event := self.engine.next_event()) is None:
+                if self.inflates:
+                    await self.receive()
+                    continue
                 await self.tell_news(expunges=True)
                 await self.flush()
                 connection.idle = True
@@ -386,6 +450,8 @@ class Session:
         if self.selected is not None:
             self.selected.shrink()
         self.engine.shrink()
+        if self.deflate is not None:
+            self.deflate.shrink()
 
     def _restless(self) -> bool:
         """Whether something happened that the client was not told yet."""
@@ -406,16 +472,23 @@ class Session:
     async def receive(self) -> None:
         """Send what is due and wait for octets. Errors: ConnectionLost."""
         connection = self.connection
+        if self.inflates:
+            self.feed_more()
+            await asyncio.sleep(0)
+            return
         if self.send():
             await self.flush()
         connection.deadline = self._wait_until()
         octets = await connection.read()
         if not octets:
             raise ConnectionLost("the client has gone")
-        self.engine.receive(octets)
+        self.feed(octets)
 
     async def attend(self, take: Callable[[bytes], bool]) -> None:
-        """The same, but ``take`` gets what comes until it answers False. Errors: ConnectionLost."""
+        """The same, but ``take`` gets what comes until it answers False. Errors: ConnectionLost, Ended."""
+        if self.inflates:
+            await self.receive()
+            return
         if not self.rest():
             await self.flush()
         await self.connection.attend(take)

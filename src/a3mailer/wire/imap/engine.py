@@ -152,6 +152,13 @@ class Engine:
         """Whether octets wait that are not yet part of an event (STARTTLS must find none)."""
         return len(self._buffer) > self._start
 
+    def take_back(self) -> bytes:
+        """What came and is not part of an event: it belongs to a layer that begins before it."""
+        rest = bytes(self._buffer[self._start :])
+        self._buffer.clear()
+        self._start = self._line = self._scan = 0
+        return rest
+
     def expect_line(self) -> None:
         """The next line belongs to the command in progress (AUTHENTICATE, IDLE)."""
         if self._mode is not Mode.COMMAND:

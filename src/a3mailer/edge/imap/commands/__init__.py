@@ -10,6 +10,7 @@ from a3mailer.edge.imap.commands.authenticate import Authenticate
 from a3mailer.edge.imap.commands.capability import Capability
 from a3mailer.edge.imap.commands.check import Check
 from a3mailer.edge.imap.commands.close import Close
+from a3mailer.edge.imap.commands.compress import Compress
 from a3mailer.edge.imap.commands.copy import Copy
 from a3mailer.edge.imap.commands.create import Create
 from a3mailer.edge.imap.commands.delete import Delete
@@ -79,6 +80,7 @@ COMMANDS: Final[tuple[type[Command], ...]] = (
     Copy,
     Move,  # RFC 6851
     UidCommand,
+    Compress,  # RFC 4978
     Id,  # RFC 2971
     MyRights,  # RFC 4314
     GetAcl,
