@@ -76,6 +76,12 @@ def certified(
     return _make(subject or name, issuer, names, days=days, key=key, plain=plain)
 
 
+def of_client(address: str, issuer: Certified) -> Certified:
+    """For somebody who logs in with it."""
+    names = x509.SubjectAlternativeName([x509.RFC822Name(address)])
+    return _make(address, issuer, names, usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+
+
 def limited(issuer: Certified, usage: x509.ObjectIdentifier) -> Certified:
     """An authority below ``issuer`` that may only vouch for what has a usage, as public ones are now."""
     found = authority("Limited", issuer)
@@ -103,6 +109,7 @@ def _make(
     days: float = 30,
     key: ec.EllipticCurvePrivateKey | None = None,
     plain: bool = False,
+    usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
 ) -> Certified:
     key = key or ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
@@ -129,8 +136,7 @@ def _make(
             .add_extension(_usage(ca=ca), critical=True)
         )
         if not ca:
-            server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
-            builder = builder.add_extension(server, critical=False)
+            builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
     return Certified(key, builder.sign(signer, hashes.SHA256()))
 
 

@@ -14,6 +14,7 @@ from a3mailer.edge.imap.services import Services
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.credentials import hash_password
 from a3mailer.identity.directory import Directory
+from a3mailer.identity.tokens import digest
 from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId
 from a3mailer.mail.message import index
 from a3mailer.runtime.spool import Spool
@@ -25,6 +26,7 @@ from a3mailer.store.operations import (
     PutCredential,
     PutDomain,
     PutTenant,
+    PutToken,
 )
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.telemetry.events import Secret
@@ -32,6 +34,8 @@ from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.memory_connection import MemoryConnection
 from tests.unit.identity.world import Audit
 
+TOKEN = Secret("a3_transcript")
+"""A bearer token of alice."""
 TRACE = "0123456789abcdef"
 STORED = hash_password(Secret("secret-a"))
 MAILS = Path(__file__).parent / "imap_mails"
@@ -105,6 +109,8 @@ class ImapWorld:
             assert isinstance(result, AccountCreated)
             self.accounts[name] = result.account
             await self.store.commit(Transaction((PutCredential(result.account, "main", "password", STORED),)))
+        bearer = PutToken(self.accounts["alice"], digest(TOKEN), "x", "mailbox message quota smtp", 0, 0)
+        await self.store.commit(Transaction((bearer,)))
         for name in self.options.get("messages", "").split():
             await self.deliver((MAILS / f"{name}.eml").read_bytes().replace(b"\n", b"\r\n"))
 
@@ -117,9 +123,11 @@ class ImapWorld:
 
     def connect(self, number: int) -> MemoryConnection:
         """Connections come from loopback, where the listener allows plain text, unless ``public``."""
-        return MemoryConnection(
+        connection = MemoryConnection(
             ("192.0.2.1", 40000 + number), ("127.0.0.1", 143), secure="secure" in self.options
         )
+        connection.names = tuple(self.options.get("certified", "").split())
+        return connection
 
     async def serve(self, connection: MemoryConnection) -> None:
         await self.door.serve(connection, TRACE)

@@ -52,10 +52,11 @@ class Pop3World(ImapWorld):
             await self.store.commit(Transaction((operation,)))
 
     def connect(self, number: int) -> MemoryConnection:
-        port = 143 if number >= IMAP_FROM else 110
-        return MemoryConnection(
-            ("192.0.2.1", 40000 + number), ("127.0.0.1", port), secure="secure" in self.options
-        )
+        connection = super().connect(number)
+        connection.names = tuple(self.options.get("certified", "").split())
+        if number < IMAP_FROM:
+            connection._local = ("127.0.0.1", 110)
+        return connection
 
     async def serve(self, connection: MemoryConnection) -> None:
         door = self.imap if connection.local[1] == 143 else self.pop3

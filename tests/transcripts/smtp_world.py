@@ -18,9 +18,11 @@ from a3mailer.edge.smtp.session import SmtpDoor
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.credentials import hash_password
 from a3mailer.identity.directory import Directory
+from a3mailer.identity.tokens import digest
 from a3mailer.mail import errors
 from a3mailer.mail.errors import MailError
 from a3mailer.runtime.shared import SharedTable
+from a3mailer.store.operations import PutToken
 from a3mailer.telemetry.events import Secret
 from a3mailer.testing.memory_connection import MemoryConnection
 from a3mailer.testing.resolver import FakeResolver
@@ -85,6 +87,7 @@ def directory_rows() -> Rows:
     rows.put_alias("sales@example.test", "alice@example.test")
     rows.put_alias("board@example.test", "alice@example.test")
     rows.put_account("scanner@example.test", secret=STORED)
+    rows.put_token(PutToken(alice.id, digest(Secret("a3_transcript")), "x", "smtp", 0, 0))
     assert alice.id == 1
     return rows
 
@@ -116,6 +119,7 @@ class SmtpWorld:
         self.profile = PROFILES[options.get("profile", "mx")]
         self.secure = "secure" in options or options.get("profile") == "submissions"
         self.loopback = "loopback" in options
+        self.certified = tuple(options.get("certified", "").split())
         self.peer = options.get("peer", "192.0.2.1")
         self.door = SmtpDoor(
             Policy(self.rows, directory, self.settings, stages=stages),
@@ -145,7 +149,9 @@ class SmtpWorld:
     def connect(self, number: int) -> MemoryConnection:
         peer = self.peer
         local = "127.0.0.1" if self.loopback else "192.0.2.25"
-        return MemoryConnection((peer, 40000 + number), (local, 25), secure=self.secure)
+        connection = MemoryConnection((peer, 40000 + number), (local, 25), secure=self.secure)
+        connection.names = self.certified
+        return connection
 
     async def serve(self, connection: MemoryConnection) -> None:
         await self.door.serve(connection, self.profile, TRACE)

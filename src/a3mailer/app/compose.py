@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ from a3mailer.access.blobs import Blobs
 from a3mailer.access.scripts import Scripts as UserScripts
 from a3mailer.app.examining import examiner, hours
 from a3mailer.app.held import Held
-from a3mailer.app.listeners import PORTS
+from a3mailer.app.listeners import PORTS, Port
 from a3mailer.app.material import mock_key, policy_hook_key, srs_keys
 from a3mailer.app.public import public
 from a3mailer.app.reading import reading
@@ -162,7 +163,8 @@ async def compose(
         held, store, directory, resolver, settings(), clock, reports.authenticate, lists, user_scripts
     )
     spools = held.directory / "spool"
-    smtp = SmtpDoor(policy, receive, authenticator, settings, certificates.context, spools, clock)
+    tls, mail_tls = certificates.context, certificates.mail_context
+    smtp = SmtpDoor(policy, receive, authenticator, settings, tls, spools, clock, mail_tls)
     readers = reading(held, store, directory, authenticator, settings(), clock, certificates)
     queue = _way_out(held, store, policy, resolver, settings(), clock, reports, http, handing, filtering)
     sending = Sending(store, policy, receive, settings(), clock)
@@ -222,7 +224,7 @@ async def compose(
             tuple(held.bound[port.name]),
             doors[port.name],
             DOOR_REFUSALS.get(port.name, b""),
-            certificates.context if port.tls == "implicit" else None,
+            _implicit(port, certificates),
             readers.resume(port.name),
             limited=not port.private,
             special=AlpnChallenges(Answers(held.directory)) if port.name == "https" else None,
@@ -253,6 +255,13 @@ async def compose(
         office,
         close,
     )
+
+
+def _implicit(port: Port, certificates: ServerCertificates) -> ssl.SSLContext | None:
+    """TLS from the first octet, and with what."""
+    if port.tls != "implicit":
+        return None
+    return certificates.context if port.name == "https" else certificates.mail_context
 
 
 def _works_for_all(

@@ -114,7 +114,7 @@ def reading(
     certificates: ServerCertificates,
 ) -> Reading:
     """Wire them."""
-    views, tls = Views(store, store), certificates.context
+    views, tls = Views(store, store), certificates.mail_context
     spool = partial(Spool, held.directory / "spool")
     rights = Rights(store, directory)
     store.watch(rights.heard)

@@ -37,6 +37,13 @@ class Server(Section, frozen=True, kw_only=True):
 class Tls(Section, frozen=True, kw_only=True):
     certificate: Annotated[str, _d("PEM file, relative to the data directory.")] = "tls/cert.pem"
     key: Annotated[str, _d("PEM file of the private key.")] = "tls/key.pem"
+    client_authorities: Annotated[
+        str,
+        _d(
+            "PEM file of authorities whose certificates log clients in (SASL EXTERNAL; the account is the "
+            "mail address in subjectAltName) where mail is read and submitted; empty = nobody's do."
+        ),
+    ] = ""
 
 
 class Acme(Section, frozen=True, kw_only=True):

@@ -42,18 +42,34 @@ class ServerCertificates:
         self._default.since = None
         self.context: Final = bare_context()
         self.context.sni_callback = self._choose
+        self.mail_context: Final = bare_context()
+        """For listeners where people log in: with ``tls.client_authorities`` they may show a certificate."""
+        self.mail_context.sni_callback = self._choose
+        self._ask()
 
     def reload(self, settings: Settings) -> None:
         """New settings, and the files of ``tls.certificate`` anew. Errors: OSError; nothing changes then."""
         former = self._settings
         self._store.reconfigure(settings)
         self._settings = settings
+        if former.tls.client_authorities != settings.tls.client_authorities:
+            self._contexts.clear()
         try:
             self._default = self._look()
         except OSError:
             self._store.reconfigure(former)
             self._settings = former
             raise
+        self._ask()
+
+    def _ask(self) -> None:
+        asks = bool(self._settings.tls.client_authorities)
+        self.mail_context.verify_mode = ssl.CERT_OPTIONAL if asks else ssl.CERT_NONE
+
+    @property
+    def _authorities(self) -> Path | None:
+        file = self._settings.tls.client_authorities
+        return self._directory / file if file else None
 
     def sweep(self) -> None:
         """Once a second: take what was renewed, and let go of what has ended."""
@@ -92,7 +108,8 @@ class ServerCertificates:
             except OSError as error:  # a key that does not fit
                 emit("cert.unusable", level="error", error=f"{host.certificate}: {error}")
         tls = self._settings.tls
-        return server_context(self._directory / tls.certificate, self._directory / tls.key)
+        certificate, key = self._directory / tls.certificate, self._directory / tls.key
+        return server_context(certificate, key, self._authorities)
 
     def _context(self, kept: Kept) -> ServerContext:
         """Made when it is first asked for. Errors: OSError."""
@@ -100,7 +117,7 @@ class ServerCertificates:
         if known is not None and known[0] == kept.stamp:
             self._contexts.move_to_end(kept.certificate)
             return known[1]
-        made = server_context(kept.certificate, kept.key)
+        made = server_context(kept.certificate, kept.key, self._authorities)
         if not is_current(kept):
             raise FileNotFoundError(f"{kept.certificate} was replaced meanwhile")
         made.since = self._taken.get(kept.certificate)

@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 RECEIVE: Final = 256 * 1024
 """Octets asked of one recv."""
@@ -373,6 +373,13 @@ class Connection:
         layer = getattr(self._sock, "_sslobj", None)  # Python 3.13 has a method of the socket's for it
         shown = layer.get_unverified_chain() if layer is not None else None
         return tuple(each.public_bytes(DER) for each in shown or ())
+
+    @property
+    def certified(self) -> tuple[str, ...]:
+        """Mail addresses (subjectAltName rfc822Name) in the other side's certificate, if it was verified."""
+        shown = self._sock.getpeercert() if isinstance(self._sock, ssl.SSLSocket) else None
+        names = cast("tuple[tuple[str, str], ...]", (shown or {}).get("subjectAltName", ()))
+        return tuple(value for kind, value in names if kind == "email")
 
     @property
     def tls_socket(self) -> ssl.SSLSocket | None:

@@ -34,16 +34,21 @@ def bare_context() -> ServerContext:
     return context
 
 
-def server_context(certificate: Path, key: Path) -> ServerContext:
+def server_context(certificate: Path, key: Path, authorities: Path | None = None) -> ServerContext:
     """One with the certificate of two PEM files, which may be one.
 
-    Errors: OSError or ssl.SSLError, naming the file, when the files cannot be used.
+    ``authorities``: a PEM file of those that clients' certificates are verified against, where they are asked
+    for one. Errors: OSError or ssl.SSLError, naming the file, when the files cannot be used.
     """
     for path in (certificate, key):
         if not path.is_file():
             raise FileNotFoundError(f"TLS file {path} does not exist")
     context = bare_context()
     context.load_cert_chain(certificate, key)
+    if authorities is not None:
+        context.load_verify_locations(authorities)
+        # whether a client is asked is its listener's matter; here it lets what was verified be read
+        context.verify_mode = ssl.CERT_OPTIONAL
     pem = certificate.read_text("ascii", "replace")
     begin, end = pem.find(PEM_BEGIN), pem.find(PEM_END)
     context.end_point = server_end_point(ssl.PEM_cert_to_DER_cert(pem[begin : end + len(PEM_END)]))

@@ -30,7 +30,8 @@ from a3mailer.identity.credentials import (
     verify_password,
 )
 from a3mailer.identity.directory import fold
-from a3mailer.identity.principal import Principal
+from a3mailer.identity.principal import Object, Principal
+from a3mailer.identity.roles import allow
 from a3mailer.identity.throttle import FREE, Throttle, TooManyFailures
 from a3mailer.identity.tokens import PREFIX, stands
 from a3mailer.identity.tokens import digest as token_digest
@@ -174,6 +175,36 @@ class Authenticator:
         self._throttle.succeeded(name, ip, self._clock.monotonic())
         count("a3_logins_total", "ok")
         return principal
+
+    async def certified(self, names: tuple[str, ...], authzid: str, ip: str) -> Principal:
+        """Who a verified certificate says it is: of several of its names that of ``authzid``, else the first
+        that is an account's. Errors: AuthenticationFailed."""
+        known = [self._name(each) for each in names]
+        wanted = self._name(authzid) if authzid else ""
+        for name in sorted(known, key=lambda name: name != wanted):
+            await self._admit(name, ip)
+            account = await self._account(name)
+            if account is not None and account.enabled:
+                return self._accepted(account, name, ip)
+        raise await self._refused(wanted or next(iter(known), ""), ip)
+
+    async def acting(self, principal: Principal, authzid: str) -> Principal:
+        """Whom somebody who has logged in acts for: himself, by any of his names, or where the table of roles
+        has it ("account.act"), another account. Errors: AuthenticationFailed."""
+        name = self._name(authzid) if authzid else principal.address
+        if name in (principal.address, principal.login):
+            return principal
+        account = await self._account(name)
+        if account is not None and account.id == principal.account:
+            return principal
+        if account is not None and account.enabled:
+            whom = Object(account.tenant, account.id, account.address.rpartition("@")[2], account.role)
+            if allow(principal, "account.act", whom):
+                return replace(
+                    principal, account=account.id, tenant=account.tenant, address=account.address,
+                    role=account.role, login=name, epoch=account.epoch,
+                )  # fmt: skip
+        raise AuthenticationFailed("acting for another account is not allowed")
 
     async def current(self, principal: Principal) -> bool:
         """Does a session of this principal still stand: enabled, of the present credential epoch, and its

@@ -83,6 +83,7 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     "account.disable":   (_ALL, _TEN, _DOM, _TEN, _NO, _NO, _NO),
     "account.export":    (_ALL, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "account.quota":     (_ALL, _TEN, _DOM, _NO, _NO, _NO, _NO),
+    "account.act":       (_OWN, _OWN, _OWN, _OWN, _OWN, _OWN, _NO),  # as SASL's authzid asks for
     "role.give":         (_ALL, _TEN, _NO, _NO, _NO, _NO, _NO),
     "role.list":         (_ALL, _TEN, _DOM, _TEN, _NO, _NO, _NO),
     "token.issue":       (_ALL, _OWN, _OWN, _OWN, _OWN, _OWN, _NO),

@@ -22,7 +22,7 @@ PATIENCE: Final = 30.0
 class MemoryConnection(Connection):
     """Has Connection's methods; octets come from ``put`` and go to ``taken``."""
 
-    __slots__ = ("_eof", "_input", "_output", "_tls", "waits", "wake")
+    __slots__ = ("_eof", "_input", "_output", "_tls", "names", "waits", "wake")
 
     def __init__(
         self,
@@ -34,6 +34,8 @@ class MemoryConnection(Connection):
         self._input = bytearray()
         self._output = bytearray()
         self._eof = False
+        self.names: tuple[str, ...] = ()
+        """Addresses in the client's certificate."""
         self._tls = "TLSv1.3 TLS_AES_256_GCM_SHA384"
         self.waits = asyncio.Event()
         self.wake = asyncio.Event()
@@ -121,6 +123,10 @@ class MemoryConnection(Connection):
     @property
     def tls(self) -> str:
         return self._tls if self.secure else ""
+
+    @property
+    def certified(self) -> tuple[str, ...]:
+        return self.names
 
     @property
     def tls_socket(self) -> ssl.SSLSocket | None:

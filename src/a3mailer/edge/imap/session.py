@@ -6,7 +6,6 @@ The order of things (framing, dispatch, answers) is in ``door.py``; a command se
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -17,10 +16,9 @@ from a3mailer.edge.imap import capability, state
 from a3mailer.edge.imap.replies import NoSuchTarget
 from a3mailer.edge.imap.selected import OWN, Selected, flags_lines, news_lines
 from a3mailer.edge.imap.services import Services
-from a3mailer.edge.tls import end_point_of
+from a3mailer.edge.login import context_of
 from a3mailer.identity.principal import ANONYMOUS, SERVER, Object, Principal
 from a3mailer.identity.roles import allow
-from a3mailer.identity.sasl.channel import bindings
 from a3mailer.identity.sasl.exchange import Context
 from a3mailer.identity.sasl.offer import offered
 from a3mailer.mail.errors import NoSuchMailbox
@@ -138,17 +136,13 @@ class Session:
         """The connection as SASL sees it; made anew after STARTTLS."""
         if self._context is None:
             connection, services = self.connection, self.services
-            confidential = connection.secure or (
-                services.settings.auth.plaintext and _loopback(connection.local[0])
-            )
-            self._context = Context(
-                services.authenticator, connection.peer[0], confidential, self._bindings()
+            self._context = context_of(
+                connection,
+                services.authenticator,
+                connection.peer[0],
+                plaintext=services.settings.auth.plaintext,
             )
         return self._context
-
-    def _bindings(self) -> dict[str, bytes]:
-        raw = self.connection.tls_socket
-        return bindings(raw, end_point_of(raw), ssl.CHANNEL_BINDING_TYPES)
 
     async def start_tls(self) -> None:
         """Begin TLS; what was known of the connection before is forgotten (RFC 9051 section 6.2.1)."""
@@ -508,7 +502,3 @@ def _line(event: Event) -> bytes:
             raise Interrupted(refused)
         case other:
             raise LocalProtocolError(f"{other} where a line was expected")
-
-
-def _loopback(address: str) -> bool:
-    return address.startswith("127.") or address in {"::1", "::ffff:127.0.0.1"}

@@ -6,19 +6,17 @@ The order of things (what is answered when) is in ``door.py``; what commands do 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Mapping
 from typing import Final
 
 from a3mailer.access.maildrop import Maildrop
 from a3mailer.edge.connection import HIGH_WATER, Connection
+from a3mailer.edge.login import context_of
 from a3mailer.edge.pop3 import texts
 from a3mailer.edge.pop3.replies import Failure, LoginEnded, TooSoon
 from a3mailer.edge.pop3.services import Services
-from a3mailer.edge.tls import end_point_of
 from a3mailer.identity.principal import ANONYMOUS, SERVER, Object, Principal
 from a3mailer.identity.roles import allow
-from a3mailer.identity.sasl.channel import bindings
 from a3mailer.identity.sasl.exchange import Context, Exchange
 from a3mailer.identity.sasl.offer import offered
 from a3mailer.mail.errors import NotAllowed
@@ -104,13 +102,10 @@ class Session:
     def context(self) -> Context:
         """The connection as SASL sees it; made anew after STLS."""
         if self._context is None:
-            connection, services = self.connection, self.services
-            confidential = connection.secure or (
-                self.settings.auth.plaintext and _loopback(connection.local[0])
+            connection, plaintext = self.connection, self.settings.auth.plaintext
+            self._context = context_of(
+                connection, self.services.authenticator, connection.peer[0], plaintext=plaintext
             )
-            raw = connection.tls_socket
-            bound = bindings(raw, end_point_of(raw), ssl.CHANNEL_BINDING_TYPES)
-            self._context = Context(services.authenticator, connection.peer[0], confidential, bound)
         return self._context
 
     async def ask_mechanisms(self) -> tuple[str, ...]:
@@ -247,7 +242,3 @@ class Session:
         """The last answer may take so long to leave."""
         self.connection.idle = False
         self.connection.deadline = self._time() + SEND_SECONDS
-
-
-def _loopback(address: str) -> bool:
-    return address.startswith("127.") or address in {"::1", "::ffff:127.0.0.1"}

@@ -15,7 +15,6 @@ import mmap
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,14 +22,13 @@ from msgspec import structs
 
 from a3mailer.config.tree import Settings
 from a3mailer.edge.connection import Connection, ConnectionLost, Draining
+from a3mailer.edge.login import confidential, context_of
 from a3mailer.edge.smtp import replies as say
 from a3mailer.edge.smtp.profiles import Profile
 from a3mailer.edge.smtp.unheard import Unheard
-from a3mailer.edge.tls import end_point_of
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.principal import ANONYMOUS, SERVER, Object, Principal
 from a3mailer.identity.roles import action, require
-from a3mailer.identity.sasl.channel import bindings
 from a3mailer.identity.sasl.exchange import Context, Exchange
 from a3mailer.identity.sasl.offer import begin, offered
 from a3mailer.mail.address import NULL_PATH
@@ -76,7 +74,9 @@ _offer: Final = lru_cache(256)(Offer)
 class SmtpDoor:
     """Serves SMTP and LMTP connections. ``settings`` gives the snapshot a new connection keeps."""
 
-    __slots__ = ("authenticator", "clock", "policy", "receive", "settings", "spool_directory", "tls")
+    __slots__ = (
+        "authenticator", "clock", "mail_tls", "policy", "receive", "settings", "spool_directory", "tls",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -87,7 +87,9 @@ class SmtpDoor:
         tls: ssl.SSLContext | None,
         spool_directory: Path,
         clock: Clock = SYSTEM,
+        mail_tls: ssl.SSLContext | None = None,
     ) -> None:
+        """``mail_tls``: instead of ``tls`` where people log in."""
         self.policy = policy
         self.receive = receive
         self.authenticator = authenticator
@@ -95,6 +97,7 @@ class SmtpDoor:
         self.tls = tls
         self.spool_directory = spool_directory
         self.clock = clock
+        self.mail_tls = mail_tls
 
     async def serve(self, connection: Connection, profile: Profile, trace: str) -> None:
         """One connection to its end. Raises ConnectionLost."""
@@ -312,16 +315,11 @@ class _Conversation:
         )
 
     def _confidential(self) -> bool:
-        """TLS, or a loopback listener where the operator allows passwords in clear."""
-        if self._connection.secure:
-            return True
-        return self._settings.auth.plaintext and ip_address(self._connection.local[0]).is_loopback
+        return confidential(self._connection, plaintext=self._settings.auth.plaintext)
 
     def _context(self) -> Context:
-        connection = self._connection
-        secured = connection.tls_socket
-        bound = bindings(secured, end_point_of(secured), ssl.CHANNEL_BINDING_TYPES)
-        return Context(self._door.authenticator, self._client.ip, self._confidential(), bound)
+        plaintext = self._settings.auth.plaintext
+        return context_of(self._connection, self._door.authenticator, self._client.ip, plaintext=plaintext)
 
     def _hello(self, event: ev.Hello) -> Reply | None:
         of = self._client
@@ -347,7 +345,7 @@ class _Conversation:
         return self._idle(offer.extended_hello if event.extended else offer.hello)
 
     async def _start_tls(self) -> None:
-        tls = self._door.tls
+        tls = (self._door.mail_tls if self._profile.auth else None) or self._door.tls
         if tls is None:
             raise LookupError("STARTTLS was offered without a certificate")
         self._connection.deadline = self._loop.time() + HANDSHAKE_SECONDS

@@ -1,15 +1,13 @@
 """Channel bindings a TLS connection has (RFC 5056): what SCRAM-SHA-256-PLUS ties the login to.
 
-``tls-server-end-point`` (RFC 5929 section 4) is a hash of our certificate.  ``tls-exporter`` (RFC 9266), the
-one of TLS 1.3, needs an exporter call that Python's ``ssl`` has from 3.15 on only: it is offered where the
-call exists.  ``tls-unique`` is not for TLS 1.3 and not offered.
+``tls-server-end-point`` (RFC 5929 section 4) is a hash of our certificate.  ``tls-exporter`` (RFC 9266) is
+the one of TLS 1.3.  ``tls-unique`` is not for TLS 1.3 and not offered.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container
-from typing import Final, Protocol
+from typing import Final
 
 _RSA: Final = bytes.fromhex("2a864886f70d0101")  # 1.2.840.113549.1.1
 _ECDSA: Final = bytes.fromhex("2a8648ce3d0403")  # 1.2.840.10045.4.3
@@ -80,26 +78,7 @@ def _element(der: bytes, at: int) -> tuple[int, int, int]:
     return der[at], begin, begin + length
 
 
-class TlsConnection(Protocol):
-    """What an ``ssl.SSLSocket`` and an ``ssl.SSLObject`` have in common here."""
-
-    def version(self) -> str | None: ...
-    def get_channel_binding(self, cb_type: str = ...) -> bytes | None: ...
-
-
-def bindings(
-    connection: TlsConnection | None, end_point: bytes | None, kinds: Container[str]
-) -> dict[str, bytes]:
-    """By name, for a connection under TLS; none without.
-
-    ``end_point`` is made once for a certificate; ``kinds`` is ``ssl.CHANNEL_BINDING_TYPES``."""
-    if connection is None:
-        return {}
-    found: dict[str, bytes] = {}
-    if end_point is not None:
-        found["tls-server-end-point"] = end_point
-    if "tls-exporter" in kinds and connection.version() == "TLSv1.3":
-        exported = connection.get_channel_binding("tls-exporter")
-        if exported:
-            found["tls-exporter"] = exported
-    return found
+def bindings(end_point: bytes | None, exporter: bytes | None) -> dict[str, bytes]:
+    """By name, those a connection has."""
+    both = {"tls-server-end-point": end_point, "tls-exporter": exporter}
+    return {name: octets for name, octets in both.items() if octets}

@@ -41,6 +41,8 @@ class Context:
     """TLS, or a loopback listener that allows plaintext (``auth.plaintext``)."""
     bindings: Mapping[str, bytes] = field(default_factory=dict)
     """Channel bindings by name (RFC 5056 section 7): what ``channel.py`` could get."""
+    certified: tuple[str, ...] = ()
+    """Addresses in the client's certificate, where one of ``tls.client_authorities`` has signed it."""
 
 
 class Exchange(Protocol):

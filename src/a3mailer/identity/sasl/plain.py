@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from a3mailer.identity.principal import Principal
 from a3mailer.identity.sasl.exchange import MAX_RESPONSE, BadExchange, Context, text
-from a3mailer.mail.errors import AuthenticationFailed
 from a3mailer.telemetry.events import Secret
 
 
@@ -22,7 +21,7 @@ class Plain:
         self._asked = False
 
     async def step(self, response: bytes | None) -> bytes | Principal:
-        """One response. Acting as somebody else (authzid) is refused."""
+        """One response; authzid is whom to act for."""
         if response is None and not self._asked:
             self._asked = True
             return b""
@@ -32,6 +31,4 @@ class Plain:
         if not authcid or not password:
             raise BadExchange("PLAIN wants a name and a password")
         principal = await self._context.authenticator.password(authcid, Secret(password), self._context.ip)
-        if authzid and authzid.lower() not in (authcid.lower(), principal.address, principal.login):
-            raise AuthenticationFailed("acting for another account is not allowed")
-        return principal
+        return await self._context.authenticator.acting(principal, authzid)

@@ -36,8 +36,8 @@ SERVER_NONCE: Final = 18
 class ScramSha256:
     """Without channel binding."""
 
-    __slots__ = ("_account", "_bare", "_binding", "_context", "_first", "_login", "_nonce", "_principal",
-                 "_state", "_verifier")  # fmt: skip
+    __slots__ = ("_account", "_authzid", "_bare", "_binding", "_context", "_first", "_login", "_nonce",
+                 "_principal", "_state", "_verifier")  # fmt: skip
     name: ClassVar[str] = "SCRAM-SHA-256"
     shows_password: ClassVar[bool] = False
     plus: ClassVar[bool] = False
@@ -45,7 +45,7 @@ class ScramSha256:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._state = "first"
-        self._bare = self._first = self._nonce = self._login = ""
+        self._bare = self._first = self._nonce = self._login = self._authzid = ""
         self._binding = b""
         self._verifier: Verifier | None = None
         self._account: Account | None = None
@@ -82,8 +82,7 @@ class ScramSha256:
             or not 0 < len(client_nonce) <= MAX_NONCE
         ):
             raise BadExchange("SCRAM: bad nonce")
-        if authzid and saslname(authzid[2:]).lower() != self._login.lower():
-            raise AuthenticationFailed("acting for another account is not allowed")
+        self._authzid = saslname(authzid[2:]) if authzid else ""
         self._verifier, self._account = await self._context.authenticator.scram_verifier(
             self._login, self._context.ip
         )
@@ -122,9 +121,9 @@ class ScramSha256:
         signed = f"{self._bare},{self._first},{without_proof}".encode()
         right &= fits(self._verifier, signed, proof)
         account = self._account if right else None
-        self._principal = await self._context.authenticator.scram_finished(
-            self._login, account, self._context.ip
-        )
+        authenticator = self._context.authenticator
+        principal = await authenticator.scram_finished(self._login, account, self._context.ip)
+        self._principal = await authenticator.acting(principal, self._authzid)
         self._state = "done"
         return b"v=" + base64.b64encode(hmac.digest(self._verifier.server_key, signed, "sha256"))
 
