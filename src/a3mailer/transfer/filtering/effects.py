@@ -101,12 +101,11 @@ class Effects:
         self._mail = mail
         self._fields = fields
         self._header = sum(len(field.octets) for field in fields)
-        """Octets of the header as it came, without the empty line behind it."""
+        """Octets of the header that the script sees, without the empty line behind it."""
+        self._octets = mail.octets
         self._work = work
-        self.header: bytes | None = None
-        """As a script before has left it."""
         self._contents: dict[bytes, int] = {}
-        """Changed header -> number of the content with it."""
+        """Numbers of what was changed, by its octets."""
         self._appended: dict[MailboxId, int] = {}
         """Mailbox -> place of its Append in the work."""
         self._boxes: tuple[rows.Mailbox, ...] | None = None
@@ -132,30 +131,30 @@ class Effects:
     # --- mailboxes ---------------------------------------------------------------------------------
 
     async def _keep(self, action: Keep) -> None:
-        if action.header is None and self.header is None and not action.flags:
+        if self.octets_of(action) is self._mail.octets and not action.flags:
             self.made.plain = True
         else:
-            self._append(self._mail.route.mailbox, action.flags, action.header)
+            self._append(self._mail.route.mailbox, action)
 
     async def _file(self, action: FileInto) -> None:
         mailbox = await self._mailbox(action)
         if mailbox is None:
             self._fail(f"mailbox {action.mailbox}", f'there is no mailbox "{action.mailbox}" to file it into')
-            await self._keep(Keep(flags=action.flags, header=action.header))
+            await self._keep(_kept(action))
         elif mailbox == self._mail.route.mailbox:
-            await self._keep(Keep(flags=action.flags, header=action.header))
+            await self._keep(_kept(action))
         else:
-            self._append(mailbox, action.flags, action.header)
+            self._append(mailbox, action)
 
-    def _append(self, mailbox: MailboxId, flags: Sequence[str] | None, header: bytes | None) -> None:
+    def _append(self, mailbox: MailboxId, action: Keep | FileInto) -> None:
         """One copy a mailbox, however often it is named; the last word on its flags counts."""
-        bits, words = _flags_of(flags)
+        bits, words = _flags_of(action.flags)
         mail = self._mail
         key = b"%b/%d.%d" % (mail.key, self._account, mailbox) if mail.key else b""
         made = Append(
             self._account,
             mailbox,
-            self._content(header),
+            self._content(self.octets_of(action)),
             bits,
             words,
             mail.now,
@@ -168,24 +167,25 @@ class Effects:
         else:
             self._work.operations.append(made)
 
-    def _content(self, header: bytes | None) -> int:
-        """The number of the mail as it came, or with another header."""
-        header = self.header if header is None else header
-        if header is None:
+    def _content(self, octets: bytes) -> int:
+        """The number of the mail as it came, or as it was changed."""
+        if octets is self._mail.octets:
             return 0
-        number = self._contents.get(header)
+        number = self._contents.get(octets)
         if number is None:
-            number = self._contents[header] = self._work.keep(self._with(header))
+            number = self._contents[octets] = self._work.keep(octets)
         return number
 
-    def _with(self, header: bytes | None) -> bytes:
-        header = self.header if header is None else header
-        return self._mail.octets if header is None else header + self._mail.octets[self._header :]
+    def octets_of(self, action: Keep | FileInto | Redirect) -> bytes:
+        """The mail as an action has it."""
+        if action.octets is not None:
+            return action.octets
+        return self._octets if action.header is None else action.header + self._octets[self._header :]
 
-    @property
-    def octets(self) -> bytes:
-        """The mail as the next script sees it."""
-        return self._with(None)
+    def go_on(self, octets: bytes, fields: Sequence[Field]) -> None:
+        """The next script sees the mail so."""
+        self._octets = octets
+        self._header = sum(len(field.octets) for field in fields)
 
     async def _mailbox(self, action: FileInto) -> MailboxId | None:
         """Where to file: by its id, its use, its name; made where that is wanted (RFC 5490 section 3.2)."""
@@ -222,7 +222,7 @@ class Effects:
         if why:
             self._fail("redirect", f"it was not redirected to {action.address}: {why}")
             if not action.copy:
-                await self._keep(Keep(header=action.header))
+                await self._keep(_kept(action))
             return
         self._redirects += 1
         mail = self._mail
@@ -230,7 +230,7 @@ class Effects:
         if self._doors.forwarding is not None and not mail.client.account:
             path = await self._doors.forwarding.reverse_path(path)
         trace = b"Delivered-To: %b\r\n" % encode_mailbox(parse_stored(mail.route.address))
-        number = self._work.keep(trace + without_return_path(self._with(action.header)))
+        number = self._work.keep(trace + without_return_path(self.octets_of(action)))
         by, by_mode = mail.deliver_by, mail.by_mode
         if action.by:
             by, by_mode = (action.by if action.by > 0 else mail.now - action.by), action.by_mode
@@ -416,6 +416,12 @@ class Effects:
             Append(self._account, INBOX, number, internal_date=mail.now, check_quota=False, delivery=key)
         )
         self._note(TOLD, known, TOLD_SECONDS)
+
+
+def _kept(action: FileInto | Redirect) -> Keep:
+    """In the place of what cannot be done."""
+    flags = action.flags if isinstance(action, FileInto) else None
+    return Keep(flags=flags, header=action.header, octets=action.octets)
 
 
 def _flags_of(flags: Sequence[str] | None) -> tuple[int, tuple[str, ...]]:

@@ -132,9 +132,10 @@ class Filtering:
             kept, made.rejected = await self._take(result.actions, effects)
             if kept is None or made.rejected is not None:
                 break
-            if kept.header is not None:
-                effects.header = kept.header
-                view = DeliveryView(mail, effects.octets, self._settings, answers)
+            octets = effects.octets_of(kept)
+            if kept.header is not None or kept.octets is not None:
+                view = DeliveryView(mail, octets, self._settings, answers)
+                effects.go_on(octets, view.fields)
         if made.rejected is None and kept is not None:
             await effects.take(kept)
         own = next((step for step in row if step.digest), None)

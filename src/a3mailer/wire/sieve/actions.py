@@ -2,6 +2,7 @@
 
 Texts are decoded from UTF-8; mailbox names are as the script has them, not yet in any protocol's form.
 ``header``: all header fields as the script has changed them, None where it has not (RFC 5293).
+``octets``: the whole mail, where more of it than the header has been changed (RFC 5703).
 ``flags``: None where the script has said nothing of flags (RFC 5232).
 """
 
@@ -35,6 +36,7 @@ class Keep(Action, frozen=True):
     implicit: bool = False
     flags: tuple[str, ...] | None = None
     header: bytes | None = None
+    octets: bytes | None = None
 
 
 class FileInto(Action, frozen=True):
@@ -54,6 +56,7 @@ class FileInto(Action, frozen=True):
     """Rather the mailbox with this id (RFC 9042)."""
     flags: tuple[str, ...] | None = None
     header: bytes | None = None
+    octets: bytes | None = None
 
 
 class Redirect(Action, frozen=True):
@@ -73,6 +76,7 @@ class Redirect(Action, frozen=True):
     """When it should be there, seconds since the epoch; 0: no other time than the mail came with."""
     by_mode: str = ""
     """N (notify) or R (return), with T behind it to be told of each hand-over."""
+    octets: bytes | None = None
 
 
 class Discard(Action, frozen=True):

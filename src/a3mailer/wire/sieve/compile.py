@@ -38,6 +38,12 @@ class Op(IntEnum):
     STOP = 6
     FAIL = 7
     """End with an error: the word is its text."""
+    LOOP = 8
+    """Begin a loop over the parts of the mail."""
+    NEXT = 9
+    """Go to the next part; where there is none, end the loop and jump."""
+    BREAK = 10
+    """End as many loops as ``loops`` says, and jump."""
 
 
 class Instruction(NamedTuple):
@@ -51,6 +57,7 @@ class Instruction(NamedTuple):
     call: Call | None = None
     dynamic: Dynamic | None = None
     needs: frozenset[str] = frozenset()
+    loops: int = 0
 
 
 class Program(NamedTuple):
@@ -63,12 +70,24 @@ class Program(NamedTuple):
     """Names in open sets, with the capabilities of which any gives them."""
 
 
+class _Loop:
+    """A loop while it is compiled: its name, and the breaks that lead behind it."""
+
+    __slots__ = ("breaks", "name")
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+        self.breaks: list[int] = []
+
+
 class _Compiler:
     def __init__(self, source: Source, dialect: Dialect) -> None:
         self.scope = Scope(source, dialect)
         self.source = source
         self.dialect = dialect
         self.code: list[Instruction] = []
+        self.loops: list[_Loop] = []
+        """Those that are open here, the outermost first."""
 
     def program(self, commands: Sequence[Node]) -> Program:
         rest = self._requires(commands)
@@ -154,14 +173,41 @@ class _Compiler:
                 raise self.source.error("require behind another command", node.at)
             if word.role in BLOCKS:
                 raise self.source.error(f"{node.name} without an if before it", node.at)
-            self._shape(node, tests=False, block=False)
+            self._shape(node, tests=False, block=word.role is Role.LOOP)
             if word.role is Role.STOP:
                 self._plain(word, node)
                 self._op(Op.STOP, node)
+            elif word.role is Role.LOOP:
+                self._loop(node, Reader(self.scope, word, node).made().call)
+            elif word.role is Role.BREAK:
+                self._break(node, Reader(self.scope, word, node).made().call)
             else:
                 self._call(Op.ACT, word, node, needs)
         except NotEnabled as error:
             self._late(node, error)
+
+    def _loop(self, node: Node, call: Call) -> None:
+        """foreverypart (RFC 5703 section 3.1)."""
+        loop = _Loop(b"".join(call.tag_strings("name")))
+        self._op(Op.LOOP, node)
+        again = len(self.code)
+        out = self._op(Op.NEXT, node)
+        self.loops.append(loop)
+        self._commands(node.block or ())
+        self.loops.pop()
+        self._op(Op.JUMP, node, again)
+        self._aim((out, *loop.breaks))
+
+    def _break(self, node: Node, call: Call) -> None:
+        """Out of the loop of a name, else of the innermost one (RFC 5703 section 3.2)."""
+        name = call.tag_strings("name")
+        for count, loop in enumerate(reversed(self.loops), 1):
+            if not name or name[0] == loop.name:
+                place = self.source.place(node.at)
+                instruction = Instruction(Op.BREAK, place, node.name, loops=count)
+                loop.breaks.append(self._emit(instruction, node.at))
+                return
+        raise self.source.error("break outside of the loop it names", node.at)
 
     def _late(self, node: Node, error: NotEnabled) -> None:
         """With ``ihave`` it is an error only for who comes here. Errors: NotEnabled."""

@@ -6,7 +6,7 @@ mail as it came, and is told (RFC 5228 section 2.10.6).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from a3mailer.wire.sieve.actions import Action, Failure, Keep, Step
 from a3mailer.wire.sieve.compile import Instruction, Op, Program
@@ -53,10 +53,34 @@ def execute(program: Program, machine: Machine) -> None:
             flag = not flag
         elif step.op is Op.STOP:
             raise Stopped
-        elif step.op is Op.FAIL:
-            _placed(step, machine)
+        elif step.op in _SPECIAL:
+            at = _looped(step, machine, at)
         elif step.op is Op.JUMP or flag is (step.op is Op.WHEN):
             at = step.target
+
+
+_SPECIAL: Final = frozenset((Op.FAIL, Op.LOOP, Op.NEXT, Op.BREAK))
+
+
+def _looped(step: Instruction, machine: Machine, at: int) -> int:
+    """Where a loop goes on (RFC 5703 section 3). Errors: RunFailed with its place."""
+    if step.op is Op.FAIL:
+        _placed(step, machine)
+    try:
+        machine.charge(1)
+        if step.op is Op.LOOP:
+            machine.begin_loop()
+            return at
+    except RunFailed as failed:
+        failed.place = step.at
+        raise
+    if step.op is Op.BREAK:
+        machine.end_loops(step.loops)
+        return step.target
+    if machine.next_part():
+        return at
+    machine.end_loops(1)
+    return step.target
 
 
 def _placed(step: Instruction, machine: Machine) -> bool:
@@ -96,7 +120,7 @@ def _result(machine: Machine, error: Failure | None) -> Result:
     if error is not None:
         actions = [Keep(implicit=True)]
     elif machine.implicit_keep:
-        keep = Keep(implicit=True, flags=machine.flags, header=machine.changed_header)
+        keep = machine.changed(Keep(implicit=True, flags=machine.flags))
         if not any(isinstance(each, Keep) for each in actions):
             actions.append(keep)
     trace = tuple(machine.trace or ())

@@ -5,17 +5,23 @@ The words of the language work on this. Errors: RunFailed, OverBudget.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from msgspec import structs
 
+from a3mailer.mail.message import parameters
 from a3mailer.mail.message.headers import decode_words
 from a3mailer.wire.sieve.actions import Action, FileInto, Keep, Notify, Redirect, Reject, Step
 from a3mailer.wire.sieve.door import Field, Mail
 from a3mailer.wire.sieve.errors import OverBudget, RunFailed
 from a3mailer.wire.sieve.limits import FIELDS, HEADER, MATCHES, TRACE, VARIABLE, VARIABLES, Limits
+from a3mailer.wire.sieve.mime import ENCLOSED, WHOLE, Enclosure, Loop, Replacement, enclosed, replaced, within
+from a3mailer.wire.sieve.view import read_fields
 
+MIME = "mime"
+MIME_OPTION = "mime option"
+"""Groups of tags (RFC 5703)."""
 GLOBAL = "global."
 """The namespace of the variables of all scripts."""
 BULK = 8
@@ -34,6 +40,7 @@ class Tagged(NamedTuple):
 Modify = Callable[[Any, Tagged], Any]
 """What a tag makes of what its word works on: an action, the value of a variable, an address."""
 T = TypeVar("T")
+A = TypeVar("A", bound=Action)
 
 
 class Call(NamedTuple):
@@ -120,12 +127,15 @@ class Machine:
 
     __slots__ = (
         "_changed",
+        "_enclosures",
         "_fields",
         "_joined",
         "_memory",
+        "_pieces",
         "_seen",
         "_steps",
         "_unseen",
+        "_whole",
         "actions",
         "declared",
         "enabled",
@@ -133,6 +143,7 @@ class Machine:
         "implicit_keep",
         "kept",
         "limits",
+        "loops",
         "mail",
         "matched",
         "members",
@@ -172,6 +183,12 @@ class Machine:
         self._changed = False
         self._joined: bytes | None = None
         self._seen: dict[bytes, tuple[bytes, ...]] = {}
+        self.loops: list[Loop] = []
+        """Over parts, the innermost last."""
+        self._pieces: dict[int, Replacement] = {}
+        self._enclosures: list[Enclosure] = []
+        self._whole: bytes | None = None
+        """The mail with all that, where it is made."""
         self._steps = limits.steps
         self._memory = limits.memory
 
@@ -212,7 +229,7 @@ class Machine:
         self.charge(1 + (len(fields) >> 4))
         self._fields = fields
         self._seen.clear()
-        self._changed, self._joined = True, None
+        self._changed, self._joined, self._whole = True, None, None
 
     @property
     def changed_header(self) -> bytes | None:
@@ -237,6 +254,110 @@ class Machine:
             self.hold(sum(map(len, found)))
             self._seen[name] = found
         return found
+
+    # --- parts (RFC 5703) --------------------------------------------------------------------------
+
+    @property
+    def part(self) -> int | None:
+        """The number of the part that the innermost loop is at; None outside of loops."""
+        return self.loops[-1].part if self.loops else None
+
+    def begin_loop(self) -> None:
+        """Over all parts, within another loop over those within the part that one is at."""
+        parts = self.mail.parts
+        self.charge(len(parts))
+        self.loops.append(Loop(within(parts, self.part)))
+
+    def next_part(self) -> bool:
+        """Is there a further part?"""
+        loop = self.loops[-1]
+        loop.at += 1
+        return loop.at < len(loop.parts)
+
+    def end_loops(self, count: int) -> None:
+        """Leave the innermost ones."""
+        del self.loops[-count:]
+
+    def _part_headers(self, call: Call) -> Iterator[Sequence[Field]]:
+        """The headers that ``:mime`` looks at."""
+        part = WHOLE if self.part is None else self.part
+        numbers = [part]
+        if call.tag("anychild"):
+            self.charge(len(self.mail.parts))
+            numbers += within(self.mail.parts, part)
+        for number in numbers:
+            yield self._part_header(number)
+
+    def _part_header(self, number: int) -> Sequence[Field]:
+        """The header of a part; read once a run."""
+        if number == WHOLE:
+            return self.header()
+        known = self.kept.setdefault(MIME, {})
+        assert isinstance(known, dict)
+        found: Sequence[Field] | None = known.get(number)
+        if found is None:
+            part = self.mail.parts[number]
+            found = read_fields(self.mail.octets[part.start : min(part.body, part.start + HEADER)])
+            self.hold(part.body - part.start)
+            self.charge(1 + len(found))
+            known[number] = found
+        return found
+
+    def raw_of(self, call: Call, name: bytes) -> list[bytes]:
+        """``raw_values``, of the part where a call says ``:mime``."""
+        if not call.tag(MIME):
+            return self.raw_values(name)
+        name = name.lower()
+        return [each.value for fields in self._part_headers(call) for each in fields if each.name == name]
+
+    def mime_values(self, call: Call, name: bytes) -> list[bytes]:
+        """What ``header :mime`` compares: the values, or pieces of them (RFC 5703 section 4.1)."""
+        raw = self.raw_of(call, name)
+        self.charge(1 + len(raw))
+        option = call.tag(MIME_OPTION)
+        if not option:
+            return list(map(decoded, raw))
+        found: list[bytes] = []
+        for value in raw:
+            head, given = parameters.parse(value)
+            if option == "param":
+                names = [each.lower() for each in call.tag_strings(MIME_OPTION)]
+                texts = [parameters.text_of(given, each) for each in names if _has(given, each)]
+                found += [text.encode("utf-8", "replace") for text in texts]
+            else:
+                kind, _, subtype = head.partition(b"/")
+                found.append({"type": kind, "subtype": subtype, "contenttype": head}[option])
+        return found
+
+    def replace(self, part: int, replacement: Replacement) -> None:
+        """Something else in the place of a part."""
+        self._pieces[part] = replacement
+        self._whole = None
+
+    def enclose(self, enclosure: Enclosure) -> None:
+        """A mail around the mail. Errors: RunFailed."""
+        if len(self._enclosures) >= ENCLOSED:
+            raise RunFailed(f"more than {ENCLOSED} of enclose")
+        self._enclosures.append(enclosure)
+        self._whole = None
+
+    def changed(self, action: A) -> A:
+        """An action with the mail as the script has changed it."""
+        if self._pieces or self._enclosures:
+            return structs.replace(action, octets=self._changed_octets())
+        header = self.changed_header
+        return action if header is None else structs.replace(action, header=header)
+
+    def _changed_octets(self) -> bytes:
+        if self._whole is None:
+            mail = self.mail
+            fields = (*self.header(), *self._unseen)
+            whole = replaced(mail.octets, mail.parts, fields, self._pieces)
+            host = mail.environment("host") or b""
+            for enclosure in self._enclosures:
+                whole = enclosed(whole, enclosure, mail.now, host)
+            self._whole = whole
+        return self._whole
 
     def piece(self, piece: bytes | str | int) -> bytes:
         """Part of a string: octets, the value of a variable, or of a match variable (RFC 5229 section 3)."""
@@ -314,6 +435,10 @@ def _most(action: Action, limits: Limits) -> int | None:
     if isinstance(action, Redirect):
         return limits.redirects
     return limits.notifications if isinstance(action, Notify) else None
+
+
+def _has(given: parameters.Parameters, name: bytes) -> bool:
+    return any(each == name or each.startswith(name + b"*") for each, _ in given)
 
 
 def _cut(value: bytes) -> bytes:

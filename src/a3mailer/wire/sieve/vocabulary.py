@@ -41,6 +41,8 @@ class Role(Enum):
     ELSIF = "elsif"
     ELSE = "else"
     STOP = "stop"
+    LOOP = "loop"
+    BREAK = "break"
     ALLOF = "allof"
     ANYOF = "anyof"
     NOT = "not"

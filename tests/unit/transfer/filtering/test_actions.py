@@ -313,3 +313,16 @@ async def test_a_mailbox_that_goes_away_meanwhile(town: Town) -> None:
     town.store.put(op.DeleteMailbox(town.alice.id, box))
     assert await town.took(mail()) == (None,)
     assert (await town.counts())["INBOX"] == 2
+
+
+async def test_a_mail_that_was_changed_is_kept_filed_and_sent_so(town: Town) -> None:
+    await town.script(
+        'require ["replace", "enclose", "fileinto", "copy", "editheader"]; fileinto :copy "Archive";'
+        'replace "gone"; enclose "why"; addheader "X-Late" "1"; redirect :copy "dave@c.test";'
+    )
+    await town.took(mail())
+    ((archived,), (kept,)) = (await town.octets("Archive"), await town.octets("INBOX"))
+    assert b"Hi." in archived and b"gone" not in archived
+    assert b"gone" in kept and b"why" in kept and b"Hi." not in kept and b"X-Late: 1" in kept
+    (entry,) = town.store.entries
+    assert b"gone" in town.store.content(entry) and len(town.store.transactions[-1].contents) == 3

@@ -218,6 +218,7 @@ def test_an_added_field_is_within_the_limit() -> None:
 
 def test_every_word_works_or_jumps_and_needs_its_capability() -> None:
     jumps = {Role.REQUIRE, Role.IF, Role.ELSIF, Role.ELSE, Role.STOP, Role.ALLOF, Role.ANYOF, Role.NOT}
+    jumps |= {Role.LOOP, Role.BREAK}
     for extension in EXTENSIONS:
         for word in extension.words:
             assert (word.run is None) is (word.role in jumps), word.name

@@ -11,7 +11,7 @@ from a3mailer.wire.sieve.actions import Discard, Keep, Redirect
 from a3mailer.wire.sieve.dialect import CORE
 from a3mailer.wire.sieve.door import whole_name
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
-from a3mailer.wire.sieve.machine import Call, Machine, Tagged
+from a3mailer.wire.sieve.machine import MIME, Call, Machine, Tagged
 from a3mailer.wire.sieve.matching import CONTAINS, IS, MATCHES
 from a3mailer.wire.sieve.vocabulary import (
     ADDRESS_PART,
@@ -63,19 +63,22 @@ def _address(machine: Machine, call: Call) -> bool:
     values: list[bytes] = []
     separator = addresses.separator_of(machine.mail)
     names = [name for name in call.strings(0) if name.lower() not in NOT_OF_ADDRESSES]
-    for value in call.indexed([value for name in names for value in machine.raw_values(name)]):
+    for value in call.indexed([value for name in names for value in machine.raw_of(call, name)]):
         values += parts_of(call, _parsed(machine, value, separator))
     machine.charge(len(values))
     return call.matches(machine, values, call.strings(1))
 
 
 def _header(machine: Machine, call: Call) -> bool:
-    values = [value for name in call.strings(0) for value in machine.values(name)]
+    if call.tag(MIME):
+        values = [value for name in call.strings(0) for value in machine.mime_values(call, name)]
+    else:
+        values = [value for name in call.strings(0) for value in machine.values(name)]
     return call.matches(machine, call.indexed(values), call.strings(1))
 
 
 def _exists(machine: Machine, call: Call) -> bool:
-    return all(machine.raw_values(name) for name in call.strings(0))
+    return all(machine.raw_of(call, name) for name in call.strings(0))
 
 
 def _size(machine: Machine, call: Call) -> bool:
@@ -92,7 +95,7 @@ def _false(machine: Machine, call: Call) -> bool:
 
 
 def _keep(machine: Machine, call: Call) -> None:
-    machine.act(call.modified(Keep(flags=machine.flags, header=machine.changed_header)))
+    machine.act(call.modified(machine.changed(Keep(flags=machine.flags))))
 
 
 def _discard(machine: Machine, call: Call) -> None:
@@ -105,7 +108,7 @@ def _redirect(machine: Machine, call: Call) -> None:
     except BadCall as error:
         raise RunFailed(str(error)) from error
     for address in to:
-        machine.act(call.modified(Redirect(address, header=machine.changed_header)))
+        machine.act(call.modified(machine.changed(Redirect(address))))
 
 
 def _of_list(machine: Machine, call: Call) -> Iterable[Address]:

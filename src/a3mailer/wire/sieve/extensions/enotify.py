@@ -12,6 +12,7 @@ from a3mailer.wire.sieve.addresses import outbound
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
 from a3mailer.wire.sieve.extensions.core import KEYS
 from a3mailer.wire.sieve.extensions.fcc import FCC, copy_of
+from a3mailer.wire.sieve.extensions.variables import TAKERS
 from a3mailer.wire.sieve.machine import Call, Machine, Tagged
 from a3mailer.wire.sieve.vocabulary import (
     MATCHING,
@@ -142,5 +143,5 @@ EXTENSION: Final = Extension(
             groups=MATCHING,
         ),
     ),
-    tags=(("set", Tag("encodeurl", group="modifier 15", modify=_encode)),),
+    tags=tuple((word, Tag("encodeurl", group="modifier 15", modify=_encode)) for word in TAKERS),
 )

@@ -31,7 +31,7 @@ def _fileinto(machine: Machine, call: Call) -> None:
         name = mailbox_name(call.string(0))
     except BadCall as error:
         raise RunFailed(str(error)) from error
-    machine.act(call.modified(FileInto(name, flags=machine.flags, header=machine.changed_header)))
+    machine.act(call.modified(machine.changed(FileInto(name, flags=machine.flags))))
 
 
 def _check(call: Call) -> None:

@@ -74,6 +74,7 @@ def _found(machine: Machine, key: tuple[str, str], optional: bool) -> Program | 
 def _within(machine: Machine, program: Program, name: str) -> None:
     """Run it with a scope of its own."""
     before = (machine.enabled, machine.offered, machine.members)
+    loops, machine.loops = machine.loops, []
     variables = (machine.variables, machine.declared, machine.matched)
     machine.enabled, machine.offered, machine.members = set(program.required), program.late, program.members
     machine.variables, machine.declared, machine.matched = {}, frozenset(), ()
@@ -85,6 +86,7 @@ def _within(machine: Machine, program: Program, name: str) -> None:
         line, column = failed.place or (1, 1)
         raise RunFailed(f'the script "{name[:60]}", line {line}, column {column}: {failed}') from failed
     machine.enabled, machine.offered, machine.members = before
+    machine.loops = loops
     machine.variables, machine.declared, machine.matched = variables
 
 

@@ -14,6 +14,7 @@ import re2
 
 from a3mailer.wire.sieve.comparators import ASCII_CASEMAP, Comparator
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
+from a3mailer.wire.sieve.extensions.variables import TAKERS
 from a3mailer.wire.sieve.machine import Call, Machine, Tagged
 from a3mailer.wire.sieve.vocabulary import Extension, MatchType, Tag
 
@@ -84,6 +85,6 @@ def _quote(value: bytes, tag: Tagged) -> bytes:
 
 EXTENSION: Final = Extension(
     "regex",
-    tags=(("set", Tag("quoteregex", group="modifier 20", modify=_quote)),),
+    tags=tuple((word, Tag("quoteregex", group="modifier 20", modify=_quote)) for word in TAKERS),
     match_types=(MatchType("regex", _regex, substring=True, check=_check),),
 )

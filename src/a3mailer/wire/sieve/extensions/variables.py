@@ -30,7 +30,8 @@ def _set(machine: Machine, call: Call) -> None:
     machine.set_variable(name, call.modified(call.string(1)))
 
 
-def _check(call: Call) -> None:
+def check_name(call: Call) -> None:
+    """Of a variable that is set. Errors: BadCall."""
     name = call.string(0).lower()
     if not NAME.fullmatch(name):
         raise BadCall(f"{name[:60].decode('utf-8', 'replace')!r} is no name of a variable")
@@ -69,6 +70,17 @@ def _length(value: bytes, tag: Tagged) -> bytes:
     return b"%d" % len(value.decode("utf-8", "replace"))
 
 
+MODIFIERS: Final = (
+    Tag("lower", group="modifier 40", modify=_lower),
+    Tag("upper", group="modifier 40", modify=_upper),
+    Tag("lowerfirst", group="modifier 30", modify=_lower_first),
+    Tag("upperfirst", group="modifier 30", modify=_upper_first),
+    Tag("quotewildcard", group="modifier 20", modify=_quote_wildcard),
+    Tag("length", group="modifier 10", modify=_length),
+)
+"""What may be made of a value before it is one (RFC 5229 section 4.1)."""
+TAKERS: Final = ("set", "extracttext")
+"""Words that take them."""
 EXTENSION: Final = Extension(
     "variables",
     words=(
@@ -77,15 +89,8 @@ EXTENSION: Final = Extension(
             Role.ACTION,
             _set,
             (Parameter("name", Kind.CONSTANT), Parameter("value", Kind.STRING)),
-            (
-                Tag("lower", group="modifier 40", modify=_lower),
-                Tag("upper", group="modifier 40", modify=_upper),
-                Tag("lowerfirst", group="modifier 30", modify=_lower_first),
-                Tag("upperfirst", group="modifier 30", modify=_upper_first),
-                Tag("quotewildcard", group="modifier 20", modify=_quote_wildcard),
-                Tag("length", group="modifier 10", modify=_length),
-            ),
-            check=_check,
+            MODIFIERS,
+            check=check_name,
         ),
         Word(
             "string", Role.TEST, _string, (Parameter("list of sources", Kind.STRINGS), KEYS), groups=MATCHING
