@@ -17,6 +17,7 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Auth, Limits, Server, Settings
@@ -67,7 +68,13 @@ class JmapWorld:
         self.views = Views(self.store, self.store)
         self.authenticator = Authenticator(self.store, self.settings, self.clock, Audit(), b"k" * 32)
         self.jmap = Jmap.of(
-            Services(self.store, self.clock, lambda: self.settings, Blobs(self.store, self.clock)),
+            Services(
+                self.store,
+                self.clock,
+                lambda: self.settings,
+                Blobs(self.store, self.clock),
+                AllMail(self.store),
+            ),
             self.authenticator.current,
         )
         self.accounts: dict[str, AccountId] = {}

@@ -38,7 +38,7 @@ def envelope_fields(fragment: bytes) -> list[bytes]:
     return fields
 
 
-def _strings(element: bytes) -> Iterator[bytes]:
+def strings(element: bytes) -> Iterator[bytes]:
     """The strings (NIL as b"") inside an element, in order."""
     at = 0
     while at < len(element):
@@ -64,9 +64,9 @@ def addresses_text(fragment: bytes, place: str) -> str:
     number = _ADDRESS_FIELDS[place]
     if number >= len(fields):
         return ""
-    strings = list(_strings(fields[number]))
+    found = list(strings(fields[number]))
     shown: list[str] = []
-    for name, _route, mailbox, host in zip(*[iter(strings)] * 4, strict=False):
+    for name, _route, mailbox, host in zip(*[iter(found)] * 4, strict=False):
         shown.append(f"{decode_words(name)} <{_utf8(mailbox)}@{_utf8(host)}>")
     return ", ".join(shown)
 

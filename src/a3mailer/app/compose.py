@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
 from a3mailer.access.scripts import Scripts as UserScripts
 from a3mailer.app.examining import examiner, hours
@@ -427,7 +428,8 @@ def _web(
 
     JMAP is spoken in clear to clients on loopback, where ``auth.plaintext`` says so."""
     clients = _clients(held, settings, policy, certificates)
-    jmap = Jmap.of(JmapServices(store, clock, settings, Blobs(store, clock)), authenticator.current)
+    services = JmapServices(store, clock, settings, Blobs(store, clock), AllMail(store))
+    jmap = Jmap.of(services, authenticator.current)
     further = (
         *clients.routes(),
         *jmap.routes(),

@@ -115,28 +115,33 @@ def folded(name: str, words: Sequence[str]) -> str:
     return "".join((*out, "\r\n"))
 
 
-def _mailbox(mailbox: Mailbox) -> str:
-    name = checked(mailbox.name, "a name").strip(" ")
+def phrase(name: str) -> str:
+    """A name as it stands before an address. Errors: BadPiece."""
+    name = checked(name, "a name").strip(" ")
+    if name.isascii() and "=?" not in name:
+        quoted = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return name if _ATOMS.match(name) else quoted
+    return encoded(name)
+
+
+def mailbox(mailbox: Mailbox) -> str:
+    """One mailbox of an address list. Errors: BadPiece."""
     if not mailbox.address.isascii() or _CONTROL.search(mailbox.address):
         raise BadPiece("an address is ASCII here")
-    if not name:
-        return mailbox.address
-    if name.isascii() and "=?" not in name:
-        text = name if _ATOMS.match(name) else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    else:
-        text = encoded(name)
-    return f"{text} <{mailbox.address}>"
+    text = phrase(mailbox.name)
+    return f"{text} <{mailbox.address}>" if text else mailbox.address
 
 
-def _addresses(name: str, mailboxes: Sequence[Mailbox]) -> str:
+def addresses(name: str, mailboxes: Sequence[Mailbox]) -> str:
+    """A field of these mailboxes, nothing without any. Errors: BadPiece."""
     if not mailboxes:
         return ""
-    return folded(name, ", ".join(_mailbox(each) for each in mailboxes).split(" "))
+    return folded(name, ", ".join(mailbox(each) for each in mailboxes).split(" "))
 
 
 def mailbox_field(name: str, mailbox: Mailbox) -> str:
     """One field with one mailbox. Errors: BadPiece."""
-    return _addresses(name, (mailbox,))
+    return addresses(name, (mailbox,))
 
 
 # parameter = attribute "=" value / attribute "*=" charset "'" [ language ] "'" value (RFC 2231 section 4)
@@ -151,12 +156,15 @@ def parameter(name: str, value: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
+    """A header, whole lines, and a body."""
+
     head: str
     body: bytes
 
 
-def _text_part(media: str, text: str) -> _Part:
+def text_part(media: str, text: str, *, ended: bool = True) -> Part:
+    """A text in the encoding that fits it, ``ended`` by a line end. Errors: BadPiece."""
     try:
         octets = b"\r\n".join(text.encode().replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"))
     except UnicodeEncodeError:
@@ -167,13 +175,13 @@ def _text_part(media: str, text: str) -> _Part:
     else:
         charset, encoding = "utf-8", "quoted-printable"
         octets = binascii.b2a_qp(octets.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
-    if octets and not octets.endswith(b"\r\n"):
+    if ended and octets and not octets.endswith(b"\r\n"):
         octets += b"\r\n"
     head = f"Content-Type: {media}; charset={charset}\r\nContent-Transfer-Encoding: {encoding}\r\n"
-    return _Part(head, octets)
+    return Part(head, octets)
 
 
-def _file_part(file: Attachment) -> _Part:
+def _file_part(file: Attachment) -> Part:
     if not _MEDIA.match(file.media) or file.media.lower().startswith(("multipart/", "message/")):
         raise BadPiece(f"{file.media[:40]!r} is no media type of an attachment")
     inline = "inline" if file.content_id else "attachment"
@@ -184,10 +192,10 @@ def _file_part(file: Attachment) -> _Part:
         if not _NAME.match(file.content_id) or not frozenset('<>()"\\').isdisjoint(file.content_id):
             raise BadPiece("a content id is some ASCII letters and digits, @ and dots")
         head += f"Content-ID: <{file.content_id}>\r\n"
-    return _Part(head, base64.encodebytes(file.octets).replace(b"\n", b"\r\n"))
+    return Part(head, base64.encodebytes(file.octets).replace(b"\n", b"\r\n"))
 
 
-def _joined(kind: str, parts: Sequence[_Part], boundary: str) -> _Part:
+def _joined(kind: str, parts: Sequence[Part], boundary: str) -> Part:
     """One part, or a multipart of several."""
     if len(parts) == 1:
         return parts[0]
@@ -195,35 +203,35 @@ def _joined(kind: str, parts: Sequence[_Part], boundary: str) -> _Part:
     for part in parts:
         out += [f"--{boundary}\r\n{part.head}\r\n".encode(), part.body, b"\r\n"]
     out.append(f"--{boundary}--\r\n".encode())
-    return _Part(f'Content-Type: multipart/{kind};\r\n boundary="{boundary}"\r\n', b"".join(out))
+    return Part(f'Content-Type: multipart/{kind};\r\n boundary="{boundary}"\r\n', b"".join(out))
 
 
 def compose(draft: Draft, boundary: str) -> bytes:
     """The whole mail. ``boundary``: an ASCII word nobody guesses, so no text holds it. Errors: BadPiece."""
-    texts = [_text_part("text/plain", draft.text)] if draft.text is not None else []
+    texts = [text_part("text/plain", draft.text)] if draft.text is not None else []
     if draft.html is not None:
         shown = [file for file in draft.attachments if file.content_id]
-        pieces = [_text_part("text/html", draft.html), *(_file_part(file) for file in shown)]
+        pieces = [text_part("text/html", draft.html), *(_file_part(file) for file in shown)]
         texts.append(_joined("related", pieces, f"=_{boundary}_r"))
     files = [file for file in draft.attachments if not (file.content_id and draft.html is not None)]
-    alternative = _joined("alternative", texts or [_text_part("text/plain", "")], f"=_{boundary}_a")
+    alternative = _joined("alternative", texts or [text_part("text/plain", "")], f"=_{boundary}_a")
     whole = _joined("mixed", [alternative, *(_file_part(file) for file in files)], f"=_{boundary}_m")
     return letter(draft, f"{whole.head}\r\n".encode("ascii") + whole.body)
 
 
 def text_entity(text: str) -> bytes:
     """A text as a MIME entity with its header. Errors: BadPiece."""
-    part = _text_part("text/plain", text)
+    part = text_part("text/plain", text)
     return f"{part.head}\r\n".encode("ascii") + part.body
 
 
 def letter(draft: Draft, entity: bytes) -> bytes:
     """A mail with the header of a draft, and this MIME entity with its header. Errors: BadPiece."""
     head = [
-        _addresses("From", (draft.sender,)),
-        _addresses("To", draft.to),
-        _addresses("Cc", draft.cc),
-        _addresses("Reply-To", draft.reply_to),
+        addresses("From", (draft.sender,)),
+        addresses("To", draft.to),
+        addresses("Cc", draft.cc),
+        addresses("Reply-To", draft.reply_to),
         field("Subject", draft.subject),
         f"Date: {draft.date}\r\nMessage-ID: <{draft.message_id}>\r\n",
         *(field(name, value) for name, value in draft.headers),

@@ -108,6 +108,8 @@ class Departed(NamedTuple):
     email: int
     thread: int
     added: int
+    modseq: int
+    """That of the expunge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +141,8 @@ class AccountChanges:
     """By mailbox and uid; those of deleted mailboxes, too."""
     mailboxes: tuple[MailboxId, ...]
     """Made since, or with a new name or attribute, or something happened in them."""
-    mailboxes_gone: tuple[tuple[MailboxId, ModSeq], ...]
-    """Deleted since, and the modseq each was made with."""
+    mailboxes_gone: tuple[tuple[MailboxId, ModSeq, ModSeq], ...]
+    """Deleted since: the modseqs each was made and deleted with."""
     complete: bool
     """False when tombstones that old were dropped: the reader must take the whole again."""
 

@@ -109,6 +109,7 @@ class AccountMailRules(StoreCase):
             (2, old[1].email, old[1].thread, old[1].modseq),
             (3, old[2].email, old[2].thread, old[2].modseq),
         ]
+        assert [row.modseq for row in changes.gone] == [changes.modseq - 1, changes.modseq]
         assert set(changes.mailboxes) == {INBOX, sent}
         assert (changes.mailboxes_gone, changes.complete) == ((), True)
 
@@ -130,7 +131,7 @@ class AccountMailRules(StoreCase):
         assert set(changes.mailboxes) == {INBOX, made.mailbox, parent}
         await world.do(op.DeleteMailbox(world.alice, made.mailbox))
         changes = await _since(world, between)
-        assert changes.mailboxes_gone == ((made.mailbox, made.modseq),)
+        assert changes.mailboxes_gone == ((made.mailbox, made.modseq, changes.modseq),)
         assert [(row.mailbox, row.added > between) for row in changes.gone] == [(made.mailbox, True)]
         assert set(changes.mailboxes) == {INBOX, parent}
 

@@ -14,9 +14,11 @@ from a3mailer.edge.http.jmap import limits
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.identity.principal import Object, Principal
 from a3mailer.identity.roles import action, allow
+from a3mailer.mail.mailbox import MAX_DEPTH
 
 CORE: Final = "urn:ietf:params:jmap:core"
 SOCKETS: Final = "urn:ietf:params:jmap:websocket"
+MAIL: Final = "urn:ietf:params:jmap:mail"
 
 Description = Callable[[Services], Mapping[str, object]]
 
@@ -53,9 +55,21 @@ def _core(services: Services) -> Mapping[str, object]:
     }
 
 
+def _mail(_services: Services) -> Mapping[str, object]:
+    return {
+        "maxMailboxesPerEmail": limits.MAX_MAILBOXES_PER_EMAIL,
+        "maxMailboxDepth": MAX_DEPTH,
+        "maxSizeMailboxName": limits.MAX_SIZE_MAILBOX_NAME,
+        "maxSizeAttachmentsPerEmail": limits.MAX_SIZE_ATTACHMENTS,
+        "emailQuerySortOptions": limits.EMAIL_SORTS,
+        "mayCreateTopLevelMailbox": True,
+    }
+
+
 CAPABILITIES: Final[tuple[Capability, ...]] = (
     Capability(CORE, "session.login", _core),  # RFC 8620
     Capability(SOCKETS, "session.login", lambda _: {"supportsPush": True}, None),  # RFC 8887
+    Capability(MAIL, "mailbox.list", account=_mail),  # RFC 8621
 )
 
 

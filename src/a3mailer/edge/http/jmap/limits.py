@@ -22,3 +22,12 @@ MAX_CONDITIONS: Final = 1000
 MAX_COMPARATORS: Final = 16
 COLLATIONS: Final = ("i;ascii-numeric", "i;ascii-casemap", "i;unicode-casemap")
 """Of RFC 4790 section 9 and RFC 5051; the last is the one where none is named."""
+MAX_MAILBOXES_PER_EMAIL: Final = 32
+MAX_SIZE_MAILBOX_NAME: Final = 255
+"""Octets of the name of one mailbox, without those above it."""
+MAX_SIZE_ATTACHMENTS: Final = 50_000_000
+"""Octets of all that one email is made of."""
+EMAIL_SORTS: Final = (
+    "receivedAt", "size", "from", "to", "subject", "sentAt", "hasKeyword", "allInThreadHaveKeyword",
+    "someInThreadHaveKeyword",
+)  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
 from a3mailer.config.tree import Settings
 from a3mailer.runtime.clock import Clock
@@ -19,3 +20,4 @@ class Services:
     clock: Clock
     settings: Callable[[], Settings]
     blobs: Blobs
+    mail: AllMail

@@ -47,7 +47,7 @@ def changes(state: State, account: AccountId, since: ModSeq) -> AccountChanges:
     modseq = state.account(account).modseq
     boxes = [box for (owner, _), box in state.mailboxes.items() if owner == account]
     lost = {
-        mailbox: added
+        mailbox: (mailbox, added, gone)
         for (owner, mailbox), (gone, added, _) in state.mailboxes_gone.items()
         if owner == account and gone > since
     }
@@ -62,7 +62,7 @@ def changes(state: State, account: AccountId, since: ModSeq) -> AccountChanges:
         ),
         tuple(
             sorted(
-                Departed(mailbox, gone.uid, gone.email, gone.thread, gone.added)
+                Departed(mailbox, gone.uid, gone.email, gone.thread, gone.added, gone.modseq)
                 for (owner, mailbox), table in state.gone.items()
                 if owner == account and mailbox in told
                 for gone in table.values()
@@ -70,7 +70,7 @@ def changes(state: State, account: AccountId, since: ModSeq) -> AccountChanges:
             )
         ),
         tuple(sorted(box.id for box in boxes if max(box.modseq, box.changed) > since)),
-        tuple(sorted(lost.items())),
+        tuple(sorted(lost.values())),
         since >= state.forgotten_of.get(account, 0),
     )  # fmt: skip
 

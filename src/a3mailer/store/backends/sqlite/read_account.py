@@ -36,7 +36,8 @@ _CHANGED: Final = (
 )
 _ADDED: Final = _PLACED + " WHERE account = ? AND mailbox = ? AND uid >= ? ORDER BY uid"
 _GONE: Final = (
-    "SELECT mailbox, uid, email, thread, added FROM expunged WHERE account = ? AND mailbox = ? AND modseq > ?"
+    "SELECT mailbox, uid, email, thread, added, modseq FROM expunged"
+    " WHERE account = ? AND mailbox = ? AND modseq > ?"
 )
 
 
@@ -69,7 +70,8 @@ class ReadAccount:
         with self._lenders.lend() as execute:
             modseq, forgotten = _account_row(execute, account)
             lost = execute(
-                "SELECT mailbox, added FROM mailboxes_gone WHERE account = ? AND modseq > ? ORDER BY mailbox",
+                "SELECT mailbox, added, modseq FROM mailboxes_gone WHERE account = ? AND modseq > ?"
+                " ORDER BY mailbox",
                 (account, since),
             ).fetchall()
             boxes = execute(
@@ -92,7 +94,7 @@ class ReadAccount:
             tuple(map(Placed._make, changed)),
             tuple(map(Departed._make, gone)),
             tuple([MailboxId(row[0]) for row in boxes]),
-            tuple([(MailboxId(mailbox), ModSeq(added)) for mailbox, added in lost]),
+            tuple([(MailboxId(number), ModSeq(added), ModSeq(at)) for number, added, at in lost]),
             since >= forgotten,
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
 from a3mailer.config.tree import Settings
 from a3mailer.edge.http.jmap import limits
@@ -140,7 +141,9 @@ class World:
             get.Get(self.notes), changes.Changes(self.notes), setting.Set(self.notes),
             query.Query(self.notes), query.QueryChanges(self.notes),
         )  # fmt: skip
-        self.dispatcher = Dispatcher(Services(store, clock, Settings, Blobs(store, clock)), methods)
+        self.dispatcher = Dispatcher(
+            Services(store, clock, Settings, Blobs(store, clock), AllMail(store)), methods
+        )
 
     async def ask(self, method: str, **arguments: object) -> dict[str, Any]:
         request = Request((CORE,), ((f"Note/{method}", {"accountId": "A7", **arguments}, "c"),))

@@ -5,6 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from a3mailer.edge.http.jmap.method import Method
-from a3mailer.edge.http.jmap.methods import core
+from a3mailer.edge.http.jmap.methods import core, email, mailbox, snippet, thread
 
-METHODS: Final[tuple[Method, ...]] = (*core.METHODS,)  # RFC 8620
+METHODS: Final[tuple[Method, ...]] = (
+    *core.METHODS,  # RFC 8620
+    *mailbox.METHODS,  # RFC 8621
+    *thread.METHODS,
+    *email.METHODS,
+    *snippet.METHODS,
+)

@@ -1,0 +1,207 @@
+"""Making, changing and destroying emails (RFC 8621 sections 4.6 to 4.8), each kind in one transaction.
+
+Where one of them cannot be done the others are: then each is tried by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from a3mailer.access.blobs import name_of
+from a3mailer.access.keywords import spelled
+from a3mailer.edge.http.jmap.accounts import Account
+from a3mailer.edge.http.jmap.email_records import KEYWORDS
+from a3mailer.edge.http.jmap.limits import MAX_MAILBOXES_PER_EMAIL, MAX_SIZE_ATTACHMENTS
+from a3mailer.edge.http.jmap.method import Call
+from a3mailer.edge.http.jmap.records import Record, Update
+from a3mailer.edge.http.jmap.replies import set_error
+from a3mailer.mail.errors import DamagedContent, MailError, NoSuchMessage
+from a3mailer.mail.flags import MAX_KEYWORD_LENGTH, MAX_KEYWORDS
+from a3mailer.mail.ids import EmailId, MailboxId
+from a3mailer.mail.message import MessageIndex, index
+from a3mailer.mail.objectids import EMAIL_LETTER, MAILBOX_LETTER, THREAD_LETTER, number_of, object_id
+from a3mailer.store.operations import Append, Appended, ChangeEmail, Destroyed, DestroyEmails
+from a3mailer.store.ports import Content, Transaction
+from a3mailer.store.rows import Mailbox
+from a3mailer.wire.jmap.compose_email import Pieces, blobs_of, compose_email
+from a3mailer.wire.jmap.errors import SetError, invalid_properties
+from a3mailer.wire.jmap.values import read_date
+
+INDEXED_HERE: Final = 256 * 1024
+# keyword = 1*255( %x21-7E without ( ) { ] % * " \ )
+_KEYWORD: Final = re.compile(r"[!#$&\'+-Z\[^-z|}~]{1,255}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Keywords as the store has them."""
+
+    flags: int
+    words: tuple[str, ...]
+
+
+def marks_of(given: object, name: str = "keywords") -> Marks:
+    """A set of keywords. Errors: SetError."""
+    if not isinstance(given, dict) or not all(value is True for value in given.values()):
+        raise invalid_properties(name, because="a set has true for each keyword")
+    flags = 0
+    words = []
+    for word in {each.lower() for each in given}:
+        if word in KEYWORDS:
+            flags |= KEYWORDS[word]
+        elif not _KEYWORD.match(word):
+            raise invalid_properties(name, because="that is no keyword")
+        else:
+            words.append(word)
+    if len(words) > MAX_KEYWORDS or any(len(word) > MAX_KEYWORD_LENGTH for word in words):
+        raise SetError("tooManyKeywords", f"at most {MAX_KEYWORDS} of {MAX_KEYWORD_LENGTH} characters")
+    return Marks(flags, tuple(sorted(words)))
+
+
+def mailboxes_of(given: object, boxes: Mapping[int, Mailbox]) -> tuple[MailboxId, ...]:
+    """A set of mailboxes that exist. Errors: SetError."""
+    if not isinstance(given, dict) or not given or not all(value is True for value in given.values()):
+        raise invalid_properties("mailboxIds", because="a set of one mailbox at least, with true for each")
+    numbers = [number_of(MAILBOX_LETTER, id) for id in given]
+    if any(number is None or number not in boxes for number in numbers):
+        raise invalid_properties("mailboxIds", because="there is no such mailbox")
+    if len(numbers) > MAX_MAILBOXES_PER_EMAIL:
+        raise SetError("tooManyMailboxes", f"at most {MAX_MAILBOXES_PER_EMAIL}")
+    return tuple(sorted(MailboxId(number) for number in numbers if number is not None))
+
+
+async def boxes_of(call: Call, account: Account) -> dict[int, Mailbox]:
+    """The mailboxes of an account by number."""
+    return {int(box.id): box for box in await call.services.store.mailboxes(account.id)}
+
+
+# --- creating ----------------------------------------------------------------------------------------
+
+
+async def indexed(octets: bytes) -> MessageIndex:
+    """The index of a mail; that of a large one is made outside the event loop."""
+    return index(octets) if len(octets) < INDEXED_HERE else await asyncio.to_thread(index, octets)
+
+
+async def append(call: Call, octets: bytes, record: Record, boxes: Mapping[int, Mailbox]) -> Record:
+    """Put a mail into the mailboxes of a record. Errors: SetError, MailError."""
+    marks = marks_of(record.get("keywords") or {})
+    first, *also = mailboxes_of(record.get("mailboxIds"), boxes)
+    words = spelled(marks.words, boxes[first].keywords)
+    date = _date(record.get("receivedAt"))
+    operation = Append(call.account.id, first, 0, marks.flags, words, internal_date=date, also=tuple(also))
+    content = Content(octets, await indexed(octets))
+    (done,) = await call.services.store.commit(
+        Transaction((operation,), (content,), tenant=call.account.tenant)
+    )
+    assert isinstance(done, Appended)
+    (row,) = await call.services.store.fragments(call.account.id, [done.email])
+    return {
+        "id": object_id(EMAIL_LETTER, done.email),
+        "blobId": name_of(row.blob),
+        "threadId": object_id(THREAD_LETTER, done.thread),
+        "size": row.size,
+    }
+
+
+def _date(given: object) -> int:
+    if given is None:
+        return 0
+    try:
+        return read_date(given) if isinstance(given, str) else 0
+    except ValueError as error:
+        raise invalid_properties("receivedAt", because="that is no date") from error
+
+
+async def create(call: Call, record: Record, boxes: Mapping[int, Mailbox]) -> Record:
+    """Make a mail of an Email object. Errors: SetError, MailError."""
+    contents: dict[str, bytes] = {}
+    missing: list[str] = []
+    for name in blobs_of(record):
+        try:
+            contents[name] = await call.services.blobs.octets(call.account.id, name)
+        except (NoSuchMessage, DamagedContent):
+            missing.append(name)
+        if sum(map(len, contents.values())) > MAX_SIZE_ATTACHMENTS:
+            raise SetError("tooLarge", f"at most {MAX_SIZE_ATTACHMENTS} octets", maxSize=MAX_SIZE_ATTACHMENTS)
+    if missing:
+        raise SetError("blobNotFound", notFound=missing)
+    host = call.services.settings().server.hostname
+    pieces = Pieces(
+        contents, int(call.services.clock.now()), f"{secrets.token_hex(16)}@{host}", secrets.token_hex(12)
+    )
+    return await append(call, compose_email(record, pieces), record, boxes)
+
+
+# --- changing ----------------------------------------------------------------------------------------
+
+
+def change_of(call: Call, id: str, update: Update, boxes: Mapping[int, Mailbox]) -> ChangeEmail | None:
+    """What is to be done; None: nothing. Errors: SetError."""
+    number = number_of(EMAIL_LETTER, id)
+    assert number is not None
+    before, changed = update.record, update.changed
+    on = off = Marks(0, ())
+    if "keywords" in changed:
+        was, now = marks_of(before["keywords"]), marks_of(changed["keywords"])
+        on = Marks(now.flags & ~was.flags, tuple(set(now.words) - set(was.words)))
+        off = Marks(was.flags & ~now.flags, tuple(set(was.words) - set(now.words)))
+    into: tuple[MailboxId, ...] = ()
+    out_of: tuple[MailboxId, ...] = ()
+    mine = mailboxes_of(before["mailboxIds"], boxes)
+    if "mailboxIds" in changed:
+        wanted = mailboxes_of(changed["mailboxIds"], boxes)
+        into = tuple(each for each in wanted if each not in mine)
+        out_of = tuple(each for each in mine if each not in wanted)
+    if not (on.flags or off.flags or on.words or off.words or into or out_of):
+        return None
+    in_use = {word for box in mine for word in boxes[box].keywords}
+    lower = set(off.words)
+    gone = tuple(word for word in in_use if word.lower() in lower)
+    words = spelled(on.words, in_use)
+    return ChangeEmail(call.account.id, EmailId(number), on.flags, off.flags, words, gone, None, into, out_of)
+
+
+async def update(call: Call, updates: Mapping[str, Update]) -> dict[str, Record | SetError | None]:
+    """All of them together, or each for itself."""
+    boxes = await boxes_of(call, call.account)
+    done: dict[str, Record | SetError | None] = {}
+    ready: dict[str, ChangeEmail] = {}
+    for id, each in updates.items():
+        try:
+            operation = change_of(call, id, each, boxes)
+        except SetError as error:
+            done[id] = error
+            continue
+        done[id] = None
+        if operation is not None:
+            ready[id] = operation
+    if not ready:
+        return done
+    commit = call.services.store.commit
+    try:
+        await commit(Transaction(tuple(ready.values()), tenant=call.account.tenant))
+    except MailError:
+        for id, operation in ready.items():
+            try:
+                await commit(Transaction((operation,), tenant=call.account.tenant))
+            except MailError as error:
+                done[id] = set_error(error)
+    return done
+
+
+async def destroy(call: Call, ids: Sequence[str]) -> dict[str, SetError | None]:
+    """Out of every mailbox."""
+    numbers = {id: EmailId(number) for id in ids if (number := number_of(EMAIL_LETTER, id)) is not None}
+    gone: frozenset[int] = frozenset()
+    if numbers:
+        operation = DestroyEmails(call.account.id, tuple(numbers.values()))
+        (done,) = await call.services.store.commit(Transaction((operation,), tenant=call.account.tenant))
+        assert isinstance(done, Destroyed)
+        gone = frozenset(done.emails)
+    return {id: None if numbers.get(id) in gone else SetError("notFound") for id in ids}

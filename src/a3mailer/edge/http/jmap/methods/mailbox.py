@@ -1,0 +1,454 @@
+"""Mailbox (RFC 8621 section 2): get, changes, query, queryChanges, set.
+
+A mailbox's name is the last level of the one IMAP knows; its parent is the nearest mailbox above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from a3mailer.access.account_changes import State, Told, mailboxes_changed
+from a3mailer.edge.http.jmap.capabilities import MAIL
+from a3mailer.edge.http.jmap.method import Call, Method
+from a3mailer.edge.http.jmap.records import (
+    By,
+    Changes,
+    Comparator,
+    Created,
+    Destroyed,
+    Listed,
+    Operator,
+    Property,
+    Record,
+    Results,
+    Update,
+    Updated,
+    table,
+)
+from a3mailer.edge.http.jmap.replies import set_error
+from a3mailer.edge.http.jmap.standard.changes import Changes as ChangesMethod
+from a3mailer.edge.http.jmap.standard.get import Get
+from a3mailer.edge.http.jmap.standard.query import Query, QueryArguments, QueryChanges, QueryChangesArguments
+from a3mailer.edge.http.jmap.standard.set import Set, SetArguments
+from a3mailer.edge.http.jmap.states import as_changes, state_of, told_since
+from a3mailer.mail.errors import AlreadyExists, BadName, MailError, NotAllowed
+from a3mailer.mail.ids import INBOX
+from a3mailer.mail.mailbox import INBOX_NAME, SEPARATOR, parents
+from a3mailer.mail.objectids import MAILBOX_LETTER, number_of, object_id
+from a3mailer.store.operations import (
+    CreateMailbox,
+    DeleteMailbox,
+    MailboxCreated,
+    Operation,
+    RenameMailbox,
+    SetMailbox,
+)
+from a3mailer.store.ports import Transaction
+from a3mailer.store.rows import Mailbox
+from a3mailer.wire.jmap.errors import SetError, invalid_properties
+from a3mailer.wire.jmap.values import Id, Ref, UnsignedInt
+
+ROLES: Final = {
+    "all": "\\All",
+    "archive": "\\Archive",
+    "drafts": "\\Drafts",
+    "flagged": "\\Flagged",
+    "important": "\\Important",
+    "junk": "\\Junk",
+    "sent": "\\Sent",
+    "trash": "\\Trash",
+}
+"""Roles and the special uses of IMAP (RFC 6154); ``inbox`` is INBOX and no other."""
+_SPECIAL_USES: Final = {use: role for role, use in ROLES.items()}
+COUNTS: Final = ("totalEmails", "unreadEmails", "totalThreads", "unreadThreads")
+MAX_SORT_ORDER: Final = (1 << 31) - 1
+RIGHTS: Final = (
+    "mayReadItems", "mayAddItems", "mayRemoveItems", "maySetSeen", "maySetKeywords", "mayCreateChild",
+    "mayRename", "mayDelete", "maySubmit",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The mailboxes of an account."""
+
+    boxes: Mapping[int, Mailbox]
+    by_name: Mapping[str, Mailbox]
+
+    @classmethod
+    def of(cls, boxes: Sequence[Mailbox]) -> Tree:
+        return cls({int(box.id): box for box in boxes}, {box.name: box for box in boxes})
+
+    def parent(self, box: Mailbox) -> Mailbox | None:
+        """The nearest one above that exists."""
+        found = (self.by_name.get(name) for name in reversed(parents(box.name)))
+        return next((each for each in found if each is not None), None)
+
+    def name(self, box: Mailbox) -> str:
+        """Its name below its parent."""
+        parent = self.parent(box)
+        return box.name if parent is None else box.name[len(parent.name) + 1 :]
+
+    def get(self, id: object) -> Mailbox | None:
+        """By its id in JMAP."""
+        number = number_of(MAILBOX_LETTER, id) if isinstance(id, str) else None
+        return None if number is None else self.boxes.get(number)
+
+    def has_child(self, box: Mailbox) -> bool:
+        """Is another one below it?"""
+        return any(name.startswith(box.name + SEPARATOR) for name in self.by_name)
+
+
+def role_of(box: Mailbox) -> str | None:
+    """Its role."""
+    return "inbox" if box.id == INBOX else _SPECIAL_USES.get(box.special_use)
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """A FilterCondition (section 2.3)."""
+
+    parent_id: Id | msgspec.UnsetType | None = msgspec.UNSET
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    role: str | msgspec.UnsetType | None = msgspec.UNSET
+    has_any_role: bool | msgspec.UnsetType = msgspec.UNSET
+    is_subscribed: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Mailboxes:
+    """The type."""
+
+    remove_emails: bool = False
+    """``onDestroyRemoveEmails`` of the call in hand."""
+    sort_as_tree: bool = False
+    filter_as_tree: bool = False
+    name: str = "Mailbox"
+    capability: str = MAIL
+    action: str = "mailbox.list"
+    change_action: str = "mailbox.change"
+    singleton: bool = False
+    condition: type[msgspec.Struct] = Condition
+    sorts: frozenset[str] = frozenset(("sortOrder", "name", "parentId"))
+
+    @property
+    def properties(self) -> Mapping[str, Property]:
+        return PROPERTIES
+
+    async def state(self, call: Call) -> str:
+        return await state_of(call, call.account)
+
+    async def _tree(self, call: Call) -> Tree:
+        return Tree.of(await call.services.store.mailboxes(call.account.id))
+
+    # --- reading -----------------------------------------------------------------------------------
+
+    async def ids(self, call: Call, most: int) -> Sequence[str]:
+        return [object_id(MAILBOX_LETTER, number) for number in sorted((await self._tree(call)).boxes)]
+
+    async def read(self, call: Call, ids: Sequence[str], properties: frozenset[str]) -> Mapping[str, Record]:
+        tree = await self._tree(call)
+        found = {id: box for id in ids if (box := tree.get(id)) is not None}
+        records = {id: _record(tree, box) for id, box in found.items()}
+        if found and not properties.isdisjoint(COUNTS):
+            mail = await call.services.mail.of(call.account.id)
+            for id, box in found.items():
+                counts = mail.counted(box.id)
+                values = (counts.emails, counts.unread, counts.threads, counts.unread_threads)
+                records[id].update(zip(COUNTS, values, strict=True))
+        return records
+
+    async def changes(self, call: Call, since: str, most: int) -> Changes:
+        only_counts = False
+
+        async def read(state: State) -> Told:
+            nonlocal only_counts
+            told, only_counts = await mailboxes_changed(call.services.store, call.account.id, state, most)
+            return told
+
+        told = await told_since(since, read)
+        only_counts = only_counts and bool(told.of("updated"))
+        return as_changes(told, MAILBOX_LETTER, {"updatedProperties": COUNTS if only_counts else None})
+
+    async def query(self, call: Call, filter: Any, sort: Sequence[Comparator]) -> Results:
+        state = await self.state(call)
+        tree = await self._tree(call)
+        matching = {number for number, box in tree.boxes.items() if _matches(filter, tree, box)}
+        if self.filter_as_tree:
+            matching = {number for number in matching if _above(tree, number) <= matching}
+        order = _sorted(tree, matching, sort, as_tree=self.sort_as_tree)
+        return Listed([object_id(MAILBOX_LETTER, number) for number in order], state)
+
+    # --- changing ----------------------------------------------------------------------------------
+
+    async def create(self, call: Call, records: Mapping[str, Record]) -> Created:
+        made: dict[str, Record | SetError] = {}
+        for key, record in records.items():
+            try:
+                made[key] = await self._create(call, record)
+            except MailError as error:
+                made[key] = _name_error(error)
+            except SetError as error:
+                made[key] = error
+        return made
+
+    async def _create(self, call: Call, record: Record) -> Record:
+        tree = await self._tree(call)
+        name = _full_name(tree, record["name"], record["parentId"])
+        use = _special_use(tree, record["role"], None)
+        store, account = call.services.store, call.account.id
+        create = CreateMailbox(account, name, use, bool(record["isSubscribed"]))
+        (done,) = await store.commit(Transaction((create,), tenant=call.account.tenant))
+        assert isinstance(done, MailboxCreated)
+        if record["sortOrder"]:
+            change = SetMailbox(account, done.mailbox, sort_order=record["sortOrder"])
+            await store.commit(Transaction((change,), tenant=call.account.tenant))
+        made = {"id": object_id(MAILBOX_LETTER, done.mailbox), **dict.fromkeys(COUNTS, 0)}
+        box = await store.mailbox(account, done.mailbox)
+        return made | {"myRights": _rights(box)}
+
+    async def update(self, call: Call, updates: Mapping[str, Update]) -> Updated:
+        done: dict[str, Record | SetError | None] = {}
+        for id, update in updates.items():
+            try:
+                await self._update(call, id, update.changed)
+                done[id] = None
+            except MailError as error:
+                done[id] = _name_error(error)
+            except SetError as error:
+                done[id] = error
+        return done
+
+    async def _update(self, call: Call, id: str, changed: Record) -> None:
+        tree = await self._tree(call)
+        box = tree.get(id)
+        if box is None:
+            raise SetError("notFound")
+        account = call.account.id
+        operations: list[Operation] = []
+        if "name" in changed or "parentId" in changed:
+            parent = tree.parent(box)
+            before = None if parent is None else object_id(MAILBOX_LETTER, parent.id)
+            name = _full_name(tree, changed.get("name", tree.name(box)), changed.get("parentId", before))
+            if name != box.name:
+                if box.id == INBOX:
+                    raise SetError("forbidden", "INBOX stays what it is")
+                if name.startswith(box.name + SEPARATOR):
+                    raise invalid_properties("parentId", because="a mailbox is not below itself")
+                operations.append(RenameMailbox(account, box.id, name))
+        use = _special_use(tree, changed["role"], box) if "role" in changed else None
+        attributes = SetMailbox(
+            account, box.id, changed.get("isSubscribed"), use, sort_order=changed.get("sortOrder")
+        )
+        if (attributes.subscribed, attributes.special_use, attributes.sort_order) != (None, None, None):
+            operations.append(attributes)
+        if operations:
+            await call.services.store.commit(Transaction(tuple(operations), tenant=call.account.tenant))
+
+    async def destroy(self, call: Call, ids: Sequence[str]) -> Destroyed:
+        tree = await self._tree(call)
+        done: dict[str, SetError | None] = {}
+        known = {id: box for id in ids if (box := tree.get(id)) is not None}
+        done.update({id: SetError("notFound") for id in ids if id not in known})
+        for id, box in sorted(known.items(), key=lambda each: -each[1].name.count(SEPARATOR)):
+            try:
+                done[id] = await self._destroy(call, box)
+            except MailError as error:
+                done[id] = set_error(error)
+        return done
+
+    async def _destroy(self, call: Call, box: Mailbox) -> SetError | None:
+        tree = await self._tree(call)
+        if tree.has_child(box):
+            return SetError("mailboxHasChild")
+        if not self.remove_emails:
+            mail = await call.services.mail.of(call.account.id)
+            if mail.counted(box.id).emails:
+                return SetError("mailboxHasEmail")
+        delete = DeleteMailbox(call.account.id, box.id)
+        await call.services.store.commit(Transaction((delete,), tenant=call.account.tenant))
+        return None
+
+
+def _record(tree: Tree, box: Mailbox) -> Record:
+    parent = tree.parent(box)
+    return {
+        "id": object_id(MAILBOX_LETTER, box.id),
+        "name": tree.name(box),
+        "parentId": None if parent is None else object_id(MAILBOX_LETTER, parent.id),
+        "role": role_of(box),
+        "sortOrder": box.sort_order,
+        "myRights": _rights(box),
+        "isSubscribed": box.subscribed,
+    }
+
+
+def _rights(box: Mailbox) -> dict[str, bool]:
+    kept = ("mayRename", "mayDelete") if box.id == INBOX else ()
+    return {right: right not in kept for right in RIGHTS}
+
+
+def _full_name(tree: Tree, name: str, parent_id: str | None) -> str:
+    """As IMAP has it. Errors: SetError."""
+    if SEPARATOR in name:
+        raise invalid_properties("name", because=f"a name has no {SEPARATOR}")
+    if parent_id is None:
+        return INBOX_NAME if name.upper() == INBOX_NAME else name
+    parent = tree.get(parent_id)
+    if parent is None:
+        raise invalid_properties("parentId", because="there is no such mailbox")
+    return f"{parent.name}{SEPARATOR}{name}"
+
+
+def _special_use(tree: Tree, role: str | None, box: Mailbox | None) -> str:
+    """Errors: SetError where the role cannot be given, or another mailbox has it."""
+    if role is None or (box is not None and role == role_of(box)):
+        if box is not None and box.id == INBOX and role is None:
+            raise invalid_properties("role", because="INBOX keeps its role")
+        return "" if role is None or box is None else box.special_use
+    if role not in ROLES or (box is not None and box.id == INBOX):
+        raise invalid_properties("role", because="no mailbox can be given this role")
+    if any(role_of(each) == role for each in tree.boxes.values()):
+        raise invalid_properties("role", because="another mailbox has this role")
+    return ROLES[role]
+
+
+def _name_error(error: MailError) -> SetError:
+    if isinstance(error, AlreadyExists | BadName):
+        return invalid_properties("name", because=str(error))
+    return SetError("forbidden", str(error)) if isinstance(error, NotAllowed) else set_error(error)
+
+
+# --- query -------------------------------------------------------------------------------------------
+
+
+def _matches(filter: Any, tree: Tree, box: Mailbox) -> bool:
+    if filter is None:
+        return True
+    if isinstance(filter, Operator):
+        found = [_matches(each, tree, box) for each in filter.conditions]
+        return {"AND": all(found), "OR": any(found), "NOT": not any(found)}[filter.operator]
+    unset = msgspec.UNSET
+    parent = tree.parent(box)
+    role = role_of(box)
+    return all(
+        (
+            filter.parent_id is unset
+            or filter.parent_id == (parent and object_id(MAILBOX_LETTER, parent.id)),
+            filter.name is unset or filter.name.lower() in tree.name(box).lower(),
+            filter.role is unset or filter.role == role,
+            filter.has_any_role is unset or filter.has_any_role is (role is not None),
+            filter.is_subscribed is unset or filter.is_subscribed is box.subscribed,
+        )
+    )
+
+
+def _above(tree: Tree, number: int) -> set[int]:
+    """All mailboxes above one."""
+    found: set[int] = set()
+    box = tree.parent(tree.boxes[number])
+    while box is not None:
+        found.add(int(box.id))
+        box = tree.parent(box)
+    return found
+
+
+def _sorted(tree: Tree, numbers: set[int], sort: Sequence[Comparator], *, as_tree: bool) -> list[int]:
+    def key(number: int, comparator: Comparator) -> Any:
+        box = tree.boxes[number]
+        if comparator.property == "sortOrder":
+            return box.sort_order
+        if comparator.property == "parentId":
+            parent = tree.parent(box)
+            return 0 if parent is None else int(parent.id)
+        return tree.name(box).casefold()
+
+    order = sorted(tree.boxes)
+    for comparator in reversed(sort):
+        order.sort(key=lambda number: key(number, comparator), reverse=not comparator.is_ascending)
+    if not as_tree:
+        return [number for number in order if number in numbers]
+    below: dict[int, list[int]] = {}
+    for number in order:
+        parent = tree.parent(tree.boxes[number])
+        below.setdefault(0 if parent is None else int(parent.id), []).append(number)
+    found: list[int] = []
+    waiting = list(reversed(below.get(0, [])))
+    while waiting:
+        number = waiting.pop()
+        found.append(number)
+        waiting += reversed(below.get(number, []))
+    return [number for number in found if number in numbers]
+
+
+# --- methods -----------------------------------------------------------------------------------------
+
+
+class MailboxQueryArguments(QueryArguments, frozen=True, kw_only=True, rename="camel"):
+    """Section 2.3."""
+
+    sort_as_tree: bool = False
+    filter_as_tree: bool = False
+
+
+class MailboxQueryChangesArguments(QueryChangesArguments, frozen=True, kw_only=True, rename="camel"):
+    """Section 2.4."""
+
+    sort_as_tree: bool = False
+    filter_as_tree: bool = False
+
+
+class MailboxSetArguments(SetArguments, frozen=True, kw_only=True, rename="camel"):
+    """Section 2.5."""
+
+    on_destroy_remove_emails: bool = False
+
+
+class MailboxQuery(Query):
+    """Mailbox/query."""
+
+    async def run(self, call: Call, arguments: Any) -> dict[str, object]:
+        return await Query(_as_tree(arguments)).run(call, arguments)
+
+
+class MailboxQueryChanges(QueryChanges):
+    """Mailbox/queryChanges."""
+
+    async def run(self, call: Call, arguments: Any) -> dict[str, object]:
+        return await QueryChanges(_as_tree(arguments)).run(call, arguments)
+
+
+def _as_tree(arguments: Any) -> Mailboxes:
+    return replace(MAILBOXES, sort_as_tree=arguments.sort_as_tree, filter_as_tree=arguments.filter_as_tree)
+
+
+class MailboxSet(Set):
+    """Mailbox/set."""
+
+    async def run(self, call: Call, arguments: Any) -> dict[str, object]:
+        return await Set(replace(MAILBOXES, remove_emails=arguments.on_destroy_remove_emails)).run(
+            call, arguments
+        )
+
+
+PROPERTIES: Final = table(
+    Property("name", Annotated[str, Meta(min_length=1, max_length=255)], By.CLIENT),
+    Property("parentId", Ref | None, By.CLIENT, None, refers=True),
+    Property("role", str | None, By.CLIENT, None),
+    Property("sortOrder", Annotated[int, Meta(ge=0, le=MAX_SORT_ORDER)], By.CLIENT, 0),
+    *[Property(name, UnsignedInt) for name in COUNTS],
+    Property("myRights", dict),
+    Property("isSubscribed", bool, By.CLIENT, False),
+)
+MAILBOXES: Final = Mailboxes()
+METHODS: Final[tuple[Method, ...]] = (
+    Get(MAILBOXES),
+    ChangesMethod(MAILBOXES),
+    MailboxQuery(MAILBOXES, MailboxQueryArguments),
+    MailboxQueryChanges(MAILBOXES, MailboxQueryChangesArguments),
+    MailboxSet(MAILBOXES, MailboxSetArguments),
+)
