@@ -14,8 +14,8 @@ from a3mailer.access import found
 from a3mailer.access.labour import Labour
 from a3mailer.access.texts import SearchReader, Texts
 from a3mailer.access.view import View
-from a3mailer.mail.criteria import Clock as DateClock
 from a3mailer.mail.criteria import (
+    Arrived,
     Comparison,
     Contains,
     Dated,
@@ -34,6 +34,7 @@ from a3mailer.mail.criteria import (
     SameThread,
     Size,
 )
+from a3mailer.mail.criteria import Clock as DateClock
 from a3mailer.mail.ids import EmailId, Uid
 from a3mailer.mail.message.searched import fold, needle
 from a3mailer.store.rows import Fragments, Message
@@ -50,7 +51,7 @@ def stage(leaf: Leaf) -> int:
     match leaf:
         case Dated(DateClock.SENT) | Contains(Place.SUBJECT | Place.FROM | Place.TO | Place.CC | Place.BCC):
             return 2
-        case Dated() | SameThread():
+        case Dated() | Arrived() | SameThread():
             return 1
         case Header():
             return 3
@@ -261,6 +262,8 @@ def _row_matches(leaf: Leaf, row: Message) -> bool:
         case Dated(clock, first, end):
             seconds = row.internal_date if clock is DateClock.INTERNAL else row.saved_date
             return first <= seconds // found.DAY < end
+        case Arrived(first, end):
+            return first <= row.internal_date < end
         case SameThread(thread):
             return row.thread == thread
         case _:

@@ -88,6 +88,14 @@ class Dated:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """The internal date, seconds since the epoch, is at least ``first`` and below ``end``."""
+
+    first: int
+    end: int
+
+
 class Place(Enum):
     """Where a text is looked for."""
 
@@ -139,6 +147,7 @@ Leaf = (
     | ModifiedSince
     | Size
     | Dated
+    | Arrived
     | Contains
     | Header
     | SameEmail

@@ -44,6 +44,9 @@ AFTER_LOGIN: Final = (
     b"ESORT",  # RFC 5267
     b"COMPRESS=DEFLATE",  # RFC 4978
     b"INPROGRESS",  # RFC 9585
+    b"WITHIN",  # RFC 5032
+    b"PARTIAL",  # RFC 9394
+    b"MULTISEARCH",  # RFC 7377
 )
 ENABLEABLE: Final = frozenset((b"CONDSTORE", b"QRESYNC", b"IMAP4REV2"))
 

@@ -1,46 +1,60 @@
-"""What SEARCH, SORT and THREAD share: running the program, and the ESEARCH response (RFC 4731, RFC 5267)."""
+"""What SEARCH, SORT and THREAD share: the program, and the ESEARCH response (RFC 4731, 5267, 9394)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from a3mailer.access.labour import Labour
 from a3mailer.access.search import Search
+from a3mailer.access.view import View
 from a3mailer.edge.imap.session import Session
-from a3mailer.mail.criteria import Numbers, Program
+from a3mailer.mail.criteria import Arrived, Leaf, Numbers, Operator, Program
 from a3mailer.mail.errors import MailError
 from a3mailer.wire.imap.encode import string
-from a3mailer.wire.imap.search import InSet, SearchRequest
+from a3mailer.wire.imap.search import InSet, Key, Partial, SearchRequest, Within
 from a3mailer.wire.imap.sequence import print_set
+
+LAST_SECOND: Final = 2**62
 
 
 async def searched(session: Session, request: SearchRequest, labour: Labour) -> list[int]:
     """Places of the matching messages, ascending. Errors: TooCostly and others, BadSyntax."""
-    session.condstore |= request.modseq
     try:
-        return await Search(session.services.store, session.view, resolved(session, request), labour).places()
+        return await places_in(session, session.view, request, labour)
     except MailError:
         if request.options is not None and b"SAVE" in request.options:
             session.chosen.saved = frozenset()  # RFC 5182 section 2.1
         raise
 
 
-def resolved(session: Session, request: SearchRequest) -> Program:
-    """The program with its sequence sets as places of the view. Errors: BadSyntax."""
-    chosen = session.chosen
-    return tuple(
-        Numbers(tuple(chosen.spans(one.numbers, uid=one.uid))) if isinstance(one, InSet) else one
-        for one in request.program
-    )
+async def places_in(session: Session, view: View, request: SearchRequest, labour: Labour) -> list[int]:
+    """Places in any view. Errors: TooCostly and others, BadSyntax."""
+    session.condstore |= request.modseq
+    program = resolved(session, view, request)
+    return await Search(session.services.store, view, program, labour).places()
 
 
-def save(session: Session, options: frozenset[bytes], places: Sequence[int]) -> None:
-    """Remember the result as ``$``. RFC 5182 section 2.4: with MIN or MAX but neither ALL nor COUNT, only
-    those are saved."""
-    if not options & {b"ALL", b"COUNT"} and options & {b"MIN", b"MAX"}:
-        places = _ends(places, options)
+def resolved(session: Session, view: View, request: SearchRequest) -> Program:
+    """The program with its sequence sets as places of the view, and ages as dates. Errors: BadSyntax."""
+    return tuple([_resolved(session, view, one) for one in request.program])
+
+
+def _resolved(session: Session, view: View, key: Key) -> Leaf | Operator:
+    if isinstance(key, InSet):
+        if key.uid and not key.numbers.saved:
+            return Numbers(tuple(key.numbers.uid_spans(view.uids, view.count)))
+        return Numbers(tuple(session.chosen.spans(key.numbers, uid=key.uid)))
+    if isinstance(key, Within):
+        return Arrived(int(session.services.clock.now()) - key.seconds, LAST_SECOND)
+    return key
+
+
+def save(session: Session, request: SearchRequest, options: frozenset[bytes], places: Sequence[int]) -> None:
+    """Remember the result as ``$``: with MIN, MAX or PARTIAL but neither ALL nor COUNT, only those (RFC 5182
+    section 2.4, RFC 9394 section 3.2)."""
     uids = session.view.uids
-    session.chosen.saved = frozenset(uids[at] for at in places)
+    session.chosen.saved = frozenset(uids[at] for at in _told(places, options, request.partial))
 
 
 # esearch-response = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)
@@ -51,12 +65,17 @@ def extended(
     *,
     uid: bool,
     options: frozenset[bytes] | None = None,
+    view: View | None = None,
+    place: bytes = b"",
 ) -> bytes:
-    """The ESEARCH response for places in the order of the result; the least is the first of them."""
+    """The ESEARCH response for places in the order of the result; the least is the first of them.
+
+    ``place``: the correlators of another mailbox than the selected one, whose ``view`` it is."""
+    view = view or session.view
     wanted = options or request.options or frozenset()
-    uids = session.view.uids
+    uids = view.uids
     numbers = [uids[at] for at in places] if uid else [at + 1 for at in places]
-    words = [b"* ESEARCH (TAG %b)" % string(session.tag)]
+    words = [b"* ESEARCH (TAG %b%b)" % (string(session.tag), place)]
     if uid:
         words.append(b"UID")
     if b"COUNT" in wanted:
@@ -68,27 +87,29 @@ def extended(
             words.append(b"MAX %d" % numbers[-1])
         if b"ALL" in wanted:
             words.append(b"ALL %b" % print_set(numbers))
-        if request.modseq:
-            words.append(b"MODSEQ %d" % highest(session, _told(places, wanted)))
+    if request.partial is not None:
+        low, high = request.partial.span(len(numbers))
+        words.append(b"PARTIAL (%b %b)" % (request.partial.text, print_set(numbers[low:high]) or b"NIL"))
+    if request.modseq and (told := _told(places, wanted, request.partial)):
+        words.append(b"MODSEQ %d" % highest(view, told))
     return b" ".join(words) + b"\r\n"
 
 
-def _told(places: Sequence[int], options: frozenset[bytes]) -> Sequence[int]:
-    """RFC 4731 section 3.2: whose mod-sequences the highest is of."""
-    if options & {b"ALL", b"COUNT"}:
+def _told(places: Sequence[int], options: frozenset[bytes], partial: Partial | None) -> Sequence[int]:
+    """Which of the results are told of, one by one (RFC 4731 section 3.2)."""
+    if options & {b"ALL", b"COUNT"} or not (partial or options & {b"MIN", b"MAX"}):
         return places
-    return _ends(places, options)
-
-
-def _ends(places: Sequence[int], options: frozenset[bytes]) -> Sequence[int]:
-    ends: list[int] = []
+    told: list[int] = []
+    if partial is not None:
+        low, high = partial.span(len(places))
+        told += places[low:high]
     if places and b"MIN" in options:
-        ends.append(places[0])
+        told.append(places[0])
     if places and b"MAX" in options:
-        ends.append(places[-1])
-    return ends or places
+        told.append(places[-1])
+    return told
 
 
-def highest(session: Session, places: Sequence[int]) -> int:
+def highest(view: View, places: Sequence[int]) -> int:
     """The highest mod-sequence of some messages."""
-    return max(session.view.flags(at)[2] for at in places)
+    return max(view.flags(at)[2] for at in places)

@@ -40,6 +40,8 @@ MAILBOX_NAME: Final = 4096
 """Octets of a mailbox name on the wire; what a name may be is decided in ``access``."""
 SORT_CRITERIA: Final = 32
 """Criteria of one SORT, repeated ones included."""
+SOURCES: Final = 256
+"""Filters of mailboxes, and names of one filter (RFC 7377)."""
 ID_FIELDS: Final = 30
 """RFC 2971 section 3.3."""
 ID_FIELD: Final = 30

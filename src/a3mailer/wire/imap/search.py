@@ -1,4 +1,4 @@
-"""The search program (RFC 9051 section 6.4.4, RFC 4731, RFC 5182, RFC 7162): to postfix, iteratively."""
+"""The search program (RFC 9051 section 6.4.4, RFC 4731, 5032, 5182, 7162, 9394): to postfix, iteratively."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from a3mailer.wire.imap.sequence import SequenceSet, parse_sequence_set
 
 FIRST_DAY: Final = -(2**31)
 LAST_DAY: Final = 2**31
-RETURN_OPTIONS: Final = frozenset((b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE"))
+RETURN_OPTIONS: Final = frozenset((b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE", b"PARTIAL"))
 CHARSETS: Final = frozenset((b"US-ASCII", b"UTF-8", b"ASCII"))
 
 
@@ -30,13 +30,49 @@ class InSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Within:
+    """The internal date is at most so many seconds ago, to be resolved at the time of the search."""
+
+    seconds: int
+
+
+Key = Leaf | InSet | Within | Operator
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A range of results, ``low`` below ``high``, from 1; ``last``: counted from the last one."""
+
+    low: int
+    high: int
+    last: bool
+    text: bytes
+    """As the client wrote it."""
+
+    def span(self, count: int) -> tuple[int, int]:
+        """The half-open span of indexes of ``count`` results."""
+        if self.last:
+            return max(0, count - self.high), max(0, count - self.low + 1)
+        return min(self.low - 1, count), min(self.high, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """What RETURN asks for."""
+
+    options: frozenset[bytes]
+    partial: Partial | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SearchRequest:
     """What SEARCH asks. ``options`` is None without RETURN: the answer is then a plain SEARCH response."""
 
-    program: tuple[Leaf | InSet | Operator, ...]
+    program: tuple[Key, ...]
     options: frozenset[bytes] | None = None
     modseq: bool = False
     """MODSEQ was among the keys: the answer carries the highest one."""
+    partial: Partial | None = None
 
 
 _LEAVES: Final[dict[bytes, tuple[Leaf | Operator, ...]]] = {
@@ -84,11 +120,11 @@ class _Reader:
 
     def __init__(self, p: Parser) -> None:
         self.p = p
-        self.out: list[Leaf | InSet | Operator] = []
+        self.out: list[Key] = []
         self.modseq = False
         self._frames = [_Frame(None)]
 
-    def program(self) -> tuple[Leaf | InSet | Operator, ...]:
+    def program(self) -> tuple[Key, ...]:
         """search-key *(SP search-key), to the end of the command."""
         while True:
             self._key()
@@ -140,7 +176,7 @@ class _Reader:
             self._frames.append(_Frame(Operator.NOT if word == b"NOT" else Operator.OR))
             p.space()
 
-    def _leaf(self, *leaf: Leaf | InSet | Operator) -> None:
+    def _leaf(self, *leaf: Key) -> None:
         self.out += leaf
         self._operand()
 
@@ -213,6 +249,15 @@ def _modseq(p: Parser) -> tuple[Leaf]:
     return (criteria.ModifiedSince(p.number64()),)
 
 
+# search-key =/ ( "OLDER" / "YOUNGER" ) SP nz-number
+def _within(*behind: Operator) -> Callable[[Parser], tuple[Key, ...]]:
+    def parse(p: Parser) -> tuple[Key, ...]:
+        p.space()
+        return (Within(p.nz_number()), *behind)
+
+    return parse
+
+
 def _identifier(make: Callable[[int], Leaf], letter: bytes) -> Callable[[Parser], tuple[Leaf]]:
     def parse(p: Parser) -> tuple[Leaf]:
         p.space()
@@ -229,13 +274,15 @@ EMAIL_LETTER: Final = b"M"
 THREAD_LETTER: Final = b"T"
 MAILBOX_LETTER: Final = b"F"
 
-_WITH_ARGUMENT: Final[dict[bytes, Callable[[Parser], tuple[Leaf | InSet | Operator, ...]]]] = {
+_WITH_ARGUMENT: Final[dict[bytes, Callable[[Parser], tuple[Key, ...]]]] = {
     b"KEYWORD": _keyword,
     b"UNKEYWORD": lambda p: (*_keyword(p), Operator.NOT),
     b"HEADER": _header,
     b"LARGER": _size(Comparison.ABOVE),
     b"SMALLER": _size(Comparison.BELOW),
     b"UID": _uid,
+    b"YOUNGER": _within(),
+    b"OLDER": _within(Operator.NOT),
     b"MODSEQ": _modseq,
     b"EMAILID": _identifier(criteria.SameEmail, EMAIL_LETTER),
     b"THREADID": _identifier(criteria.SameThread, THREAD_LETTER),
@@ -247,34 +294,41 @@ _WITH_ARGUMENT: Final[dict[bytes, Callable[[Parser], tuple[Leaf | InSet | Operat
 def parse_search(p: Parser) -> SearchRequest:
     """What follows SEARCH. Errors: BadSyntax, UnknownCharset."""
     p.space()
-    options = parse_return(p)
-    if _word_ahead(p, b"CHARSET "):
-        return parse_criteria(p, options)
-    reader = _Reader(p)
-    return SearchRequest(reader.program(), options, reader.modseq)
+    returns = parse_return(p)
+    if word_ahead(p, b"CHARSET "):
+        return parse_criteria(p, returns)
+    return _request(p, returns)
 
 
 # search-criteria = charset 1*(SP search-key)      charset = atom / quoted
-def parse_criteria(p: Parser, options: frozenset[bytes] | None = None) -> SearchRequest:
+def parse_criteria(p: Parser, returns: Returns | None = None) -> SearchRequest:
     """A charset and keys, to the end of the command. Errors: BadSyntax, UnknownCharset."""
     charset = p.astring().upper()
     if charset not in CHARSETS:
         raise UnknownCharset("only US-ASCII and UTF-8 are searched")
     p.space()
+    return _request(p, returns)
+
+
+def _request(p: Parser, returns: Returns | None) -> SearchRequest:
     reader = _Reader(p)
-    return SearchRequest(reader.program(), options, reader.modseq)
+    program = reader.program()
+    if returns is None:
+        return SearchRequest(program, None, reader.modseq)
+    return SearchRequest(program, returns.options, reader.modseq, returns.partial)
 
 
-def parse_return(p: Parser) -> frozenset[bytes] | None:
+def parse_return(p: Parser) -> Returns | None:
     """Return options and the space after them; None without. Errors: BadSyntax."""
-    if not _word_ahead(p, b"RETURN "):
+    if not word_ahead(p, b"RETURN "):
         return None
-    options = _return_options(p)
+    returns = _return_options(p)
     p.space()
-    return options
+    return returns
 
 
-def _word_ahead(p: Parser, word: bytes) -> bool:
+def word_ahead(p: Parser, word: bytes) -> bool:
+    """Move over a word (in upper case, with what separates it) if it is next."""
     if p.octets[p.at : p.at + len(word)].upper() != word:
         return False
     p.at += len(word)
@@ -282,8 +336,34 @@ def _word_ahead(p: Parser, word: bytes) -> bool:
 
 
 # search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
-def _return_options(p: Parser) -> frozenset[bytes]:
-    options = frozenset(p.parenthesised(p.keyword, most=len(RETURN_OPTIONS), empty=True))
-    if options - RETURN_OPTIONS:
-        raise p.fail("unknown search return option")
-    return options or frozenset((b"ALL",))
+# search-return-opt =/ modifier-partial
+def _return_options(p: Parser) -> Returns:
+    found: list[Partial] = []
+
+    def option() -> bytes:
+        word = p.keyword()
+        if word not in RETURN_OPTIONS:
+            raise p.fail("unknown search return option")
+        if word == b"PARTIAL":
+            p.space()
+            found.append(parse_partial(p))
+        return word
+
+    options = frozenset(p.parenthesised(option, most=2 * len(RETURN_OPTIONS), empty=True))
+    if len(found) > 1 or (found and b"ALL" in options):
+        raise p.fail("only one of ALL and PARTIAL is possible")
+    return Returns(options or frozenset((b"ALL",)), found[0] if found else None)
+
+
+# modifier-partial = "PARTIAL" SP partial-range
+# partial-range = nz-number ":" nz-number / MINUS nz-number ":" MINUS nz-number
+def parse_partial(p: Parser) -> Partial:
+    """The range (RFC 9394 section 3.1). Errors: BadSyntax."""
+    start = p.at
+    last = p.take(b"-")
+    first = p.nz_number()
+    p.expect(b":")
+    if p.take(b"-") is not last:
+        raise p.fail("both ends count from the first or both from the last")
+    second = p.nz_number()
+    return Partial(min(first, second), max(first, second), last, p.octets[start : p.at])

@@ -34,11 +34,11 @@ class ThreadRequest:
 def parse_sort(p: Parser) -> SortRequest:
     """What follows SORT. Errors: BadSyntax, UnknownCharset."""
     p.space()
-    options = parse_return(p)
+    returns = parse_return(p)
     criteria = p.parenthesised(lambda: _criterion(p), most=limits.SORT_CRITERIA)
     p.space()
     order = dict(reversed(criteria))  # of one named twice the first decides
-    return SortRequest(tuple(reversed(order.items())), parse_criteria(p, options))
+    return SortRequest(tuple(reversed(order.items())), parse_criteria(p, returns))
 
 
 # sort-criterion = ["REVERSE" SP] sort-key

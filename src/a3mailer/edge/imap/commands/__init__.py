@@ -16,6 +16,7 @@ from a3mailer.edge.imap.commands.create import Create
 from a3mailer.edge.imap.commands.delete import Delete
 from a3mailer.edge.imap.commands.deleteacl import DeleteAcl
 from a3mailer.edge.imap.commands.enable import Enable
+from a3mailer.edge.imap.commands.esearch import ESearch
 from a3mailer.edge.imap.commands.examine import Examine
 from a3mailer.edge.imap.commands.expunge import Expunge
 from a3mailer.edge.imap.commands.fetch import Fetch
@@ -73,6 +74,7 @@ COMMANDS: Final[tuple[type[Command], ...]] = (
     Unselect,  # RFC 3691
     Expunge,
     Search,
+    ESearch,  # RFC 7377
     Sort,  # RFC 5256
     Thread,
     Fetch,

@@ -1,4 +1,4 @@
-"""FETCH and UID FETCH (RFC 9051 section 6.4.5) with CHANGEDSINCE and VANISHED (RFC 7162 section 3.1.4)."""
+"""FETCH and UID FETCH (RFC 9051 section 6.4.5); CHANGEDSINCE, VANISHED (RFC 7162), PARTIAL (RFC 9394)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.errors import BadSyntax
 from a3mailer.wire.imap.fetch import FetchItems, Item, parse_fetch_items
 from a3mailer.wire.imap.parser import Parser
+from a3mailer.wire.imap.search import Partial, parse_partial
 from a3mailer.wire.imap.sequence import SequenceSet, Span, parse_sequence_set, print_set
 
 CHUNK_MESSAGES: Final = 1000
@@ -29,6 +30,15 @@ REMEMBERED_OCTETS: Final = 256
 """Longer ones are read anew."""
 
 
+@dataclass(slots=True)
+class Modifiers:
+    """FETCH modifiers; ``changed_since`` -1 without one."""
+
+    changed_since: int = -1
+    vanished: bool = False
+    partial: Partial | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What follows the sequence set."""
@@ -36,6 +46,7 @@ class Wanted:
     plan: Plan
     changed_since: int
     vanished: bool
+    partial: Partial | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +59,7 @@ class Fetch:
     uid: bool
 
     # fetch = "FETCH" SP sequence-set SP (...) [fetch-modifiers]
-    # fetch-modifier =/ "CHANGEDSINCE" SP mod-sequence-value / "VANISHED"
+    # fetch-modifier =/ "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" / modifier-partial
     @classmethod
     def parse(cls, p: Parser, *, uid: bool = False) -> Fetch:
         p.space()
@@ -67,6 +78,8 @@ class Fetch:
         plan = self.wanted.plan
         session.condstore |= plan.modseq
         spans = session.chosen.spans(self.messages, uid=self.uid)
+        if self.wanted.partial is not None:
+            spans = cut(spans, self.wanted.partial)
         if len(spans) == 1 and self.wanted.changed_since < 0:
             low, high = spans[0]
             if high - low == 1 and plan.alone and single.possible(session, plan, low):
@@ -110,40 +123,60 @@ def read(rest: bytes, uid: bool) -> Wanted:
     """Items and modifiers. Errors: BadSyntax."""
     p = Parser(rest)
     wanted = parse_fetch_items(p)
-    since, gone = -1, False
+    modifiers = Modifiers()
     if not p.done():
         p.space()
-        since, gone = _modifiers(p)
+        modifiers = _modifiers(p)
     p.end()
-    if gone and not (uid and since >= 0):
+    since = modifiers.changed_since
+    if modifiers.vanished and not (uid and since >= 0):
         raise p.fail("VANISHED needs UID FETCH and CHANGEDSINCE")
+    if modifiers.partial is not None and not uid:
+        raise p.fail("PARTIAL needs UID FETCH")
     items = wanted.items
     if since >= 0 and Item.MODSEQ not in items:
         items = (*items, Item.MODSEQ)
     if uid and Item.UID not in items:
         items = (Item.UID, *items)
-    return Wanted(make_plan(FetchItems(items, wanted.sections)), since, gone)
+    plan = make_plan(FetchItems(items, wanted.sections))
+    return Wanted(plan, since, modifiers.vanished, modifiers.partial)
 
 
 remembered = lru_cache(REMEMBERED)(read)
 """Clients ask for the same items again and again."""
 
 
-def _modifiers(p: Parser) -> tuple[int, bool]:
-    since, gone = -1, False
+def _modifiers(p: Parser) -> Modifiers:
+    found = Modifiers()
     p.expect(b"(")
     while True:
         word = p.keyword()
         if word == b"CHANGEDSINCE":
             p.space()
-            since = p.number64()
+            found.changed_since = p.number64()
         elif word == b"VANISHED":
-            gone = True
+            found.vanished = True
+        elif word == b"PARTIAL" and found.partial is None:
+            p.space()
+            found.partial = parse_partial(p)
         else:
             raise p.fail("unknown FETCH modifier")
         if p.take(b")"):
-            return since, gone
+            return found
         p.space()
+
+
+def cut(spans: list[Span], partial: Partial) -> list[Span]:
+    """Of the messages of some spans those in a range (RFC 9394 section 3.3)."""
+    low, high = partial.span(sum(end - first for first, end in spans))
+    kept: list[Span] = []
+    before = 0
+    for first, end in spans:
+        a, b = max(first, first + low - before), min(end, first + high - before)
+        if a < b:
+            kept.append((a, b))
+        before += end - first
+    return kept
 
 
 def chunks(view: View, spans: list[Span], *, by_octets: bool) -> Iterator[Places]:

@@ -1,4 +1,7 @@
-"""SEARCH and UID SEARCH (RFC 9051 section 6.4.4); RFC 4731 (ESEARCH), 5182 (SEARCHRES), 7162 (MODSEQ)."""
+"""SEARCH and UID SEARCH (RFC 9051 section 6.4.4).
+
+ESEARCH is RFC 4731, WITHIN RFC 5032, SEARCHRES RFC 5182, MODSEQ RFC 7162, PARTIAL RFC 9394.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ class Search:
             yield self._plain(session, places)
             return
         if b"SAVE" in options:
-            save(session, options, places)
+            save(session, request, options, places)
         if options == {b"SAVE"}:
             yield DONE
         else:
@@ -53,5 +56,5 @@ class Search:
         numbers = [uids[at] for at in places] if self.uid else [at + 1 for at in places]
         text = "".join([f" {number}" for number in numbers]).encode()
         if self.request.modseq and places:
-            text += b" (MODSEQ %d)" % highest(session, places)
+            text += b" (MODSEQ %d)" % highest(session.view, places)
         return b"* SEARCH%b\r\n" % text

@@ -57,7 +57,7 @@ class Sort:
             yield self._plain(session, places)
             return
         if b"SAVE" in request.options:
-            save(session, request.options, places)
+            save(session, request, request.options, places)
         if request.options == {b"SAVE"}:
             yield DONE
         else:
@@ -69,5 +69,5 @@ class Sort:
         numbers = [uids[at] for at in places] if self.uid else [at + 1 for at in places]
         text = "".join([f" {number}" for number in numbers]).encode()
         if self.request.search.modseq and places:
-            text += b" (MODSEQ %d)" % highest(session, places)
+            text += b" (MODSEQ %d)" % highest(session.view, places)
         return b"* SORT%b\r\n" % text
