@@ -19,6 +19,7 @@ from pathlib import Path
 
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
+from a3mailer.access.pushes import Making
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Auth, Limits, Server, Settings
 from a3mailer.edge.http.api.authorise import Authorise
@@ -31,6 +32,7 @@ from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.credentials import hash_password
 from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId
 from a3mailer.mail.message import index
+from a3mailer.runtime.http import HttpFailure
 from a3mailer.store.backends.memory.store import MemoryStore
 from a3mailer.store.operations import (
     AccountCreated,
@@ -44,12 +46,19 @@ from a3mailer.store.ports import Content, Transaction
 from a3mailer.telemetry.events import Secret
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.memory_connection import MemoryConnection, MemorySession, Stage
+from a3mailer.wire.webpush.vapid import private_key
 from tests.unit.identity.world import Audit
 
 STORED = hash_password(Secret("secret-a"))
 MAILS = Path(__file__).parent / "imap_mails"
 SHOWN = ("content-type", "content-disposition", "content-range", "location", "accept-ranges")
 """Fields of an answer that is no JSON."""
+
+
+def permitted(url: str) -> None:
+    """As the guarded client says it of URLs that name no address inside."""
+    if "127.0.0.1" in url or "localhost" in url:
+        raise HttpFailure("refused", "not a public address")
 
 
 class JmapWorld:
@@ -74,6 +83,8 @@ class JmapWorld:
                 lambda: self.settings,
                 Blobs(self.store, self.clock),
                 AllMail(self.store),
+                Making(permitted),
+                private_key(b"v" * 32),
             ),
             self.authenticator.current,
         )

@@ -13,11 +13,12 @@ from typing import Final
 
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
+from a3mailer.access.pushes import Making
 from a3mailer.access.scripts import Scripts as UserScripts
 from a3mailer.app.examining import examiner, hours
 from a3mailer.app.held import Held
 from a3mailer.app.listeners import PORTS, Port
-from a3mailer.app.material import mock_key, policy_hook_key, srs_keys
+from a3mailer.app.material import mock_key, policy_hook_key, srs_keys, vapid_key
 from a3mailer.app.public import public
 from a3mailer.app.reading import reading
 from a3mailer.app.reporting import Reporting, daily, reporting
@@ -36,6 +37,7 @@ from a3mailer.edge.http.collecting import Collecting
 from a3mailer.edge.http.door import HttpDoor
 from a3mailer.edge.http.health import Health
 from a3mailer.edge.http.jmap.door import Jmap
+from a3mailer.edge.http.jmap.pusher import Pusher
 from a3mailer.edge.http.jmap.services import Services as JmapServices
 from a3mailer.edge.http.leaving import Leaving
 from a3mailer.edge.http.plain import Plain
@@ -98,6 +100,7 @@ from a3mailer.transfer.relay.sts import StsPolicies
 from a3mailer.transfer.relay.tls_outcomes import TlsOutcomes
 from a3mailer.transfer.signing import Signing
 from a3mailer.transfer.suppression import Suppressions
+from a3mailer.wire.webpush.vapid import private_key
 
 STS_FOLDER: Final = "cache/mta-sts"
 """Where the policies of other domains are kept, in the data directory."""
@@ -194,7 +197,7 @@ async def compose(
             room.close()
         await store.close()
 
-    web = _web(
+    web, jmap = _web(
         held,
         settings,
         policy,
@@ -245,6 +248,7 @@ async def compose(
         background |= _works_for_all(
             held, store, resolver, http, clock, settings, reports.signing, directory.relaying
         )
+        background["pushes"] = Pusher(jmap.services, jmap.hub, http).run
     return Rooms(
         store,
         listeners,
@@ -423,12 +427,13 @@ def _web(
     office: Callable[[], Office],
     lists: Lists,
     clock: SystemClock,
-) -> dict[str, Serve]:
-    """The two listeners of HTTP.
+) -> tuple[dict[str, Serve], Jmap]:
+    """The two listeners of HTTP, and the JMAP behind them.
 
     JMAP is spoken in clear to clients on loopback, where ``auth.plaintext`` says so."""
     clients = _clients(held, settings, policy, certificates)
-    services = JmapServices(store, clock, settings, Blobs(store, clock), AllMail(store))
+    vapid, blobs = private_key(vapid_key(held.directory)), Blobs(store, clock)
+    services = JmapServices(store, clock, settings, blobs, AllMail(store), Making(http.permitted), vapid)
     jmap = Jmap.of(services, authenticator.current)
     further = (
         *clients.routes(),
@@ -444,7 +449,7 @@ def _web(
     return {
         "http": HttpDoor(Routes(routes), authorise=authorise, otherwise=plain.elsewhere).serve,
         "https": public(settings, policy, sending, store, authenticator, http, office, further).serve,
-    }
+    }, jmap
 
 
 def _smtp(door: SmtpDoor, profile: Profile) -> Serve:

@@ -33,6 +33,7 @@ MOCK_KEY: Final = Path("keys") / "scram-mock"
 SRS_KEY: Final = Path("keys") / "srs"
 REDACTION_KEY: Final = Path("keys") / "report-redaction"
 POLICY_HOOK_KEY: Final = Path("keys") / "policy-hook"
+VAPID_KEY: Final = Path("keys") / "vapid"
 OLD_SRS_KEY: Final = Path("keys") / "srs.old"
 RECOVERY_PUBLIC: Final = Path("keys") / "recovery.pub"
 MOCK_KEY_SIZE: Final = 32
@@ -112,6 +113,11 @@ def mock_key(directory: Path) -> bytes:
 def policy_hook_key(directory: Path) -> bytes:
     """The secret that signs what is asked of the operator's service (``transfer/policy/policy_hook.py``)."""
     return _kept(directory / POLICY_HOOK_KEY, SECRET_SIZE)
+
+
+def vapid_key(directory: Path) -> bytes:
+    """The secret behind the key that pushes are signed with (RFC 8292)."""
+    return _kept(directory / VAPID_KEY, SECRET_SIZE)
 
 
 def srs_keys(directory: Path) -> tuple[bytes, ...]:

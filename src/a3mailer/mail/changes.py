@@ -23,6 +23,8 @@ class Change(NamedTuple):
 
 SCRIPTS: Final = MailboxId(-1)
 """In place of a mailbox: the scripts of an account."""
+PUSHES: Final = MailboxId(-3)
+"""In place of a mailbox: the push subscriptions of an account."""
 RIGHTS: Final = (AccountId(0), MailboxId(2))
 """Account and mailbox of the change that somebody's rights on mailboxes are others now."""
 EVERYTHING: Final = Change(AccountId(-1), MailboxId(0), ModSeq(0))

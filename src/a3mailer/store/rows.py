@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from a3mailer.mail.changes import SCRIPTS
+from a3mailer.mail.changes import PUSHES, SCRIPTS
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, ThreadId, Uid
 
 
@@ -325,9 +325,11 @@ SCRIPT: Final = "sieve"
 SCRIPT_LIST: Final = "sieve-list"
 """Kinds of documents: which scripts an account has, and one of them (``access/scripts.py``); a list that its
 scripts may ask for (RFC 6134), one member a line."""
-SEALED_KINDS: Final = frozenset(("hook", SCRIPT_ROLL, SCRIPT, SCRIPT_LIST))
+PUSH: Final = "push"
+"""Kind of documents: push subscriptions (``access/pushes.py``)."""
+SEALED_KINDS: Final = frozenset(("hook", SCRIPT_ROLL, SCRIPT, SCRIPT_LIST, PUSH))
 """Kinds of documents that hold a secret: no backend writes them to a disk in clear."""
-TOLD_KINDS: Final = {SCRIPT_ROLL: SCRIPTS}
+TOLD_KINDS: Final = {SCRIPT_ROLL: SCRIPTS, PUSH: PUSHES}
 """Kinds of documents that watchers are told of, and what the Change has for the mailbox."""
 
 

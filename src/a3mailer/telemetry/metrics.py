@@ -104,6 +104,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         "a3_http_requests_total", "counter", "HTTP requests by answer.", "class", ("2xx", "3xx", "4xx", "5xx")
     ),
     Metric("a3_jmap_calls_total", "counter", "JMAP method calls by outcome.", "result", ("ok", "error")),
+    Metric("a3_jmap_pushes_total", "counter", "Pushes to subscriptions.", "result", ("taken", "failed")),
     Metric("a3_jmap_listeners", "gauge", "Event sources and WebSockets that listen."),
     Metric("a3_hook_posts_total", "counter", "Events posted to hooks.", "result", ("taken", "failed")),
     Metric("a3_imap_commands_total", "counter", "IMAP commands by outcome.", "result", ("ok", "no", "bad")),

@@ -15,6 +15,7 @@ from a3mailer.edge.http.jmap.services import Services
 from a3mailer.identity.principal import Object, Principal
 from a3mailer.identity.roles import action, allow
 from a3mailer.mail.mailbox import MAX_DEPTH
+from a3mailer.wire.webpush.vapid import public_key
 
 CORE: Final = "urn:ietf:params:jmap:core"
 SOCKETS: Final = "urn:ietf:params:jmap:websocket"
@@ -68,6 +69,12 @@ def _mail(_services: Services) -> Mapping[str, object]:
 
 CAPABILITIES: Final[tuple[Capability, ...]] = (
     Capability(CORE, "session.login", _core),  # RFC 8620
+    Capability(
+        "urn:ietf:params:jmap:webpush-vapid",  # RFC 9749
+        "session.login",
+        lambda services: {"applicationServerKey": public_key(services.vapid)},
+        None,
+    ),
     Capability(SOCKETS, "session.login", lambda _: {"supportsPush": True}, None),  # RFC 8887
     Capability(MAIL, "mailbox.list", account=_mail),  # RFC 8621
 )

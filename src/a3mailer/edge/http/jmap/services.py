@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
+from a3mailer.access.pushes import Making
 from a3mailer.config.tree import Settings
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.ports import Store
@@ -21,3 +24,6 @@ class Services:
     settings: Callable[[], Settings]
     blobs: Blobs
     mail: AllMail
+    pushes: Making
+    vapid: ec.EllipticCurvePrivateKey
+    """What pushes are signed with (RFC 9749)."""

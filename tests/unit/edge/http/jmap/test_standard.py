@@ -11,6 +11,7 @@ import pytest
 
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
+from a3mailer.access.pushes import Making
 from a3mailer.config.tree import Settings
 from a3mailer.edge.http.jmap import limits
 from a3mailer.edge.http.jmap.capabilities import CORE
@@ -42,6 +43,7 @@ from a3mailer.testing.clock import FakeClock
 from a3mailer.wire.jmap.errors import MethodError, SetError
 from a3mailer.wire.jmap.request import Request
 from a3mailer.wire.jmap.values import Id
+from a3mailer.wire.webpush.vapid import private_key
 
 ALICE = Principal(AccountId(7), TenantId(1), "alice@a.test", "user", "alice@a.test")
 
@@ -142,7 +144,16 @@ class World:
             query.Query(self.notes), query.QueryChanges(self.notes),
         )  # fmt: skip
         self.dispatcher = Dispatcher(
-            Services(store, clock, Settings, Blobs(store, clock), AllMail(store)), methods
+            Services(
+                store,
+                clock,
+                Settings,
+                Blobs(store, clock),
+                AllMail(store),
+                Making(str),
+                private_key(b"v" * 32),
+            ),
+            methods,
         )
 
     async def ask(self, method: str, **arguments: object) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from a3mailer.edge.http.jmap.method import Method
-from a3mailer.edge.http.jmap.methods import core, email, mailbox, snippet, thread
+from a3mailer.edge.http.jmap.methods import core, email, mailbox, pushsubscription, snippet, thread
 
 METHODS: Final[tuple[Method, ...]] = (
     *core.METHODS,  # RFC 8620
+    *pushsubscription.METHODS,
     *mailbox.METHODS,  # RFC 8621
     *thread.METHODS,
     *email.METHODS,
