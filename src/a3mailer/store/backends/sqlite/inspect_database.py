@@ -14,19 +14,7 @@ from typing import Any, Final
 import apsw
 
 from a3mailer.store.backends.sqlite.connection import DATABASE, applied, checksum, migrations, open_reader
-from a3mailer.store.backends.sqlite.inspect_rows import (
-    RULES,
-    VIEWS,
-    WITHOUT_COPIED,
-    WITHOUT_DOCUMENTS,
-    WITHOUT_GRANTS,
-    WITHOUT_OWN,
-    WITHOUT_PARTS,
-    WITHOUT_SEEN,
-    WITHOUT_SEERS,
-    WITHOUT_UPLOADS,
-    Rule,
-)
+from a3mailer.store.backends.sqlite.inspect_rows import RULES, STAND_INS, VIEWS, Rule
 from a3mailer.store.ports import StoreUnusable
 from a3mailer.store.upkeep import Finding, Progress
 
@@ -55,31 +43,16 @@ def open_database(directory: Path) -> apsw.Connection | Finding:
     return connection
 
 
-_INSTEAD: Final = (
-    ("blob_parts", WITHOUT_PARTS),
-    ("documents", WITHOUT_DOCUMENTS),
-    ("grants", WITHOUT_GRANTS),
-    ("seen", WITHOUT_SEEN),
-    ("seers", WITHOUT_SEERS),
-    ("uploads", WITHOUT_UPLOADS),
-)
-"""Tables that an older version did not have."""
+_HAS: Final = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
 
 
 def add_views(connection: apsw.Connection) -> None:
     """What the rules read; of this connection only."""
     only = connection.pragma("query_only")
     connection.execute("PRAGMA query_only=OFF")
-    if connection.execute("SELECT 1 FROM pragma_table_info('blobs') WHERE name = 'own'").fetchone() is None:
-        connection.execute(WITHOUT_OWN)
-    for table, instead in _INSTEAD:
-        if connection.execute("SELECT 1 FROM pragma_table_info(?)", (table,)).fetchone() is None:
-            connection.execute(instead)
-    if (
-        connection.execute("SELECT 1 FROM pragma_table_info('messages') WHERE name = 'copied'").fetchone()
-        is None
-    ):
-        connection.execute(WITHOUT_COPIED)
+    for table, column, stand_in in STAND_INS:
+        if connection.execute(_HAS, (table, column)).fetchone() is None:
+            connection.execute(stand_in)
     connection.execute(VIEWS)
     connection.pragma("query_only", only)
 

@@ -55,18 +55,23 @@ CREATE TEMP VIEW homes AS -- rows that are found by what stands beside their fra
 CREATE TEMP VIEW boxes AS
     SELECT *, 'account ' || account || ' mailbox ' || mailbox AS place FROM mailboxes;
 """
-WITHOUT_OWN: Final = "CREATE TEMP VIEW blobs AS SELECT *, NULL AS own FROM main.blobs"
-WITHOUT_PARTS: Final = "CREATE TEMP TABLE blob_parts (tenant, blob, at, part)"
-WITHOUT_DOCUMENTS: Final = "CREATE TEMP TABLE documents (account)"
-WITHOUT_SEEN: Final = "CREATE TEMP TABLE seen (account, mailbox, reader, uid, seen)"
-WITHOUT_SEERS: Final = "CREATE TEMP TABLE seers (account, mailbox, reader, seen)"
-WITHOUT_GRANTS: Final = "CREATE TEMP TABLE grants (account, mailbox)"
-WITHOUT_UPLOADS: Final = "CREATE TEMP TABLE uploads (account, blob)"
-WITHOUT_COPIED: Final = (
-    "CREATE TEMP VIEW messages AS SELECT *, 1 AS copied FROM main.messages;"
-    "CREATE TEMP VIEW fragments AS SELECT *, 0 AS mailbox, 0 AS uid FROM main.fragments"
+STAND_INS: Final = (
+    ("blobs", "own", "CREATE TEMP VIEW blobs AS SELECT *, NULL AS own FROM main.blobs"),
+    ("blob_parts", "part", "CREATE TEMP TABLE blob_parts (tenant, blob, at, part)"),
+    ("documents", "account", "CREATE TEMP TABLE documents (account)"),
+    ("grants", "account", "CREATE TEMP TABLE grants (account, mailbox)"),
+    ("seen", "account", "CREATE TEMP TABLE seen (account, mailbox, reader, uid, seen)"),
+    ("seers", "account", "CREATE TEMP TABLE seers (account, mailbox, reader, seen)"),
+    ("uploads", "account", "CREATE TEMP TABLE uploads (account, blob)"),
+    ("messages", "copied", "CREATE TEMP VIEW messages AS SELECT *, 1 AS copied FROM main.messages"),
+    (
+        "fragments",
+        "mailbox",
+        "CREATE TEMP VIEW fragments AS SELECT *, 0 AS mailbox, 0 AS uid, NULL AS lineage FROM main.fragments",
+    ),
+    ("fragments", "lineage", "CREATE TEMP VIEW fragments AS SELECT *, NULL AS lineage FROM main.fragments"),
 )
-"""What stands in for what a database lacks that an older version wrote last."""
+"""Table, column, and what stands in where a database that an older version wrote last lacks it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,9 @@ MAX_RECORD: Final = 1 << 32
 _ANEW: Final = """
 DELETE FROM handovers;
 UPDATE sqlite_sequence SET seq = seq + :ids WHERE name = 'accounts';
-UPDATE accounts SET modseq = modseq + :modseqs, next_mailbox = next_mailbox + :ids,
-    next_email = next_email + :ids, next_queue = next_queue + :ids, last_validity = max(last_validity, :now);
+UPDATE accounts SET modseq = modseq + :modseqs, tombstones_from = modseq + :modseqs,
+    next_mailbox = next_mailbox + :ids, next_email = next_email + :ids, next_queue = next_queue + :ids,
+    last_validity = max(last_validity, :now);
 UPDATE mailboxes SET modseq = a.modseq, tombstones_from = a.modseq, uid_validity = a.last_validity
     + (SELECT count(*) FROM mailboxes o
         WHERE o.account = mailboxes.account AND o.mailbox <= mailboxes.mailbox)
