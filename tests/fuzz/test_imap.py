@@ -7,7 +7,7 @@ import random
 import pytest
 
 from a3mailer.edge.imap.commands import COMMANDS
-from a3mailer.edge.imap.commands.append import Append
+from a3mailer.edge.imap.door import begun_with
 from a3mailer.telemetry.events import LOG
 from a3mailer.testing.memory_connection import MemorySession, Stage
 from a3mailer.testing.transcript import Transcript
@@ -73,9 +73,7 @@ def parse(octets: bytes) -> None:
 def begin(event: engine.MessageStart) -> None:
     p = Parser(event.octets)
     p.tag()
-    p.space()
-    p.keyword()
-    Append.begin(p, event)
+    begun_with(p, event)
 
 
 def frame(octets: bytes, *, authenticated: bool) -> None:

@@ -124,7 +124,7 @@ def understand(session: Session, octets: bytes) -> tuple[bytes, Command] | None:
     tag = octets[:space]
     after = octets.find(b" ", space + 1)
     kind = TABLE.get((octets[space + 1 :] if after < 0 else octets[space + 1 : after]).upper())
-    p = Parser(octets, utf8=session.rev2, at=len(octets) if after < 0 else after)
+    p = Parser(octets, utf8=session.utf8, at=len(octets) if after < 0 else after)
     try:
         if kind is None or space <= 0 or tag.translate(None, TAG_CHARS) or space > limits.TAG_LENGTH:
             p.at, tag = 0, b"*"

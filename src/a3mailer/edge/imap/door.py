@@ -21,8 +21,10 @@ from a3mailer.edge.imap.answering import (
     started,
     unread,
 )
-from a3mailer.edge.imap.commands.append import Append, read_over
+from a3mailer.edge.imap.appending import read_over
+from a3mailer.edge.imap.commands.append import Append
 from a3mailer.edge.imap.commands.idle import Idle
+from a3mailer.edge.imap.commands.replace import Replace
 from a3mailer.edge.imap.replies import reply
 from a3mailer.edge.imap.response import DONE, Answer, Completed, Failed, Response
 from a3mailer.edge.imap.services import Services
@@ -32,7 +34,7 @@ from a3mailer.edge.park import Parked, ParkingLot
 from a3mailer.mail.errors import MailError
 from a3mailer.telemetry.events import emit
 from a3mailer.wire.imap import engine
-from a3mailer.wire.imap.errors import LocalProtocolError, RemoteProtocolError
+from a3mailer.wire.imap.errors import BadSyntax, LocalProtocolError, RemoteProtocolError
 from a3mailer.wire.imap.parser import Parser
 
 RECHECK_SLICE: Final = 100
@@ -197,15 +199,27 @@ async def told(session: Session, answer: Answer) -> Completed | Failed:
     return ended
 
 
+def begun_with(p: Parser, start: engine.MessageStart) -> Append | Replace:
+    """The command a message is part of, behind its tag. Errors: BadSyntax."""
+    p.space()
+    word = p.keyword()
+    if word == Append.name:
+        return Append.begin(p, start)
+    if uid := word != Replace.name:  # UID REPLACE
+        p.space()
+        p.keyword()
+    return Replace.begin(p, start, uid=uid)
+
+
 async def answer_append(session: Session, start: engine.MessageStart) -> None:
-    """APPEND: its messages come piece by piece, and are read over when it is refused."""
-    p = Parser(start.octets, utf8=session.rev2)
+    """APPEND and REPLACE: messages come piece by piece, and are read over when it is refused."""
+    p = Parser(start.octets, utf8=session.utf8)
     tag = b"*"
     try:
         tag = p.tag()
-        p.space()
-        p.keyword()
-        command = Append.begin(p, start)
+        command = begun_with(p, start)
+        if not command.states & session.state:
+            raise BadSyntax(f"{command.name.decode()} is not valid in {state.NAMES[session.state]} state")
         if not session.permits(command.action):
             await read_over(session)
     except RemoteProtocolError as error:

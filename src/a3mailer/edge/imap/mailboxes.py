@@ -45,7 +45,7 @@ def status_line(session: Session, row: Mailbox, items: Iterable[bytes]) -> bytes
             values.append(b"APPENDLIMIT %d" % session.services.settings.imap.append_size)
         else:
             values.append(b"%b %b" % (item, _STATUS[item](row)))
-    return b"* STATUS %b (%b)\r\n" % (mailbox_name(row.name, utf8=session.rev2), b" ".join(values))
+    return b"* STATUS %b (%b)\r\n" % (mailbox_name(row.name, utf8=session.utf8), b" ".join(values))
 
 
 async def list_lines(session: Session, request: ListRequest, word: bytes) -> AsyncIterator[bytes]:
@@ -127,7 +127,7 @@ async def _node_lines(session: Session, node: Node, listing: _Listing) -> list[b
     if not listing.tells(node):
         return []
     row, request, word = node.mailbox, listing.request, listing.word
-    name = mailbox_name(node.name, utf8=session.rev2)
+    name = mailbox_name(node.name, utf8=session.utf8)
     if word == b"LSUB":
         attributes = b"" if node.name in listing.chosen else b"\\Noselect"
         return [b'* LSUB (%b) "/" %b\r\n' % (attributes, name)]
@@ -168,5 +168,5 @@ def _attributes(node: Node, request: ListRequest, *, readable: bool) -> list[byt
 async def myrights_line(session: Session, row: Mailbox) -> bytes:
     """``* MYRIGHTS name rights``."""
     rights = await session.services.rights.allowed(session.principal, row.account, row.id)
-    name = mailbox_name(row.name, utf8=session.rev2)
+    name = mailbox_name(row.name, utf8=session.utf8)
     return b"* MYRIGHTS %b %b\r\n" % (name, astring(with_old(rights)))

@@ -13,11 +13,16 @@ class NoSuchTarget(errors.NoSuchMailbox):
     """The mailbox to put something into does not exist, but could be made (TRYCREATE)."""
 
 
+class NeedsUtf8(errors.MailError):
+    """A header that is not ASCII, of who has not enabled UTF8=ACCEPT (RFC 6855 section 4)."""
+
+
 class UnknownEncoding(errors.MailError):
     """A Content-Transfer-Encoding nobody can undo (RFC 3516 section 4.3)."""
 
 
 REPLIES: Final[dict[type[Exception], Failed]] = {
+    NeedsUtf8: Failed(b"CANNOT", b"the header is not ASCII, ENABLE UTF8=ACCEPT first"),
     UnknownEncoding: Failed(b"UNKNOWN-CTE", b"the transfer encoding is not known"),
     NoSuchTarget: Failed(b"TRYCREATE", b"no such mailbox, create it first"),
     errors.NoSuchMailbox: Failed(b"NONEXISTENT", b"no such mailbox"),

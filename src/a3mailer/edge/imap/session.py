@@ -60,10 +60,11 @@ class Session:
 
     __slots__ = ("_command_until", "_context", "_login_until", "_out", "_out_size", "_packed", "_permits",
                  "_time", "bad", "compresses",
-                 "condstore", "connection", "deflate", "directory", "engine", "principal", "qresync", "rev2",
-                 "secures",
+                 "condstore", "connection", "decompresses", "deflate", "directory", "engine", "principal",
+                 "qresync",
+                 "rev2", "secures",
                  "selected", "services", "state", "tag", "trace",
-                 "woken")  # fmt: skip
+                 "utf8_mail", "woken")  # fmt: skip
 
     def __init__(self, services: Services, connection: Connection, trace: str) -> None:
         self.services = services
@@ -74,12 +75,16 @@ class Session:
         self.principal: Principal = ANONYMOUS
         self.selected: Selected | None = None
         self.rev2 = False
+        self.utf8_mail = False
+        """UTF8=ACCEPT was enabled (RFC 6855)."""
         self.condstore = False
         self.qresync = False
         self.secures = False
         """STARTTLS was answered: TLS begins once that is sent."""
         self.compresses = False
         """COMPRESS was answered: compression begins once that is sent."""
+        self.decompresses = False
+        """UNAUTHENTICATE was answered: compression ends once that is sent."""
         self.deflate: Deflate | None = None
         self.tag = b"*"
         """Of the command in hand."""
@@ -120,6 +125,11 @@ class Session:
     def lent(self) -> bool:
         """Whether the selected mailbox is another's."""
         return self.selected is not None and self.selected.generation != OWN
+
+    @property
+    def utf8(self) -> bool:
+        """Whether strings, and so the names of mailboxes, may be UTF-8 (RFC 9051, RFC 6855 section 3)."""
+        return self.rev2 or self.utf8_mail
 
     @property
     def view(self) -> View:
@@ -171,6 +181,19 @@ class Session:
         self.state = state.AUTHENTICATED
         self.engine.authenticated = True
         self.directory = self.services.views.directory
+
+    def forget_login(self) -> None:
+        """Be as before the login, but for TLS (RFC 8437 section 3)."""
+        self.unselect()
+        self.principal = ANONYMOUS
+        self._context = None
+        self._permits = _NOTHING_ASKED
+        self.state = state.NOT_AUTHENTICATED
+        self.engine.authenticated = False
+        self.rev2 = self.utf8_mail = self.condstore = self.qresync = False
+        self.decompresses = self.deflate is not None
+        self.bad = 0
+        self._login_until = self._time() + self.services.settings.imap.login_seconds
 
     async def still_stands(self) -> None:
         """After a change of the directory: is the account enabled, and of the credentials it logged in with?
@@ -327,6 +350,11 @@ class Session:
             self.compresses = False
             self.deflate = Deflate()
             self.deflate.receive(self.engine.take_back())
+        elif self.decompresses and self.deflate is not None:
+            await self.flush()
+            self.decompresses = False
+            self.engine.receive(self.deflate.rest())
+            self.deflate = None
 
     def feed(self, octets: bytes) -> None:
         """Give what came to the engine. Errors: Ended."""

@@ -15,6 +15,8 @@ from a3mailer.wire.imap import limits
 from a3mailer.wire.imap.errors import LocalProtocolError
 
 _CR: Final = 13
+BEFORE_MAILBOX: Final = 48
+"""Octets of ``UID REPLACE n`` behind a tag, and their spaces."""
 _BRACE: Final = 125
 
 
@@ -350,15 +352,18 @@ class Engine:
         return Refused(tag, b"literal too large", fatal=False)
 
     def _is_message(self, literal: _Literal) -> bool:
-        """Whether this literal of the command in hand is a message of APPEND, not its mailbox name."""
+        """Whether this literal of the command in hand is a message of APPEND or REPLACE, no mailbox name."""
         if not self.authenticated:
             return False
-        window = bytes(self._buffer[self._start : self._start + limits.TAG_LENGTH + 8])
-        words = window.split(b" ", 2)
-        if len(words) != 3 or words[1].upper() != b"APPEND":
+        window = bytes(self._buffer[self._start : self._start + limits.TAG_LENGTH + BEFORE_MAILBOX])
+        words = window.split(b" ", 4)
+        name = words[1].upper() if len(words) > 2 else b""
+        before = {b"APPEND": 2, b"REPLACE": 3}.get(name, 0)
+        if name == b"UID" and words[2].upper() == b"REPLACE":
+            before = 4
+        if not 0 < before < len(words):
             return False
-        mailbox = self._start + len(words[0]) + len(words[1]) + 2
-        return literal.start > mailbox
+        return literal.start > self._start + sum(len(word) + 1 for word in words[:before])
 
     # --- messages of APPEND ------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from a3mailer.mail import criteria
@@ -73,6 +73,8 @@ class SearchRequest:
     modseq: bool = False
     """MODSEQ was among the keys: the answer carries the highest one."""
     partial: Partial | None = None
+    charset: bool = False
+    """A charset was named."""
 
 
 _LEAVES: Final[dict[bytes, tuple[Leaf | Operator, ...]]] = {
@@ -296,7 +298,7 @@ def parse_search(p: Parser) -> SearchRequest:
     p.space()
     returns = parse_return(p)
     if word_ahead(p, b"CHARSET "):
-        return parse_criteria(p, returns)
+        return replace(parse_criteria(p, returns), charset=True)
     return _request(p, returns)
 
 

@@ -119,6 +119,15 @@ async def test_what_was_sent_too_early_counts_as_compressed(stage: Stage) -> Non
     assert talker.hears.decompress(packed) == b"a2 OK NOOP completed\r\n"
 
 
+async def test_unauthenticate_ends_it(stage: Stage) -> None:
+    talker = await client(stage)
+    assert await talker.feed(b"b1 UNAUTHENTICATE\r\n") == b"b1 OK UNAUTHENTICATE completed\r\n"
+    assert await talker.session.feed(b"b2 NOOP\r\n") == b"b2 OK NOOP completed\r\n"
+    await talker.session.feed(LOGIN)
+    assert await talker.session.feed(b"b3 COMPRESS DEFLATE\r\n") == b"b3 OK DEFLATE active\r\n"
+    assert await Client(talker.session).feed(b"b4 NOOP\r\n") == b"b4 OK NOOP completed\r\n"
+
+
 async def test_a_stranger_has_no_compression(stage: Stage) -> None:
     session = stage.open(1)
     assert b"COMPRESS" not in await session.greeting()

@@ -35,6 +35,7 @@ from a3mailer.edge.imap.commands.myrights import MyRights
 from a3mailer.edge.imap.commands.namespace import Namespace
 from a3mailer.edge.imap.commands.noop import Noop
 from a3mailer.edge.imap.commands.rename import Rename
+from a3mailer.edge.imap.commands.replace import Replace
 from a3mailer.edge.imap.commands.search import Search
 from a3mailer.edge.imap.commands.select import Select
 from a3mailer.edge.imap.commands.setacl import SetAcl
@@ -45,6 +46,7 @@ from a3mailer.edge.imap.commands.store import Store
 from a3mailer.edge.imap.commands.subscribe import Subscribe
 from a3mailer.edge.imap.commands.thread import Thread
 from a3mailer.edge.imap.commands.uid import UidCommand
+from a3mailer.edge.imap.commands.unauthenticate import Unauthenticate
 from a3mailer.edge.imap.commands.unselect import Unselect
 from a3mailer.edge.imap.commands.unsubscribe import Unsubscribe
 
@@ -82,6 +84,8 @@ COMMANDS: Final[tuple[type[Command], ...]] = (
     Copy,
     Move,  # RFC 6851
     UidCommand,
+    Replace,  # RFC 8508
+    Unauthenticate,  # RFC 8437
     Compress,  # RFC 4978
     Id,  # RFC 2971
     MyRights,  # RFC 4314

@@ -1,4 +1,4 @@
-"""ENABLE (RFC 5161, RFC 9051 section 6.3.1): CONDSTORE, QRESYNC, IMAP4rev2."""
+"""ENABLE (RFC 5161, RFC 9051 section 6.3.1): CONDSTORE, QRESYNC, IMAP4rev2, UTF8=ACCEPT (RFC 6855)."""
 
 from __future__ import annotations
 
@@ -44,13 +44,21 @@ class Enable:
 
 def enabled(session: Session, word: bytes) -> bool:
     """Whether an extension is on already."""
-    return {b"CONDSTORE": session.condstore, b"QRESYNC": session.qresync}.get(word, session.rev2)
+    on = {
+        b"CONDSTORE": session.condstore,
+        b"QRESYNC": session.qresync,
+        b"UTF8=ACCEPT": session.utf8_mail,
+        b"IMAP4REV2": session.rev2,
+    }
+    return on[word]
 
 
 def switch_on(session: Session, word: bytes) -> None:
     """QRESYNC brings CONDSTORE with it (RFC 7162 section 3.2.3)."""
     if word == b"IMAP4REV2":
         session.rev2 = True
+    elif word == b"UTF8=ACCEPT":
+        session.utf8_mail = True
     else:
         session.condstore = True
         session.qresync |= word == b"QRESYNC"

@@ -47,4 +47,4 @@ class GetAcl:
             except NoSuchAccount:
                 continue
         pairs = [b" %b %b" % (astring(who), astring(with_old(what))) for who, what in given.items()]
-        yield b"* ACL %b%b\r\n" % (mailbox_name(row.name, utf8=session.rev2), b"".join(pairs))
+        yield b"* ACL %b%b\r\n" % (mailbox_name(row.name, utf8=session.utf8), b"".join(pairs))

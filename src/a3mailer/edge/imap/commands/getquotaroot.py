@@ -33,7 +33,7 @@ class GetQuotaRoot:
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
         row = await session.mailbox(self.mailbox)
-        name, root = mailbox_name(row.name, utf8=session.rev2), b""
+        name, root = mailbox_name(row.name, utf8=session.utf8), b""
         if row.account != session.account:
             owner = await session.services.rights.owner(row.account)
             if owner is None or not owner.shared:

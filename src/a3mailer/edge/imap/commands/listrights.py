@@ -42,5 +42,5 @@ class ListRights:
         possible = b'"" ' + " ".join(letters).encode()
         if identifier == of_account(row.account) and await is_person(session, row.account):
             possible = letters.encode()
-        name = mailbox_name(row.name, utf8=session.rev2)
+        name = mailbox_name(row.name, utf8=session.utf8)
         yield b"* LISTRIGHTS %b %b %b\r\n" % (name, astring(self.identifier), possible)

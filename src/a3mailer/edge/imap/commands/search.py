@@ -13,6 +13,7 @@ from a3mailer.edge.imap import state
 from a3mailer.edge.imap.response import DONE, Response
 from a3mailer.edge.imap.searching import extended, highest, save, searched
 from a3mailer.edge.imap.session import Session
+from a3mailer.wire.imap.errors import BadSyntax
 from a3mailer.wire.imap.parser import Parser
 from a3mailer.wire.imap.search import SearchRequest, parse_search
 
@@ -37,6 +38,8 @@ class Search:
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
         request = self.request
+        if request.charset and session.utf8_mail:  # RFC 6855 section 3
+            raise BadSyntax("strings are UTF-8 once UTF8=ACCEPT is enabled, no charset is named")
         options = request.options
         if options is None and session.rev2:
             options = frozenset((b"ALL",))

@@ -10,6 +10,7 @@ from a3mailer.edge.imap.commands.copy import Copy
 from a3mailer.edge.imap.commands.expunge import Expunge
 from a3mailer.edge.imap.commands.fetch import Fetch
 from a3mailer.edge.imap.commands.move import Move
+from a3mailer.edge.imap.commands.replace import Replace
 from a3mailer.edge.imap.commands.search import Search
 from a3mailer.edge.imap.commands.sort import Sort
 from a3mailer.edge.imap.commands.store import Store
@@ -18,9 +19,9 @@ from a3mailer.edge.imap.response import Answer
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.parser import Parser
 
-Inner = Copy | Move | Fetch | Store | Search | Sort | Thread | Expunge
+Inner = Copy | Move | Fetch | Store | Search | Sort | Thread | Replace | Expunge
 INNER: Final[dict[bytes, type[Inner]]] = {
-    each.name: each for each in (Copy, Move, Fetch, Store, Search, Sort, Thread, Expunge)
+    each.name: each for each in (Copy, Move, Fetch, Store, Search, Sort, Thread, Replace, Expunge)
 }
 
 
@@ -32,7 +33,7 @@ class UidCommand:
     """Of the table only: the inner command's own rule is what is asked."""
     inner: Inner
 
-    # uid = "UID" SP (copy / move / fetch / search / sort / store / thread / uid-expunge)
+    # uid = "UID" SP (copy / move / fetch / search / sort / store / thread / replace / uid-expunge)
     @classmethod
     def parse(cls, p: Parser) -> Inner:
         p.space()
