@@ -34,7 +34,7 @@ from a3mailer.transfer.filtering import hourly
 from a3mailer.transfer.filtering.answering import is_automatic, why_not
 from a3mailer.transfer.filtering.hourly import Hourly
 from a3mailer.transfer.filtering.letters import Letters, sender_of
-from a3mailer.transfer.filtering.mail import Delivery, mailbox_by, memory_name, named
+from a3mailer.transfer.filtering.mail import Delivery, DeliveryView, mailbox_by, memory_name, named
 from a3mailer.transfer.forwarding.forward import Forwarding
 from a3mailer.transfer.trace import without_return_path
 from a3mailer.transfer.work import Work
@@ -96,12 +96,13 @@ class Doors(msgspec.Struct, frozen=True):
 class Effects:
     """Of one delivery."""
 
-    def __init__(self, doors: Doors, mail: Delivery, fields: Sequence[Field], work: Work) -> None:
+    def __init__(self, doors: Doors, mail: Delivery, view: DeliveryView, work: Work) -> None:
+        """``view``: the mail as it came."""
         self._doors = doors
         self._mail = mail
-        self._fields = fields
-        self._header = sum(len(field.octets) for field in fields)
-        """Octets of the header that the script sees, without the empty line behind it."""
+        self._view = view
+        self._seen = view
+        """As the script that runs sees it."""
         self._octets = mail.octets
         self._work = work
         self._contents: dict[bytes, int] = {}
@@ -179,13 +180,28 @@ class Effects:
     def octets_of(self, action: Keep | FileInto | Redirect) -> bytes:
         """The mail as an action has it."""
         if action.octets is not None:
-            return action.octets
-        return self._octets if action.header is None else action.header + self._octets[self._header :]
+            return self._topped(action.octets)
+        if action.header is None:
+            return self._octets
+        before = sum(len(field.octets) for field in self._seen.fields)
+        return self._topped(action.header + self._octets[before:])
 
-    def go_on(self, octets: bytes, fields: Sequence[Field]) -> None:
+    def _topped(self, octets: bytes) -> bytes:
+        """With our Return-Path as the first field, whatever a script has put above it."""
+        top = self._mail.octets[: self._mail.octets.find(b"\n") + 1]
+        if octets.startswith(top) or not top.startswith(b"Return-Path: <"):
+            return octets
+        return top + octets.replace(b"\r\n" + top, b"\r\n", 1)
+
+    def go_on(self, octets: bytes, view: DeliveryView) -> None:
         """The next script sees the mail so."""
         self._octets = octets
-        self._header = sum(len(field.octets) for field in fields)
+        self._seen = view
+
+    @property
+    def _fields(self) -> Sequence[Field]:
+        """The header as it came."""
+        return self._view.fields
 
     async def _mailbox(self, action: FileInto) -> MailboxId | None:
         """Where to file: by its id, its use, its name; made where that is wanted (RFC 5490 section 3.2)."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from a3mailer.config.tree import Settings
@@ -19,7 +20,6 @@ from a3mailer.store.ports import Store
 from a3mailer.store.rows import SCRIPT_LIST
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
-from a3mailer.transfer.filtering import hourly
 from a3mailer.transfer.filtering.effects import SEEN, Doors, Effects, Made
 from a3mailer.transfer.filtering.hourly import Hourly
 from a3mailer.transfer.filtering.letters import Letters
@@ -119,7 +119,7 @@ class Filtering:
             return Made(plain=True)
         answers = Answers(self._site.included)
         view = DeliveryView(mail, mail.octets, self._settings, answers)
-        effects = Effects(self._doors, mail, view.fields, work)
+        effects = Effects(self._doors, mail, view, work)
         made = effects.made
         left = self._settings.sieve.steps
         kept: Keep | None = Keep(implicit=True)
@@ -135,7 +135,7 @@ class Filtering:
             octets = effects.octets_of(kept)
             if kept.header is not None or kept.octets is not None:
                 view = DeliveryView(mail, octets, self._settings, answers)
-                effects.go_on(octets, view.fields)
+                effects.go_on(octets, view)
         if made.rejected is None and kept is not None:
             await effects.take(kept)
         own = next((step for step in row if step.digest), None)
@@ -184,36 +184,37 @@ class Filtering:
         if step.program is None:
             return _over(step.error or "it is no script")
         own, spent = bool(step.digest), self._doors.hourly
-        if own and not spent.has(mail.route.account, hourly.STEPS):
+        if own and not spent.has_steps(mail.route.account):
             return _over("the scripts of this account have used up their time of this hour")
-        try:
-            async with asyncio.timeout(self._settings.sieve.seconds):
-                result = await self._answered(step.program, mail, view, answers, steps)
-        except TimeoutError:
-            result = _over(f"it took longer than {self._settings.sieve.seconds:g} seconds", steps)
+        sieve = self._settings.sieve
+        limits = Limits(steps, sieve.memory, redirects=sieve.redirects)
+        result = None
+        with suppress(Lacking):
+            result = _at_once(step.program, view, limits)
+        if result is None:
+            try:
+                async with asyncio.timeout(sieve.seconds):
+                    result = await self._answered(step.program, mail, view, answers, limits)
+            except TimeoutError:
+                result = _over(f"it took longer than {sieve.seconds:g} seconds", steps)
         if own:
-            spent.spend(mail.route.account, hourly.STEPS, result.steps)
+            spent.spend_steps(mail.route.account, result.steps)
         return result
 
     async def _answered(
-        self, program: Program, mail: Delivery, view: DeliveryView, answers: Answers, steps: int
+        self, program: Program, mail: Delivery, view: DeliveryView, answers: Answers, limits: Limits
     ) -> Result:
-        """A run with all its questions answered. What each unfinished one cost is part of its cost."""
-        sieve = self._settings.sieve
-        most = Limits(steps, sieve.memory, redirects=sieve.redirects)
-        few = most._replace(steps=min(steps, ON_LOOP))
-        is_long = False
+        """A run with all its questions answered, in a thread where it is long."""
         for _ in range(QUESTIONS):
             try:
-                if not is_long:
-                    result = run(program, view, few)
-                    is_long = result.error is not None and result.steps > few.steps < most.steps
-                    if not is_long:
-                        return result
-                return await asyncio.to_thread(run, program, view, most)
+                result = _at_once(program, view, limits)
+                if result is None:
+                    result = await asyncio.to_thread(run, program, view, limits)
             except Lacking as lacking:
                 answers.known[lacking.question] = await self._answer(mail, lacking.question)
-        return _over(f"it asks more than {QUESTIONS} questions", steps)
+            else:
+                return result
+        return _over(f"it asks more than {QUESTIONS} questions", limits.steps)
 
     async def _answer(self, mail: Delivery, question: Question) -> object:
         account, store = mail.route.account, self._doors.store
@@ -230,6 +231,13 @@ class Filtering:
             return NoScript(ScriptError(error.text, error.line, error.column))
         except MailError as error:
             return NoScript(ScriptError(str(error), 1, 1))
+
+
+def _at_once(program: Program, view: DeliveryView, limits: Limits) -> Result | None:
+    """A run on the loop; None where it is long: then it has done nothing. Errors: Lacking."""
+    few = limits._replace(steps=min(limits.steps, ON_LOOP))
+    result = run(program, view, few)
+    return None if result.error is not None and result.steps > few.steps < limits.steps else result
 
 
 def _of_site(named: Named) -> _Step:

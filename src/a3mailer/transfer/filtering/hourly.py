@@ -19,17 +19,25 @@ REDIRECTS: Final = "redirects"
 ANSWERS: Final = "answers"
 NOTICES: Final = "notices"
 STEPS: Final = "steps"
+AT_ONCE: Final = 1_000
+"""Steps that are counted in one go."""
+ACCOUNTS: Final = 50_000
+"""Accounts with fewer of them that are remembered."""
 
 
 class Hourly:
     """One object a process."""
 
-    __slots__ = ("_clock", "_limits", "_table")
+    __slots__ = ("_clock", "_limits", "_out", "_steps", "_table")
 
     def __init__(self, table: SharedTable, clock: Clock, settings: Settings) -> None:
         """``table``: one whose amounts fall with HALF_LIFE."""
         self._table = table
         self._clock = clock
+        self._steps: dict[int, int] = {}
+        """Steps of accounts that are not in the table yet: a run has some ten, and the table has a lock."""
+        self._out: set[int] = set()
+        """Accounts that had used up theirs when last seen."""
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
@@ -43,10 +51,15 @@ class Hourly:
             STEPS: sieve.steps_hour,
         }
 
-    def has(self, account: AccountId, what: str) -> bool:
-        """Is anything left of it?"""
-        limit = self._limits[what]
-        return not limit or self._spent(f"sieve {what} {account}", self._clock.monotonic()) < limit
+    def has_steps(self, account: AccountId) -> bool:
+        """Is anything left of them?"""
+        if account not in self._out:
+            return True
+        spent = self._spent(f"sieve {STEPS} {account}", self._clock.monotonic())
+        if spent < self._limits[STEPS] or not self._limits[STEPS]:
+            self._out.discard(account)
+            return True
+        return False
 
     def take(self, account: AccountId, what: str, by: int = 1) -> bool:
         """Take so much; False, and nothing is taken, where that is more than is left."""
@@ -61,13 +74,23 @@ class Hourly:
             self._table.put(key, spent, now)
         return True
 
-    def spend(self, account: AccountId, what: str, by: int) -> None:
-        """So much has been used, whatever the limit is."""
-        if not self._limits[what]:
+    def spend_steps(self, account: AccountId, by: int) -> None:
+        """So many have been taken."""
+        limit = self._limits[STEPS]
+        if not limit:
             return
-        key, now = f"sieve {what} {account}", self._clock.monotonic()
+        if len(self._steps) >= ACCOUNTS:
+            self._steps.clear()
+        by += self._steps.pop(account, 0)
+        if by < AT_ONCE:
+            self._steps[account] = by
+            return
+        key, now = f"sieve {STEPS} {account}", self._clock.monotonic()
         with self._table.locked():
-            self._table.put(key, self._spent(key, now) + by, now)
+            spent = self._spent(key, now) + by
+            self._table.put(key, spent, now)
+        if spent >= limit:
+            self._out.add(account)
 
     def _spent(self, key: str, now: float) -> float:
         found = self._table.get(key)
