@@ -18,6 +18,11 @@ from a3mailer.mail.mailbox import MAX_DEPTH
 from a3mailer.wire.webpush.vapid import public_key
 
 CORE: Final = "urn:ietf:params:jmap:core"
+QUOTA: Final = "urn:ietf:params:jmap:quota"
+BLOB: Final = "urn:ietf:params:jmap:blob"
+MAX_SIZE_BLOB_SET: Final = 7_000_000
+"""Octets of a blob that Blob/upload makes: what fits into a request, as base64."""
+MAX_DATA_SOURCES: Final = 64
 SOCKETS: Final = "urn:ietf:params:jmap:websocket"
 MAIL: Final = "urn:ietf:params:jmap:mail"
 
@@ -67,6 +72,15 @@ def _mail(_services: Services) -> Mapping[str, object]:
     }
 
 
+def _blob(_services: Services) -> Mapping[str, object]:
+    return {
+        "maxSizeBlobSet": MAX_SIZE_BLOB_SET,
+        "maxDataSources": MAX_DATA_SOURCES,
+        "supportedTypeNames": [],
+        "supportedDigestAlgorithms": ["sha", "sha-256", "sha-512"],
+    }
+
+
 CAPABILITIES: Final[tuple[Capability, ...]] = (
     Capability(CORE, "session.login", _core),  # RFC 8620
     Capability(
@@ -77,6 +91,8 @@ CAPABILITIES: Final[tuple[Capability, ...]] = (
     ),
     Capability(SOCKETS, "session.login", lambda _: {"supportsPush": True}, None),  # RFC 8887
     Capability(MAIL, "mailbox.list", account=_mail),  # RFC 8621
+    Capability(QUOTA, "quota.read"),  # RFC 9425
+    Capability(BLOB, "message.read", account=_blob),  # RFC 9404
 )
 
 

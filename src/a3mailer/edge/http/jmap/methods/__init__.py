@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from a3mailer.edge.http.jmap.method import Method
-from a3mailer.edge.http.jmap.methods import core, email, mailbox, pushsubscription, snippet, thread
+from a3mailer.edge.http.jmap.methods import (
+    blob,
+    core,
+    email,
+    mailbox,
+    pushsubscription,
+    quota,
+    snippet,
+    thread,
+)
 
 METHODS: Final[tuple[Method, ...]] = (
     *core.METHODS,  # RFC 8620
@@ -14,4 +23,6 @@ METHODS: Final[tuple[Method, ...]] = (
     *thread.METHODS,
     *email.METHODS,
     *snippet.METHODS,
+    *quota.METHODS,  # RFC 9425
+    *blob.METHODS,  # RFC 9404
 )
