@@ -8,7 +8,8 @@ from typing import Final
 
 from tests.rig import Rig
 
-PLAIN: Final = ("profile=plain", "limits.profile=off")
+# no index of texts: the peers have none; bench/search.py measures it
+PLAIN: Final = ("profile=plain", "limits.profile=off", "store.text_index=false")
 # what the peer does not do either: switched off for a comparison of the same functions
 OFF: Final = (*PLAIN, "store.encryption=off", "store.compression=off")
 ON: Final = PLAIN

@@ -7,6 +7,7 @@ messages whose fate the stages before it left open. RFC 9051 section 6.4.4.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -37,12 +38,12 @@ from a3mailer.mail.criteria import (
 from a3mailer.mail.criteria import Clock as DateClock
 from a3mailer.mail.ids import EmailId, Uid
 from a3mailer.mail.message.searched import fold, needle
-from a3mailer.store.rows import Fragments, Message
+from a3mailer.store.rows import Message
 from a3mailer.store.texts import Sought, Where
 
 BLOCK: Final = 4096
 """Messages evaluated together."""
-READ_MESSAGES: Final = 256
+READ_MESSAGES: Final = 512
 """Rows read at once."""
 
 
@@ -199,16 +200,23 @@ class Search:
 
     async def _fragments(self, leaves: Sequence[Leaf], places: list[int], low: int) -> list[int]:
         masks = [0] * len(leaves)
-        tests = [_fragment_test(leaf) for leaf in leaves]
         emails = self._view.columns.emails
         for first in range(0, len(places), READ_MESSAGES):
             group = places[first : first + READ_MESSAGES]
-            rows = await self._reader.fragments(self._account, [EmailId(emails[at]) for at in group])
-            by_email = {row.email: row for row in rows}
-            for at in group:
-                row = by_email.get(EmailId(emails[at]))
-                if row is not None:
-                    _add(masks, at - low, (test(row) for test in tests))
+            wanted = array("Q", [emails[at] for at in group])
+            subjects: list[str | None] = []
+            envelopes: list[bytes] = []
+            for number, leaf in enumerate(leaves):
+                if isinstance(leaf, Contains) and leaf.place is Place.SUBJECT:
+                    subjects = subjects or await self._reader.subjects(self._account, wanted)
+                    text = fold(leaf.text)
+                    having = [one is not None and text in fold(one) for one in subjects]
+                else:
+                    envelopes = envelopes or await self._reader.envelopes(self._account, wanted)
+                    having = list(map(_envelope_test(leaf), envelopes))
+                for at, has in zip(group, having, strict=True):
+                    if has:
+                        masks[number] |= 1 << (at - low)
             await self._labour.reach(self._base + group[-1] + 1)
         return masks
 
@@ -270,30 +278,29 @@ def _row_matches(leaf: Leaf, row: Message) -> bool:
             return False
 
 
-def _fragment_test(leaf: Leaf) -> Callable[[Fragments], bool]:
+def _envelope_test(leaf: Leaf) -> Callable[[bytes], bool]:
+    """Whether an ENVELOPE fragment matches; b"" of an email that is gone never does."""
     match leaf:
         case Dated(_clock, first, end):
-            return lambda row: (day := found.sent_day(row.envelope)) is not None and first <= day < end
-        case Contains(Place.SUBJECT, text):
-            wanted = fold(text)
-            return lambda row: wanted in fold(row.subject)
+            return lambda envelope: (day := found.sent_day(envelope)) is not None and first <= day < end
         case Contains(place, text):
             return _address_test(place.value, fold(text))
         case _:
-            return lambda row: False
+            return lambda envelope: False
 
 
-def _address_test(place: str, wanted: str) -> Callable[[Fragments], bool]:
+def _address_test(place: str, wanted: str) -> Callable[[bytes], bool]:
     pieces = [piece.encode() for piece in wanted.replace("<", "@").replace(">", "@").split("@") if piece]
+    pieces = [piece.strip() for piece in pieces]
     plain = wanted.isascii() and '"' not in wanted and "\\" not in wanted and " <" not in wanted
 
-    def test(row: Fragments) -> bool:
-        envelope = row.envelope
+    def test(envelope: bytes) -> bool:
         if plain and envelope.isascii() and b"=?" not in envelope:
             lower = envelope.lower()
-            if not all(piece.strip() in lower for piece in pieces):
-                return False
-        return wanted in fold(found.addresses_text(envelope, place))
+            for piece in pieces:
+                if piece not in lower:
+                    return False
+        return bool(envelope) and wanted in fold(found.addresses_text(envelope, place))
 
     return test
 

@@ -3,6 +3,13 @@
 For IMAP SEARCH and JMAP Email/query alike. An answer does not depend on the index, but for one thing: the
 text of attachments that are no text parts (PDF) is known to the index only. RFC 9051 section 6.4.4, RFC 8621
 section 4.4.1.
+
+    texts = Texts(store, account, labour)               one account, any of its emails, whatever mailbox
+    found = await texts.matching([Sought(Where.TEXT, needle(words)) ...], emails)
+    needles("quick \"brown fox\"")                      what JMAP's text means: all of "quick", "brown fox"
+
+A prefix of a word and a phrase over the end of a line are substrings of ``mail.message.searched``, so they
+need nothing of their own.
 """
 
 from __future__ import annotations
@@ -14,7 +21,7 @@ from a3mailer.access.labour import Labour
 from a3mailer.mail.errors import DamagedContent, NoSuchMessage
 from a3mailer.mail.ids import AccountId, EmailId
 from a3mailer.mail.message import MessageIndex, limits
-from a3mailer.mail.message.searched import Searched, searched
+from a3mailer.mail.message.searched import Searched, needle, searched
 from a3mailer.store.ports import MailReader, TextReader
 from a3mailer.store.rows import Fragments
 from a3mailer.store.texts import Sought
@@ -22,6 +29,28 @@ from a3mailer.store.texts import Sought
 READ_OCTETS: Final = 1024 * 1024
 """Contents read at once."""
 READ_MAILS: Final = 256
+QUOTES: Final = "\"'"
+
+
+def needles(text: str) -> list[str]:
+    """The texts that must all be found for a filter of JMAP (RFC 8621 section 4.4.1): words, and phrases in
+    double or single quotes, inside which a backslash takes the next character as it is."""
+    found: list[str] = []
+    word: list[str] = []
+    quote = ""
+    characters = iter(text)
+    for character in characters:
+        if character == "\\" and quote:
+            word.append(next(characters, ""))
+        elif character == quote or (not quote and character.isspace()):
+            found.append("".join(word))
+            word, quote = [], ""
+        elif character in QUOTES and not quote and not word:
+            quote = character
+        else:
+            word.append(character)
+    found.append("".join(word))
+    return [made for one in found if (made := needle(one)).strip()]
 
 
 class SearchReader(MailReader, TextReader, Protocol):
