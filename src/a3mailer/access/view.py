@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -116,8 +116,11 @@ class OpenMailbox:
         if modseq > self.heard:
             self.heard = modseq
             if modseq > self.modseq:
-                for listener in tuple(self.listeners):
-                    listener()
+                self._wake()
+
+    def _wake(self) -> None:
+        for listener in tuple(self.listeners):
+            listener()
 
     @property
     def stale(self) -> bool:
@@ -305,14 +308,35 @@ class OpenMailbox:
         self._remember(Round(self.modseq, modseq, tuple(uids)))
         self.modseq = modseq
         self.heard = max(self.heard, modseq)
+        self._wake()  # the hint will say nothing new
         return True
 
-    def changed_since(self, modseq: int) -> Iterable[int]:
-        """Uids of messages that changed after ``modseq``; with new ones where they must be scanned for."""
-        if modseq >= self._rounds_since:
-            return {uid: None for one in self.rounds if one.modseq > modseq for uid in one.uids}
+    def foresee(
+        self, uids: Iterable[int], flags: Callable[[int, str], tuple[int, str]]
+    ) -> dict[int, tuple[int, str]]:
+        """What the flags of these will be when nobody else changes them."""
         columns = self.columns
-        return [uid for uid, changed in zip(columns.uids, columns.modseqs, strict=True) if changed > modseq]
+        count = len(columns.uids)
+        places = {uid: at for uid in uids if (at := place_of(columns.uids, uid, count)) >= 0}
+        return {uid: flags(columns.flags[at], columns.keywords.get(uid, "")) for uid, at in places.items()}
+
+    def changed_since(self, modseq: int, own: Container[int] = ()) -> Iterable[int]:
+        """Uids of messages that changed after ``modseq``, other than by changes of ``own`` modseqs alone.
+
+        With new ones, and own ones too, where they must be scanned for."""
+        columns = self.columns
+        if modseq < self._rounds_since:
+            pairs = zip(columns.uids, columns.modseqs, strict=True)
+            return [uid for uid, changed in pairs if changed > modseq]
+        count = len(columns.uids)
+        found: dict[int, None] = {}
+        for one in self.rounds:
+            if one.modseq > modseq and one.modseq not in own:
+                found.update(dict.fromkeys(one.uids))
+            elif one.modseq > modseq:
+                places = ((uid, place_of(columns.uids, uid, count)) for uid in one.uids)
+                found.update((uid, None) for uid, at in places if at >= 0 and columns.modseqs[at] not in own)
+        return found
 
 
 class View:
@@ -416,7 +440,5 @@ class View:
         return tuple(gone), tuple(place_of(known, uid, self.count) for uid in gone)
 
     def _changed(self) -> tuple[int, ...]:
-        own = self._own or ()
-        modseqs = self.columns.modseqs
-        places = (self.place(uid) for uid in self.mailbox.changed_since(self.told))
-        return tuple(sorted(at for at in places if at >= 0 and modseqs[at] not in own))
+        places = map(self.place, self.mailbox.changed_since(self.told, self._own or ()))
+        return tuple(sorted(at for at in places if at >= 0))

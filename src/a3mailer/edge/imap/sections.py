@@ -52,10 +52,13 @@ class Source:
 class Reading:
     """What the lines of one chunk are made of, besides the sections."""
 
-    __slots__ = ("before", "chunk", "heads", "plan", "seen")
+    __slots__ = ("before", "chunk", "condstore", "heads", "plan", "seen")
 
-    def __init__(self, chunk: Chunk, plan: Plan, seen: frozenset[int], before: list[list[bytes]]) -> None:
+    def __init__(
+        self, chunk: Chunk, plan: Plan, seen: frozenset[int], before: list[list[bytes]], *, condstore: bool
+    ) -> None:
         self.chunk = chunk
+        self.condstore = condstore
         self.plan = plan
         self.seen = seen
         self.before = before
@@ -68,19 +71,21 @@ class Reading:
             out.append(b"%b %b " % (item.value, values[number]))
 
     def end(self, out: list[bytes], number: int) -> None:
-        """The end of the line; with FLAGS where reading changed them."""
-        if self.seen and self.chunk.uids[number] in self.seen and not self.plan.flags:
-            bits, words, _modseq = self.chunk.view.flags(self.chunk.places[number])
-            out.append(b" FLAGS (%b))\r\n" % flag_list(bits, words))
-        else:
-            out.append(b")\r\n")
+        """The end of the line; with FLAGS where reading changed them, and MODSEQ for who follows it."""
+        if self.seen and self.chunk.uids[number] in self.seen:
+            bits, words, modseq = self.chunk.view.flags(self.chunk.places[number])
+            if not self.plan.flags:
+                out.append(b" FLAGS (%b)" % flag_list(bits, words))
+            if self.condstore and not self.plan.modseq:
+                out.append(b" MODSEQ (%d)" % modseq)
+        out.append(b")\r\n")
 
 
 async def begin(session: Session, chunk: Chunk, plan: Plan) -> Reading:
     """Mark as seen, read fragments. Errors: TryLater."""
     seen = await _mark_seen(session, chunk) if plan.sets_seen else _NOBODY
     before = [await fragments(session, chunk, item) for item in plan.fragments]
-    return Reading(chunk, plan, seen, before)
+    return Reading(chunk, plan, seen, before, condstore=session.condstore)
 
 
 async def said(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome) -> AsyncIterator[bytes]:

@@ -110,11 +110,13 @@ class Store:
         assert isinstance(result, Flagged)
         if result.changed:
             mailbox = view.mailbox
-            if selected.reader or not mailbox.flagged(
-                result.changed, result.modseq, changer(self.mode, bits, keywords)
-            ):
+            made = changer(self.mode, bits, keywords)
+            foreseen = mailbox.foresee(result.changed, made) if self.silent else {}
+            if selected.reader or not mailbox.flagged(result.changed, result.modseq, made):
                 mailbox.hint(result.modseq)
                 await mailbox.refresh()
+                if mailbox.foresee(foreseen, kept) != foreseen:
+                    return result  # somebody was faster, and .SILENT has not told what became of it
             view.own(result.modseq)
         return result
 
@@ -172,6 +174,11 @@ def modseq_line(view: View, place: int, *, uid: bool) -> bytes:
     """``* n FETCH (MODSEQ (m))``: what .SILENT still says under CONDSTORE."""
     named = b"UID %d " % view.uids[place] if uid else b""
     return b"* %d FETCH (%bMODSEQ (%d))\r\n" % (place + 1, named, view.flags(place)[2])
+
+
+def kept(bits: int, words: str) -> tuple[int, str]:
+    """Flags as they are."""
+    return bits, words
 
 
 def changer(mode: str, bits: int, keywords: tuple[str, ...]) -> Callable[[int, str], tuple[int, str]]:

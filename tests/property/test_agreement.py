@@ -1,0 +1,100 @@
+"""IMAP sessions on one account, and the store below them, agree with a model after every act."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from a3mailer.config.tree import Settings
+from a3mailer.config.tree import Store as StoreSettings
+from a3mailer.store.backends.memory.store import MemoryStore
+from a3mailer.store.backends.sqlite.store import SqliteStore
+from a3mailer.store.ports import Store
+from a3mailer.testing.clock import FakeClock
+from tests.property.agreement import Stage
+from tests.property.agreement_acts import History, history, shorter
+from tests.property.agreement_imap import ACTS
+
+Backend = Callable[[FakeClock, Path], AbstractAsyncContextManager[Store]]
+SMALL_SEGMENTS: Final = Settings(store=StoreSettings(segment_size=1 << 20))
+SESSIONS: Final = 200
+"""At least so many in a run of CI."""
+
+
+@asynccontextmanager
+async def memory(clock: FakeClock, folder: Path) -> AsyncIterator[Store]:
+    store = MemoryStore(clock)
+    yield store
+    await store.close()
+
+
+@asynccontextmanager
+async def sqlite(clock: FakeClock, folder: Path) -> AsyncIterator[Store]:
+    store = await SqliteStore.open(folder / "store", SMALL_SEGMENTS, None, clock=clock)
+    yield store
+    await store.close()
+
+
+async def play(history: History, backend: Backend) -> int:
+    """Live through a history; how many sessions it had."""
+    kinds, acts = history
+    clock = FakeClock()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        async with backend(clock, folder) as store:
+            stage = Stage(store, clock, folder, ACTS)
+            try:
+                async with stage.connections:
+                    await stage.begin(kinds)
+                    for act in acts:
+                        await stage.act(act)
+                    await stage.finish()
+            finally:
+                stage.close()
+    return stage.sessions
+
+
+def failure(history: History, backend: Backend) -> BaseException | None:
+    """Why the witnesses disagree after this history."""
+    try:
+        asyncio.run(play(history, backend))
+    except BaseExceptionGroup as error:
+        return error.exceptions[0]
+    return None
+
+
+def agree(seed: int, backend: Backend, histories: int) -> None:
+    """So many histories of this seed; one that fails is made short before it is shown."""
+    sessions = 0
+    for number in range(histories):
+        found = history(random.Random(f"{seed} {number}"))
+        try:
+            sessions += asyncio.run(play(found, backend))
+        except BaseExceptionGroup:
+            short = shorter(found, lambda one: failure(one, backend) is not None)
+            reason = failure(short, backend)
+            raise AssertionError(f"history {number} of seed {seed}: {short}") from reason
+    print(f"{sessions} sessions")
+    assert sessions >= SESSIONS
+
+
+def test_sessions_on_the_reference_agree(seed: int) -> None:
+    agree(seed, memory, 60)
+
+
+def test_sessions_on_sqlite_agree(seed: int) -> None:
+    agree(seed, sqlite, 40)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("backend", [memory, sqlite])
+def test_sessions_agree_for_long(seed: int, backend: Backend) -> None:
+    agree(seed, backend, 5000)
