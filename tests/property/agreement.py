@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Auth, Limits, Server, Settings
@@ -156,6 +156,27 @@ class Client:
         return uid
 
 
+class Between:
+    """A store in which something else can happen just before a session's transaction, once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.once: Callable[[], Awaitable[None]] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def happen(self) -> None:
+        """Now, when it has not happened yet."""
+        once, self.once = self.once, None
+        if once is not None:
+            await once()
+
+    async def commit(self, transaction: Transaction) -> tuple[op.Result, ...]:
+        await self.happen()
+        return await self._store.commit(transaction)
+
+
 class Stage:
     """One history on one backend."""
 
@@ -173,8 +194,14 @@ class Stage:
         self._news = asyncio.Event()
         self._forget = store.watch(self._hear)  # after the views: what we have heard, they have
         self.authenticator = Authenticator(store, self.settings, clock, Audit(), b"k" * 32, self._no_sleep)
+        self.between = Between(store)
         services = Services(
-            store, self.views, self.authenticator, self.settings, clock, lambda: Spool(spools)
+            cast(Store, self.between),
+            self.views,
+            self.authenticator,
+            self.settings,
+            clock,
+            lambda: Spool(spools),
         )
         door = ImapDoor(services)
 

@@ -60,6 +60,12 @@ def _store(rng: random.Random) -> tuple[Any, ...]:
     return some(rng), rng.choice("++-="), flags(rng, 1), chance(rng), chance(rng), since
 
 
+def _race(rng: random.Random) -> tuple[Any, ...]:
+    name = rng.choice(("store", "store", "store", "expunge", "copy", "move", "body", "append"))
+    what = rng.choice(("flag", "flag", "expunge", "append"))
+    return what, some(rng), flags(rng, 1), (name, *WEIGHTS[name][1](rng))
+
+
 WEIGHTS: Final[Mapping[str, tuple[int, Draw]]] = {
     "store": (9, _store),
     "append": (3, lambda rng: (rng.choice(BOXES), contents(rng), flags(rng))),
@@ -76,6 +82,7 @@ WEIGHTS: Final[Mapping[str, tuple[int, Draw]]] = {
     "look": (2, lambda rng: ()),
     "idle": (3, lambda rng: ()),
     "away": (3, lambda rng: ()),
+    "race": (4, _race),
     "mailbox": (1, lambda rng: (rng.choice(("CREATE", "CREATE", "DELETE", "RENAME")),)),
 }
 

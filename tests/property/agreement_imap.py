@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from a3mailer.mail.ids import MailboxId, Uid
 from a3mailer.store import operations as op
 from a3mailer.store.ports import Transaction
-from tests.property.agreement import CONTENTS, Box, Client, Doing, Letter, Stage, joined
-from tests.property.agreement_acts import MAILS
+from tests.property.agreement import BITS, CONTENTS, Box, Client, Doing, Letter, Stage, joined
+from tests.property.agreement_acts import MAILS, Act
 from tests.property.imap_mirror import Mirror, Response, attributes, numbers
 
 
@@ -73,10 +75,10 @@ async def enter(stage: Stage, client: Client, name: str, how: bytes, had: Mirror
 async def leave(stage: Stage, client: Client, how: bytes) -> None:
     """CLOSE expunges what the client knows of."""
     if (box := client.box) is not None:
-        doomed = doomed_of(client, None) if how == b"CLOSE" and not client.read_only else []
+        before = doomed_of(client, None) if how == b"CLOSE" and not client.read_only else []
         client.box = None
         await client.command(how)
-        box.remove(doomed)
+        box.remove(uid for uid in before if b"\\Deleted" in box.letters[uid].flags)
 
 
 def doomed_of(client: Client, among: set[int] | None) -> list[int]:
@@ -96,9 +98,10 @@ async def expunge(stage: Stage, client: Client, chosen: frozenset[int] | None) -
         return
     uids = {client.uid(place) for place in places}
     command = b"EXPUNGE" if chosen is None else b"UID EXPUNGE %b" % joined(sorted(uids))
-    doomed = doomed_of(client, None if chosen is None else uids)
+    before = doomed_of(client, None if chosen is None else uids)
     await client.command(command, ok=b"NO" if client.read_only else b"OK")
     if not client.read_only:
+        doomed = [uid for uid in before if uid in box.letters and b"\\Deleted" in box.letters[uid].flags]
         box.remove(doomed)
         assert not set(doomed) & set(client.mirror.uids()), "who expunges is told at once"
 
@@ -122,7 +125,7 @@ async def store(
     if (box := client.box) is None or not (places := client.places(chosen)):
         return
     uids = {client.uid(place): place for place in places}
-    modifier, limit = b"", box.modseq
+    modifier, limit = b"", sys.maxsize
     if since >= 0:
         limit = max(box.modseq - since, 0)
         modifier = b" (UNCHANGEDSINCE %d)" % limit
@@ -138,7 +141,7 @@ async def store(
     if client.read_only:
         return
     there = {uid: box.letters[uid] for uid in uids if uid in box.letters}
-    refused = {uid for uid, one in there.items() if one.modseq > limit}
+    refused = {uid for uid, one in there.items() if one.modseq > limit or (since >= 0 and one.modseq == 0)}
     if refused:
         assert code.startswith(b"MODIFIED "), code
         told = set(numbers(code.removeprefix(b"MODIFIED ")))
@@ -317,6 +320,38 @@ async def back(stage: Stage, client: Client) -> None:
         await enter(stage, client, name, b"SELECT", had if follows else None)
 
 
+async def race(
+    stage: Stage, client: Client, what: str, chosen: frozenset[int], flags: frozenset[bytes], act: Act
+) -> None:
+    """Another worker is faster: something happens after the command was read, before it is done."""
+    if client.box is None:
+        await select(stage, client, "INBOX", "SELECT")
+    box = client.box
+    assert box is not None
+    uids = [Uid(uid) for uid in map(client.uid, client.places(chosen)) if uid in box.letters]
+    bits = sum(BITS.get(name, 0) for name in flags)
+    words = tuple(name.decode() for name in flags if name not in BITS)
+
+    async def happens() -> None:
+        if what == "append":
+            await deliver(stage, client, "INBOX", (0,))
+        elif uids and what == "expunge":
+            await stage.store.commit(
+                Transaction((op.Expunge(stage.account, MailboxId(box.id), tuple(uids)),))
+            )
+            box.remove(uids)
+        elif uids:
+            change = op.StoreFlags(stage.account, MailboxId(box.id), tuple(uids), "+", bits, words)
+            await stage.store.commit(Transaction((change,)))
+            for uid in uids:
+                flag(box, uid, box.letters[uid].flags | flags)
+
+    stage.between.once = happens
+    name, *values = act
+    await ACTS[name](stage, client, *values)
+    await stage.between.happen()
+
+
 async def mailbox(stage: Stage, client: Client, what: str) -> None:
     """Temp comes, goes, and is called otherwise."""
     there = "Temp" in stage.boxes
@@ -345,6 +380,6 @@ ACTS: Final[Mapping[str, Doing]] = {
     each.__name__: each
     for each in (
         deliver, append, select, leave, expunge, store, copy, move, body, search, since, status, look, idle,
-        away, back, mailbox,
+        away, back, race, mailbox,
     )
 }  # fmt: skip

@@ -143,10 +143,13 @@ class Mirror:
                 self.cached.pop(uid, None)
             return
         assert expunges, "VANISHED while numbers are in use"
-        known = {each.uid for each in self.messages}
+        for uid in gone - set(self.uids()):  # it was among those whose uid was not told, which ascend
+            at = next(
+                (at for at, one in enumerate(self.messages) if (one.uid or 0) > uid), len(self.messages)
+            )
+            assert at and self.messages[at - 1].uid is None, f"nobody knows of uid {uid}"
+            del self.messages[at - 1]
         self.messages = [each for each in self.messages if each.uid not in gone]
-        for _ in gone - known:  # it was among those whose uid was not told
-            self.messages.remove(Seen())
 
     def _fetch(self, number: int, pairs: list[Value]) -> None:
         assert 1 <= number <= len(self.messages), f"FETCH of message {number} of {len(self.messages)}"

@@ -49,7 +49,7 @@ def put_back(columns: Columns, uid_next: int, lost: Sequence[int], kept: Iterabl
                 keywords[uid] = row.keywords
         table.sort()
         uids, marks, modseqs, emails, sizes = (array("Q", column) for column in zip(*table, strict=True))
-        flags = bytearray(marks)
+        flags = bytearray(marks.tolist())  # an octet each, not the array's own
     return Columns(uids, flags, keywords, modseqs, emails, sizes)
 
 
