@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
+from a3mailer.access.rights import Rights
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Auth, Limits, Server, Settings
 from a3mailer.edge.imap.door import ImapDoor
 from a3mailer.edge.imap.services import Services
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.credentials import hash_password
+from a3mailer.identity.directory import Directory
 from a3mailer.mail.changes import Change
 from a3mailer.mail.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from a3mailer.mail.ids import DEFAULT_TENANT, AccountId
@@ -127,7 +129,7 @@ class Client:
         ended = said.pop()
         assert (ended.tag, ended.status) == (tag, ok), f"{text!r}: {ended}"
         assert not [one for one in said if one.tag not in (b"*", b"+")]
-        if expunges and self.box is not None:
+        if expunges and ok == b"OK" and self.box is not None:
             self.mirror.settled()
         return ended.code, said
 
@@ -138,11 +140,10 @@ class Client:
             await self.command(b"ENABLE " + ENABLE[self.kind])
 
     async def learn(self) -> None:
-        """Ask for what was announced and not described, as every client does."""
-        unknown = [
+        """Ask for what was announced and not described, as clients do; the answer may announce more."""
+        while unknown := [
             at + 1 for at, one in enumerate(self.mirror.messages) if one.uid is None or one.flags is None
-        ]
-        if unknown:
+        ]:
             await self.command(b"FETCH %b (UID FLAGS)" % joined(unknown), expunges=False)
 
     def places(self, chosen: Iterable[int]) -> list[int]:
@@ -189,10 +190,13 @@ class Stage:
             auth=Auth(plaintext=True),
             limits=Limits(tarpit_seconds=0.0),
         )
+        directory = Directory(store, self.settings)
+        rights = Rights(store, directory)
+        self._forgets = [store.watch(each) for each in (directory.heard, rights.heard)]
         self.views = Views(store, store)
         self._heard: dict[tuple[int, int], int] = {}
         self._news = asyncio.Event()
-        self._forget = store.watch(self._hear)  # after the views: what we have heard, they have
+        self._forgets.append(store.watch(self._hear))  # after the views: what we have heard, they have
         self.authenticator = Authenticator(store, self.settings, clock, Audit(), b"k" * 32, self._no_sleep)
         self.between = Between(store)
         services = Services(
@@ -202,6 +206,7 @@ class Stage:
             self.settings,
             clock,
             lambda: Spool(spools),
+            rights=rights,
         )
         door = ImapDoor(services)
 
@@ -390,7 +395,8 @@ class Stage:
 
     def close(self) -> None:
         self.views.close()
-        self._forget()
+        for forget in self._forgets:
+            forget()
         self.authenticator.close()
 
 

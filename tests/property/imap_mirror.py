@@ -178,7 +178,7 @@ class Mirror:
         self.cached = {}
 
     def settled(self) -> None:
-        """A command that may remove messages is complete: what was heard is all there is."""
+        """Nothing was held back: a command was done that may remove messages."""
         self.highest = max(self.highest, self.heard)
 
     def uids(self) -> list[int | None]:
