@@ -114,6 +114,7 @@ DOOR_REFUSALS: Final[dict[str, bytes]] = {
     "submission": b"421 4.3.2 too many connections\r\n",
     "imap": b"* BYE [UNAVAILABLE] too many connections\r\n",
     "pop3": b"-ERR [SYS/TEMP] too many connections\r\n",
+    "managesieve": b'BYE (TRYLATER) "too many connections"\r\n',
 }
 """What a connection over a limit is told, by listener; under implicit TLS nothing can be said."""
 
@@ -169,7 +170,7 @@ async def compose(
     spools = held.directory / "spool"
     tls, mail_tls = certificates.context, certificates.mail_context
     smtp = SmtpDoor(policy, receive, authenticator, settings, tls, spools, clock, mail_tls)
-    readers = reading(held, store, directory, authenticator, settings(), clock, certificates)
+    readers = reading(held, store, directory, authenticator, settings(), clock, certificates, user_scripts)
     queue = _way_out(held, store, policy, resolver, settings(), clock, reports, http, handing, filtering)
     sending = Sending(store, policy, receive, settings(), clock)
     store.watch(directory.heard)

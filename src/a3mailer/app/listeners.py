@@ -36,6 +36,7 @@ PORTS: Final[tuple[Port, ...]] = (
     Port("imaps", 993, "implicit"),
     Port("pop3", 110, "start"),
     Port("pop3s", 995, "implicit"),
+    Port("managesieve", 4190, "start"),
     Port("http", 80, "none"),
     Port("https", 443, "implicit"),
     Port("metrics", 9090, "none", private=True),

@@ -1,4 +1,4 @@
-"""The doors behind which mail is read, wired for one worker: IMAP and POP3 on the same views."""
+"""The doors behind which mail is read, and its scripts: IMAP, POP3 and ManageSieve of one worker."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from a3mailer.access.rights import Rights
+from a3mailer.access.scripts import Scripts
 from a3mailer.access.watch import Views
 from a3mailer.app.held import Held
 from a3mailer.config.tree import Settings
@@ -16,6 +17,8 @@ from a3mailer.edge.http.lasting import recheck, resume
 from a3mailer.edge.imap.door import ImapDoor
 from a3mailer.edge.imap.services import Services
 from a3mailer.edge.listener import Acceptor, Resume, Serve
+from a3mailer.edge.managesieve.door import ManageSieveDoor
+from a3mailer.edge.managesieve.services import Services as SieveServices
 from a3mailer.edge.park import WHOLE
 from a3mailer.edge.pop3.door import Pop3Door
 from a3mailer.edge.pop3.services import Services as Pop3Services
@@ -75,13 +78,15 @@ class Reading:
     views: Views
     imap: ImapDoor
     pop3: Pop3Door
+    managesieve: ManageSieveDoor
     leases: Leases
     parked: ParkedWatch
 
     def doors(self) -> dict[str, Serve]:
         """By listener."""
         imap, pop3 = self.imap.serve, self.pop3.serve
-        return {"imap": imap, "imaps": imap, "pop3": pop3, "pop3s": pop3}
+        sieve = self.managesieve.serve
+        return {"imap": imap, "imaps": imap, "pop3": pop3, "pop3s": pop3, "managesieve": sieve}
 
     def resume(self, listener: str) -> Resume | None:
         """For listeners whose sessions are parked."""
@@ -97,6 +102,7 @@ class Reading:
         """Take the settings of a new snapshot."""
         self.imap.services.settings = settings
         self.pop3.services.settings = settings
+        self.managesieve.services.settings = settings
 
     def close(self) -> None:
         """The worker ends."""
@@ -112,6 +118,7 @@ def reading(
     settings: Settings,
     clock: SystemClock,
     certificates: ServerCertificates,
+    scripts: Scripts,
 ) -> Reading:
     """Wire them."""
     views, tls = Views(store, store), certificates.mail_context
@@ -122,4 +129,5 @@ def reading(
     leases = Leases(held.run_directory / "pop3.leases")
     logins = held.pop3_logins
     pop3 = Pop3Door(Pop3Services(store, views, authenticator, settings, clock, leases, logins, tls))
-    return Reading(views, imap, pop3, leases, ParkedWatch(views, imap))
+    sieve = ManageSieveDoor(SieveServices(scripts, authenticator, settings, clock, views, tls))
+    return Reading(views, imap, pop3, sieve, leases, ParkedWatch(views, imap))

@@ -352,6 +352,13 @@ class Reports(Section, frozen=True, kw_only=True):
     ] = False
 
 
+class ManageSieve(Section, frozen=True, kw_only=True):
+    idle_seconds: Annotated[float, _d("Inactivity before logout, 30 minutes at least (RFC 5804).", ge=1)] = (
+        1860.0
+    )
+    login_seconds: Annotated[float, _d("Time to authenticate.")] = 30.0
+
+
 class Sieve(Section, frozen=True, kw_only=True):
     scripts: Annotated[int, _d("Sieve scripts an account may keep.", ge=1, le=1000)] = 50
     size: Annotated[int, _d("Octets of one of them.", ge=1024, le=512 * 1024)] = 128 * 1024
@@ -404,4 +411,5 @@ class Settings(Section, frozen=True, kw_only=True):
     policy_hook: PolicyHook = PolicyHook()
     reports: Reports = Reports()
     sieve: Sieve = Sieve()
+    managesieve: ManageSieve = ManageSieve()
     log: Log = Log()

@@ -42,6 +42,7 @@ PROVIDERS: Final = (
 """``transfer.destinations.providers.PROVIDERS``."""
 LISTENERS: Final = (
     "smtp", "submission", "submissions", "lmtp", "imap", "imaps", "http", "https", "metrics", "pop3", "pop3s",
+    "managesieve",
 )  # fmt: skip
 
 METRICS: Final[tuple[Metric, ...]] = (
@@ -108,6 +109,9 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("a3_jmap_listeners", "gauge", "Event sources and WebSockets that listen."),
     Metric("a3_hook_posts_total", "counter", "Events posted to hooks.", "result", ("taken", "failed")),
     Metric("a3_imap_commands_total", "counter", "IMAP commands by outcome.", "result", ("ok", "no", "bad")),
+    Metric(
+        "a3_managesieve_commands_total", "counter", "ManageSieve commands by outcome.", "result", ("ok", "no")
+    ),
     Metric("a3_pop3_commands_total", "counter", "POP3 commands by outcome.", "result", ("ok", "err")),
     Metric("a3_imap_idle", "gauge", "Connections parked in IDLE."),
     Metric("a3_store_commits_total", "counter", "Transactions committed."),

@@ -42,6 +42,7 @@ SERVICES: Final = (
     Service("imap", "imap", IMAP, STARTTLS, 143, 10, "RFC 6186"),
     Service("pop3s", "pop3s", POP3, IMPLICIT, 995, 20, "RFC 6186"),
     Service("pop3", "pop3", POP3, STARTTLS, 110, 30, "RFC 6186"),
+    Service("sieve", "managesieve", "managesieve", STARTTLS, 4190, 0, "RFC 5804"),
     Service("jmap", "jmap", "jmap", IMPLICIT, 443, 0, "RFC 8620"),
     Service("caldavs", "dav", "caldav", IMPLICIT, 443, 0, "RFC 6764"),
     Service("carddavs", "dav", "carddav", IMPLICIT, 443, 0, "RFC 6764"),

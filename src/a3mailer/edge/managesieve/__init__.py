@@ -1,0 +1,1 @@
+"""The ManageSieve door: sessions, answers, and errors as response codes."""
