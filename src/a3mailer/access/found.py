@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -17,8 +18,19 @@ _ADDRESS_FIELDS: Final = {"from": 2, "to": 5, "cc": 6, "bcc": 7}
 # --- the ENVELOPE fragment -----------------------------------------------------------------------------
 
 
+# Linear: the quantifiers are possessive, and what they repeat begins differently.
+_STRING: Final = rb'"(?:[^"\\]|\\.)*+"'
+_ADDRESS: Final = rb"\((?:[^()\"]++|" + _STRING + rb")*+\)"
+_ELEMENT: Final = re.compile(_STRING + rb"|NIL|\((?:" + _ADDRESS + rb")*+\)", re.DOTALL)
+_NSTRING: Final = re.compile(_STRING + rb"|NIL", re.DOTALL)
+
+
 def envelope_fields(fragment: bytes) -> list[bytes]:
     """The ten elements of an ENVELOPE fragment, as they stand."""
+    if b"{" not in fragment:  # no literal
+        found = _ELEMENT.findall(fragment, 1)
+        if sum(map(len, found)) + len(found) + 1 == len(fragment):
+            return found
     fields: list[bytes] = []
     at = 1
     depth = 0
@@ -40,6 +52,9 @@ def envelope_fields(fragment: bytes) -> list[bytes]:
 
 def strings(element: bytes) -> Iterator[bytes]:
     """The strings (NIL as b"") inside an element, in order."""
+    if b"{" not in element:
+        yield from map(unquoted, _NSTRING.findall(element))
+        return
     at = 0
     while at < len(element):
         after = skip(element, at)

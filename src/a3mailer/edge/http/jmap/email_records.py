@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from a3mailer.access.account_mail import Email, merged
@@ -36,6 +36,8 @@ ROWS: Final = frozenset(("id", "blobId", "threadId", "mailboxIds", "keywords", "
 _FRAGMENTS: Final = frozenset(("preview", "hasAttachment"))
 _PEOPLE: Final = {"from": 2, "to": 5, "cc": 6, "bcc": 7}
 """Places in ENVELOPE."""
+REMEMBERED: Final = 2048
+"""Envelopes whose properties are remembered."""
 READ_SECONDS: Final = 60.0
 """What of the processor one /get may cost."""
 _ENVELOPE: Final = frozenset((*_PEOPLE, "subject", "sentAt", "messageId", "inReplyTo"))
@@ -172,6 +174,7 @@ def keywords_of(flags: int, keywords: str) -> dict[str, bool]:
     return found | dict.fromkeys(keywords.split(), True)
 
 
+@lru_cache(REMEMBERED)
 def _of_envelope(fragment: bytes, wanted: frozenset[str]) -> Record | None:
     """Properties that ENVELOPE says; None where it does not say all of them just so."""
     fields = envelope_fields(fragment)

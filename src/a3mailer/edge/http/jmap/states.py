@@ -6,16 +6,16 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from a3mailer.access.account_changes import State, Told, read_state, write_state
 from a3mailer.edge.http.jmap.accounts import Account
-from a3mailer.edge.http.jmap.method import Call
 from a3mailer.edge.http.jmap.records import Changes
+from a3mailer.edge.http.jmap.services import Services
 from a3mailer.mail.errors import NoSuchAccount, NoSuchThing
 from a3mailer.mail.objectids import object_id
 from a3mailer.wire.jmap.errors import MethodError
 
 
-async def state_of(call: Call, account: Account) -> str:
-    """The state of an account's mail. Errors: MethodError (``accountNotFound``)."""
-    row = await call.services.store.account(account.id)
+async def state_of(services: Services, account: Account) -> str:
+    """The state of an account's mail. Errors: NoSuchAccount."""
+    row = await services.store.account(account.id)
     if row is None:
         raise NoSuchAccount(str(account.id))
     return write_state(State(row.modseq))

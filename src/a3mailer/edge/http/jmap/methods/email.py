@@ -78,7 +78,7 @@ class Emails:
         return PROPERTIES
 
     async def state(self, call: Call) -> str:
-        return await state_of(call, call.account)
+        return await state_of(call.services, call.account)
 
     async def ids(self, call: Call, most: int) -> Sequence[str]:
         mail = await call.services.mail.of(call.account.id)
@@ -140,7 +140,7 @@ class ChangedEmails(Emails):
         return await changing.destroy(call, ids)
 
     async def state_of_source(self, call: Call) -> str:
-        return await state_of(call, call.source)
+        return await state_of(call.services, call.source)
 
     async def copy(self, call: Call, records: Mapping[str, Record]) -> Created:
         boxes = await changing.boxes_of(call, call.account)

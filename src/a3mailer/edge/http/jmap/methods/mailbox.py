@@ -140,7 +140,7 @@ class Mailboxes:
         return PROPERTIES
 
     async def state(self, call: Call) -> str:
-        return await state_of(call, call.account)
+        return await state_of(call.services, call.account)
 
     async def _tree(self, call: Call) -> Tree:
         return Tree.of(await call.services.store.mailboxes(call.account.id))

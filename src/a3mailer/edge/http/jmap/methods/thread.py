@@ -31,7 +31,7 @@ class Threads:
         return PROPERTIES
 
     async def state(self, call: Call) -> str:
-        return await state_of(call, call.account)
+        return await state_of(call.services, call.account)
 
     async def ids(self, call: Call, most: int) -> Sequence[str]:
         mail = await call.services.mail.of(call.account.id)
