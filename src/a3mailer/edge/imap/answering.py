@@ -20,7 +20,7 @@ from a3mailer.mail.errors import MailError
 from a3mailer.telemetry import metrics
 from a3mailer.telemetry.events import emit
 from a3mailer.wire.imap import engine, limits
-from a3mailer.wire.imap.errors import BadSyntax, RemoteProtocolError, UnknownCharset
+from a3mailer.wire.imap.errors import BadSyntax, RemoteProtocolError, UidRequired, UnknownCharset
 from a3mailer.wire.imap.parser import TAG_CHARS, Parser
 
 BAD_COMMANDS: Final = 20
@@ -109,7 +109,14 @@ def begin(session: Session, octets: bytes) -> Begun | None:
 
 def started(session: Session, command: Command) -> Answer:
     """Ask for permission, and begin. Errors: MailError, RemoteProtocolError."""
+    if numbers(session, command):
+        raise UidRequired
     return command.run(session) if session.permits(command.action) else NOT_PERMITTED
+
+
+def numbers(session: Session, command: Command) -> bool:
+    """Whether a command names messages by numbers of a client that wants none (RFC 9586 section 3)."""
+    return session.uid_only and getattr(command, "uid", True) is False
 
 
 def unread(session: Session, command: Command) -> bool:

@@ -45,13 +45,14 @@ AFTER_LOGIN: Final = (
     b"COMPRESS=DEFLATE",  # RFC 4978
     b"REPLACE",  # RFC 8508
     b"UNAUTHENTICATE",  # RFC 8437
+    b"UIDONLY",  # RFC 9586
     b"UTF8=ACCEPT",  # RFC 6855
     b"INPROGRESS",  # RFC 9585
     b"WITHIN",  # RFC 5032
     b"PARTIAL",  # RFC 9394
     b"MULTISEARCH",  # RFC 7377
 )
-ENABLEABLE: Final = frozenset((b"CONDSTORE", b"QRESYNC", b"IMAP4REV2", b"UTF8=ACCEPT"))
+ENABLEABLE: Final = frozenset((b"CONDSTORE", b"QRESYNC", b"IMAP4REV2", b"UIDONLY", b"UTF8=ACCEPT"))
 
 
 def before_login(*, start_tls: bool, mechanisms: tuple[str, ...], login: bool) -> bytes:

@@ -17,6 +17,7 @@ from a3mailer.edge.imap.answering import (
     begin,
     finish,
     goodbye,
+    numbers,
     refuse,
     started,
     unread,
@@ -34,7 +35,7 @@ from a3mailer.edge.park import Parked, ParkingLot
 from a3mailer.mail.errors import MailError
 from a3mailer.telemetry.events import emit
 from a3mailer.wire.imap import engine
-from a3mailer.wire.imap.errors import BadSyntax, LocalProtocolError, RemoteProtocolError
+from a3mailer.wire.imap.errors import BadSyntax, LocalProtocolError, RemoteProtocolError, UidRequired
 from a3mailer.wire.imap.parser import Parser
 
 RECHECK_SLICE: Final = 100
@@ -220,6 +221,8 @@ async def answer_append(session: Session, start: engine.MessageStart) -> None:
         command = begun_with(p, start)
         if not command.states & session.state:
             raise BadSyntax(f"{command.name.decode()} is not valid in {state.NAMES[session.state]} state")
+        if numbers(session, command):
+            raise UidRequired
         if not session.permits(command.action):
             await read_over(session)
     except RemoteProtocolError as error:

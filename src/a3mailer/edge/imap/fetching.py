@@ -139,15 +139,17 @@ class Plan:
     """Whether whole messages are all it takes, besides columns."""
     alone: bool
     """Whether it takes no more than the row of a message, and octets that show where its header ends."""
+    by_uid: bool = False
+    """Whether messages are named by their uids (RFC 9586)."""
 
 
-def make_plan(wanted: FetchItems) -> Plan:
+def make_plan(wanted: FetchItems, *, by_uid: bool = False) -> Plan:
     """The plan for these items."""
     texts = [_TEXT[item] for item in wanted.items if item in _TEXT]
     fragments = tuple(item for item in wanted.items if item not in _TEXT)
     dated = any(item in wanted.items for item in _ROWS)
     return Plan(
-        "* %d FETCH (" + "".join(text + " " for text, _values in texts),
+        ("* %d UIDFETCH (" if by_uid else "* %d FETCH (") + "".join(text + " " for text, _values in texts),
         tuple(values for _text, values in texts),
         fragments,
         wanted.sections,
@@ -160,6 +162,7 @@ def make_plan(wanted: FetchItems) -> Plan:
         not fragments
         and (bool(wanted.sections) or not dated)
         and not any(section.part for section in wanted.sections),
+        by_uid,
     )
 
 
@@ -173,7 +176,7 @@ def formatted(chunk: Chunk, plan: Plan, line: str) -> bytes:
     count = len(chunk.places)
     stride = len(plan.values) + 1
     values: list[object] = [None] * (stride * count)
-    values[0::stride] = [at + 1 for at in chunk.places]
+    values[0::stride] = chunk.uids if plan.by_uid else [at + 1 for at in chunk.places]
     for number, fill in enumerate(plan.values, 1):
         values[number::stride] = fill(chunk)
     return (line * count % tuple(values)).encode("ascii")

@@ -11,7 +11,7 @@ from a3mailer.edge.imap.selected import Selected, flags_line, flags_lines
 from a3mailer.edge.imap.session import Session
 from a3mailer.store.rows import Mailbox
 from a3mailer.wire.imap.encode import mailbox as mailbox_name
-from a3mailer.wire.imap.errors import BadSyntax
+from a3mailer.wire.imap.errors import BadSyntax, UidRequired
 from a3mailer.wire.imap.resync import Resync, SelectOptions
 from a3mailer.wire.imap.search import MAILBOX_LETTER
 from a3mailer.wire.imap.sequence import print_set
@@ -28,6 +28,8 @@ async def enter(
     """Select a mailbox. The one selected before is left even when this fails (section 6.3.2)."""
     if options.resync is not None and not session.qresync:
         raise BadSyntax("ENABLE QRESYNC first")
+    if options.resync is not None and options.resync.numbered and session.uid_only:
+        raise UidRequired
     if session.selected is not None:
         session.unselect()
         yield b"* OK [CLOSED] the mailbox selected before is closed\r\n"
@@ -36,7 +38,7 @@ async def enter(
     view = selected.view
     session.select(selected)
     session.condstore |= options.condstore
-    unseen = -1 if session.rev2 else await view.mailbox.first_unseen()
+    unseen = -1 if session.rev2 or session.uid_only else await view.mailbox.first_unseen()
     yield _opening_lines(session, row, selected, unseen)
     if options.resync is not None and options.resync.uid_validity == row.uid_validity:
         async for octets in _changes(session, view, options.resync):
@@ -92,7 +94,8 @@ async def _changes(session: Session, view: View, resync: Resync) -> AsyncIterato
         places = [at for at in places if uids[at] in known]
     for first in range(0, len(places), FETCHES_AT_ONCE):
         yield b"".join(
-            flags_line(view, at, uid=True, modseq=True) for at in places[first : first + FETCHES_AT_ONCE]
+            flags_line(view, at, uid=True, modseq=True, only=session.uid_only)
+            for at in places[first : first + FETCHES_AT_ONCE]
         )
 
 

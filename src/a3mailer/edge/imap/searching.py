@@ -12,6 +12,7 @@ from a3mailer.edge.imap.session import Session
 from a3mailer.mail.criteria import Arrived, Leaf, Numbers, Operator, Program
 from a3mailer.mail.errors import MailError
 from a3mailer.wire.imap.encode import string
+from a3mailer.wire.imap.errors import UidRequired
 from a3mailer.wire.imap.search import InSet, Key, Partial, SearchRequest, Within
 from a3mailer.wire.imap.sequence import print_set
 
@@ -42,6 +43,8 @@ def resolved(session: Session, view: View, request: SearchRequest) -> Program:
 
 def _resolved(session: Session, view: View, key: Key) -> Leaf | Operator:
     if isinstance(key, InSet):
+        if session.uid_only and not (key.uid or key.numbers.saved):
+            raise UidRequired
         if key.uid and not key.numbers.saved:
             return Numbers(tuple(key.numbers.uid_spans(view.uids, view.count)))
         return Numbers(tuple(session.chosen.spans(key.numbers, uid=key.uid)))

@@ -113,11 +113,13 @@ def runs(places: Iterable[int]) -> list[Span]:
     return spans
 
 
-def news_lines(view: View, news: News, *, qresync: bool, condstore: bool, rev2: bool) -> bytes:
+def news_lines(
+    view: View, news: News, *, qresync: bool, condstore: bool, rev2: bool, uid_only: bool
+) -> bytes:
     """EXPUNGE or VANISHED, then EXISTS, then FETCH of changed flags (RFC 9051 section 7.4, RFC 7162)."""
     out: list[bytes] = []
     if news.vanished:
-        if qresync:
+        if qresync or uid_only:
             out.append(b"* VANISHED %b\r\n" % print_set(news.vanished))
         else:  # each number is that after the expunges said before it
             out += (b"* %d EXPUNGE\r\n" % (at + 1) for at in reversed(news.places))
@@ -125,16 +127,24 @@ def news_lines(view: View, news: News, *, qresync: bool, condstore: bool, rev2: 
         out.append(b"* %d EXISTS\r\n" % news.exists)
         if not rev2:
             out.append(b"* 0 RECENT\r\n")
-    out += (flags_line(view, at, uid=qresync or condstore, modseq=condstore) for at in news.changed)
+    uid = qresync or condstore
+    out += (flags_line(view, at, uid=uid, modseq=condstore, only=uid_only) for at in news.changed)
     return b"".join(out)
 
 
-def flags_line(view: View, place: int, *, uid: bool, modseq: bool) -> bytes:
+def named(view: View, place: int, *, uid: bool, only: bool) -> bytes:
+    """``n FETCH (`` with UID where asked for; or, where uids are all a client knows, ``uid UIDFETCH (``."""
+    number = view.uids[place]
+    if only:  # RFC 9586 section 3.3
+        return b"%d UIDFETCH (" % number
+    return b"%d FETCH (UID %d " % (place + 1, number) if uid else b"%d FETCH (" % (place + 1)
+
+
+def flags_line(view: View, place: int, *, uid: bool, modseq: bool, only: bool) -> bytes:
     """``* n FETCH (FLAGS (...))``, with UID and MODSEQ where asked for."""
     bits, words, changed = view.flags(place)
-    return b"* %d FETCH (%bFLAGS (%b)%b)\r\n" % (
-        place + 1,
-        b"UID %d " % view.uids[place] if uid else b"",
+    return b"* %bFLAGS (%b)%b)\r\n" % (
+        named(view, place, uid=uid, only=only),
         flag_list(bits, words),
         b" MODSEQ (%d)" % changed if modseq else b"",
     )

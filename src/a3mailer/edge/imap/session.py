@@ -64,7 +64,7 @@ class Session:
                  "qresync",
                  "rev2", "secures",
                  "selected", "services", "state", "tag", "trace",
-                 "utf8_mail", "woken")  # fmt: skip
+                 "uid_only", "utf8_mail", "woken")  # fmt: skip
 
     def __init__(self, services: Services, connection: Connection, trace: str) -> None:
         self.services = services
@@ -75,6 +75,8 @@ class Session:
         self.principal: Principal = ANONYMOUS
         self.selected: Selected | None = None
         self.rev2 = False
+        self.uid_only = False
+        """UIDONLY was enabled (RFC 9586)."""
         self.utf8_mail = False
         """UTF8=ACCEPT was enabled (RFC 6855)."""
         self.condstore = False
@@ -190,7 +192,7 @@ class Session:
         self._permits = _NOTHING_ASKED
         self.state = state.NOT_AUTHENTICATED
         self.engine.authenticated = False
-        self.rev2 = self.utf8_mail = self.condstore = self.qresync = False
+        self.rev2 = self.uid_only = self.utf8_mail = self.condstore = self.qresync = False
         self.decompresses = self.deflate is not None
         self.bad = 0
         self._login_until = self._time() + self.services.settings.imap.login_seconds
@@ -290,7 +292,16 @@ class Session:
     def say_news(self, view: View, *, expunges: bool) -> None:
         """Write what the view knows and the client does not."""
         news = view.news(expunges=expunges)
-        self.write(news_lines(view, news, qresync=self.qresync, condstore=self.condstore, rev2=self.rev2))
+        self.write(
+            news_lines(
+                view,
+                news,
+                qresync=self.qresync,
+                condstore=self.condstore,
+                rev2=self.rev2,
+                uid_only=self.uid_only,
+            )
+        )
 
     # --- long commands -----------------------------------------------------------------------------
 

@@ -58,9 +58,10 @@ def _say(
 
 
 def _head(plan: Plan, chunk: Chunk, at: int) -> bytes:
+    number = chunk.uids[0] if plan.by_uid else at + 1
     if not plan.values:
-        return b"* %d FETCH (" % (at + 1)
-    return (plan.head % (at + 1, *[one for fill in plan.values for one in fill(chunk)])).encode("ascii")
+        return (plan.head % number).encode("ascii")
+    return (plan.head % (number, *[one for fill in plan.values for one in fill(chunk)])).encode("ascii")
 
 
 async def _read(session: Session, plan: Plan, at: int) -> Completed | Failed:

@@ -16,6 +16,8 @@ class Resync:
     uid_validity: int
     modseq: int
     known_uids: SequenceSet | None = None
+    numbered: bool = False
+    """Sequence numbers were named beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,12 @@ def _resync(p: Parser) -> Resync:
     known = None
     if p.octets[p.at : p.at + 2] not in (b")", b" (") and p.take(b" "):
         known = parse_sequence_set(p, star=False)
-    if p.take(b" "):  # seq-match-data helps servers without tombstones; ours has them
+    numbered = p.take(b" ")
+    if numbered:  # seq-match-data helps servers without tombstones; ours has them
         p.expect(b"(")
         parse_sequence_set(p, star=False)
         p.space()
         parse_sequence_set(p, star=False)
         p.expect(b")")
     p.expect(b")")
-    return Resync(uid_validity, modseq, known)
+    return Resync(uid_validity, modseq, known, numbered)

@@ -1,4 +1,4 @@
-"""ENABLE (RFC 5161, RFC 9051 section 6.3.1): CONDSTORE, QRESYNC, IMAP4rev2, UTF8=ACCEPT (RFC 6855)."""
+"""ENABLE (RFC 5161, RFC 9051 section 6.3.1): CONDSTORE, QRESYNC, IMAP4rev2, UIDONLY, UTF8=ACCEPT."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def enabled(session: Session, word: bytes) -> bool:
     on = {
         b"CONDSTORE": session.condstore,
         b"QRESYNC": session.qresync,
+        b"UIDONLY": session.uid_only,
         b"UTF8=ACCEPT": session.utf8_mail,
         b"IMAP4REV2": session.rev2,
     }
@@ -57,6 +58,8 @@ def switch_on(session: Session, word: bytes) -> None:
     """QRESYNC brings CONDSTORE with it (RFC 7162 section 3.2.3)."""
     if word == b"IMAP4REV2":
         session.rev2 = True
+    elif word == b"UIDONLY":
+        session.uid_only = True
     elif word == b"UTF8=ACCEPT":
         session.utf8_mail = True
     else:

@@ -44,6 +44,8 @@ class Wanted:
     """What follows the sequence set."""
 
     plan: Plan
+    items: FetchItems
+    """As the client named them, and MODSEQ where it is implied: UID is not (RFC 9586 section 3.3)."""
     changed_since: int
     vanished: bool
     partial: Partial | None = None
@@ -75,7 +77,7 @@ class Fetch:
         return self.uid
 
     def run(self, session: Session) -> Answer:
-        plan = self.wanted.plan
+        plan = self._plan(session)
         session.condstore |= plan.modseq
         spans = session.chosen.spans(self.messages, uid=self.uid)
         if self.wanted.partial is not None:
@@ -86,8 +88,11 @@ class Fetch:
                 return single.fetch(session, plan, low)
         return self._run(session, spans)
 
+    def _plan(self, session: Session) -> Plan:
+        return uids_only(self.wanted.items) if session.uid_only else self.wanted.plan
+
     async def _run(self, session: Session, spans: list[Span]) -> AsyncIterator[Response]:
-        wanted, view, plan = self.wanted, session.view, self.wanted.plan
+        wanted, view, plan = self.wanted, session.view, self._plan(session)
         if wanted.vanished:
             if not session.qresync:
                 raise BadSyntax("ENABLE QRESYNC first")
@@ -136,10 +141,17 @@ def read(rest: bytes, uid: bool) -> Wanted:
     items = wanted.items
     if since >= 0 and Item.MODSEQ not in items:
         items = (*items, Item.MODSEQ)
+    named = FetchItems(items, wanted.sections)
     if uid and Item.UID not in items:
         items = (Item.UID, *items)
     plan = make_plan(FetchItems(items, wanted.sections))
-    return Wanted(plan, since, modifiers.vanished, modifiers.partial)
+    return Wanted(plan, named, since, modifiers.vanished, modifiers.partial)
+
+
+@lru_cache(REMEMBERED)
+def uids_only(items: FetchItems) -> Plan:
+    """The plan of a client that wants to hear of uids only (RFC 9586)."""
+    return make_plan(items, by_uid=True)
 
 
 remembered = lru_cache(REMEMBERED)(read)

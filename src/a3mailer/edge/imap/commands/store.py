@@ -15,7 +15,7 @@ from a3mailer.access.view import View
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.commands.expunge import NO_RIGHT, READ_ONLY
 from a3mailer.edge.imap.response import DONE, Completed, Failed
-from a3mailer.edge.imap.selected import Selected, flags_line
+from a3mailer.edge.imap.selected import Selected, flags_line, named
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.flags import keywords_text
 from a3mailer.mail.ids import Uid
@@ -131,12 +131,14 @@ class Store:
         places = [at for low, high in spans for at in range(low, high) if uids[at] not in refused]
         if self.silent:
             return [
-                modseq_line(view, at, uid=self.uid or session.qresync) for at in places if uids[at] in changed
+                modseq_line(view, at, uid=self.uid or session.qresync, only=session.uid_only)
+                for at in places
+                if uids[at] in changed
             ]
         uid = self.uid or session.qresync
         return [
             b"".join(
-                flags_line(view, at, uid=uid, modseq=session.condstore)
+                flags_line(view, at, uid=uid, modseq=session.condstore, only=session.uid_only)
                 for at in places[first : first + ANSWERS_AT_ONCE]
             )
             for first in range(0, len(places), ANSWERS_AT_ONCE)
@@ -170,10 +172,9 @@ remembered = lru_cache(REMEMBERED)(read)
 """Clients set the same flags again and again."""
 
 
-def modseq_line(view: View, place: int, *, uid: bool) -> bytes:
+def modseq_line(view: View, place: int, *, uid: bool, only: bool) -> bytes:
     """``* n FETCH (MODSEQ (m))``: what .SILENT still says under CONDSTORE."""
-    named = b"UID %d " % view.uids[place] if uid else b""
-    return b"* %d FETCH (%bMODSEQ (%d))\r\n" % (place + 1, named, view.flags(place)[2])
+    return b"* %bMODSEQ (%d))\r\n" % (named(view, place, uid=uid, only=only), view.flags(place)[2])
 
 
 def kept(bits: int, words: str) -> tuple[int, str]:
