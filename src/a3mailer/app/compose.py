@@ -13,7 +13,9 @@ from typing import Final
 
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
+from a3mailer.access.filing import Filing
 from a3mailer.access.pushes import Making
+from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts as UserScripts
 from a3mailer.app.examining import examiner, hours
 from a3mailer.app.held import Held
@@ -393,7 +395,10 @@ def _way_in(
     handing = Handing(store, clock, identity_of_this())
     counts = Hourly(held.rates, clock, settings)
     of_site = partial(site.compiled, held.directory)
-    filtering = Filtering(user_scripts, store, directory, settings, counts, forwarding, of_site)
+    rights = Rights(store, directory)
+    store.watch(rights.heard)
+    filing = Filing(store, rights)
+    filtering = Filtering(user_scripts, store, directory, settings, counts, forwarding, of_site, filing)
     lists.filters = filtering.wants
     receive = Receive(
         store, directory, settings, clock, judges, forwarding, returns, lists, handing, filtering

@@ -34,7 +34,15 @@ from a3mailer.transfer.filtering import hourly
 from a3mailer.transfer.filtering.answering import is_automatic, why_not
 from a3mailer.transfer.filtering.hourly import Hourly
 from a3mailer.transfer.filtering.letters import Letters, sender_of
-from a3mailer.transfer.filtering.mail import Delivery, DeliveryView, mailbox_by, memory_name, named
+from a3mailer.transfer.filtering.mail import (
+    OWN_ONLY,
+    Delivery,
+    DeliveryView,
+    Filing,
+    mailbox_by,
+    memory_name,
+    named,
+)
 from a3mailer.transfer.forwarding.forward import Forwarding
 from a3mailer.transfer.trace import without_return_path
 from a3mailer.transfer.work import Work
@@ -91,6 +99,7 @@ class Doors(msgspec.Struct, frozen=True):
     letters: Letters
     hourly: Hourly
     forwarding: Forwarding | None = None
+    filing: Filing = OWN_ONLY
 
 
 class Effects:
@@ -107,7 +116,7 @@ class Effects:
         self._work = work
         self._contents: dict[bytes, int] = {}
         """Numbers of what was changed, by its octets."""
-        self._appended: dict[MailboxId, int] = {}
+        self._appended: dict[tuple[AccountId, MailboxId], int] = {}
         """Mailbox -> place of its Append in the work."""
         self._boxes: tuple[rows.Mailbox, ...] | None = None
         self._redirects = 0
@@ -135,26 +144,27 @@ class Effects:
         if self.octets_of(action) is self._mail.octets and not action.flags:
             self.made.plain = True
         else:
-            self._append(self._mail.route.mailbox, action)
+            self._append((self._account, self._mail.route.mailbox), action)
 
     async def _file(self, action: FileInto) -> None:
         mailbox = await self._mailbox(action)
         if mailbox is None:
             self._fail(f"mailbox {action.mailbox}", f'there is no mailbox "{action.mailbox}" to file it into')
             await self._keep(_kept(action))
-        elif mailbox == self._mail.route.mailbox:
+        elif mailbox == (self._account, self._mail.route.mailbox):
             await self._keep(_kept(action))
         else:
             self._append(mailbox, action)
 
-    def _append(self, mailbox: MailboxId, action: Keep | FileInto) -> None:
-        """One copy a mailbox, however often it is named; the last word on its flags counts."""
-        bits, words = _flags_of(action.flags)
+    def _append(self, at: tuple[AccountId, MailboxId], action: Keep | FileInto) -> None:
+        """One copy a mailbox, however often it is named; the last word on its flags counts.
+
+        In a mailbox of another it has none: they would be his."""
+        bits, words = _flags_of(action.flags if at[0] == self._account else None)
         mail = self._mail
-        key = b"%b/%d.%d" % (mail.key, self._account, mailbox) if mail.key else b""
+        key = b"%b/%d.%d" % (mail.key, *at) if mail.key else b""
         made = Append(
-            self._account,
-            mailbox,
+            *at,
             self._content(self.octets_of(action)),
             bits,
             words,
@@ -162,7 +172,7 @@ class Effects:
             check_quota=False,
             delivery=key,
         )
-        place = self._appended.setdefault(mailbox, len(self._work.operations))
+        place = self._appended.setdefault(at, len(self._work.operations))
         if place < len(self._work.operations):
             self._work.operations[place] = made
         else:
@@ -203,7 +213,7 @@ class Effects:
         """The header as it came."""
         return self._view.fields
 
-    async def _mailbox(self, action: FileInto) -> MailboxId | None:
+    async def _mailbox(self, action: FileInto) -> tuple[AccountId, MailboxId] | None:
         """Where to file: by its id, its use, its name; made where that is wanted (RFC 5490 section 3.2)."""
         if self._boxes is None:
             self._boxes = await self._doors.store.mailboxes(self._account)
@@ -213,23 +223,25 @@ class Effects:
         if found is None and action.special_use:
             found = mailbox_by(self._boxes, "special-use", action.special_use)
         found = found or named(self._boxes, action.mailbox)
+        found = found or await self._doors.filing.find(self._account, action.mailbox)
         if found is not None or not action.create:
-            return found.id if found is not None else None
+            return (found.account, found.id) if found is not None else None
         return await self._created(action)
 
-    async def _created(self, action: FileInto) -> MailboxId | None:
+    async def _created(self, action: FileInto) -> tuple[AccountId, MailboxId] | None:
         """A new mailbox, in a commit of its own: an empty one that is left behind harms nobody."""
-        create = CreateMailbox(self._account, action.mailbox, action.special_use, subscribed=True)
         try:
+            name = self._doors.filing.new_name(action.mailbox)
+            create = CreateMailbox(self._account, name, action.special_use, subscribed=True)
             (made,) = await self._doors.store.commit(Transaction((create,), tenant=self._mail.route.tenant))
         except MailError as error:
             emit("sieve.mailbox.not_made", level="warning", trace=self._mail.trace, error=str(error))
             self._boxes = await self._doors.store.mailboxes(self._account)
             found = named(self._boxes, action.mailbox)
-            return found.id if found is not None else None
+            return (found.account, found.id) if found is not None else None
         self._boxes = None
         assert isinstance(made, MailboxCreated)
-        return made.mailbox
+        return self._account, made.mailbox
 
     # --- other addresses -----------------------------------------------------------------------------
 
@@ -354,12 +366,11 @@ class Effects:
         if mailbox is None:
             self._fail(f"fcc {action.mailbox}", f'there is no mailbox "{action.mailbox}" for a copy')
             return
-        bits, words = _flags_of(action.flags)
+        bits, words = _flags_of(action.flags if mailbox[0] == self._account else None)
         key = b"%b/%b" % (self._mail.key, name.encode()) if self._mail.key else b""
         self._work.operations.append(
             Append(
-                self._account,
-                mailbox,
+                *mailbox,
                 number,
                 bits,
                 words,

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+from msgspec import structs
+
 from a3mailer.config.tree import Settings
 from a3mailer.identity.directory import Directory
 from a3mailer.mail.errors import BadScript, MailError
@@ -24,9 +26,11 @@ from a3mailer.transfer.filtering.effects import SEEN, Doors, Effects, Made
 from a3mailer.transfer.filtering.hourly import Hourly
 from a3mailer.transfer.filtering.letters import Letters
 from a3mailer.transfer.filtering.mail import (
+    OWN_ONLY,
     Answers,
     Delivery,
     DeliveryView,
+    Filing,
     Lacking,
     NoScript,
     Question,
@@ -78,10 +82,12 @@ class Filtering:
         counts: Hourly,
         forwarding: Forwarding | None = None,
         site: SiteOf = lambda settings: NONE,
+        filing: Filing = OWN_ONLY,
     ) -> None:
-        """``counts``: what accounts have used; ``site``: the operator's scripts of some settings."""
+        """``counts``: what accounts have used; ``site``: the operator's scripts of some settings;
+        ``filing``: names of mailboxes."""
         self._scripts = scripts
-        self._doors = Doors(store, directory, settings, Letters(settings), counts, forwarding)
+        self._doors = Doors(store, directory, settings, Letters(settings), counts, forwarding, filing)
         self._settings = settings
         self._site_of = site
         self._site = NONE
@@ -92,7 +98,7 @@ class Filtering:
         old = self._doors
         old.hourly.reconfigure(settings)
         self._settings = settings
-        self._doors = Doors(old.store, old.directory, settings, Letters(settings), old.hourly, old.forwarding)
+        self._doors = structs.replace(old, settings=settings, letters=Letters(settings))
         self._take_site(settings)
 
     def _take_site(self, settings: Settings) -> None:
@@ -222,6 +228,8 @@ class Filtering:
             return await store.mailboxes(account)
         if question.kind == "seen":
             return await store.document(account, SEEN, question.name) is not None
+        if question.kind == "foreign":
+            return await self._doors.filing.find(account, question.name)
         if question.kind == "list":
             found = await store.document(account, SCRIPT_LIST, question.name)
             return None if found is None else frozenset(found.value.lower().encode().split(b"\n")) - {b""}

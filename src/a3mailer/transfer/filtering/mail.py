@@ -85,8 +85,38 @@ class ScriptsOf(Protocol):
         ...
 
 
+SEPARATOR_OF_LEVELS: Final = "/"
+
+
+class Filing(Protocol):
+    """Names of mailboxes (``access/filing.py``; ``app`` brings it)."""
+
+    async def find(self, account: AccountId, name: str) -> Mailbox | None:
+        """The mailbox of another that a name means to an account, where it may put mail into it."""
+        ...
+
+    def new_name(self, name: str) -> str:
+        """The stored form of the name of a new mailbox. Errors: BadName."""
+        ...
+
+
+class OwnOnly:
+    """There are no mailboxes but one's own."""
+
+    async def find(self, account: AccountId, name: str) -> Mailbox | None:
+        """None."""
+        return None
+
+    def new_name(self, name: str) -> str:
+        """As it is."""
+        return name
+
+
+OWN_ONLY: Final = OwnOnly()
+
+
 class Question(NamedTuple):
-    """What is to be found out: ``mailboxes``, ``seen`` (a digest), ``script`` and ``list`` (a name)."""
+    """What is to be found out: ``mailboxes``, ``seen`` (a digest), ``script``, ``list``, ``foreign``."""
 
     kind: str
     name: str = ""
@@ -129,7 +159,10 @@ class Answers:
         if of:
             found = named(boxes, of)
             boxes = () if found is None else (found,)
-        return mailbox_by(boxes, by, value) is not None
+        if mailbox_by(boxes, by, value) is not None:
+            return True
+        foreign = by == "name" and not of and SEPARATOR_OF_LEVELS in value
+        return foreign and self._of(Question("foreign", value)) is not None
 
     def remembers(self, handle: bytes, value: bytes) -> bool:
         """``door.Mail.remembers``."""

@@ -7,7 +7,9 @@ import pytest
 from a3mailer.mail.errors import NoSuchMailbox
 from a3mailer.mail.flags import FLAGGED, SEEN
 from a3mailer.mail.message import index
+from a3mailer.mail.rights import of_account
 from a3mailer.store import operations as op
+from a3mailer.store.ports import Transaction
 from a3mailer.transfer.filtering.filtering import Filtering
 from tests.unit.transfer.filtering.town import LMTP, Town
 from tests.unit.transfer.world import MAIL
@@ -328,3 +330,26 @@ async def test_a_mail_that_was_changed_is_kept_filed_and_sent_so(town: Town) -> 
     (entry,) = town.store.entries
     assert b"Return-Path" not in town.store.content(entry).partition(b"\r\n\r\n")[0]
     assert b"gone" in town.store.content(entry) and len(town.store.transactions[-1].contents) == 3
+
+
+async def test_mailboxes_of_others_take_mail_by_the_right_to_insert(town: Town) -> None:
+    """Attack row 38: neither fileinto nor fcc get past rights, or tell that a mailbox is there."""
+    bobs = await town.make("Team", town.bob.id)
+    await town.script(
+        'require ["fileinto", "mailbox", "imap4flags", "vacation", "fcc"];'
+        'vacation :fcc "Other Users/bob/Team" "Gone.";'
+        'if mailboxexists "Other Users/bob/Team" { addflag "\\\\Flagged"; fileinto "Other Users/bob/Team"; }'
+        'else { fileinto :create "Other Users/bob/Team"; }'
+    )
+    await town.took(mail())
+    assert await town.counts(town.bob.id) == {}
+    rows = await town.octets("INBOX")
+    assert len(rows) == 2 and b"Other Users" in rows[1]
+    assert "Other Users/bob/Team" not in [box.name for box in await town.store.mailboxes(town.alice.id)]
+    for letters, there in (("lrs", 0), ("i", 2)):
+        grant = op.ChangeGrant(town.bob.id, bobs, of_account(town.alice.id), "=", letters)
+        await town.store.commit(Transaction((grant,)))
+        town.rights.forget()
+        await town.took(mail(letters.encode()), sender=f"{letters}@b.test")
+        assert (await town.counts(town.bob.id)).get("Team", 0) == there, letters
+    assert [row.flags for row in await town.mailbox("Team", town.bob.id)] == [0, 0], "flags would be his"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from msgspec import structs
 
+from a3mailer.access.filing import Filing
+from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts
 from a3mailer.config.tree import Settings
 from a3mailer.mail.envelope import Client, Recipient
@@ -32,6 +34,7 @@ class Town(World):
         settings = structs.replace(SETTINGS, sieve=structs.replace(SETTINGS.sieve, **sieve))
         super().__init__(settings)
         self.scripts = Scripts(self.store, settings)
+        self.rights = Rights(self.store, self.directory)
         self.table = SharedTable(KEYS, HALF_LIFE)
         self.filtering = self.filters(settings, directory)
         self.receive = Receive(
@@ -53,6 +56,7 @@ class Town(World):
             Hourly(self.table, self.clock, settings),
             self.forwarding,
             lambda new: site.NONE if directory is None else site.compiled(directory, new),
+            Filing(self.store, self.rights),
         )
 
     async def script(self, text: str, account: AccountId | None = None, name: str = "main") -> None:
