@@ -33,7 +33,7 @@ from a3mailer.mail.ids import INBOX, AccountId, TenantId
 from a3mailer.mail.message import MessageIndex, glance, index
 from a3mailer.mail.message.headers import header_end
 from a3mailer.runtime.clock import Clock
-from a3mailer.store.operations import Doubt, Enqueue, Operation, QueueRecipient
+from a3mailer.store.operations import Append, Doubt, Enqueue, Operation, QueueRecipient
 from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.telemetry.metrics import count
@@ -304,9 +304,10 @@ class Receive:
                 share.returned, bytes(content.octets), arrival.trace
             )
         mark = await self._until_durable(arrival, tenant, share, content, (now, hops), outcomes)
-        if content.index.message_id and hops > 1:  # it has been through a server, whose queue may repeat it
+        if mark and content.index.message_id and hops > 1:  # a server before us may repeat it
             arrival.kept(mark)
-        count("a3_deliveries_total", "", len(share.locals))
+        made = share.work.operations if share.work is not None else ()
+        count("a3_deliveries_total", "", len(share.locals) + sum(isinstance(each, Append) for each in made))
 
     async def _until_durable(
         self,
@@ -319,21 +320,23 @@ class Receive:
     ) -> bytes:
         """Commit what scripts leave of it, made anew where something it counts on has changed.
 
-        Returns its fingerprint. ``at``: the time, and the hops."""
-        every, refused = share.locals, dict[int, Refused]()
+        Returns its fingerprint; empty where all of it was refused. ``at``: the time, and the hops."""
+        every, refused, mark = share.locals, dict[int, Refused](), b""
         for _ in range(TRIES):
+            share.work = None
             if self._filtering is not None and self._filtering.concerns(every):
                 refused = await self._filtered(self._filtering, arrival, share, content, at)
             transaction = self._transaction(arrival, tenant, share, content, *at)
             if refused and not transaction.operations:
                 break
             if await self._is_durable(transaction, share, every, outcomes):
+                mark = transaction.fingerprint
                 break
         else:
             raise TryLater("the mailbox is being changed all the time")
         for number, error in refused.items():
             outcomes[number] = error
-        return transaction.fingerprint
+        return mark
 
     async def _is_durable(
         self,

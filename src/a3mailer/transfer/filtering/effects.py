@@ -18,6 +18,7 @@ from a3mailer.mail.compose import BadPiece, Mailbox
 from a3mailer.mail.errors import MailError
 from a3mailer.mail.flags import SYSTEM_FLAGS
 from a3mailer.mail.ids import INBOX, SYSTEM_ACCOUNT, AccountId, MailboxId
+from a3mailer.mail.message.headers import header_end
 from a3mailer.store import rows
 from a3mailer.store.operations import (
     Append,
@@ -30,6 +31,7 @@ from a3mailer.store.operations import (
 from a3mailer.store.ports import Store, Transaction
 from a3mailer.telemetry.events import emit, redact_address
 from a3mailer.telemetry.metrics import count
+from a3mailer.transfer.fields import without
 from a3mailer.transfer.filtering import hourly
 from a3mailer.transfer.filtering.answering import is_automatic, why_not
 from a3mailer.transfer.filtering.hourly import Hourly
@@ -64,6 +66,7 @@ SEEN: Final = "sieve-seen"
 ANSWERED: Final = "sieve-answered"
 TOLD: Final = "sieve-told"
 """Kinds of documents: what ``duplicate`` remembers, who was answered, and what the owner was told of."""
+RESULTS: Final = frozenset((b"authentication-results",))
 TOLD_SECONDS: Final = 7 * 86_400
 DELIVERED_TO: Final = b"delivered-to"
 """The field by which a mail that comes back is known."""
@@ -258,13 +261,16 @@ class Effects:
         if self._doors.forwarding is not None and not mail.client.account:
             path = await self._doors.forwarding.reverse_path(path)
         trace = b"Delivered-To: %b\r\n" % encode_mailbox(parse_stored(mail.route.address))
-        number = self._work.keep(trace + without_return_path(self.octets_of(action)))
+        octets, owner = self.octets_of(action), AccountId(mail.client.account)
+        if octets is not mail.octets:  # not what its author has written: nothing of ours vouches for it
+            octets, owner = _unvouched(octets), SYSTEM_ACCOUNT
+        number = self._work.keep(trace + without_return_path(octets))
         by, by_mode = mail.deliver_by, mail.by_mode
         if action.by:
             by, by_mode = (action.by if action.by > 0 else mail.now - action.by), action.by_mode
         self._work.operations.append(
             Enqueue(
-                AccountId(mail.client.account) if mail.client.account else SYSTEM_ACCOUNT,
+                owner,
                 mail.route.tenant,
                 number,
                 str(path),
@@ -457,6 +463,12 @@ def _flags_of(flags: Sequence[str] | None) -> tuple[int, tuple[str, ...]]:
     for flag in flags or ():
         bits |= SYSTEM_FLAGS.get(flag, 0)
     return bits, tuple(flag for flag in flags or () if flag not in SYSTEM_FLAGS)
+
+
+def _unvouched(octets: bytes) -> bytes:
+    """Without results of authentication: such a mail is neither signed nor sealed on its way out."""
+    end = header_end(octets, 0, len(octets))
+    return without(octets[:end], RESULTS) + octets[end:]
 
 
 def _notify_of(mail: Delivery, action: Redirect) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from a3mailer.mail.errors import NoSuchMailbox
+from a3mailer.mail.errors import NoSuchMailbox, Refused
 from a3mailer.mail.flags import FLAGGED, SEEN
 from a3mailer.mail.message import index
 from a3mailer.mail.rights import of_account
@@ -353,3 +353,29 @@ async def test_mailboxes_of_others_take_mail_by_the_right_to_insert(town: Town) 
         await town.took(mail(letters.encode()), sender=f"{letters}@b.test")
         assert (await town.counts(town.bob.id)).get("Team", 0) == there, letters
     assert [row.flags for row in await town.mailbox("Team", town.bob.id)] == [0, 0], "flags would be his"
+
+
+async def test_what_a_script_has_changed_leaves_unsigned_and_unsealed(town: Town) -> None:
+    """Else a script would have the domain sign, or vouch for, whatever it puts into From."""
+    await town.script(
+        'require ["editheader", "copy"]; redirect :copy "x@c.test"; deleteheader "from";'
+        'addheader "From" "boss@a.test"; redirect "y@c.test";'
+    )
+    octets = b"Authentication-Results: mail.a.test; dkim=pass\r\n" + mail().replace(b"carol@b", b"bob@a")
+    await town.took(octets, sender="bob@a.test", client=town.submitter(town.bob.id))
+    as_it_came, changed = town.store.entries
+    assert (as_it_came.account, changed.account) == (town.bob.id, 0) and changed.hops
+    assert b"boss@a.test" in town.store.content(changed)
+    assert b"Authentication-Results" not in town.store.content(changed)
+
+
+async def test_a_refused_mail_is_not_one_that_is_known(town: Town) -> None:
+    """Else its repetition would be taken for one that was stored (ADR 0010)."""
+    await town.script('require "ereject"; ereject "No";')
+    octets = b"Received: from a; date\r\n" + mail()
+    kept: list[bytes] = []
+    (outcome,) = await town.send(octets, "alice@a.test", kept=kept.append)
+    assert isinstance(outcome, Refused) and kept == []
+    await town.scripts.activate(town.alice.id, "")
+    assert await town.send(octets, "alice@a.test", kept=kept.append) == (None,)
+    assert len(kept) == 1 and await town.counts() == {"INBOX": 1}
