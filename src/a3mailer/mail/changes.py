@@ -23,6 +23,8 @@ class Change(NamedTuple):
 
 SCRIPTS: Final = MailboxId(-1)
 """In place of a mailbox: the scripts of an account."""
+ANNOTATIONS: Final = MailboxId(-2)
+"""In place of a mailbox: the annotations that an account keeps (RFC 5464)."""
 PUSHES: Final = MailboxId(-3)
 """In place of a mailbox: the push subscriptions of an account."""
 RIGHTS: Final = (AccountId(0), MailboxId(2))

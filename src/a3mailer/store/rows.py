@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from a3mailer.mail.changes import PUSHES, SCRIPTS
+from a3mailer.mail.changes import ANNOTATIONS, PUSHES, SCRIPTS
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, ThreadId, Uid
 
 
@@ -327,9 +327,11 @@ SCRIPT_LIST: Final = "sieve-list"
 scripts may ask for (RFC 6134), one member a line."""
 PUSH: Final = "push"
 """Kind of documents: push subscriptions (``access/pushes.py``)."""
-SEALED_KINDS: Final = frozenset(("hook", SCRIPT_ROLL, SCRIPT, SCRIPT_LIST, PUSH))
+METADATA: Final = "metadata"
+"""Annotations of mailboxes: their names begin with the number of the mailbox and ``/``, and go with it."""
+SEALED_KINDS: Final = frozenset(("hook", SCRIPT_ROLL, SCRIPT, SCRIPT_LIST, PUSH, METADATA))
 """Kinds of documents that hold a secret: no backend writes them to a disk in clear."""
-TOLD_KINDS: Final = {SCRIPT_ROLL: SCRIPTS, PUSH: PUSHES}
+TOLD_KINDS: Final = {SCRIPT_ROLL: SCRIPTS, PUSH: PUSHES, METADATA: ANNOTATIONS}
 """Kinds of documents that watchers are told of, and what the Change has for the mailbox."""
 
 

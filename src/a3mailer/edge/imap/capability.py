@@ -34,6 +34,8 @@ AFTER_LOGIN: Final = (
     b"PREVIEW",  # RFC 8970
     b"ACL",  # RFC 4314
     b"RIGHTS=kxte",
+    b"METADATA",  # RFC 5464
+    b"LIST-METADATA",  # RFC 9590
     b"QUOTA",  # RFC 9208
     b"QUOTA=RES-STORAGE",
     b"QUOTA=RES-MESSAGE",

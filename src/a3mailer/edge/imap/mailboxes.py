@@ -8,6 +8,7 @@ from typing import Final
 
 from a3mailer.access.subscriptions import subscriptions
 from a3mailer.access.tree import Node, tree
+from a3mailer.edge.imap.annotations import metadata_line, named
 from a3mailer.edge.imap.session import Session
 from a3mailer.edge.imap.sharing import astring, with_old
 from a3mailer.mail.mailbox import parents
@@ -65,13 +66,14 @@ async def list_lines(session: Session, request: ListRequest, word: bytes) -> Asy
 class _Listing:
     """One LIST: all names, and what its selection options choose of them (RFC 5258 section 3)."""
 
-    __slots__ = ("_patterns", "above", "chosen", "criteria", "nodes", "request", "untold", "word")
+    __slots__ = ("_patterns", "above", "chosen", "criteria", "entries", "nodes", "request", "untold", "word")
 
     def __init__(self, nodes: tuple[Node, ...], request: ListRequest, word: bytes) -> None:
         self.nodes = nodes
         self.request = request
         self.word = word
-        self._patterns = [Pattern(request.reference + pattern) for pattern in request.patterns]
+        self.entries = named(request.metadata)
+        self._patterns = [Pattern(request.reference + pattern) for pattern in request.patterns if pattern]
         self.criteria = tuple(sorted(request.selection & CRITERIA))
         self.chosen = frozenset(node.name for node in nodes if self._selects(node))
         self.above = frozenset(parent for name in self.chosen for parent in parents(name))
@@ -139,6 +141,8 @@ async def _node_lines(session: Session, node: Node, listing: _Listing) -> list[b
             lines.append(status_line(session, row, request.status))
         if b"MYRIGHTS" in request.returns:
             lines.append(await myrights_line(session, row))
+        if listing.entries:
+            lines.append((await metadata_line(session, row, listing.entries))[0])
     return lines
 
 

@@ -20,6 +20,8 @@ from a3mailer.store.rows import Account, Columns, Fragments, Mailbox, Message
 
 REPORTS: Final = ("dmarc", "tls")
 """Kinds of reports that the rules tally."""
+KINDS: Final = ("template", "hook", "mail", "outcome", "event", "key", "sieve", "sieve-roll", "metadata")
+"""Of documents."""
 READERS: Final = (AccountId(1), AccountId(2))
 """Of others' mailboxes, in the rules."""
 FOR_EVER: Final = 1 << 60
@@ -75,10 +77,7 @@ async def _account(store: Store, account: Account) -> Picture:
         "account": account,
         "addresses": await store.addresses_of(account.id),
         "credentials": sorted((c.kind, c.name, c) for c in await store.credentials(account.id)),
-        "documents": [
-            await store.documents(account.id, kind)
-            for kind in ("template", "hook", "mail", "outcome", "event", "key", "sieve", "sieve-roll")
-        ],
+        "documents": [await store.documents(account.id, kind) for kind in KINDS],
         "grants": await store.grants(account.id),
         "vault": sorted([await _message(store, m) for m in vault], key=lambda m: (m["mailbox"], m["uid"])),
     }

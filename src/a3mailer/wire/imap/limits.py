@@ -33,6 +33,8 @@ HEADER_NAMES: Final = 256
 """Field names in one HEADER.FIELDS."""
 FLAGS: Final = 128
 """Flags in one list."""
+METADATA_ENTRIES: Final = 128
+"""Entries in one GETMETADATA, SETMETADATA or LIST."""
 LIST_PATTERNS: Final = 64
 PATTERN: Final = 1024
 """Octets of one LIST pattern."""

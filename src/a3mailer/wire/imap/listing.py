@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from a3mailer.wire.imap import limits
+from a3mailer.wire.imap.metadata import parse_entries
 from a3mailer.wire.imap.names import decode_mailbox
 from a3mailer.wire.imap.parser import Parser
 
@@ -26,6 +27,7 @@ class ListRequest:
     selection: frozenset[bytes] = frozenset()
     returns: frozenset[bytes] = frozenset()
     status: tuple[bytes, ...] = ()
+    metadata: tuple[bytes, ...] = ()
     extended: bool = False
 
 
@@ -56,8 +58,8 @@ def parse_list(p: Parser) -> ListRequest:
     if p.keyword() != b"RETURN":
         raise p.fail("RETURN expected")
     p.space()
-    returns, status = _returns(p)
-    return ListRequest(reference, patterns, selection, returns, status, extended=True)
+    returns, status, metadata = _returns(p)
+    return ListRequest(reference, patterns, selection, returns, status, metadata, extended=True)
 
 
 def _pattern(p: Parser) -> str:
@@ -69,22 +71,27 @@ def _pattern(p: Parser) -> str:
 
 # list-return-opts = "RETURN" SP "(" [list-return-opt *(SP list-return-opt)] ")"
 # status-option = "STATUS" SP "(" status-att *(SP status-att) ")"
-def _returns(p: Parser) -> tuple[frozenset[bytes], tuple[bytes, ...]]:
+# return-option =/ "METADATA" SP entries      (RFC 9590)
+def _returns(p: Parser) -> tuple[frozenset[bytes], tuple[bytes, ...], tuple[bytes, ...]]:
     found: set[bytes] = set()
     status: tuple[bytes, ...] = ()
+    metadata: tuple[bytes, ...] = ()
     p.expect(b"(")
     while not p.take(b")"):
-        if found or status:
+        if found or status or metadata:
             p.space()
         word = p.keyword()
         if word == b"STATUS":
             p.space()
             status = parse_status_items(p)
+        elif word == b"METADATA":
+            p.space()
+            metadata = parse_entries(p)
         elif word in RETURNS:
             found.add(word)
         else:
             raise p.fail("unknown LIST return option")
-    return frozenset(found), status
+    return frozenset(found), status, metadata
 
 
 # "(" status-att *(SP status-att) ")"

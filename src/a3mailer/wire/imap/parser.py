@@ -192,8 +192,14 @@ class Parser:
             raise self.fail("NUL, CR and LF are not allowed in a quoted string")
         return text
 
+    # literal8 = "~{" number64 ["+"] "}" CRLF *OCTET
+    def literal8(self) -> bytes:
+        """Octets of any kind (RFC 3516)."""
+        self.expect(b"~")
+        return self._literal(nul=True)
+
     # literal = "{" number64 ["+"] "}" CRLF *CHAR8
-    def _literal(self) -> bytes:
+    def _literal(self, *, nul: bool = False) -> bytes:
         self.expect(b"{")
         size = self.number64()
         self.take(b"+")
@@ -203,7 +209,7 @@ class Parser:
         text = self.octets[start : start + size]
         if len(text) != size:
             raise self.fail("literal cut short")
-        if b"\0" in text:
+        if b"\0" in text and not nul:
             raise self.fail("NUL is not allowed in a literal")
         self.at = start + size
         return text

@@ -21,6 +21,7 @@ from a3mailer.edge.imap.commands.examine import Examine
 from a3mailer.edge.imap.commands.expunge import Expunge
 from a3mailer.edge.imap.commands.fetch import Fetch
 from a3mailer.edge.imap.commands.getacl import GetAcl
+from a3mailer.edge.imap.commands.getmetadata import GetMetadata
 from a3mailer.edge.imap.commands.getquota import GetQuota
 from a3mailer.edge.imap.commands.getquotaroot import GetQuotaRoot
 from a3mailer.edge.imap.commands.id import Id
@@ -39,6 +40,7 @@ from a3mailer.edge.imap.commands.replace import Replace
 from a3mailer.edge.imap.commands.search import Search
 from a3mailer.edge.imap.commands.select import Select
 from a3mailer.edge.imap.commands.setacl import SetAcl
+from a3mailer.edge.imap.commands.setmetadata import SetMetadata
 from a3mailer.edge.imap.commands.sort import Sort
 from a3mailer.edge.imap.commands.starttls import StartTls
 from a3mailer.edge.imap.commands.status import Status
@@ -93,6 +95,8 @@ COMMANDS: Final[tuple[type[Command], ...]] = (
     SetAcl,
     DeleteAcl,
     ListRights,
+    GetMetadata,  # RFC 5464
+    SetMetadata,
     GetQuota,  # RFC 9208
     GetQuotaRoot,
 )

@@ -29,7 +29,7 @@ class List:
         return cls(request)
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
-        if self.request.patterns == ("",):
+        if self.request.patterns == ("",) and not self.request.extended:
             yield b'* LIST (\\Noselect) "/" ""\r\n'
             return
         async for octets in list_lines(session, self.request, b"LIST"):

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from a3mailer.access.metadata import copies
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.response import DONE, Failed, Response
 from a3mailer.edge.imap.session import Session
+from a3mailer.mail.ids import INBOX
 from a3mailer.mail.mailbox import SEPARATOR
 from a3mailer.store.operations import RenameMailbox
 from a3mailer.wire.imap.parser import Parser
@@ -40,4 +42,9 @@ class Rename:
             yield Failed(b"CANNOT", b"a mailbox stays with its owner")
             return
         await session.commit(RenameMailbox(owner, row.id, name))
+        if row.id == INBOX:
+            store = session.services.store
+            fresh = await store.mailbox_named(owner, name)
+            if kept := await copies(store, owner, INBOX, fresh.id):
+                await session.commit(*kept)
         yield DONE

@@ -179,6 +179,7 @@ def reset_account(state: State, o: op.ResetAccount) -> op.Done:
 def _empty(state: State, account: AccountId) -> None:
     """Mail, mailboxes, vault and contents of an account go at once; blobs others hold stay."""
     grants.forget(state, lambda owner, _mailbox, _name: owner == account)
+    documents.forget_annotations(state, account)
     uploads.forget(state, account)
     seen.forget(state, lambda mark: mark[0] == account)
     modseq = state.account(account).modseq

@@ -6,7 +6,7 @@ from a3mailer.mail.errors import AlreadyExists, NoSuchThing
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId
 from a3mailer.store import operations as op
 from a3mailer.store.backends.memory.state import State
-from a3mailer.store.rows import TOLD_KINDS, Document
+from a3mailer.store.rows import METADATA, TOLD_KINDS, Document
 
 
 def put_document(state: State, o: op.PutDocument) -> op.Done:
@@ -42,6 +42,15 @@ def forget(state: State, account: AccountId) -> None:
     """The account goes."""
     for key in [key for key in state.documents if key[0] == account]:
         state.drop(state.documents, key)
+
+
+def forget_annotations(state: State, account: AccountId, mailbox: int = 0) -> None:
+    """A mailbox goes; 0: all of them."""
+    start = f"{mailbox}/" if mailbox else ""
+    for key in [key for key in state.documents if key[:2] == (account, METADATA)]:
+        place = key[2].partition("/")[0]
+        if key[2].startswith(start) and place != "0" and ":" not in place:
+            state.drop(state.documents, key)
 
 
 def sweep(state: State, o: op.Sweep) -> int:

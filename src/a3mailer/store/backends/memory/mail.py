@@ -19,7 +19,7 @@ from a3mailer.mail.ids import INBOX, AccountId, BlobId, EmailId, MailboxId, ModS
 from a3mailer.mail.mailbox import MAX_MAILBOXES, canonical_name
 from a3mailer.mail.rights import ROOT
 from a3mailer.store import operations as op
-from a3mailer.store.backends.memory import grants, seen
+from a3mailer.store.backends.memory import documents, grants, seen
 from a3mailer.store.backends.memory.state import Gone, State
 from a3mailer.store.rows import Account, Fragments, Mailbox, Message
 
@@ -149,6 +149,7 @@ def delete_mailbox(state: State, o: op.DeleteMailbox) -> op.Done:
     state.put(state.mailboxes_gone, (o.account, o.mailbox), (modseq, box.added, state.now))
     state.drop(state.mailboxes, (o.account, o.mailbox))
     grants.forget(state, lambda owner, mailbox, _name: (owner, mailbox) == (o.account, o.mailbox))
+    documents.forget_annotations(state, o.account, o.mailbox)
     state.changed(o.account, 0, modseq)
     return op.Done(modseq)
 

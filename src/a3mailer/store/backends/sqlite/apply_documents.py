@@ -6,7 +6,7 @@ from a3mailer.mail.errors import AlreadyExists, NoSuchThing
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import Ledger
 from a3mailer.store.operations import Done, PutDocument, RemoveDocument
-from a3mailer.store.rows import TOLD_KINDS
+from a3mailer.store.rows import METADATA, TOLD_KINDS
 
 
 def put_document(ledger: Ledger, op: PutDocument, work: Work) -> Done:
@@ -28,6 +28,23 @@ def put_document(ledger: Ledger, op: PutDocument, work: Work) -> Done:
     )
     _tell(ledger, op)
     return Done()
+
+
+def forget_annotations(ledger: Ledger, account: int, mailbox: int) -> None:
+    """A mailbox goes."""
+    ledger.execute(
+        "DELETE FROM documents WHERE account=? AND kind=? AND name >= ? AND name < ?",
+        (account, METADATA, f"{mailbox}/", f"{mailbox}0"),
+    )
+
+
+def forget_all_annotations(ledger: Ledger, account: int) -> None:
+    """All mailboxes of an account go; what it noted of the server, and of others' mailboxes, stays."""
+    ledger.execute(
+        "DELETE FROM documents WHERE account=? AND kind=? AND name NOT LIKE '0/%'"
+        " AND instr(substr(name, 1, instr(name, '/')), ':') = 0",
+        (account, METADATA),
+    )
 
 
 def remove_document(ledger: Ledger, op: RemoveDocument, work: Work) -> Done:

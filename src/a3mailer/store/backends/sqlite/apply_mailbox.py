@@ -6,7 +6,7 @@ from a3mailer.mail.errors import AlreadyExists, BadName, NotAllowed, TooMany
 from a3mailer.mail.ids import INBOX, MailboxId, ModSeq
 from a3mailer.mail.mailbox import INITIAL, MAX_MAILBOXES, SEPARATOR, canonical_name, parents
 from a3mailer.mail.rights import ROOT
-from a3mailer.store.backends.sqlite import apply_seen, apply_sharing
+from a3mailer.store.backends.sqlite import apply_documents, apply_seen, apply_sharing
 from a3mailer.store.backends.sqlite.apply_mail import IN_VAULT, all_rows, copy, expunge_rows
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import AccountState, Ledger
@@ -142,6 +142,7 @@ def delete_mailbox(ledger: Ledger, op: DeleteMailbox, work: Work) -> Done:
     ledger.execute("DELETE FROM mailboxes WHERE account=? AND mailbox=?", (op.account, op.mailbox))
     apply_sharing.forget_mailbox(ledger, op.account, op.mailbox)
     apply_seen.forget_mailbox(ledger, op.account, op.mailbox)
+    apply_documents.forget_annotations(ledger, op.account, op.mailbox)
     _tree_changed(ledger, account)
     return Done(modseq)
 

@@ -9,6 +9,7 @@ from typing import Final
 import apsw
 
 from a3mailer.mail.ids import AccountId, EmailId
+from a3mailer.store.backends.sqlite.apply_documents import forget_all_annotations
 from a3mailer.store.backends.sqlite.apply_mail import IN_VAULT, NUMBER_BITS, TOMBSTONE, expunge_rows
 from a3mailer.store.backends.sqlite.apply_seen import forget_account
 from a3mailer.store.backends.sqlite.apply_sharing import forget_owner
@@ -182,6 +183,7 @@ def erase_mail(ledger: Ledger, account: int) -> None:
     ledger.forget(account)
     forget_owner(ledger, account)
     forget_account(ledger, account)
+    forget_all_annotations(ledger, account)
     first, last = account << NUMBER_BITS, (account << NUMBER_BITS) | (1 << NUMBER_BITS) - 1
     tenant = ledger.account(account).tenant
     held = ledger.execute(

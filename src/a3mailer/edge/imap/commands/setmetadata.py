@@ -1,0 +1,60 @@
+"""SETMETADATA (RFC 5464 section 4.3): all entries or none."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from a3mailer.access.metadata import MAX_VALUE, SPECIAL_USE, change, special_use_is_free
+from a3mailer.edge.imap import state
+from a3mailer.edge.imap.annotations import annotated, named
+from a3mailer.edge.imap.response import DONE, Failed, Response
+from a3mailer.edge.imap.session import Session
+from a3mailer.mail.errors import BadName, NotPermitted, TooLarge, TooMany
+from a3mailer.wire.imap.metadata import parse_entry_values
+from a3mailer.wire.imap.parser import Parser
+
+
+@dataclass(frozen=True, slots=True)
+class SetMetadata:
+    name: ClassVar = b"SETMETADATA"
+    action: ClassVar = "mailbox.change"
+    states: ClassVar = state.LOGGED_IN
+    expunges: ClassVar = True
+    mailbox: str
+    values: dict[str, bytes | None]
+
+    # setmetadata = "SETMETADATA" SP mailbox SP entry-values
+    @classmethod
+    def parse(cls, p: Parser) -> SetMetadata:
+        p.space()
+        mailbox = p.mailbox()
+        p.space()
+        by_spelling = dict(parse_entry_values(p))
+        p.end()
+        return cls(mailbox, {name: by_spelling[spelled] for name, spelled in named(by_spelling).items()})
+
+    async def run(self, session: Session) -> AsyncIterator[Response]:
+        row = await annotated(session, self.mailbox)
+        store = session.services.store
+        use = (self.values.get(SPECIAL_USE) or b"").decode("latin-1")
+        if row is not None and not await special_use_is_free(store, row, use):
+            yield Failed(b"USEATTR", b"another mailbox has that use")
+            return
+        try:
+            operations = await change(store, session.principal, row, self.values)
+        except TooLarge:
+            yield Failed(b"METADATA MAXSIZE %d" % MAX_VALUE, b"the value is too large")
+        except TooMany:
+            yield Failed(b"METADATA TOOMANY", b"too many entries")
+        except NotPermitted:
+            yield Failed(
+                b"NOPERM", b"only who runs the server may" if row is None else b"that is its owner's"
+            )
+        except BadName as error:
+            yield Failed(b"USEATTR", str(error).encode("ascii"))
+        else:
+            if operations:
+                await session.commit(*operations)
+            yield DONE
