@@ -39,5 +39,5 @@ def public(
         *exposed(office),
     )
     known = WellKnown(settings, policy.fronts).routes()
-    routes = (*known, *further, *api, openapi(api, __version__))
+    routes = (*known, *further, *api, openapi((*api, *further), __version__))
     return HttpDoor(Routes(routes), authorise=Authorise(authenticator, settings))

@@ -80,7 +80,7 @@ def test_a_service_that_is_not_offered_says_so() -> None:
     assert data(FACTS, "SRV", "_imaps._tcp.example.test") == ["0 1 993 mail.example.test."]
     assert data(FACTS, "SRV", "_pop3._tcp.example.test") == ["0 0 0 ."]
     assert data(FACTS, "SRV", "_jmap._tcp.example.test") == ["0 0 0 ."]
-    with_web = replace(FACTS, listeners={"jmap": 8443})
+    with_web = replace(FACTS, listeners={"https": 8443})
     assert data(with_web, "SRV", "_jmap._tcp.example.test") == ["0 1 8443 mail.example.test."]
 
 

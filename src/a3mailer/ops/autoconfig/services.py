@@ -43,7 +43,7 @@ SERVICES: Final = (
     Service("pop3s", "pop3s", POP3, IMPLICIT, 995, 20, "RFC 6186"),
     Service("pop3", "pop3", POP3, STARTTLS, 110, 30, "RFC 6186"),
     Service("sieve", "managesieve", "managesieve", STARTTLS, 4190, 0, "RFC 5804"),
-    Service("jmap", "jmap", "jmap", IMPLICIT, 443, 0, "RFC 8620"),
+    Service("jmap", "https", "jmap", IMPLICIT, 443, 0, "RFC 8620"),
     Service("caldavs", "dav", "caldav", IMPLICIT, 443, 0, "RFC 6764"),
     Service("carddavs", "dav", "carddav", IMPLICIT, 443, 0, "RFC 6764"),
 )

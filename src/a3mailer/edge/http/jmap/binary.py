@@ -42,6 +42,13 @@ _MEDIA: Final = re.compile(rf"{_NAME}/{_NAME}(?:; ?{_NAME}=[A-Za-z0-9!#$&^_.+-]{
 _RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,15})-([0-9]{1,15})?|-([0-9]{1,15}))")
 
 
+class DownloadQuery(msgspec.Struct, frozen=True):
+    """What follows the path of a download."""
+
+    name: str = ""
+    type: str = ""
+
+
 class Made(msgspec.Struct, rename="camel"):
     """What an upload is answered with."""
 
@@ -65,9 +72,11 @@ class Binary:
         size = self.services.settings().jmap.upload_size
         over = problem_of(RequestError("limit", f"at most {size} octets", limit="maxSizeUpload"))
         return (
-            Route(("POST",), UPLOAD, self._upload, ANYBODY, body=size, over=over),
-            Route(("GET",), DOWNLOAD, self._download, ANYBODY),
-        )
+            Route(("POST",), UPLOAD, self._upload, ANYBODY, body=size, over=over,
+                  about="Bring octets for JMAP (RFC 8620 section 6.1)."),
+            Route(("GET",), DOWNLOAD, self._download, ANYBODY, query=DownloadQuery,
+                  about="Octets of a mail, a part or an upload, in ranges (RFC 8620 section 6.2)."),
+        )  # fmt: skip
 
     def _account(self, principal: Principal, key: str, rule: str) -> Account:
         """Errors: BadRequest (404, 403)."""

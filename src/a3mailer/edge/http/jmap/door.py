@@ -57,7 +57,9 @@ class Jmap:
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
         return (
-            Route(("GET",), WELL_KNOWN, self._session, ANYBODY),
+            Route(
+                ("GET",), WELL_KNOWN, self._session, ANYBODY, about="The session object of JMAP (RFC 8620)."
+            ),
             Route(("GET",), ROOT, self._session, ANYBODY),
             Route(("POST",), API, self._api, ANYBODY, body=MAX_SIZE_REQUEST, over=TOO_LARGE),
             *Events(self.hub).routes(),

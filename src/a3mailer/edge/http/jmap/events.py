@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from a3mailer.edge.connection import Connection
 from a3mailer.edge.http.exchange import BadRequest, Request, Response
 from a3mailer.edge.http.jmap.news import Ear, Following, Hub, packed, state_change, unpacked
@@ -41,6 +43,14 @@ MEDIA: Final = "text/event-stream"
 FIELDS: Final = (("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"))
 
 
+class EventsQuery(msgspec.Struct, frozen=True):
+    """What follows the path."""
+
+    types: str
+    closeafter: str
+    ping: int
+
+
 @dataclass(frozen=True, slots=True)
 class Events:
     """The handler."""
@@ -49,7 +59,10 @@ class Events:
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
-        return (Route(("GET",), EVENTS, self._begin, ANYBODY),)
+        return (
+            Route(("GET",), EVENTS, self._begin, ANYBODY, query=EventsQuery,
+                  about="Changes as they happen, as an event source (RFC 8620 section 7.3)."),
+        )  # fmt: skip
 
     async def _begin(self, request: Request) -> Response:
         types, once, ping = wanted(request.query)
