@@ -210,17 +210,30 @@ class Stage:
         )
         door = ImapDoor(services)
 
-        async def serve(connection: MemoryConnection) -> None:
-            await door.serve(connection, "0" * 16)
+        self._doors: dict[MemoryConnection, Any] = {}
 
+        async def serve(connection: MemoryConnection) -> None:
+            await self._doors.pop(connection, door).serve(connection, "0" * 16)
+
+        self._next: MemoryConnection | None = None
         self.connections = Connections(serve, self._connection)
         self.clients: list[Client] = []
         self.boxes: dict[str, Box] = {}
         self.sessions = 0
         self.origins = 0
+        self.emails: dict[int, int] = {}
+        """The number the store gave to the email of each origin."""
+        self.clock = clock
+        self.folder = spools
+        self.pop3: Any = None
+        self.jmap: Any = None
+        self.uidls: dict[int, bytes] = {}
+        self.closes: list[Callable[[], None]] = []
 
-    @staticmethod
-    def _connection(number: int) -> MemoryConnection:
+    def _connection(self, number: int) -> MemoryConnection:
+        if self._next is not None:
+            made, self._next = self._next, None
+            return made
         return MemoryConnection(("127.0.0.1", 40000 + number), ("127.0.0.1", 143))
 
     @staticmethod
@@ -260,6 +273,13 @@ class Stage:
         """A mailbox is there that was not."""
         row = await self.store.mailbox_named(self.account, name)
         self.boxes[name] = Box(row.id, row.uid_validity, uid_next=row.uid_next, modseq=row.modseq)
+
+    def open(self, connection: MemoryConnection, door: Any) -> MemorySession:
+        """A connection to another door than IMAP's."""
+        self.sessions += 1
+        self._doors[connection] = door
+        self._next = connection
+        return self.connections.open(self.sessions)
 
     async def connect(self, kind: str) -> Client:
         self.sessions += 1
@@ -325,6 +345,8 @@ class Stage:
                 for uid, bits, text in zip(columns.uids, columns.flags, words, strict=True)
             ]
             assert found == expected
+            for one, email in zip(box.letters.values(), columns.emails, strict=True):
+                assert self.emails.setdefault(one.origin, email) == email, "copies are one email"
             assert list(columns.sizes) == [len(MAILS[one.content]) for one in box.letters.values()]
             assert (row.uid_next, row.uid_validity) == (box.uid_next, box.uid_validity)
             self._learn(box, row.modseq, columns.modseqs)
@@ -394,6 +416,8 @@ class Stage:
             assert len(holding) == bool(group) and all(found <= set(together) for found in holding), threads
 
     def close(self) -> None:
+        for close in self.closes:
+            close()
         self.views.close()
         for forget in self._forgets:
             forget()

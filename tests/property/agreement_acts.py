@@ -83,6 +83,15 @@ WEIGHTS: Final[Mapping[str, tuple[int, Draw]]] = {
     "idle": (3, lambda rng: ()),
     "away": (3, lambda rng: ()),
     "race": (4, _race),
+    "pop": (1, lambda rng: (some(rng), chance(rng))),
+    "jmap": (
+        4,
+        lambda rng: (
+            rng.choice(("look", "look", "set", "set", "clear", "destroy")),
+            rng.randrange(10),
+            rng.choice((b"\\Seen", b"\\Flagged", b"work", b"$Junk")),
+        ),
+    ),
     "mailbox": (1, lambda rng: (rng.choice(("CREATE", "CREATE", "DELETE", "RENAME")),)),
 }
 

@@ -1,4 +1,4 @@
-"""IMAP sessions on one account, and the store below them, agree with a model after every act.
+"""IMAP, POP3 and JMAP sessions on one account, and the store below them, agree with a model after every act.
 
 That it can fail was tried, fifteen lines changed one at a time, each red within eight histories: EXPUNGE in
 ascending order, or inside FETCH; EXISTS too late; VANISHED (EARLIER) or FETCH after QRESYNC without its
@@ -26,10 +26,11 @@ from a3mailer.store.backends.memory.store import MemoryStore
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import Store
 from a3mailer.testing.clock import FakeClock
+from tests.property import agreement_imap, agreement_jmap, agreement_pop
 from tests.property.agreement import Stage
 from tests.property.agreement_acts import Act, History, history, shorter
-from tests.property.agreement_imap import ACTS
 
+ACTS: Final = {**agreement_imap.ACTS, **agreement_pop.ACTS, **agreement_jmap.ACTS}
 Backend = Callable[[FakeClock, Path], AbstractAsyncContextManager[Store]]
 SMALL_SEGMENTS: Final = Settings(store=StoreSettings(segment_size=1 << 20))
 LARGE: Final = ("condstore", "rev2")
@@ -101,11 +102,11 @@ def agree(seed: int, backend: Backend, histories: int) -> None:
 
 
 def test_sessions_on_the_reference_agree(seed: int) -> None:
-    agree(seed, memory, 60)
+    agree(seed, memory, 50)
 
 
 def test_sessions_on_sqlite_agree(seed: int) -> None:
-    agree(seed, sqlite, 40)
+    agree(seed, sqlite, 30)
 
 
 @pytest.mark.long
