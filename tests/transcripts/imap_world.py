@@ -90,6 +90,7 @@ class ImapWorld:
             rights=self.rights,
             tls=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if "tls" in options else None,
         )
+        self.services.jmap = options.get("jmap", "")
         self.door = ImapDoor(self.services)
         self.accounts: dict[str, AccountId] = {}
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts
@@ -13,6 +14,7 @@ from a3mailer.access.watch import Views
 from a3mailer.app.held import Held
 from a3mailer.config.tree import Settings
 from a3mailer.edge.certificates import ServerCertificates
+from a3mailer.edge.http.jmap.door import WELL_KNOWN
 from a3mailer.edge.http.lasting import recheck, resume
 from a3mailer.edge.imap.door import ImapDoor
 from a3mailer.edge.imap.services import Services
@@ -71,6 +73,9 @@ class ParkedWatch:
                 await recheck(self._acceptor.parked, self._imap.services.authenticator)
 
 
+HTTPS: Final = 443
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What ``reading`` has wired."""
@@ -125,9 +130,21 @@ def reading(
     spool = partial(Spool, held.directory / "spool")
     rights = Rights(store, directory)
     store.watch(rights.heard)
-    imap = ImapDoor(Services(store, views, authenticator, settings, clock, spool, tls, rights=rights))
+    services = Services(store, views, authenticator, settings, clock, spool, tls, rights=rights)
+    services.jmap = _jmap(held, settings)
+    imap = ImapDoor(services)
     leases = Leases(held.run_directory / "pop3.leases")
     logins = held.pop3_logins
     pop3 = Pop3Door(Pop3Services(store, views, authenticator, settings, clock, leases, logins, tls))
     sieve = ManageSieveDoor(SieveServices(scripts, authenticator, settings, clock, views, tls))
     return Reading(views, imap, pop3, sieve, leases, ParkedWatch(views, imap))
+
+
+def _jmap(held: Held, settings: Settings) -> str:
+    """Where the session of JMAP is; empty without a listener for it."""
+    sockets = held.bound.get("https")
+    if not sockets:
+        return ""
+    port = sockets[0].getsockname()[1]
+    host = settings.server.hostname if port == HTTPS else f"{settings.server.hostname}:{port}"
+    return f"https://{host}{WELL_KNOWN}"

@@ -68,6 +68,9 @@ def before_login(*, start_tls: bool, mechanisms: tuple[str, ...], login: bool) -
     return b" ".join(words)
 
 
-def after_login(append_size: int) -> bytes:
-    """What a user is told; ``append_size`` octets fit into one APPEND (RFC 7889)."""
-    return b" ".join((*AFTER_LOGIN, b"APPENDLIMIT=%d" % append_size))
+def after_login(append_size: int, *, jmap: bool = False) -> bytes:
+    """What a user is told; ``append_size`` octets fit into one APPEND (RFC 7889).
+
+    ``jmap``: the same mail is there by JMAP (RFC 9698)."""
+    words = (*AFTER_LOGIN, b"JMAPACCESS") if jmap else AFTER_LOGIN
+    return b" ".join((*words, b"APPENDLIMIT=%d" % append_size))

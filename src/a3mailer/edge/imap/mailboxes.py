@@ -11,6 +11,7 @@ from a3mailer.access.tree import Node, tree
 from a3mailer.edge.imap.annotations import metadata_line, named
 from a3mailer.edge.imap.session import Session
 from a3mailer.edge.imap.sharing import astring, with_old
+from a3mailer.mail.flags import DELETED
 from a3mailer.mail.mailbox import parents
 from a3mailer.store.rows import Mailbox
 from a3mailer.wire.imap.encode import mailbox as mailbox_name
@@ -36,7 +37,20 @@ _STATUS: Final[dict[bytes, Callable[[Mailbox], bytes]]] = {
 }
 
 
-def status_line(session: Session, row: Mailbox, items: Iterable[bytes]) -> bytes:
+async def deleted_octets(session: Session, row: Mailbox) -> int:
+    """Octets of what is \\Deleted (RFC 9208 section 4.1.4), counted when somebody asks."""
+    if not row.deleted:
+        return 0
+    view = await session.services.views.open(row.account, row.id)
+    try:
+        await view.mailbox.load()
+        columns = view.columns
+        return sum(size for size, bits in zip(columns.sizes, columns.flags, strict=True) if bits & DELETED)
+    finally:
+        view.close()
+
+
+async def status_line(session: Session, row: Mailbox, items: Iterable[bytes]) -> bytes:
     """``* STATUS name (...)``; asking for HIGHESTMODSEQ enables CONDSTORE (RFC 7162 section 3.1)."""
     values: list[bytes] = []
     for item in items:
@@ -44,6 +58,8 @@ def status_line(session: Session, row: Mailbox, items: Iterable[bytes]) -> bytes
             session.condstore = True
         if item == b"APPENDLIMIT":
             values.append(b"APPENDLIMIT %d" % session.services.settings.imap.append_size)
+        elif item == b"DELETED-STORAGE":
+            values.append(b"DELETED-STORAGE %d" % await deleted_octets(session, row))
         else:
             values.append(b"%b %b" % (item, _STATUS[item](row)))
     return b"* STATUS %b (%b)\r\n" % (mailbox_name(row.name, utf8=session.utf8), b" ".join(values))
@@ -138,7 +154,7 @@ async def _node_lines(session: Session, node: Node, listing: _Listing) -> list[b
     lines = [b'* LIST (%b) "/" %b%b\r\n' % (attributes, name, listing.child_info(node))]
     if row is not None and readable:
         if request.status:
-            lines.append(status_line(session, row, request.status))
+            lines.append(await status_line(session, row, request.status))
         if b"MYRIGHTS" in request.returns:
             lines.append(await myrights_line(session, row))
         if listing.entries:

@@ -34,6 +34,8 @@ class Services:
     tls: ssl.SSLContext | None = None
     """For STARTTLS; None where the server has no certificate."""
     rights: Rights = field(kw_only=True)
+    jmap: str = ""
+    """Where the same mail is by JMAP: the URL of its session; empty where it is not."""
     principals: dict[Principal, Principal] = field(default_factory=dict)
     contents: Contents = field(default_factory=Contents)
 

@@ -167,7 +167,8 @@ class Session:
     async def capabilities(self) -> bytes:
         """The capability list of the present state."""
         if self.state != state.NOT_AUTHENTICATED:
-            return capability.after_login(self.services.settings.imap.append_size)
+            services = self.services
+            return capability.after_login(services.settings.imap.append_size, jmap=bool(services.jmap))
         context = self.context()
         return capability.before_login(
             start_tls=self.services.tls is not None and not self.connection.secure,

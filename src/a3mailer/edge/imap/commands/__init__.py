@@ -21,6 +21,7 @@ from a3mailer.edge.imap.commands.examine import Examine
 from a3mailer.edge.imap.commands.expunge import Expunge
 from a3mailer.edge.imap.commands.fetch import Fetch
 from a3mailer.edge.imap.commands.getacl import GetAcl
+from a3mailer.edge.imap.commands.getjmapaccess import GetJmapAccess
 from a3mailer.edge.imap.commands.getmetadata import GetMetadata
 from a3mailer.edge.imap.commands.getquota import GetQuota
 from a3mailer.edge.imap.commands.getquotaroot import GetQuotaRoot
@@ -88,6 +89,7 @@ COMMANDS: Final[tuple[type[Command], ...]] = (
     UidCommand,
     Replace,  # RFC 8508
     Unauthenticate,  # RFC 8437
+    GetJmapAccess,  # RFC 9698
     Compress,  # RFC 4978
     Id,  # RFC 2971
     MyRights,  # RFC 4314

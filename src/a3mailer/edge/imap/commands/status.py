@@ -35,4 +35,4 @@ class Status:
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
         row = await session.mailbox(self.mailbox)
-        yield status_line(session, row, self.items)
+        yield await status_line(session, row, self.items)
