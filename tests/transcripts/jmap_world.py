@@ -30,9 +30,11 @@ from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.routes import Routes
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.credentials import hash_password
+from a3mailer.identity.directory import Directory
 from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId
 from a3mailer.mail.message import index
 from a3mailer.runtime.http import HttpFailure
+from a3mailer.runtime.shared import SharedTable
 from a3mailer.store.backends.memory.store import MemoryStore
 from a3mailer.store.operations import (
     AccountCreated,
@@ -46,6 +48,12 @@ from a3mailer.store.ports import Content, Transaction
 from a3mailer.telemetry.events import Secret
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.memory_connection import MemoryConnection, MemorySession, Stage
+from a3mailer.testing.resolver import FakeResolver
+from a3mailer.transfer.applications.submitting import Submitting
+from a3mailer.transfer.policy.checks import CHECKS
+from a3mailer.transfer.policy.policy import Policy
+from a3mailer.transfer.policy.stages import Stages
+from a3mailer.transfer.receive import Receive
 from a3mailer.wire.webpush.vapid import private_key
 from tests.unit.identity.world import Audit
 
@@ -59,6 +67,16 @@ def permitted(url: str) -> None:
     """As the guarded client says it of URLs that name no address inside."""
     if "127.0.0.1" in url or "localhost" in url:
         raise HttpFailure("refused", "not a public address")
+
+
+def submitting_of(store: MemoryStore, clock: FakeClock, settings: Settings) -> Submitting:
+    """The way out, with checks of no stage."""
+    directory = Directory(store, settings)
+    store.watch(directory.heard)
+    tables = SharedTable(64, 3600.0), SharedTable(64, 3600.0)
+    stages = Stages(CHECKS, FakeResolver(), clock, *tables, settings)
+    policy = Policy(store, directory, settings, stages=stages)
+    return Submitting(store, directory, policy, Receive(store, directory, settings, clock), settings, clock)
 
 
 class JmapWorld:
@@ -85,6 +103,7 @@ class JmapWorld:
                 AllMail(self.store),
                 Making(permitted),
                 private_key(b"v" * 32),
+                submitting_of(self.store, self.clock, self.settings),
             ),
             self.authenticator.current,
         )

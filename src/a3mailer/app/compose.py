@@ -74,6 +74,7 @@ from a3mailer.store.operations import PurgeVault
 from a3mailer.store.ports import Store, Transaction
 from a3mailer.telemetry.events import emit
 from a3mailer.transfer.applications.sending import Sending
+from a3mailer.transfer.applications.submitting import Submitting
 from a3mailer.transfer.filtering import site
 from a3mailer.transfer.filtering.filtering import Filtering
 from a3mailer.transfer.filtering.hourly import Hourly
@@ -175,13 +176,14 @@ async def compose(
     readers = reading(held, store, directory, authenticator, settings(), clock, certificates, user_scripts)
     queue = _way_out(held, store, policy, resolver, settings(), clock, reports, http, handing, filtering)
     sending = Sending(store, policy, receive, settings(), clock)
+    submitting = Submitting(store, directory, policy, receive, settings(), clock)
     store.watch(directory.heard)
     store.watch(authenticator.heard)
 
     def reconfigure(new: Settings) -> None:
         for room in (
             *(directory, authenticator, forwarding, policy, receive, sending, queue, lists, readers),
-            *(user_scripts, filtering),
+            *(user_scripts, filtering, submitting),
         ):
             room.reconfigure(new)
         dnssec.reconfigure(resolver, new.dns)
@@ -206,6 +208,7 @@ async def compose(
         policy,
         certificates,
         sending,
+        submitting,
         store,
         directory,
         authenticator,
@@ -426,6 +429,7 @@ def _web(
     policy: Policy,
     certificates: ServerCertificates,
     sending: Sending,
+    submitting: Submitting,
     store: Store,
     directory: Directory,
     authenticator: Authenticator,
@@ -439,7 +443,8 @@ def _web(
     JMAP is spoken in clear to clients on loopback, where ``auth.plaintext`` says so."""
     clients = _clients(held, settings, policy, certificates)
     vapid, blobs = private_key(vapid_key(held.directory)), Blobs(store, clock)
-    services = JmapServices(store, clock, settings, blobs, AllMail(store), Making(http.permitted), vapid)
+    making = Making(http.permitted)
+    services = JmapServices(store, clock, settings, blobs, AllMail(store), making, vapid, submitting)
     jmap = Jmap.of(services, authenticator.current)
     further = (
         *clients.routes(),

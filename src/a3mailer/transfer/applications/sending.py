@@ -166,7 +166,7 @@ class Sending:
         made: list[Operation] = [put_mail(account, key.number, mail)]
         news = []
         for recipient, routes in zip(arrival.envelope.recipients, arrival.routes, strict=True):
-            address, outcome = str(recipient.address), _first(recipient, routes, now)
+            address, outcome = str(recipient.address), first_outcome(recipient, routes, now)
             if outcome is None:
                 begun = Outcome("accepted", now)
                 made.append(put_outcome(account, key.number, address, begun, expires))
@@ -269,8 +269,8 @@ def _recipients(letter: Letter, most: int) -> tuple[Recipient, ...]:
     return tuple(Recipient(address) for address in found)
 
 
-def _first(recipient: Recipient, routes: Sequence[Route], now: int) -> Outcome | None:
-    """What is known at once; None where the queue will say it."""
+def first_outcome(recipient: Recipient, routes: Sequence[Route], now: int) -> Outcome | None:
+    """What is known of a recipient at once; None where the queue will say it."""
     if all(isinstance(route, Local) for route in routes):
         return Outcome("delivered", now, "put into the mailbox")
     if any(isinstance(route, Remote) and route.address == recipient.address for route in routes):

@@ -144,14 +144,15 @@ def _mailbox(value: object) -> compose.Mailbox:
     return compose.Mailbox(name or "", email)
 
 
-def _mailboxes(value: object) -> list[compose.Mailbox]:
+def people_of(value: object) -> list[compose.Mailbox]:
+    """EmailAddress objects. Errors: Wrong."""
     if not isinstance(value, list):
         raise Wrong("a list of addresses is wanted")
     return [_mailbox(each) for each in value]
 
 
 def _addresses(name: str, value: object) -> str:
-    people = _mailboxes(value)
+    people = people_of(value)
     return compose.addresses(name, people) or f"{name}:\r\n"
 
 
@@ -162,7 +163,7 @@ def _grouped(name: str, value: object) -> str:
     for group in value:
         if not isinstance(group, dict) or not set(group) <= {"name", "addresses"}:
             raise Wrong("a group has a name and addresses")
-        people = [compose.mailbox(each) for each in _mailboxes(group.get("addresses"))]
+        people = [compose.mailbox(each) for each in people_of(group.get("addresses"))]
         label = group.get("name")
         if label is None:
             shown += people

@@ -25,6 +25,7 @@ MAX_SIZE_BLOB_SET: Final = 7_000_000
 MAX_DATA_SOURCES: Final = 64
 SOCKETS: Final = "urn:ietf:params:jmap:websocket"
 MAIL: Final = "urn:ietf:params:jmap:mail"
+SUBMISSION: Final = "urn:ietf:params:jmap:submission"
 
 Description = Callable[[Services], Mapping[str, object]]
 
@@ -81,6 +82,15 @@ def _blob(_services: Services) -> Mapping[str, object]:
     }
 
 
+def _submission(services: Services) -> Mapping[str, object]:
+    most = services.submitting.longest_hold
+    extensions: dict[str, list[str]] = {"DSN": [], "MT-PRIORITY": [], "DELIVERBY": []}
+    return {
+        "maxDelayedSend": most,
+        "submissionExtensions": extensions | ({"FUTURERELEASE": [str(most)]} if most else {}),
+    }
+
+
 CAPABILITIES: Final[tuple[Capability, ...]] = (
     Capability(CORE, "session.login", _core),  # RFC 8620
     Capability(
@@ -91,6 +101,7 @@ CAPABILITIES: Final[tuple[Capability, ...]] = (
     ),
     Capability(SOCKETS, "session.login", lambda _: {"supportsPush": True}, None),  # RFC 8887
     Capability(MAIL, "mailbox.list", account=_mail),  # RFC 8621
+    Capability(SUBMISSION, "smtp.submit", account=_submission),
     Capability(QUOTA, "quota.read"),  # RFC 9425
     Capability(BLOB, "message.read", account=_blob),  # RFC 9404
 )

@@ -13,6 +13,7 @@ from a3mailer.access.pushes import Making
 from a3mailer.config.tree import Settings
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.ports import Store
+from a3mailer.transfer.applications.submitting import Submitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +28,4 @@ class Services:
     pushes: Making
     vapid: ec.EllipticCurvePrivateKey
     """What pushes are signed with (RFC 9749)."""
+    submitting: Submitting

@@ -12,7 +12,8 @@ from typing import Final
 
 from a3mailer.access.account_changes import State, write_state
 from a3mailer.edge.http.jmap.accounts import Account
-from a3mailer.edge.http.jmap.capabilities import MAIL, QUOTA
+from a3mailer.edge.http.jmap.capabilities import MAIL, QUOTA, SUBMISSION
+from a3mailer.edge.http.jmap.methods import identity, submission
 from a3mailer.edge.http.jmap.methods.quota import quota_state
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.mail.errors import NoSuchAccount
@@ -51,5 +52,7 @@ TYPES: Final[tuple[DataType, ...]] = (
     DataType("Thread", MAIL, mail_state),
     DataType("Email", MAIL, mail_state),
     DataType("EmailDelivery", MAIL, delivery_state),
+    DataType("Identity", SUBMISSION, identity.state),
+    DataType("EmailSubmission", SUBMISSION, submission.state),
     DataType("Quota", QUOTA, quota_state),  # RFC 9425
 )

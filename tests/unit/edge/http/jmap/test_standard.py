@@ -44,6 +44,7 @@ from a3mailer.wire.jmap.errors import MethodError, SetError
 from a3mailer.wire.jmap.request import Request
 from a3mailer.wire.jmap.values import Id
 from a3mailer.wire.webpush.vapid import private_key
+from tests.transcripts.jmap_world import submitting_of
 
 ALICE = Principal(AccountId(7), TenantId(1), "alice@a.test", "user", "alice@a.test")
 
@@ -152,6 +153,7 @@ class World:
                 AllMail(store),
                 Making(str),
                 private_key(b"v" * 32),
+                submitting_of(store, clock, Settings()),
             ),
             methods,
         )

@@ -9,10 +9,12 @@ from a3mailer.edge.http.jmap.methods import (
     blob,
     core,
     email,
+    identity,
     mailbox,
     pushsubscription,
     quota,
     snippet,
+    submission,
     thread,
 )
 
@@ -23,6 +25,8 @@ METHODS: Final[tuple[Method, ...]] = (
     *thread.METHODS,
     *email.METHODS,
     *snippet.METHODS,
+    *identity.METHODS,
+    *submission.METHODS,
     *quota.METHODS,  # RFC 9425
     *blob.METHODS,  # RFC 9404
 )
