@@ -102,7 +102,9 @@ async def emails_changed(reader: AccountReader, account: AccountId, since: State
 
 
 async def threads_changed(reader: AccountReader, account: AccountId, since: State, most: int) -> Told:
-    """Threads: those that emails came into or left. Errors: NoSuchThing, NoSuchAccount."""
+    """Threads: those that emails came into or left. Errors: NoSuchThing, NoSuchAccount.
+
+    Not told is a thread whose email is not marked \\Deleted any more; the email is, as updated."""
     changes = await changes_since(reader, account, since)
     touched = {ThreadId(row.thread) for row in changes.gone}
     touched.update(
