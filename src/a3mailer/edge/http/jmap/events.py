@@ -30,6 +30,8 @@ ANYBODY: Final = "session.login"
 MIN_PING: Final = 30
 MAX_PING: Final = 3600
 """Seconds; the RFC wants these limits to be at most 30 and at least 300."""
+SEND_SECONDS: Final = 60.0
+"""For the client to take what is told."""
 QUIET: Final = 86_400.0
 """Seconds after which a connection without pings is looked at."""
 GAP: Final = 0.5
@@ -136,7 +138,7 @@ class EventSource:
             if ended:
                 count("a3_jmap_listeners", by=-1)
         if ended:
-            await self.connection.flushed()
+            await sent(self.connection, whole=True)
         return None if ended else self
 
     async def _serve(self, reason: str, ear: Ear) -> bool:
@@ -186,7 +188,7 @@ class EventSource:
         )
         if self.once:
             return False
-        await self.connection.drain()
+        await sent(self.connection)
         await asyncio.sleep(GAP)
         return True
 
@@ -196,6 +198,13 @@ class EventSource:
 
     def _later(self) -> None:
         self.due = asyncio.get_running_loop().time() + (self.ping or QUIET)
+
+
+async def sent(connection: Connection, *, whole: bool = False) -> None:
+    """Wait until the client took most of what was written, or all of it. Errors: ConnectionLost, also when it
+    takes too long over it."""
+    connection.deadline = asyncio.get_running_loop().time() + SEND_SECONDS
+    await (connection.flushed() if whole else connection.drain())
 
 
 async def waited(connection: Connection, until: float) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from a3mailer.edge.connection import Connection
 from a3mailer.edge.http.exchange import BadRequest, Request, Response
 from a3mailer.edge.http.jmap.dispatch import LARGE, Dispatcher
-from a3mailer.edge.http.jmap.events import ANYBODY, GAP, MAX_TYPES, waited
+from a3mailer.edge.http.jmap.events import ANYBODY, GAP, MAX_TYPES, sent, waited
 from a3mailer.edge.http.jmap.limits import MAX_SIZE_REQUEST
 from a3mailer.edge.http.jmap.news import Ear, Following, Hub, packed, state_change, unpacked
 from a3mailer.edge.http.jmap.session import WEBSOCKET
@@ -126,7 +126,7 @@ class Socket:
             if ended:
                 count("a3_jmap_listeners", by=-1)
         if ended:
-            await self.connection.flushed()
+            await sent(self.connection, whole=True)
         return None if ended else self
 
     async def _serve(self, reason: str, ear: Ear) -> bool:
@@ -180,7 +180,7 @@ class Socket:
         while (event := self.engine.next_event()) is not None:
             if isinstance(event, ws.Text):
                 await self._message(event.octets)
-                await self.connection.drain()
+                await sent(self.connection)
             elif isinstance(event, ws.Ping):
                 self.connection.write(ws.pong(event.octets))
             elif isinstance(event, ws.Close):
@@ -260,7 +260,7 @@ class Socket:
             return True
         if found:
             self.connection.write(ws.text(state_change(found, packed(following.told))))
-            await self.connection.drain()
+            await sent(self.connection)
             await asyncio.sleep(GAP)
         return True
 

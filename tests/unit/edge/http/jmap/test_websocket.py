@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,7 +14,7 @@ from a3mailer.edge.http.jmap.capabilities import CORE
 from a3mailer.edge.http.jmap.news import unpacked
 from a3mailer.store import operations as op
 from a3mailer.store.ports import Transaction
-from a3mailer.testing.memory_connection import MemorySession
+from a3mailer.testing.memory_connection import MemoryConnection, MemorySession, Stage
 from tests.transcripts.jmap_world import JmapWorld
 from tests.unit.edge.http.jmap.test_events import MAIL, EventWorld
 from tests.unit.wire.websocket.test_frames import frame
@@ -179,3 +180,26 @@ async def test_a_handshake_that_is_none(world: EventWorld, without: str, instead
         session = stage.open(1)
         answer = await session.feed(hello(*fields, *([instead] if instead else [])))
         assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer
+
+
+class Lazy(MemoryConnection):
+    """A client that takes nothing of what is written."""
+
+    __slots__ = ("deadlines",)
+
+    async def drain(self) -> None:
+        self.deadlines.append(self.deadline - asyncio.get_running_loop().time())
+
+
+async def test_a_client_that_takes_nothing_has_a_deadline(world: EventWorld) -> None:
+    lazy = Lazy(("127.0.0.1", 1), ("127.0.0.1", 443), secure=True)
+    lazy.deadlines = []
+    async with Stage(lambda connection: world.door.serve(connection, ""), lambda _: lazy) as stage:
+        session = stage.open(1)
+        await opened(session)
+        await say(session, echo("R1"))
+        await say(session, {"@type": "WebSocketPushEnable", "dataTypes": None})
+        await world.deliver(MAIL)
+        await session.feed(b"")
+    own = lazy.deadlines[1:]
+    assert own and all(0 < each <= events.SEND_SECONDS for each in own)
