@@ -91,10 +91,10 @@ class Indexing:
         sweep_trash(self._root)
         return found
 
-    async def index(self, account: AccountId, most: int = BATCH) -> int:
+    async def index(self, account: AccountId, most: int = FULL) -> int:
         """Take up to ``most`` mails into the index; how many were looked at, 0 when none is left.
 
-        Errors: TryLater."""
+        They are a whole volume or, where fewer wait, at most BATCH. Errors: TryLater."""
         row = self._execute("SELECT next_email FROM accounts WHERE account=?", (account,)).fetchone()
         if row is None:
             take_away(self._root, account)
@@ -106,7 +106,8 @@ class Indexing:
         if shelf.upto >= last:
             return 0
         base = account << NUMBER_BITS
-        due = _bounded(self._execute(_DUE, (base | shelf.upto, base | last, most)).fetchall())
+        waiting = self._execute(_DUE, (base | shelf.upto, base | last, most)).fetchall()
+        due = _bounded(waiting if len(waiting) >= FULL else waiting[:BATCH])
         upto = due[-1][0] & _NUMBER if due and (due[-1][0] & _NUMBER) < last else last
         try:
             entries = await self._entries(account, due)
