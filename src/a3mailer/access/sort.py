@@ -23,11 +23,18 @@ Order = tuple[tuple[Criterion, bool], ...]
 """Criteria, the first decides first; whether each is reversed."""
 
 
-async def sort(keys: SortKeys, listed: Listed, order: Order, labour: Labour) -> list[int]:
-    """Indexes of the messages in order; equal ones stay as they are listed. Errors: TooCostly."""
+async def sort(
+    keys: SortKeys, listed: Listed, order: Order, labour: Labour, relevancy: Sequence[int] = ()
+) -> list[int]:
+    """Indexes of the messages in order; equal ones stay as they are listed. Errors: TooCostly.
+
+    ``relevancy``: a score each, where Criterion.RELEVANCY is in the order."""
     found = list(range(len(listed.emails)))
     for criterion, reverse in reversed(order):
-        column = await keys.column(listed, criterion, labour)
+        if criterion is Criterion.RELEVANCY:
+            column: Sequence[Any] = [-score for score in relevancy]
+        else:
+            column = await keys.column(listed, criterion, labour)
         found = await sorted_by(found, column, labour, reverse=reverse)
     return found
 

@@ -59,6 +59,8 @@ class Criterion(Enum):
     """Whether the subject is that of a reply or forward; for threads."""
     LINEAGE = 11
     """Who it is and whom it follows (``mail.message.identifiers.lineage``); for threads."""
+    RELEVANCY = 12
+    """How well it fits the search, the best first; no key of a mail: who sorts has to give it."""
 
 
 @dataclass(frozen=True, slots=True)

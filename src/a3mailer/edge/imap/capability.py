@@ -53,6 +53,7 @@ AFTER_LOGIN: Final = (
     b"WITHIN",  # RFC 5032
     b"PARTIAL",  # RFC 9394
     b"MULTISEARCH",  # RFC 7377
+    b"SEARCH=FUZZY",  # RFC 6203
 )
 ENABLEABLE: Final = frozenset((b"CONDSTORE", b"QRESYNC", b"IMAP4REV2", b"UIDONLY", b"UTF8=ACCEPT"))
 

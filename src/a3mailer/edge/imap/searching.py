@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from a3mailer.access.labour import Labour
@@ -17,6 +18,9 @@ from a3mailer.wire.imap.search import InSet, Key, Partial, SearchRequest, Within
 from a3mailer.wire.imap.sequence import print_set
 
 LAST_SECOND: Final = 2**62
+EXACT: Final = 100
+LOOSE: Final = 50
+"""Scores of messages that hold a text, and of those that hold its words."""
 
 
 async def searched(session: Session, request: SearchRequest, labour: Labour) -> list[int]:
@@ -34,6 +38,15 @@ async def places_in(session: Session, view: View, request: SearchRequest, labour
     session.condstore |= request.modseq
     program = resolved(session, view, request)
     return await Search(session.services.store, view, program, labour).places()
+
+
+async def relevancies(
+    session: Session, view: View, request: SearchRequest, places: Sequence[int], labour: Labour
+) -> list[int]:
+    """A score each, 1 to 100 (RFC 6203 section 4): what FUZZY keys say by the letter fits best."""
+    program = resolved(session, view, replace(request, program=request.literal))
+    exact = set(await Search(session.services.store, view, program, labour).places())
+    return [EXACT if at in exact else LOOSE for at in places]
 
 
 def resolved(session: Session, view: View, request: SearchRequest) -> Program:
@@ -70,6 +83,7 @@ def extended(
     options: frozenset[bytes] | None = None,
     view: View | None = None,
     place: bytes = b"",
+    scores: Sequence[int] = (),
 ) -> bytes:
     """The ESEARCH response for places in the order of the result; the least is the first of them.
 
@@ -90,6 +104,8 @@ def extended(
             words.append(b"MAX %d" % numbers[-1])
         if b"ALL" in wanted:
             words.append(b"ALL %b" % print_set(numbers))
+    if scores:
+        words.append(b"RELEVANCY (%b)" % b" ".join([b"%d" % score for score in scores]))
     if request.partial is not None:
         low, high = request.partial.span(len(numbers))
         words.append(b"PARTIAL (%b %b)" % (request.partial.text, print_set(numbers[low:high]) or b"NIL"))

@@ -1,4 +1,4 @@
-"""The search program (RFC 9051 section 6.4.4, RFC 4731, 5032, 5182, 7162, 9394): to postfix, iteratively."""
+"""The search program (RFC 9051 section 6.4.4, RFC 4731, 5032, 5182, 6203, 7162, 9394): to postfix."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from a3mailer.wire.imap.sequence import SequenceSet, parse_sequence_set
 
 FIRST_DAY: Final = -(2**31)
 LAST_DAY: Final = 2**31
-RETURN_OPTIONS: Final = frozenset((b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE", b"PARTIAL"))
+RETURN_OPTIONS: Final = frozenset((b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE", b"PARTIAL", b"RELEVANCY"))
 CHARSETS: Final = frozenset((b"US-ASCII", b"UTF-8", b"ASCII"))
 
 
@@ -75,6 +75,8 @@ class SearchRequest:
     partial: Partial | None = None
     charset: bool = False
     """A charset was named."""
+    literal: tuple[Key, ...] = ()
+    """The program with its FUZZY keys taken by the letter; empty without FUZZY."""
 
 
 _LEAVES: Final[dict[bytes, tuple[Leaf | Operator, ...]]] = {
@@ -109,12 +111,20 @@ _DATES: Final = {
 }
 
 
+_PREFIXES: Final = {b"NOT": Operator.NOT, b"OR": Operator.OR, b"FUZZY": None}
+FUZZY_WORDS: Final = 16
+"""Words of a text that are looked for; the rest does not count."""
+
+
 @dataclass(slots=True)
 class _Frame:
-    """What is still open: a list in parentheses (``operator`` None), or an operator that lacks operands."""
+    """What is still open: a list in parentheses (``operator`` None), or an operator that lacks operands.
+
+    FUZZY is a frame that holds one key and adds nothing of its own."""
 
     operator: Operator | None
     operands: int = 0
+    fuzzy: bool = False
 
 
 class _Reader:
@@ -123,6 +133,10 @@ class _Reader:
     def __init__(self, p: Parser) -> None:
         self.p = p
         self.out: list[Key] = []
+        self.literal: list[Key] = []
+        """The same with FUZZY keys taken by the letter."""
+        self.is_fuzzy = False
+        self._fuzzy = 0
         self.modseq = False
         self._frames = [_Frame(None)]
 
@@ -144,18 +158,22 @@ class _Reader:
         while True:
             frame = self._frames[-1]
             frame.operands += 1
+            if frame.fuzzy:
+                self._fuzzy -= 1
+                self._frames.pop()
+                continue
             if frame.operator is None:
                 if frame.operands > 1:
-                    self.out.append(Operator.AND)
+                    self._emit(Operator.AND)
                 return
             if frame.operator is Operator.OR and frame.operands == 1:
                 return
-            self.out.append(frame.operator)
+            self._emit(frame.operator)
             self._frames.pop()
 
     def _close(self) -> None:
         frame = self._frames[-1]
-        if frame.operator is not None or not frame.operands or len(self._frames) == 1:
+        if not frame.operands or frame.operator is not None or len(self._frames) == 1:
             raise self.p.fail("search key missing" if len(self._frames) > 1 else "( missing")
         self._frames.pop()
         self._operand()
@@ -172,15 +190,23 @@ class _Reader:
                 self._leaf(InSet(parse_sequence_set(p), uid=False))
                 return
             word = p.keyword()
-            if word not in (b"NOT", b"OR"):
+            if word not in _PREFIXES:
                 self._word(word)
                 return
-            self._frames.append(_Frame(Operator.NOT if word == b"NOT" else Operator.OR))
+            fuzzy = word == b"FUZZY"
+            self._frames.append(_Frame(_PREFIXES[word], fuzzy=fuzzy))
+            self._fuzzy += fuzzy
+            self.is_fuzzy |= fuzzy
             p.space()
 
     def _leaf(self, *leaf: Key) -> None:
-        self.out += leaf
+        self.literal += leaf
+        self.out += _fuzzy(leaf) if self._fuzzy else leaf
         self._operand()
+
+    def _emit(self, key: Key) -> None:
+        self.out.append(key)
+        self.literal.append(key)
 
     def _word(self, word: bytes) -> None:
         if word in _LEAVES:
@@ -194,6 +220,22 @@ class _Reader:
             self.modseq |= word == b"MODSEQ"
         else:
             raise self.p.fail("unknown search key")
+
+
+def _fuzzy(keys: tuple[Key, ...]) -> list[Key]:
+    """A text that is looked for as its words, in whatever order, where it has several; else as it is."""
+    out: list[Key] = []
+    for key in keys:
+        words = key.text.split()[:FUZZY_WORDS] if isinstance(key, Contains | criteria.Header) else []
+        if len(words) < 2:
+            out.append(key)
+            continue
+        assert isinstance(key, Contains | criteria.Header)
+        for number, word in enumerate(words):
+            out.append(replace(key, text=word))
+            if number:
+                out.append(Operator.AND)
+    return out
 
 
 def _text(p: Parser) -> str:
@@ -251,6 +293,7 @@ def _modseq(p: Parser) -> tuple[Leaf]:
     return (criteria.ModifiedSince(p.number64()),)
 
 
+# search-key =/ "FUZZY" SP search-key                  (a prefix like NOT: see _Reader)
 # search-key =/ ( "OLDER" / "YOUNGER" ) SP nz-number
 def _within(*behind: Operator) -> Callable[[Parser], tuple[Key, ...]]:
     def parse(p: Parser) -> tuple[Key, ...]:
@@ -315,9 +358,12 @@ def parse_criteria(p: Parser, returns: Returns | None = None) -> SearchRequest:
 def _request(p: Parser, returns: Returns | None) -> SearchRequest:
     reader = _Reader(p)
     program = reader.program()
+    literal = tuple(reader.literal) if reader.is_fuzzy else ()
     if returns is None:
-        return SearchRequest(program, None, reader.modseq)
-    return SearchRequest(program, returns.options, reader.modseq, returns.partial)
+        return SearchRequest(program, None, reader.modseq, literal=literal)
+    if b"RELEVANCY" in returns.options and not literal:
+        raise p.fail("RELEVANCY is for searches with FUZZY")
+    return SearchRequest(program, returns.options, reader.modseq, returns.partial, literal=literal)
 
 
 def parse_return(p: Parser) -> Returns | None:

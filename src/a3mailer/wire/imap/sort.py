@@ -1,4 +1,4 @@
-"""SORT and THREAD (RFC 5256 section 5, RFC 5957, RFC 5267): what they may ask."""
+"""SORT and THREAD (RFC 5256 section 5, RFC 5957, RFC 5267, RFC 6203): what they may ask."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ from a3mailer.wire.imap.parser import Parser
 from a3mailer.wire.imap.search import SearchRequest, parse_criteria, parse_return
 
 SORT_KEYS: Final = frozenset(
-    (b"ARRIVAL", b"CC", b"DATE", b"FROM", b"SIZE", b"SUBJECT", b"TO", b"DISPLAYFROM", b"DISPLAYTO")
+    (
+        b"ARRIVAL",
+        b"CC",
+        b"DATE",
+        b"FROM",
+        b"SIZE",
+        b"SUBJECT",
+        b"TO",
+        b"DISPLAYFROM",
+        b"DISPLAYTO",
+        b"RELEVANCY",
+    )
 )
 THREAD_ALGORITHMS: Final = frozenset((b"ORDEREDSUBJECT", b"REFERENCES"))
 
@@ -38,7 +49,10 @@ def parse_sort(p: Parser) -> SortRequest:
     criteria = p.parenthesised(lambda: _criterion(p), most=limits.SORT_CRITERIA)
     p.space()
     order = dict(reversed(criteria))  # of one named twice the first decides
-    return SortRequest(tuple(reversed(order.items())), parse_criteria(p, returns))
+    search = parse_criteria(p, returns)
+    if b"RELEVANCY" in order and not search.literal:
+        raise p.fail("RELEVANCY is for searches with FUZZY")
+    return SortRequest(tuple(reversed(order.items())), search)
 
 
 # sort-criterion = ["REVERSE" SP] sort-key

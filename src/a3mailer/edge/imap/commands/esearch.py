@@ -13,7 +13,7 @@ from a3mailer.access.labour import Labour
 from a3mailer.access.view import View
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.response import DONE, Response
-from a3mailer.edge.imap.searching import extended, places_in, save
+from a3mailer.edge.imap.searching import extended, places_in, relevancies, save
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.errors import NoSuchMailbox
 from a3mailer.mail.mailbox import INBOX_NAME, SEPARATOR
@@ -55,8 +55,18 @@ class ESearch:
                         mailbox_name(row.name, utf8=session.rev2),
                         row.uid_validity,
                     )
+                    scores: list[int] = []
+                    if b"RELEVANCY" in options:
+                        scores = await relevancies(session, view, request, places, labour)
                     yield extended(
-                        session, request, places, uid=True, options=options, view=view, place=place
+                        session,
+                        request,
+                        places,
+                        uid=True,
+                        options=options,
+                        view=view,
+                        place=place,
+                        scores=scores,
                     )
                 else:
                     yield DONE

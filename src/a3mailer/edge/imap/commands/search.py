@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.response import DONE, Response
-from a3mailer.edge.imap.searching import extended, highest, save, searched
+from a3mailer.edge.imap.searching import extended, highest, relevancies, save, searched
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.errors import BadSyntax
 from a3mailer.wire.imap.parser import Parser
@@ -43,7 +43,8 @@ class Search:
         options = request.options
         if options is None and session.rev2:
             options = frozenset((b"ALL",))
-        places = await searched(session, request, session.labour(session.view.count))
+        labour = session.labour(session.view.count)
+        places = await searched(session, request, labour)
         if options is None:
             yield self._plain(session, places)
             return
@@ -52,7 +53,10 @@ class Search:
         if options == {b"SAVE"}:
             yield DONE
         else:
-            yield extended(session, request, places, uid=self.uid, options=options)
+            scores: list[int] = []
+            if b"RELEVANCY" in options:
+                scores = await relevancies(session, session.view, request, places, labour)
+            yield extended(session, request, places, uid=self.uid, options=options, scores=scores)
 
     def _plain(self, session: Session, places: list[int]) -> bytes:
         uids = session.view.uids

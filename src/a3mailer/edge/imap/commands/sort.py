@@ -10,7 +10,7 @@ from a3mailer.access.sort import listed, sort
 from a3mailer.access.sortkeys import Criterion
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.response import DONE, Response
-from a3mailer.edge.imap.searching import extended, highest, save, searched
+from a3mailer.edge.imap.searching import extended, highest, relevancies, save, searched
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.parser import Parser
 from a3mailer.wire.imap.sort import SortRequest, parse_sort
@@ -25,6 +25,7 @@ _CRITERIA: Final = {
     b"TO": Criterion.TO,
     b"DISPLAYFROM": Criterion.DISPLAY_FROM,
     b"DISPLAYTO": Criterion.DISPLAY_TO,
+    b"RELEVANCY": Criterion.RELEVANCY,
 }
 
 
@@ -51,8 +52,13 @@ class Sort:
         order = tuple((_CRITERIA[word], reverse) for word, reverse in self.request.order)
         labour = session.labour(view.count * (1 + len(order)))
         places = await searched(session, request, labour)
-        sorted_ = await sort(session.services.views.sort_keys, listed(view, places), order, labour)
+        scores: list[int] = []
+        if request.literal:
+            scores = await relevancies(session, view, request, places, labour)
+        keys = session.services.views.sort_keys
+        sorted_ = await sort(keys, listed(view, places), order, labour, scores)
         places = [places[at] for at in sorted_]
+        scores = [scores[at] for at in sorted_] if b"RELEVANCY" in (request.options or ()) else []
         if request.options is None:
             yield self._plain(session, places)
             return
@@ -61,7 +67,7 @@ class Sort:
         if request.options == {b"SAVE"}:
             yield DONE
         else:
-            yield extended(session, request, places, uid=self.uid)
+            yield extended(session, request, places, uid=self.uid, scores=scores)
 
     # sort-data = "SORT" *(SP nz-number) / "SORT" [1*(SP nz-number) SP search-sort-mod-seq]
     def _plain(self, session: Session, places: list[int]) -> bytes:
