@@ -115,7 +115,8 @@ async def threads_changed(reader: AccountReader, account: AccountId, since: Stat
     rows: tuple[Message, ...] = await reader.thread_places(account, sorted(touched))
     lives = _Lives(since)
     for row in rows:
-        lives.add(row.thread, row.added, row.modseq, there=not row.flags & DELETED)
+        hidden = row.flags & DELETED
+        lives.add(row.thread, row.added, row.modseq if hidden else row.added, there=not hidden)
     for gone in changes.gone:
         lives.add(gone.thread, gone.added, gone.modseq, there=False)
     return page(lives.events(touched), since, changes.modseq, most)
@@ -124,7 +125,7 @@ async def threads_changed(reader: AccountReader, account: AccountId, since: Stat
 class _Lives:
     """Whether records were there at a state, and are there now."""
 
-    __slots__ = ("_first", "_last", "_since", "_there", "_was")
+    __slots__ = ("_first", "_last", "_left", "_since", "_there", "_was")
 
     def __init__(self, since: State) -> None:
         self._since = since
@@ -132,11 +133,15 @@ class _Lives:
         self._there: set[int] = set()
         self._first: dict[int, int] = {}
         self._last: dict[int, int] = {}
+        self._left: dict[int, int] = {}
+        """When the last row went that was there at the state: what came and went after it does not count."""
 
     def add(self, number: int, added: int, modseq: int, *, there: bool) -> None:
         """A row of a record: it came with ``added``, and changed or went with ``modseq``."""
         if (added, number) <= self._since:
             self._was.add(number)
+            if not there:
+                self._left[number] = max(modseq, self._left.get(number, modseq))
         if there:
             self._there.add(number)
             self._first[number] = min(added, self._first.get(number, added))
@@ -151,7 +156,7 @@ class _Lives:
                 else:
                     yield Event(self._first[number], number, "created")
             elif number in self._was:
-                yield Event(self._last[number], number, "destroyed")
+                yield Event(self._left[number], number, "destroyed")
 
 
 async def mailboxes_changed(reader: Reader, account: AccountId, since: State, most: int) -> tuple[Told, bool]:
