@@ -75,6 +75,7 @@ KINDS: Final = (
     Kind("certificate-unusable", False, "a certificate cannot be read, or its key does not fit"),
     Kind("certificate-ends", False, "the certificate that is shown has ended, or ends within days"),
     Kind("email-place", True, "a message is not found by the number of its email"),
+    Kind("seen-marks", True, "what a reader of a shared mailbox has seen is counted wrong, or of no message"),
 )
 """Every class there is, the gravest first."""
 KIND: Final = {kind.name: kind for kind in KINDS}
