@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Final
 
 from a3mailer.config.tree import Settings
-from a3mailer.edge.tls import ServerContext, bare_context, server_context
+from a3mailer.edge.tls import ServerContext, ask_clients, bare_context, server_context
 from a3mailer.ops.certificates import FILE, CertificateStore, Kept, Stamp, is_current
 from a3mailer.runtime.clock import Clock
 from a3mailer.telemetry.events import emit
@@ -63,8 +63,7 @@ class ServerCertificates:
         self._ask()
 
     def _ask(self) -> None:
-        asks = bool(self._settings.tls.client_authorities)
-        self.mail_context.verify_mode = ssl.CERT_OPTIONAL if asks else ssl.CERT_NONE
+        ask_clients(self.mail_context, asks=bool(self._settings.tls.client_authorities))
 
     @property
     def _authorities(self) -> Path | None:

@@ -55,6 +55,11 @@ def server_context(certificate: Path, key: Path, authorities: Path | None = None
     return context
 
 
+def ask_clients(context: ssl.SSLContext, *, asks: bool) -> None:
+    """On the server's side: whether clients are asked for a certificate; who has none comes in without."""
+    context.verify_mode = ssl.CERT_OPTIONAL if asks else ssl.CERT_NONE
+
+
 def end_point_of(sock: ssl.SSLSocket | None) -> bytes | None:
     """The hash of the certificate that was shown on a connection; None where that is not certain.
 
