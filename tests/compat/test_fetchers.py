@@ -20,7 +20,9 @@ from tests.rig import Rig
 COUNT: Final = 40
 PROGRAM_SECONDS: Final = 120
 NO_MAIL: Final = 1
-NAMES: Final = ("fetchmail", "handing", "handed", "getmail", "getmail-deletes", "curl")
+NAMES: Final = (
+    "fetchmail", "handing", "handed", "popped", "dropped", "getmail", "getmail-deletes", "curl"
+)  # fmt: skip
 GETMAIL: Final = """
 [retriever]
 type = SimpleIMAPSSLRetriever
@@ -90,12 +92,14 @@ def keeper(folder: pathlib.Path) -> str:
     return str(folder / "mda")
 
 
-def fetchmail(rig: Rig, folder: pathlib.Path, name: str, port: int, options: str) -> int:
+def fetchmail(
+    rig: Rig, folder: pathlib.Path, name: str, port: int, options: str, protocol: str = "IMAP"
+) -> int:
     program, env = peers.client("fetchmail")
     user, password = login(rig, name)
     config = folder / "fetchmailrc"
     config.write_text(
-        f'poll 127.0.0.1 proto IMAP service {port} user "{user}" pass "{password}" '
+        f'poll 127.0.0.1 proto {protocol} service {port} user "{user}" pass "{password}" '
         f"no rewrite no mimedecode pass8bits {options}\n"
     )
     config.chmod(0o600)
@@ -125,6 +129,36 @@ def test_fetchmail_hands_mail_on_by_smtp(rig: Rig, tmp_path: pathlib.Path, seed:
         assert fetchmail(rig, tmp_path, "handing", port, plain) == 0
         assert far.held(b"Archive") == {post.number: ("S", post.octets) for post in posts}
         assert not differences(posts, [mail for _, mail in there.held().values()])
+
+
+def test_fetchmail_knows_by_uidl_what_it_has(rig: Rig, tmp_path: pathlib.Path, seed: int) -> None:
+    """POP3 over TLS: what is new is fetched, and everything stays."""
+    port, options = rig.port("pop3s"), f'ssl no sslcertck keep mda "{keeper(tmp_path)}"'
+    with Far(rig.port("imap"), login(rig, "popped")) as far:
+        posts = filled(far, seed)
+        assert fetchmail(rig, tmp_path, "popped", port, options, "POP3 uidl") == 0
+        assert fetchmail(rig, tmp_path, "popped", port, options, "POP3 uidl") == NO_MAIL
+        posts += filled(far, seed, first=COUNT)
+        assert fetchmail(rig, tmp_path, "popped", port, options, "POP3 uidl") == 0
+        found = [path.read_bytes() for path in (tmp_path / "got").iterdir()]
+        assert not differences(posts, found, unix)
+        assert len(far.held()) == len(posts)
+
+
+def test_getmail_empties_a_maildrop_by_pop3(rig: Rig, tmp_path: pathlib.Path, seed: int) -> None:
+    program, env = peers.client("getmail")
+    user, password = login(rig, "dropped")
+    keeper(tmp_path)
+    config = tmp_path / "getmailrc"
+    text = GETMAIL.format(port=rig.port("pop3s"), user=user, password=password, folder=tmp_path, delete=True)
+    text = text.replace("SimpleIMAPSSLRetriever", "SimplePOP3SSLRetriever")
+    config.write_text(text.replace('mailboxes = ("INBOX", "Junk")\n', ""))
+    with Far(rig.port("imap"), (user, password)) as far:
+        posts = filled(far, seed)
+        run([program, "-g", str(tmp_path), "-r", str(config)], env, tmp_path)
+        found = [path.read_bytes() for path in (tmp_path / "got").iterdir()]
+        assert not differences(posts, found, getmail_allowance)
+        assert far.held() == {}
 
 
 @pytest.mark.parametrize("delete", [False, True], ids=["keep", "delete"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import imaplib
+import poplib
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -17,7 +18,7 @@ from tests.compat.mailboxes import Far
 from tests.compat.senders import anyone
 from tests.rig import Rig
 
-NAMES: Final = ("imaplib", "imapclient", "aioimaplib")
+NAMES: Final = ("imaplib", "imapclient", "aioimaplib", "poplib")
 WAIT_SECONDS: Final = 30
 LUNCH: Final = (
     b"X-Compat: 1\r\nFrom: =?utf-8?q?B=C3=B6b?= <bob@example.test>\r\n"
@@ -220,3 +221,34 @@ async def test_aioimaplib(rig: Rig) -> None:
         assert (await client.logout()).result == "OK"
         assert far.held() == {}
         assert far.held(b"Archive") == {2: ("S", REPLY)}
+
+
+def test_poplib(rig: Rig) -> None:
+    """Every command it has that we know; what it deletes is gone for IMAP, too."""
+    with Far(rig.port("imap"), rig.credentials(3)) as far:
+        far.fill([("", LUNCH), ("S", REPLY), ("", THIRD)])
+        client = poplib.POP3("127.0.0.1", rig.port("pop3"))
+        assert {"STLS", "TOP", "UIDL", "PIPELINING"} <= set(client.capa())
+        client.stls(anyone())
+        client.user(rig.credentials(3)[0])
+        client.pass_(rig.credentials(3)[1])
+        sizes = [len(mail) for mail in (LUNCH, REPLY, THIRD)]
+        assert client.stat() == (3, sum(sizes))
+        assert client.list()[1] == [b"%d %d" % pair for pair in enumerate(sizes, 1)]
+        names = [line.split()[1] for line in client.uidl()[1]]
+        assert len(set(names)) == 3 and client.uidl(2).split()[2] == names[1]
+        assert b"\r\n".join([*client.retr(2)[1], b""]) == REPLY
+        assert client.top(1, 0)[1] == [*LUNCH.partition(b"\r\n\r\n")[0].split(b"\r\n"), b""]
+        client.dele(1)
+        client.dele(3)
+        client.rset()
+        client.dele(1)
+        with pytest.raises(poplib.error_proto):
+            client.retr(1)
+        assert client.noop() and client.quit()
+        assert far.held() == {2: ("S", REPLY), 3: ("", THIRD)}
+        client = poplib.POP3_SSL("127.0.0.1", rig.port("pop3s"), context=anyone())
+        client.user(rig.credentials(3)[0])
+        client.pass_(rig.credentials(3)[1])
+        assert [line.split()[1] for line in client.uidl()[1]] == names[1:]
+        client.quit()
