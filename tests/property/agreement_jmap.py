@@ -20,6 +20,7 @@ from a3mailer.wire.webpush.vapid import private_key
 from tests.property.agreement import Client, Doing, Letter, Stage
 from tests.property.agreement_acts import MAILS
 from tests.property.agreement_imap import flag
+from tests.transcripts.jmap_world import submitting_of
 
 SECRET: Final = base64.b64encode(b"alice@a.test:secret-a").decode()
 USING: Final = ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"]
@@ -98,6 +99,7 @@ async def program(stage: Stage) -> Program:
                 AllMail(stage.store),
                 Making(lambda url: None),
                 private_key(b"v" * 32),
+                submitting_of(stage.store, stage.clock, stage.settings),
             ),
             stage.authenticator.current,
         )

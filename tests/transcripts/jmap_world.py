@@ -44,7 +44,7 @@ from a3mailer.store.operations import (
     PutDomain,
     PutTenant,
 )
-from a3mailer.store.ports import Content, Transaction
+from a3mailer.store.ports import Content, Store, Transaction
 from a3mailer.telemetry.events import Secret
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.memory_connection import MemoryConnection, MemorySession, Stage
@@ -69,7 +69,7 @@ def permitted(url: str) -> None:
         raise HttpFailure("refused", "not a public address")
 
 
-def submitting_of(store: MemoryStore, clock: FakeClock, settings: Settings) -> Submitting:
+def submitting_of(store: Store, clock: FakeClock, settings: Settings) -> Submitting:
     """The way out, with checks of no stage."""
     directory = Directory(store, settings)
     store.watch(directory.heard)
