@@ -58,14 +58,17 @@ class BusyClock(FakeClock):
 
 
 class ImapWorld:
-    """One worker; ``options`` are a transcript's: ``messages``, ``quota``, ``tls``, ``secure``, and ``busy``:
-    how many seconds each slice of a long command takes."""
+    """One worker; ``options`` are a transcript's: ``messages``, ``quota``, ``tls``, ``secure``,
+    ``moving_in`` (UTF8=ACCEPT is off), and ``busy``: how many seconds each slice of a long command takes."""
 
     def __init__(self, spool: Path, options: dict[str, str] | None = None) -> None:
         options = options or {}
         self.settings = Settings(
             server=Server(hostname="mx.example.test", domain="example.test"),
-            imap=Imap(append_size=int(options.get("append_size", 1024 * 1024))),
+            imap=Imap(
+                append_size=int(options.get("append_size", 1024 * 1024)),
+                utf8_accept="moving_in" not in options,
+            ),
             auth=Auth(plaintext="public" not in options),
             limits=Limits(tarpit_seconds=0.0),
         )

@@ -96,6 +96,13 @@ class Imap(Section, frozen=True, kw_only=True):
         float,
         _d("Processor time of one SEARCH, SORT or THREAD before it ends with NO [LIMIT]; 0 = any.", ge=0),
     ] = 60.0
+    utf8_accept: Annotated[
+        bool,
+        _d(
+            "Offer UTF8=ACCEPT (RFC 6855), which forbids APPEND of headers in UTF-8 to clients that"
+            " have not enabled it; off while old mail is moved in by such a client."
+        ),
+    ] = True
 
 
 class Jmap(Section, frozen=True, kw_only=True):

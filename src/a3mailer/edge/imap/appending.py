@@ -81,7 +81,7 @@ async def append(
         target = await session.target(mailbox)
         described = await _receive(session, spools, first, start, most)
         contents = tuple([await _content(spool) for spool in spools])
-        if not session.utf8_mail:
+        if session.services.settings.imap.utf8_accept and not session.utf8:
             _refuse_eight_bit(contents)
         operations = (*before, *await _appends(session, target, described))
         results = await session.services.store.commit(
@@ -118,7 +118,8 @@ async def _appends(session: Session, target: Mailbox, described: list[Appendix])
 
 
 def _refuse_eight_bit(contents: Sequence[Content]) -> None:
-    """RFC 6855 section 4: who has not enabled UTF8=ACCEPT may not store such headers. Errors: NeedsUtf8.
+    """RFC 6855 section 4: who has not enabled UTF8=ACCEPT (nor IMAP4rev2, RFC 9051 section 6.3.12) may not
+    store such headers. Errors: NeedsUtf8.
 
     QUIRK: old mails have headers in Latin-1, GB 2312 ..., and mbsync, Dovecot and all the others that carry
     them here enable nothing: what is not UTF-8 is none of these headers (tests/compat/test_sync.py)."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from a3mailer.config.tree import Imap
+
 BEFORE_LOGIN: Final = (b"IMAP4rev1", b"IMAP4rev2", b"LITERAL-", b"SASL-IR", b"ID", b"ENABLE")
 AFTER_LOGIN: Final = (
     b"IMAP4rev1",  # RFC 3501
@@ -48,7 +50,6 @@ AFTER_LOGIN: Final = (
     b"REPLACE",  # RFC 8508
     b"UNAUTHENTICATE",  # RFC 8437
     b"UIDONLY",  # RFC 9586
-    b"UTF8=ACCEPT",  # RFC 6855
     b"INPROGRESS",  # RFC 9585
     b"WITHIN",  # RFC 5032
     b"PARTIAL",  # RFC 9394
@@ -69,9 +70,12 @@ def before_login(*, start_tls: bool, mechanisms: tuple[str, ...], login: bool) -
     return b" ".join(words)
 
 
-def after_login(append_size: int, *, jmap: bool = False) -> bytes:
-    """What a user is told; ``append_size`` octets fit into one APPEND (RFC 7889).
-
-    ``jmap``: the same mail is there by JMAP (RFC 9698)."""
-    words = (*AFTER_LOGIN, b"JMAPACCESS") if jmap else AFTER_LOGIN
-    return b" ".join((*words, b"APPENDLIMIT=%d" % append_size))
+def after_login(settings: Imap, *, jmap: bool = False) -> bytes:
+    """What a user is told. ``jmap``: the same mail is there by JMAP (RFC 9698)."""
+    words = list(AFTER_LOGIN)
+    if settings.utf8_accept:
+        words.append(b"UTF8=ACCEPT")  # RFC 6855
+    if jmap:
+        words.append(b"JMAPACCESS")
+    words.append(b"APPENDLIMIT=%d" % settings.append_size)  # RFC 7889
+    return b" ".join(words)

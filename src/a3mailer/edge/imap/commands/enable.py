@@ -36,10 +36,15 @@ class Enable:
     async def run(self, session: Session) -> AsyncIterator[Response]:
         newly: list[bytes] = []
         for word in dict.fromkeys(self.wanted):
-            if word in ENABLEABLE and not enabled(session, word):
+            if offered(session, word) and not enabled(session, word):
                 switch_on(session, word)
                 newly.append(b"IMAP4rev2" if word == b"IMAP4REV2" else word)
         yield b"* ENABLED%b\r\n" % b"".join(b" " + word for word in newly)
+
+
+def offered(session: Session, word: bytes) -> bool:
+    """Whether there is something of this name to enable."""
+    return word in ENABLEABLE and (word != b"UTF8=ACCEPT" or session.services.settings.imap.utf8_accept)
 
 
 def enabled(session: Session, word: bytes) -> bool:
