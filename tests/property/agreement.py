@@ -77,7 +77,7 @@ class Box:
     uid_validity: int
     letters: dict[int, Letter] = field(default_factory=dict)
     gone: dict[int, int] = field(default_factory=dict)
-    """Uids that were, and the modseq of their end."""
+    """Uids that were, and the lowest modseq that their end can have: an act may be several changes."""
     uid_next: int = 1
     modseq: int = 0
     deleted: bool = False
@@ -362,7 +362,7 @@ class Stage:
                 one.modseq = now
         ended = [uid for uid, when in box.gone.items() if when == 0]
         assert (modseq > box.modseq) == bool(changed or ended)
-        box.gone.update(dict.fromkeys(ended, modseq))
+        box.gone.update(dict.fromkeys(ended, box.modseq + 1))
         box.modseq = modseq
 
     async def _until_heard(self, box: Box) -> None:
