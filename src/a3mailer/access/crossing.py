@@ -53,7 +53,8 @@ async def cross(
 ) -> Copied:
     """Copy messages into another account's mailbox; ``modseq`` of what it says is the source's after a MOVE.
 
-    Messages that are gone are left out. Errors: TooMany, OverQuota, DamagedContent, NoSuchMailbox."""
+    A MOVE of messages of which one is gone already does nothing: whoever took it has it.
+    Errors: TooMany, OverQuota, DamagedContent, NoSuchMailbox, NoSuchMessage."""
     if len(messages) > MAX_CROSSED:
         raise TooMany(f"more than {MAX_CROSSED} messages between accounts at once")
     rows = await store.messages(*source, sorted(messages))
@@ -64,7 +65,7 @@ async def cross(
     for number, row in enumerate(rows):
         operations += put(subject, target, number, (*messages[row.uid], row.internal_date))
     if move:
-        operations.append(Expunge(*source, tuple(row.uid for row in rows)))
+        operations.append(Expunge(*source, tuple(row.uid for row in rows), every=True))
     if not operations:
         return Copied(target.uid_validity, (), target.modseq)
     results = await store.commit(Transaction(tuple(operations), contents, tenant))

@@ -130,12 +130,15 @@ class Flagged(Result, frozen=True):
 
 
 class Expunge(Operation, frozen=True):
-    """Remove messages into the vault; ``only_deleted`` keeps those without \\Deleted. Result: Expunged."""
+    """Remove messages into the vault; ``only_deleted`` keeps those without \\Deleted. Result: Expunged.
+
+    With ``every``: NoSuchMessage when one of them is gone already."""
 
     account: AccountId
     mailbox: MailboxId
     uids: tuple[Uid, ...]
     only_deleted: bool = False
+    every: bool = False
 
 
 class Expunged(Result, frozen=True):

@@ -8,7 +8,7 @@ from array import array
 
 import pytest
 
-from a3mailer.mail.errors import NoSuchMailbox, OverQuota, TooMany
+from a3mailer.mail.errors import NoSuchMailbox, NoSuchMessage, OverQuota, TooMany
 from a3mailer.mail.flags import ANSWERED, DELETED, FLAGGED, MAX_MAILBOX_KEYWORDS, SEEN
 from a3mailer.mail.ids import INBOX, AccountId, EmailId, MailboxId, Uid
 from a3mailer.mail.message import index
@@ -407,6 +407,16 @@ class ModSeqRules(StoreCase):
         assert await world.expunge(world.alice, 77) == op.Expunged((), before.modseq)
         assert await world.box(world.alice) == before
         await world.fails(NoSuchMailbox, op.Expunge(world.alice, NOWHERE, (Uid(1),)))
+
+    async def test_expunge_of_every_one_or_of_none(self, world: World) -> None:
+        await world.fill(world.alice, 3)
+        await world.expunge(world.alice, 2)
+        before = await world.box(world.alice)
+        gone = op.Expunge(world.alice, INBOX, (Uid(1), Uid(2)), every=True)
+        await world.fails(NoSuchMessage, gone)
+        assert await world.box(world.alice) == before
+        left = op.Expunge(world.alice, INBOX, (Uid(3), Uid(1), Uid(1)), every=True)
+        assert (await world.one(op.Expunged, left)).uids == (1, 3)
 
     async def test_a_uid_is_never_used_again(self, world: World) -> None:
         await world.fill(world.alice, 3)

@@ -10,6 +10,7 @@ from a3mailer.mail.errors import (
     AlreadyExists,
     BadName,
     NoSuchMailbox,
+    NoSuchMessage,
     NotAllowed,
     OverQuota,
     TooMany,
@@ -352,6 +353,8 @@ def expunge(state: State, o: op.Expunge) -> op.Expunged:
     box = state.mailbox(o.account, o.mailbox)
     rows = state.messages[o.account, o.mailbox]
     found = [rows[uid] for uid in sorted(set(o.uids)) if uid in rows]
+    if o.every and len(found) < len(set(o.uids)):
+        raise NoSuchMessage("one of them is gone")
     if o.only_deleted:
         found = [m for m in found if m.flags & DELETED]
     if not found:

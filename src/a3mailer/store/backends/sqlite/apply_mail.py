@@ -7,7 +7,7 @@ from typing import Final
 
 import apsw
 
-from a3mailer.mail.errors import NoSuchMailbox, OverQuota
+from a3mailer.mail.errors import NoSuchMailbox, NoSuchMessage, OverQuota
 from a3mailer.mail.flags import ALL_FLAGS, DELETED, SEEN, keywords_text
 from a3mailer.mail.ids import EmailId, MailboxId, ModSeq, ThreadId, Uid
 from a3mailer.store.backends.sqlite.apply_seen import as_seen, carry, forget_messages, marks
@@ -252,6 +252,8 @@ def expunge(ledger: Ledger, op: Expunge, work: Work) -> Expunged:
     mailbox = ledger.touch_mailbox(op.account, op.mailbox)
     account = ledger.touch_account(op.account)
     rows = _select(ledger, op.account, op.mailbox, op.uids)
+    if op.every and len(rows) < len(set(op.uids)):
+        raise NoSuchMessage("one of them is gone")
     if op.only_deleted:
         rows = [row for row in rows if row[1] & DELETED]
     if rows:
