@@ -15,7 +15,15 @@ from a3mailer.identity.relaying import Relaying
 from a3mailer.mail.address import NULL_PATH, Address, ReversePath
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.resolver import Resolver
-from a3mailer.transfer.relay.destinations.mx import Host, NoRoute, Ourselves, addresses_of, hosts_of
+from a3mailer.transfer.relay.destinations.mx import (
+    Host,
+    NoRoute,
+    Ourselves,
+    addresses_of,
+    anywhere,
+    hosts_of,
+    reach_of,
+)
 from a3mailer.transfer.relay.relay import ourselves
 from a3mailer.transfer.relay.session import (
     CONNECT_SECONDS,
@@ -91,20 +99,29 @@ class Callout:
         reply = ours("4.4.1", "no host could be reached")
         try:
             hosts: Sequence[Host] = (way.host,) if way.host is not None else ()
+            may_reach = anywhere if hosts else reach_of(settings)
             for host in hosts or await hosts_of(domain, self._resolver, us, port, self._chance):
                 asked = await tls.demand(host.name if hosts else domain, smart_host=bool(hosts))
+                demand = way.demand() or await tls.of(asked, host)
                 try:
-                    return await self._open_host(host, way.demand() or await tls.of(asked, host), manners, us)
+                    addresses = await addresses_of(host, self._resolver, may_reach)
+                except NoRoute as error:  # of this host: the next one may have one
+                    reply = ours(error.enhanced, error.text)
+                    continue
+                try:
+                    return await self._open_host(host, addresses, demand, manners, us)
                 except Unreachable as error:
                     reply = error.reply
         except NoRoute as error:
             reply = ours(error.enhanced, error.text)
         raise Unreachable(reply)
 
-    async def _open_host(self, host: Host, demand: Demand, manners: Manners, us: Ourselves) -> Session:
+    async def _open_host(
+        self, host: Host, addresses: Sequence[str], demand: Demand, manners: Manners, us: Ourselves
+    ) -> Session:
         """Errors: Unreachable, NoRoute."""
         reply = demand.refusal or ours("4.4.1", f"{host.name} cannot be reached")
-        for address in await addresses_of(host, self._resolver):
+        for address in addresses:
             if us.is_ours(address, host.port):
                 raise NoRoute("5.4.6", f"{host.name} is this server", permanent=True)
             for plan in demand.plans:

@@ -307,7 +307,10 @@ def callout(wire: Wire | None, dialled: list[str] | None = None) -> tuple[Callou
     return Callout(resolver, dial, object(), object(), FakeClock(), random.Random(1)), resolver
 
 
-WORLD = Settings(server=Server(hostname="mail.a.test", domain="a.test", listen=("192.0.2.250",)))
+WORLD = Settings(
+    server=Server(hostname="mail.a.test", domain="a.test", listen=("192.0.2.250",)),
+    queue=Queue(inside=("192.0.2.0/24",)),  # which is nobody's in the world outside
+)
 PEOPLE = (Address("bob", "r.test"), Address("xyz", "r.test"))
 
 
@@ -383,3 +386,17 @@ async def test_a_backup_asks_the_mx_before_it() -> None:
     resolver.put("r.test", "MX", Mx(20, "mail.a.test"), Mx(10, "next.test"), Mx(30, "third.test"))
     assert (await ask.ask(WORLD, Relaying(), PEOPLE[:1]))[0].status is Status.RELAYED
     assert dialled == ["192.0.2.9:25"]
+
+
+async def test_an_mx_inside_is_asked_where_mail_would_go_and_not_else() -> None:
+    """Attack row 50: who names his MX may not have us knock at our own machines."""
+    dialled: list[str] = []
+    ask, resolver = callout(Wire(), dialled)
+    resolver.put("r.test", "MX", Mx(10, "inside.test"), Mx(15, "nothing.test"), Mx(20, "next.test"))
+    resolver.put("inside.test", "A", "10.0.0.9")
+    assert (await ask.ask(WORLD, Relaying(), PEOPLE[:1]))[0].status is Status.RELAYED
+    assert dialled == ["192.0.2.9:25"]
+    allowed = Settings(server=WORLD.server, queue=Queue(inside=("10.0.0.0/8", "192.0.2.0/24")))
+    assert await ask.ask(allowed, Relaying(), PEOPLE[:1])
+    assert await ask.ask(WORLD, Relaying("inside.test"), PEOPLE[:1])  # an operator has named it
+    assert dialled[1:] == ["10.0.0.9:25"] * 2
