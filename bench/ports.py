@@ -28,10 +28,10 @@ BASES: Final = (10_000, 23_600)  # base + 9090 stays below Linux's ephemeral por
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PortBase:
-    """A port base nobody uses, held by a file lock as long as the object lives."""
+    """A port base nobody uses: each of its ports is held by a file lock as long as the object lives."""
 
     base: int
-    lock: IO[bytes]
+    locks: tuple[IO[bytes], ...]
 
     def port(self, listener: str) -> int:
         """The port of a listener of the table."""
@@ -39,25 +39,30 @@ class PortBase:
 
     def release(self) -> None:
         """Give the base back."""
-        self.lock.close()
+        for lock in self.locks:
+            lock.close()
 
 
 def reserve() -> PortBase:
-    """Find a base whose every listener port can be bound now, and lock it against other rigs."""
+    """Find a base whose every listener port can be bound now, and lock them against other rigs.
+
+    Two bases may share a port (one's POP3 is another's HTTP), and a rig that is stopped has its own still."""
     draw = random.SystemRandom()
     folder = pathlib.Path(tempfile.gettempdir()) / f"a3mailer-ports-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     for _ in range(200):
         base = draw.randrange(*BASES, 10)
-        lock = (folder / str(base)).open("wb")
+        ports = [base + offset for offset in OFFSETS.values()]
+        found = PortBase(base, tuple([(folder / str(port)).open("wb") for port in ports]))
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for lock in found.locks:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.close()
+            found.release()
             continue
-        if all(_bindable(base + offset) for offset in OFFSETS.values()):
-            return PortBase(base, lock)
-        lock.close()
+        if all(map(_bindable, ports)):
+            return found
+        found.release()
     raise OSError("no free port base")
 
 

@@ -57,6 +57,13 @@ def test_what_does_not_come_to_its_end_is_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert callable(work)
+    fork, forked = os.fork, list[int]()
+
+    def forking() -> int:
+        forked.append(fork())
+        return forked[-1]
+
+    monkeypatch.setattr(os, "fork", forking)
     assert apart(work, SMALL) is None
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(*forked, os.WNOHANG)
