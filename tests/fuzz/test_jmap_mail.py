@@ -11,8 +11,9 @@ from a3mailer.mail.message import index
 from a3mailer.mail.message.index import MessageIndex
 from a3mailer.wire.jmap.body_parts import PROPERTIES, Body, leaves
 from a3mailer.wire.jmap.compose_email import BODIES, Pieces, blobs_of, compose_email
-from a3mailer.wire.jmap.errors import SetError
+from a3mailer.wire.jmap.errors import RequestError, SetError
 from a3mailer.wire.jmap.header_forms import CONVENIENCE, FORMS, fields_of, header_of, value_of
+from a3mailer.wire.jmap.ijson import decode
 from tests.fuzz import mutate
 from tests.unit.mail.mails import CALENDAR, DIGEST, HTML, NESTED, PLAIN, SIGNED
 
@@ -62,8 +63,8 @@ def show(octets: bytes) -> None:
 
 def make(octets: bytes) -> None:
     try:
-        record = msgspec.json.decode(octets)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        record = decode(octets)
+    except RequestError:
         return
     if (
         not isinstance(record, dict)
