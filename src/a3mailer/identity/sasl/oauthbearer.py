@@ -7,48 +7,26 @@ gs2-header  = ("n" / "y") "," ["a=" saslname] ","
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from a3mailer.identity.principal import Principal
-from a3mailer.identity.sasl.bearer import KVSEP, bearer, pairs
-from a3mailer.identity.sasl.exchange import BadExchange, Context, text
+from a3mailer.identity.sasl.bearer import KVSEP, BearerExchange
+from a3mailer.identity.sasl.exchange import BadExchange
 from a3mailer.identity.sasl.scram import saslname
-from a3mailer.mail.errors import AuthenticationFailed
-
-INVALID: Final = b'{"status":"invalid_token"}'
-"""RFC 7628 section 3.2.2: the status is one of RFC 6750 section 3.1."""
 
 
-class OAuthBearer:
-    """One response; where it is refused a second one, %x01, ends the exchange (RFC 7628 section 3.2.3)."""
+class OAuthBearer(BearerExchange):
+    """The second response is %x01 (RFC 7628 section 3.2.3)."""
 
-    __slots__ = ("_asked", "_context", "_refused")
+    __slots__ = ()
     name: ClassVar[str] = "OAUTHBEARER"
-    shows_password: ClassVar[bool] = True
+    refusal: ClassVar[bytes] = b'{"status":"invalid_token"}'
+    """RFC 7628 section 3.2.2: the status is one of RFC 6750 section 3.1."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._asked = False
-        self._refused = False
-
-    async def step(self, response: bytes | None) -> bytes | Principal:
-        """The token; or the dummy response after the refusal."""
-        if self._refused:
-            raise AuthenticationFailed("the token is not valid")
-        if response is None:
-            if self._asked:
-                raise BadExchange("no response")
-            self._asked = True
-            return b""
-        header, kvsep, rest = text(response).partition(KVSEP)
+    def _read(self, said: str) -> tuple[str, str]:
+        header, kvsep, fields = said.partition(KVSEP)
         if not kvsep:
             raise BadExchange("OAUTHBEARER: no kvsep")
-        authzid = _authzid(header)
-        try:
-            return await bearer(self._context, pairs(rest).get("auth", ""), authzid)
-        except AuthenticationFailed:
-            self._refused = True
-            return INVALID
+        return _authzid(header), fields
 
 
 def _authzid(header: str) -> str:

@@ -5,43 +5,22 @@ client-resp = "user=" user %x01 "auth=Bearer " token %x01 %x01
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from a3mailer.identity.principal import Principal
-from a3mailer.identity.sasl.bearer import KVSEP, bearer, pairs
-from a3mailer.identity.sasl.exchange import BadExchange, Context, text
-from a3mailer.mail.errors import AuthenticationFailed
-
-REFUSAL: Final = b'{"status":"401","schemes":"bearer","scope":"mail"}'
+from a3mailer.identity.sasl.bearer import KVSEP, BearerExchange
+from a3mailer.identity.sasl.exchange import BadExchange
 
 
-class XOAuth2:
-    """One response; where it is refused an empty second one ends the exchange."""
+class XOAuth2(BearerExchange):
+    """The second response is empty."""
 
-    __slots__ = ("_asked", "_context", "_refused")
+    __slots__ = ()
     name: ClassVar[str] = "XOAUTH2"
-    shows_password: ClassVar[bool] = True
+    refusal: ClassVar[bytes] = b'{"status":"401","schemes":"bearer","scope":"mail"}'
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._asked = False
-        self._refused = False
-
-    async def step(self, response: bytes | None) -> bytes | Principal:
-        """The token; or the empty response after the refusal."""
-        if self._refused:
-            raise AuthenticationFailed("the token is not valid")
-        if response is None:
-            if self._asked:
-                raise BadExchange("no response")
-            self._asked = True
-            return b""
-        user, _, rest = text(response).partition(KVSEP)
+    def _read(self, said: str) -> tuple[str, str]:
+        user, _, fields = said.partition(KVSEP)
         key, _, name = user.partition("=")
         if key != "user" or not name:
             raise BadExchange("XOAUTH2 wants user, then auth")
-        try:
-            return await bearer(self._context, pairs(rest).get("auth", ""), name)
-        except AuthenticationFailed:
-            self._refused = True
-            return REFUSAL
+        return name, fields

@@ -77,8 +77,11 @@ class Pusher:
         forget = self._services.store.watch(self.heard)
         try:
             while not stop.is_set():
-                with suppress(MailError):
+                try:
                     await self.round()
+                except MailError as error:  # the store's; the next round looks at all again
+                    self._all = True
+                    emit("push.round.failed", level="warning", error=repr(error))
                 await rest(stop, LOOK_SECONDS)
         finally:
             forget()
