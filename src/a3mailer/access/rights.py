@@ -33,7 +33,14 @@ from a3mailer.identity.principal import Object, Principal
 from a3mailer.identity.roles import RIGHTS as RIGHT_OF
 from a3mailer.identity.roles import allow
 from a3mailer.mail.changes import EVERYTHING, RIGHTS, Change
-from a3mailer.mail.errors import BadName, MailError, NoSuchAccount, NoSuchMailbox, NotPermitted
+from a3mailer.mail.errors import (
+    BadName,
+    NoSuchAccount,
+    NoSuchDomain,
+    NoSuchMailbox,
+    NotPermitted,
+    TooMany,
+)
 from a3mailer.mail.flags import ALL_FLAGS, DELETED, SEEN
 from a3mailer.mail.ids import AccountId, MailboxId, TenantId
 from a3mailer.mail.mailbox import SEPARATOR, parents
@@ -185,7 +192,7 @@ class Rights:
             if entry is not None and entry.kind == "group" and entry.tenant == subject.tenant:
                 try:
                     found = await self._directory.resolve(parse_stored(address))
-                except MailError:  # it leads nowhere, or to too many
+                except (NoSuchDomain, NoSuchAccount, TooMany):
                     found = ()
                 members = frozenset(one.account for one in found if isinstance(one, LocalAccount))
             if generation == self.generation:

@@ -37,7 +37,7 @@ from a3mailer.edge.http.jmap.standard.get import Get
 from a3mailer.edge.http.jmap.standard.query import Query, QueryChanges
 from a3mailer.edge.http.jmap.standard.set import Set, SetArguments, change
 from a3mailer.mail.envelope import Client
-from a3mailer.mail.errors import MailError, NotAllowed, TooLarge, TooMany
+from a3mailer.mail.errors import Conflict, MailError, NoSuchThing, NotAllowed, TooLarge, TooMany
 from a3mailer.mail.message.headers import header_end
 from a3mailer.transfer.applications.submitting import BadRecipients, Path
 from a3mailer.transfer.outcomes import KEPT_DAYS, Outcome, new_id, outcomes_of
@@ -313,8 +313,10 @@ async def _undone(call: Call, id: str) -> SetError | None:
     expires = int(call.services.clock.now()) + KEPT_DAYS * DAY
     try:
         await submitting.recall(queue, (put(call, KIND, id, {**record, "canceled": True}, expires),))
-    except MailError:
+    except (NoSuchThing, Conflict):
         return SetError("cannotUnsend", "it has left, or is leaving")
+    except MailError as error:
+        return _refused(call, error)
     return None
 
 
