@@ -10,6 +10,7 @@ from typing import Any, Final
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
 from a3mailer.access.pushes import Making
+from a3mailer.access.scripts import Scripts
 from a3mailer.edge.http.api.authorise import Authorise
 from a3mailer.edge.http.door import HttpDoor
 from a3mailer.edge.http.jmap.door import Jmap
@@ -100,6 +101,7 @@ async def program(stage: Stage) -> Program:
                 Making(lambda url: None),
                 private_key(b"v" * 32),
                 submitting_of(stage.store, stage.clock, stage.settings),
+                Scripts(stage.store, stage.settings),
             ),
             stage.authenticator.current,
         )

@@ -20,6 +20,7 @@ from pathlib import Path
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
 from a3mailer.access.pushes import Making
+from a3mailer.access.scripts import Scripts
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Auth, Limits, Server, Settings
 from a3mailer.edge.http.api.authorise import Authorise
@@ -94,6 +95,7 @@ class JmapWorld:
         self.store = MemoryStore(self.clock)
         self.views = Views(self.store, self.store)
         self.authenticator = Authenticator(self.store, self.settings, self.clock, Audit(), b"k" * 32)
+        self.scripts = Scripts(self.store, self.settings)
         self.jmap = Jmap.of(
             Services(
                 self.store,
@@ -104,6 +106,7 @@ class JmapWorld:
                 Making(permitted),
                 private_key(b"v" * 32),
                 submitting_of(self.store, self.clock, self.settings),
+                self.scripts,
             ),
             self.authenticator.current,
         )
@@ -157,6 +160,7 @@ class JmapWorld:
     def close(self) -> None:
         """End the hashing threads."""
         self.views.close()
+        self.scripts.close()
         self.authenticator.close()
 
 

@@ -1,16 +1,18 @@
-"""Octets by name (RFC 8620 section 6): contents of mails and uploads, and parts of them, decoded.
+"""Octets by name (RFC 8620 section 6): contents of mails and uploads, parts of them, decoded, and scripts.
 
 A name says by itself where the octets are, so nothing is kept for a part that is named and no name can lead
 out of what the account refers to: that is asked of the store each time (attack row 44).
 
     blob = "B" 32HEXDIG                                     a whole content
          / "P" 32HEXDIG "_" start "_" stop "_" coding       octets of one, decoded
+         / "S" 64HEXDIG "_" id                              a Sieve script, as long as it has this SHA-256
     coding = "n" / "q" / "b"                                as they are, quoted-printable, base64
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,12 +23,15 @@ from a3mailer.mail.message.index import glance
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.operations import PutUpload, Uploaded
 from a3mailer.store.ports import Content, Store, Transaction
+from a3mailer.store.rows import SCRIPT
 
 UPLOAD_SECONDS: Final = 86_400
 """How long an upload is kept that nothing refers to; the RFC wants an hour."""
 LARGE: Final = 256 * 1024
 """Octets that are decoded outside the event loop."""
 HEX: Final = 32
+DIGEST: Final = 64
+"""Hexadecimal digits of a script's SHA-256."""
 MAX_DIGITS: Final = 12
 CODINGS: Final = {"n": b"7bit", "q": b"quoted-printable", "b": b"base64"}
 _LETTERS: Final = {b"quoted-printable": "q", b"base64": "b"}
@@ -77,6 +82,19 @@ def read_name(text: str) -> Name | None:
     return Name(blob, start, stop, CODINGS[words[3]])
 
 
+def name_of_script(digest: str, ident: str) -> str:
+    """The name of a script's octets: other octets have another name, so what is named never changes."""
+    return f"S{digest}_{ident}"
+
+
+def read_script_name(text: str) -> tuple[str, str] | None:
+    """(digest, id) of a script; None where the name is none of a script."""
+    digest, mark, ident = text[1:].partition("_")
+    if text[:1] != "S" or not mark or not ident or len(digest) != DIGEST:
+        return None
+    return None if digest.strip("0123456789abcdef") else (digest, ident)
+
+
 def _number(digits: str) -> int | None:
     if not (digits.isascii() and digits.isdigit()) or len(digits) > MAX_DIGITS:
         return None
@@ -94,6 +112,8 @@ class Blobs:
 
     async def size(self, account: AccountId, name: str) -> int:
         """How many octets it has."""
+        if (script := read_script_name(name)) is not None:
+            return len(await self._script(account, *script))
         found = _named(name)
         if found.whole:
             return await self._store.content_size(account, found.blob)
@@ -101,6 +121,8 @@ class Blobs:
 
     async def octets(self, account: AccountId, name: str, start: int = 0, stop: int | None = None) -> bytes:
         """Its octets, or some of them. A part that is encoded is read and decoded as a whole."""
+        if (script := read_script_name(name)) is not None:
+            return (await self._script(account, *script))[start:stop]
         found = _named(name)
         if found.whole:
             return await self._store.octets(account, found.blob, start, stop)
@@ -113,6 +135,14 @@ class Blobs:
             else:
                 octets = await asyncio.to_thread(encodings.decode, octets, found.coding)
         return octets[start:stop]
+
+    async def _script(self, account: AccountId, digest: str, ident: str) -> bytes:
+        """Whoever knows its digest has been shown it. Errors: NoSuchMessage."""
+        found = await self._store.document(account, SCRIPT, ident)
+        octets = b"" if found is None else found.value.encode()
+        if found is None or hashlib.sha256(octets).hexdigest() != digest:
+            raise NoSuchMessage(f"no script {ident[:60]} with these octets")
+        return octets
 
     async def upload(
         self, account: AccountId, tenant: TenantId, uploader: AccountId, octets: bytes, most: int

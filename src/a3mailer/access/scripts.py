@@ -169,6 +169,11 @@ class Scripts:
         """Scripts of an account."""
         return self._settings.scripts
 
+    @property
+    def redirects(self) -> int:
+        """Of one run."""
+        return self._settings.redirects
+
     # --- reading -----------------------------------------------------------------------------------
 
     async def roll(self, account: AccountId) -> Roll:
@@ -234,17 +239,30 @@ class Scripts:
         await self._change(account, edit)
         return made[0]
 
-    async def alter(self, account: AccountId, ident: str, octets: bytes, now: int) -> Script:
-        """Other octets for the script of an id. Errors: as ``put``, and NoSuchThing."""
-        self._check_space(Roll(), "", len(octets))
-        checked(octets)
+    async def alter(
+        self, account: AccountId, ident: str, octets: bytes | None, now: int, name: str | None = None
+    ) -> Script:
+        """Other octets, another name, or both, for the script of an id; None: as it is.
+
+        Errors: as ``put``, and NoSuchThing, AlreadyExists."""
+        name = None if name is None else check_name(name)
+        if octets is not None:
+            self._check_space(Roll(), "", len(octets))
+            checked(octets)
         made: list[Script] = []
 
         def edit(roll: Roll) -> tuple[Roll, tuple[Operation, ...]]:
             before = roll.script(ident)
-            self._check_space(roll, before.name, len(octets))
-            made[:] = [structs.replace(before, size=len(octets), digest=_digest(octets), changed=now)]
-            return _with(roll, made[0]), (PutDocument(account, SCRIPT, ident, octets.decode()),)
+            after = before
+            operations: tuple[Operation, ...] = ()
+            if name is not None:
+                after = _renamed(roll, before, name)
+            if octets is not None:
+                self._check_space(roll, before.name, len(octets))
+                after = structs.replace(after, size=len(octets), digest=_digest(octets), changed=now)
+                operations = (PutDocument(account, SCRIPT, ident, octets.decode()),)
+            made[:] = [after]
+            return _with(roll, after), operations
 
         await self._change(account, edit)
         return made[0]
@@ -254,20 +272,25 @@ class Scripts:
         new = check_name(new)
 
         def edit(roll: Roll) -> tuple[Roll, tuple[Operation, ...]]:
-            before, there = roll.called(old), roll.named(new)
-            if there is not None and there != before:
-                raise AlreadyExists(there.id)
-            return _with(roll, structs.replace(before, name=new)), ()
+            return _with(roll, _renamed(roll, roll.called(old), new)), ()
 
         await self._change(account, edit)
 
     async def delete(self, account: AccountId, name: str, beside: tuple[Operation, ...] = ()) -> None:
         """DELETESCRIPT. Errors: NoSuchThing, ScriptInUse."""
+        await self._delete(account, lambda roll: roll.called(name), beside)
 
+    async def remove(self, account: AccountId, ident: str) -> None:
+        """The same by its id. Errors: NoSuchThing, ScriptInUse."""
+        await self._delete(account, lambda roll: roll.script(ident), ())
+
+    async def _delete(
+        self, account: AccountId, found: Callable[[Roll], Script], beside: tuple[Operation, ...]
+    ) -> None:
         def edit(roll: Roll) -> tuple[Roll, tuple[Operation, ...]]:
-            gone = roll.called(name)
+            gone = found(roll)
             if gone.id == roll.active:
-                raise ScriptInUse(f'the script "{name[:60]}" is the active one')
+                raise ScriptInUse(f'the script "{gone.name[:60]}" is the active one')
             left = tuple(each for each in roll.scripts if each != gone)
             return structs.replace(roll, scripts=left), (RemoveDocument(account, SCRIPT, gone.id), *beside)
 
@@ -277,15 +300,13 @@ class Scripts:
         """SETACTIVE: this one alone runs; empty: none does. Errors: NoSuchThing, BadScript.
 
         One that was good when it was put there may have lost what it requires meanwhile."""
+        ident = (await self.roll(account)).called(name).id if name else ""
+        await self.run(account, ident, beside)
 
-        async def good(roll: Roll) -> str:
-            if not name:
-                return ""
-            script = roll.called(name)
-            checked(await self.octets(account, script.id))
-            return script.id
-
-        ident = await good(await self.roll(account))
+    async def run(self, account: AccountId, ident: str, beside: tuple[Operation, ...] = ()) -> None:
+        """The same by its id. Errors: NoSuchThing, BadScript."""
+        if ident:
+            checked(await self.octets(account, (await self.roll(account)).script(ident).id))
 
         def edit(roll: Roll) -> tuple[Roll, tuple[Operation, ...]]:
             if ident:
@@ -379,6 +400,14 @@ class Scripts:
         elif change == EVERYTHING or (change.account == 0 and change.mailbox == 0):
             self._heard_of += 1
             self._active.clear()
+
+
+def _renamed(roll: Roll, script: Script, name: str) -> Script:
+    """Errors: AlreadyExists."""
+    there = roll.named(name)
+    if there is not None and there.id != script.id:
+        raise AlreadyExists(there.id)
+    return structs.replace(script, name=name)
 
 
 def _name(roll: Roll) -> str:

@@ -215,6 +215,7 @@ async def compose(
         http,
         office,
         lists,
+        user_scripts,
         clock,
     )
     doors: dict[str, Serve] = {
@@ -436,6 +437,7 @@ def _web(
     http: HttpClient,
     office: Callable[[], Office],
     lists: Lists,
+    scripts: UserScripts,
     clock: SystemClock,
 ) -> tuple[dict[str, Serve], Jmap]:
     """The two listeners of HTTP, and the JMAP behind them.
@@ -444,7 +446,7 @@ def _web(
     clients = _clients(held, settings, policy, certificates)
     vapid, blobs = private_key(vapid_key(held.directory)), Blobs(store, clock)
     making = Making(http.permitted)
-    services = JmapServices(store, clock, settings, blobs, AllMail(store), making, vapid, submitting)
+    services = JmapServices(store, clock, settings, blobs, AllMail(store), making, vapid, submitting, scripts)
     jmap = Jmap.of(services, authenticator.current)
     further = (
         *clients.routes(),

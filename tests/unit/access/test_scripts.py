@@ -79,6 +79,23 @@ async def test_put_get_rename_delete(world: World) -> None:
     assert (row.size, row.changed) == (len(DISCARD), NOW)
 
 
+async def test_by_id_name_and_octets_change_at_once(world: World) -> None:
+    ident = await world.put("a")
+    await world.one.run(world.account, ident)
+    before = await world.one.roll(world.account)
+    after = await world.one.alter(world.account, ident, DISCARD, NOW + 5, "b")
+    assert (after.id, after.name, after.size, after.changed) == (ident, "b", len(DISCARD), NOW + 5)
+    assert (await world.one.roll(world.account)).generation == before.generation + 1, "one change"
+    assert await world.two.get(world.account, "b") == DISCARD
+    only_name = await world.one.alter(world.account, ident, None, NOW + 9, "c")
+    assert (only_name.digest, only_name.changed) == (after.digest, NOW + 5)
+    with pytest.raises(ScriptInUse):
+        await world.one.remove(world.account, ident)
+    await world.one.run(world.account, "")
+    await world.one.remove(world.account, ident)
+    assert await world.names() == []
+
+
 @pytest.mark.parametrize(
     ("act", "error"),
     [
@@ -88,6 +105,11 @@ async def test_put_get_rename_delete(world: World) -> None:
         (lambda w: w.one.delete(w.account, "none"), NoSuchThing),
         (lambda w: w.one.activate(w.account, "none"), NoSuchThing),
         (lambda w: w.one.alter(w.account, "s99", KEEP, NOW), NoSuchThing),
+        (lambda w: w.one.alter(w.account, "s1", DISCARD, NOW, "b"), AlreadyExists),
+        (lambda w: w.one.alter(w.account, "s1", None, NOW, ""), BadName),
+        (lambda w: w.one.alter(w.account, "s1", b"nonsense;", NOW, "c"), BadScript),
+        (lambda w: w.one.remove(w.account, "s99"), NoSuchThing),
+        (lambda w: w.one.run(w.account, "s99"), NoSuchThing),
         (lambda w: w.put("a", only_new=True), AlreadyExists),
         (lambda w: w.put(""), BadName),
         (lambda w: w.put("x" * 513), BadName),

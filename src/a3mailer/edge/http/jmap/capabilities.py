@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from a3mailer import __version__
+from a3mailer.access.scripts import NAME
 from a3mailer.edge.http.jmap import limits
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.identity.principal import Object, Principal
@@ -26,6 +28,7 @@ MAX_DATA_SOURCES: Final = 64
 SOCKETS: Final = "urn:ietf:params:jmap:websocket"
 MAIL: Final = "urn:ietf:params:jmap:mail"
 SUBMISSION: Final = "urn:ietf:params:jmap:submission"
+SIEVE: Final = "urn:ietf:params:jmap:sieve"
 
 Description = Callable[[Services], Mapping[str, object]]
 
@@ -91,6 +94,19 @@ def _submission(services: Services) -> Mapping[str, object]:
     }
 
 
+def _sieve(services: Services) -> Mapping[str, object]:
+    scripts = services.scripts
+    return {
+        "maxSizeScriptName": NAME,
+        "maxSizeScript": scripts.largest,
+        "maxNumberScripts": scripts.most,
+        "maxNumberRedirects": scripts.redirects,
+        "sieveExtensions": list(scripts.capabilities),
+        "notificationMethods": ["mailto"] if "enotify" in scripts.capabilities else None,
+        "externalLists": ["tag", "urn"] if "extlists" in scripts.capabilities else None,
+    }
+
+
 CAPABILITIES: Final[tuple[Capability, ...]] = (
     Capability(CORE, "session.login", _core),  # RFC 8620
     Capability(
@@ -104,6 +120,9 @@ CAPABILITIES: Final[tuple[Capability, ...]] = (
     Capability(SUBMISSION, "smtp.submit", account=_submission),
     Capability(QUOTA, "quota.read"),  # RFC 9425
     Capability(BLOB, "message.read", account=_blob),  # RFC 9404
+    Capability(
+        SIEVE, "sieve.list", lambda _: {"implementation": f"A3Mailer {__version__}"}, _sieve
+    ),  # RFC 9661
 )
 
 

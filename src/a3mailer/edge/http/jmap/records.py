@@ -209,7 +209,7 @@ class Comparator(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
     """For sorts by a keyword (RFC 8621 section 4.4.2)."""
 
 
-class Queryable(Changing, Protocol):
+class Searchable(Records, Protocol):
     """A type whose records can be searched."""
 
     @property
@@ -225,3 +225,7 @@ class Queryable(Changing, Protocol):
     async def query(self, call: Call, filter: Any, sort: Sequence[Comparator]) -> Results:
         """``filter``: an Operator, a condition or None. Errors: MethodError (``unsupportedFilter`` ...)."""
         ...
+
+
+class Queryable(Searchable, Changing, Protocol):
+    """One that knows what changed in its results, too."""

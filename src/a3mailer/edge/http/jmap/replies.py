@@ -22,12 +22,14 @@ TYPES: Final[dict[type[err.MailError], tuple[str, str]]] = {
     err.TooMany: ("overQuota", "overQuota"),
     err.TooLarge: ("tooLarge", "tooLarge"),
     err.Conflict: ("stateMismatch", "stateMismatch"),
+    err.BadScript: ("invalidArguments", "invalidSieve"),
+    err.ScriptInUse: ("forbidden", "sieveIsActive"),
     err.TryLater: ("serverUnavailable", "serverUnavailable"),
 }
 """(of a method, of a record)."""
 TELLING: Final = (
-    err.AlreadyExists, err.BadName, err.Conflict, err.NotAllowed, err.OverQuota, err.Refused, err.TooLarge,
-    err.TooMany,
+    err.AlreadyExists, err.BadName, err.BadScript, err.Conflict, err.NotAllowed, err.OverQuota, err.Refused,
+    err.ScriptInUse, err.TooLarge, err.TooMany,
 )  # fmt: skip
 """Errors whose own words are for the client."""
 

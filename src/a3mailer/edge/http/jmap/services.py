@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
 from a3mailer.access.pushes import Making
+from a3mailer.access.scripts import Scripts
 from a3mailer.config.tree import Settings
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.ports import Store
@@ -29,3 +30,4 @@ class Services:
     vapid: ec.EllipticCurvePrivateKey
     """What pushes are signed with (RFC 9749)."""
     submitting: Submitting
+    scripts: Scripts

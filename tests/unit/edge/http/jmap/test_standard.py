@@ -12,6 +12,7 @@ import pytest
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
 from a3mailer.access.pushes import Making
+from a3mailer.access.scripts import Scripts
 from a3mailer.config.tree import Settings
 from a3mailer.edge.http.jmap import limits
 from a3mailer.edge.http.jmap.capabilities import CORE
@@ -154,6 +155,7 @@ class World:
                 Making(str),
                 private_key(b"v" * 32),
                 submitting_of(store, clock, Settings()),
+                Scripts(store, Settings()),
             ),
             methods,
         )

@@ -13,6 +13,7 @@ from a3mailer.edge.http.jmap.methods import (
     mailbox,
     pushsubscription,
     quota,
+    sieve,
     snippet,
     submission,
     thread,
@@ -29,4 +30,5 @@ METHODS: Final[tuple[Method, ...]] = (
     *submission.METHODS,
     *quota.METHODS,  # RFC 9425
     *blob.METHODS,  # RFC 9404
+    *sieve.METHODS,  # RFC 9661
 )

@@ -381,9 +381,9 @@ class EmailParse:
 async def _parsed(call: Call, name: str, octets: bytes, wanted: frozenset[str], options: Options) -> Record:
     index = await changing.indexed(octets)
     found = read_name(name)
-    assert found is not None
-    blob, offset = found.blob, found.start
-    if found.coding != b"7bit":  # what is inside has no name of its own in what is stored
+    if found is not None:
+        blob, offset = found.blob, found.start
+    if found is None or found.coding != b"7bit":  # what is inside has no name of its own in what is stored
         most = call.services.settings().jmap.upload_quota
         account = call.account
         stored = await call.services.blobs.upload(

@@ -15,7 +15,7 @@ import msgspec
 
 from a3mailer.edge.http.jmap.limits import COLLATIONS, MAX_COMPARATORS, MAX_CONDITIONS, MAX_IN_QUERY
 from a3mailer.edge.http.jmap.method import Call
-from a3mailer.edge.http.jmap.records import Comparator, Operator, Queryable, Results
+from a3mailer.edge.http.jmap.records import Comparator, Operator, Queryable, Results, Searchable
 from a3mailer.wire.jmap.errors import MethodError, invalid_arguments
 from a3mailer.wire.jmap.values import Id, Int, UnsignedInt
 
@@ -52,7 +52,7 @@ class QueryChangesArguments(_Search, frozen=True, kw_only=True, rename="camel", 
 class Query:
     """The method of a type."""
 
-    records: Queryable
+    records: Searchable
     form: type[msgspec.Struct] = QueryArguments
     writes: bool = False
 
@@ -101,7 +101,7 @@ class QueryChanges:
 
 
 def searched(
-    records: Queryable, filter: dict[str, Any] | None, sort: Sequence[Comparator] | None
+    records: Searchable, filter: dict[str, Any] | None, sort: Sequence[Comparator] | None
 ) -> tuple[Any, Sequence[Comparator]]:
     """The filter as Operators and conditions of the type, and the sort.
 
