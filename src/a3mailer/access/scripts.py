@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import structs
 
+from a3mailer.access.vacation import Away, Response, away
 from a3mailer.config.tree import Settings
 from a3mailer.mail.changes import EVERYTHING, SCRIPTS, Change
 from a3mailer.mail.errors import (
@@ -72,7 +73,15 @@ class Roll(msgspec.Struct, frozen=True):
     last: int = 0
     """The number of the last id that was given."""
     generation: int = 0
-    """Grows with each change: what has the same one is the same (JMAP's state)."""
+    """Grows with each change: what has the same one is the same."""
+    vacation: Response = Response()
+    vacations: int = 0
+    """How many of the changes were of ``vacation`` alone: its state in JMAP."""
+
+    @property
+    def changes(self) -> int:
+        """How many were of the scripts: their state in JMAP."""
+        return self.generation - self.vacations
 
     def named(self, name: str) -> Script | None:
         """The script of a name."""
@@ -91,6 +100,13 @@ class Roll(msgspec.Struct, frozen=True):
         if found is None:
             raise NoSuchThing(f'there is no script "{name[:60]}"')
         return found
+
+
+class Running(NamedTuple):
+    """What happens to the mail of an account; one where nothing does has none."""
+
+    script: Active | None
+    away: Away | None
 
 
 class Active(NamedTuple):
@@ -135,12 +151,13 @@ def check_name(name: str) -> str:
 class Scripts:
     """One object a process serves all accounts of its store."""
 
-    __slots__ = ("_active", "_compiled", "_forget", "_heard_of", "_settings", "_store")
+    __slots__ = ("_active", "_compiled", "_forget", "_heard_of", "_language", "_settings", "_store")
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings.sieve
-        self._active: dict[int, Active | None] = {}
+        self._language = settings.queue.language
+        self._active: dict[int, Running | None] = {}
         self._compiled: dict[str, Program | BadScript] = {}
         self._heard_of = 0
         """How many changes were heard of, so that what is read while one comes is not remembered."""
@@ -149,6 +166,9 @@ class Scripts:
     def reconfigure(self, settings: Settings) -> None:
         """Take the settings of a new snapshot."""
         self._settings = settings.sieve
+        if settings.queue.language != self._language:
+            self._language = settings.queue.language
+            self._forget_all()
 
     def close(self) -> None:
         """Hear no more."""
@@ -315,6 +335,21 @@ class Scripts:
 
         await self._change(account, edit)
 
+    async def set_vacation(
+        self, account: AccountId, edit: Callable[[Response], Response], beside: tuple[Operation, ...] = ()
+    ) -> Response:
+        """What is answered while the owner is away, as it is after the change. Errors: those of ``edit``."""
+        made: list[Response] = []
+
+        def turn(roll: Roll) -> tuple[Roll, tuple[Operation, ...]]:
+            made[:] = [edit(roll.vacation)]
+            if made[0] == roll.vacation:
+                return roll, beside
+            return structs.replace(roll, vacation=made[0], vacations=roll.vacations + 1), beside
+
+        await self._change(account, turn)
+        return made[0]
+
     async def _change(self, account: AccountId, edit: Edit) -> None:
         """Errors: those of ``edit``, Conflict."""
         for _ in range(TRIES):
@@ -340,25 +375,31 @@ class Scripts:
     # --- what runs ---------------------------------------------------------------------------------
 
     def is_idle(self, account: AccountId) -> bool:
-        """Is it known that an account has no active script?"""
+        """Is it known that an account has no active script, and nobody who is away?"""
         return self._active.get(account, self) is None
 
     async def active(self, account: AccountId) -> Active | None:
-        """What runs for each mail of an account."""
+        """The script that runs for each mail of an account."""
+        found = await self.running(account)
+        return None if found is None else found.script
+
+    async def running(self, account: AccountId) -> Running | None:
+        """What happens to each mail of an account."""
         try:
             return self._active[account]
         except KeyError:
             pass
         heard_of = self._heard_of
-        found = await self._read_active(account)
+        roll = await self.roll(account)
+        script, gone = await self._script(account, roll), away(roll.vacation, self._language)
+        found = None if script is None and gone is None else Running(script, gone)
         if heard_of == self._heard_of:
             if len(self._active) >= REMEMBERED:
                 self._active.clear()
             self._active[account] = found
         return found
 
-    async def _read_active(self, account: AccountId) -> Active | None:
-        roll = await self.roll(account)
+    async def _script(self, account: AccountId, roll: Roll) -> Active | None:
         if not roll.active:
             return None
         script = roll.script(roll.active)
@@ -394,12 +435,15 @@ class Scripts:
         self._heard_of += 1
         self._active.pop(account, None)
 
+    def _forget_all(self) -> None:
+        self._heard_of += 1
+        self._active.clear()
+
     def _heard(self, change: Change) -> None:
         if change.mailbox == SCRIPTS:
             self._forget_one(change.account)
         elif change == EVERYTHING or (change.account == 0 and change.mailbox == 0):
-            self._heard_of += 1
-            self._active.clear()
+            self._forget_all()
 
 
 def _renamed(roll: Roll, script: Script, name: str) -> Script:

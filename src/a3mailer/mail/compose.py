@@ -225,6 +225,15 @@ def text_entity(text: str) -> bytes:
     return f"{part.head}\r\n".encode("ascii") + part.body
 
 
+def alternative_entity(text: str, html: str, boundary: str) -> bytes:
+    """The same in both forms, as a MIME entity with its header. ``boundary`` as of ``compose``.
+
+    Errors: BadPiece."""
+    parts = [text_part("text/plain", text), text_part("text/html", html)]
+    whole = _joined("alternative", parts, f"=_{boundary}_a")
+    return f"{whole.head}\r\n".encode("ascii") + whole.body
+
+
 def letter(draft: Draft, entity: bytes) -> bytes:
     """A mail with the header of a draft, and this MIME entity with its header. Errors: BadPiece."""
     head = [

@@ -1,9 +1,11 @@
 """Run the scripts that a delivery meets, and gather what becomes of it (RFC 5228 section 2.10).
 
 In order: the operator's before, the account's own, the operator's after; the next one runs where the one
-before leaves the mail to be kept. An error of one keeps the mail as far as that script goes, and is told to
-whose script it is. Most runs take some ten steps and stay on the loop; what takes more goes on in a thread,
-under the budget of the mail, of the account's hour, and of time.
+before leaves the mail to be kept. After the account's own comes the answer of who is away (RFC 8621 section
+8), where the account has the mail, in whatever mailbox, and its script has answered nothing. An error of
+one keeps the mail as far as that script goes, and is told to whose script it is. Most runs take some ten
+steps and stay on the loop; what takes more goes on in a thread, under the budget of the mail, of the
+account's hour, and of time.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ from a3mailer.transfer.forwarding.forward import Forwarding
 from a3mailer.transfer.policy.scripts import BadScripts
 from a3mailer.transfer.route import Local
 from a3mailer.transfer.work import Work
-from a3mailer.wire.sieve.actions import Action, Failure, Keep, Reject
+from a3mailer.wire.sieve.actions import Action, Failure, FileInto, Keep, Reject, Vacation
 from a3mailer.wire.sieve.compile import Program
 from a3mailer.wire.sieve.errors import ScriptError
 from a3mailer.wire.sieve.interpret import Result, run
@@ -66,6 +68,8 @@ class _Step(NamedTuple):
     """Of an account's own; empty for one of the operator's."""
     error: str = ""
     """Why there is no program."""
+    answer: Vacation | None = None
+    """It is no script, but this."""
 
 
 class Filtering:
@@ -115,12 +119,12 @@ class Filtering:
         return not all(map(idle, [route.account for route in routes]))
 
     async def wants(self, route: Local) -> bool:
-        """Does a script run for it?"""
-        return bool(await self._row(route))
+        """Does a script run for it, or may it be answered?"""
+        return bool(await self._row(route, None))
 
     async def __call__(self, mail: Delivery, work: Work) -> Made:
         """What becomes of one delivery goes into ``work``, whose content 0 is the mail as it came."""
-        row = await self._row(mail.route)
+        row = await self._row(mail.route, mail.now)
         if not row:
             return Made(plain=True)
         answers = Answers(self._site.included)
@@ -129,15 +133,21 @@ class Filtering:
         made = effects.made
         left = self._settings.sieve.steps
         kept: Keep | None = Keep(implicit=True)
+        may_answer = True
         for step in row:
+            if step.answer is not None and may_answer:
+                await effects.take(step.answer)
+            if step.answer is not None or kept is None or made.rejected is not None:
+                continue
             result = await self._run(step, mail, view, answers, left)
             left -= min(result.steps, left)
             if result.error is not None:
                 self._failed(step, mail, result.error, made)
                 continue
             kept, made.rejected = await self._take(result.actions, effects)
+            may_answer = may_answer and made.rejected is None and _leaves(result.actions, step)
             if kept is None or made.rejected is not None:
-                break
+                continue
             octets = effects.octets_of(kept)
             if kept.header is not None or kept.octets is not None:
                 view = DeliveryView(mail, octets, self._settings, answers)
@@ -149,13 +159,17 @@ class Filtering:
             await effects.tell(own.name, own.digest)
         return made
 
-    async def _row(self, route: Local) -> Sequence[_Step]:
-        """The scripts, in their order."""
+    async def _row(self, route: Local, now: int | None) -> Sequence[_Step]:
+        """The scripts, in their order. ``now``: None is any time."""
         before, after = self._site.around(route.address.rpartition("@")[2]) if self._is_around else ((), ())
-        own = None if self._scripts.is_idle(route.account) else await self._scripts.active(route.account)
+        idle = self._scripts.is_idle(route.account)
+        running = None if idle else await self._scripts.running(route.account)
         row = [_of_site(each) for each in before]
-        if own is not None:
+        if running is not None and (own := running.script) is not None:
             row.append(_Step(own.name, own.program, own.digest, str(own.error or "")))
+        away = None if running is None else running.away
+        if away is not None and (now is None or away.is_at(now)):
+            row.append(_Step("vacation", None, answer=away.action))
         return (*row, *map(_of_site, after))
 
     @property
@@ -246,6 +260,14 @@ def _at_once(program: Program, view: DeliveryView, limits: Limits) -> Result | N
     few = limits._replace(steps=min(limits.steps, ON_LOOP))
     result = run(program, view, few)
     return None if result.error is not None and result.steps > few.steps < limits.steps else result
+
+
+def _leaves(actions: Sequence[Action], step: _Step) -> bool:
+    """Is a mail with the account after these actions, and is nobody answered yet?"""
+    kinds = (Keep, FileInto) if step.digest else Keep
+    return any(isinstance(each, kinds) for each in actions) and not any(
+        isinstance(each, Vacation) for each in actions
+    )
 
 
 def _of_site(named: Named) -> _Step:

@@ -22,6 +22,7 @@ from a3mailer.mail.ids import AccountId
 from a3mailer.mail.message.parts import Part
 from a3mailer.store.rows import Mailbox
 from a3mailer.transfer.route import Local
+from a3mailer.wire.sieve.actions import Vacation
 from a3mailer.wire.sieve.addresses import SEPARATOR
 from a3mailer.wire.sieve.compile import Program
 from a3mailer.wire.sieve.errors import ScriptError
@@ -72,14 +73,33 @@ class Active(Protocol):
     def error(self) -> Exception | None: ...
 
 
+class Away(Protocol):
+    """Who answers because nobody reads now (RFC 8621 section 8)."""
+
+    @property
+    def action(self) -> Vacation: ...
+    def is_at(self, now: int) -> bool:
+        """Is it sent at this second?"""
+        ...
+
+
+class Running(Protocol):
+    """What happens to each mail of an account: its script, then the answer."""
+
+    @property
+    def script(self) -> Active | None: ...
+    @property
+    def away(self) -> Away | None: ...
+
+
 class ScriptsOf(Protocol):
     """The scripts of accounts (``access/scripts.py``; ``app`` brings them)."""
 
     def is_idle(self, account: AccountId) -> bool:
-        """Is it known that an account has no active script?"""
+        """Is it known that an account has no active script, and nobody who is away?"""
         ...
 
-    async def active(self, account: AccountId) -> Active | None: ...
+    async def running(self, account: AccountId) -> Running | None: ...
     async def included(self, account: AccountId, name: str) -> Program | None:
         """Errors: MailError where the script is none."""
         ...

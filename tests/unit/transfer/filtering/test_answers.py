@@ -1,7 +1,9 @@
 """What the sender hears: vacation, reject, ereject."""
 
 import pytest
+from msgspec import structs
 
+from a3mailer.access.vacation import WORDS
 from a3mailer.mail.address import ReversePath
 from a3mailer.mail.envelope import Recipient
 from a3mailer.mail.errors import MailError, Refused
@@ -52,6 +54,76 @@ async def test_an_answer(town: Town) -> None:
         assert line + b"\r\n" in octets
     assert octets.endswith(b"\r\n\r\nI am away.\r\n")
     assert await town.counts() == {"INBOX": 1}
+
+
+# --- who is away (RFC 8621 section 8) -----------------------------------------------------------------
+
+
+async def away(town: Town, **fields: object) -> None:
+    await town.scripts.set_vacation(
+        town.alice.id, lambda old: structs.replace(old, **({"enabled": True} | fields))
+    )
+
+
+async def test_who_is_away_answers_without_a_script(town: Town) -> None:
+    assert town.scripts.is_idle(town.alice.id) or not await town.scripts.running(town.alice.id)
+    await away(town, subject="Away", text="I am away.")
+    await town.took(mail())
+    await town.took(mail())
+    (octets,) = answers(town)
+    assert b"\r\nSubject: Away\r\n" in octets and octets.endswith(b"\r\n\r\nI am away.\r\n")
+    assert b"\r\nAuto-Submitted: auto-replied\r\n" in octets
+    assert await town.counts() == {"INBOX": 2}
+    await town.took(mail(), sender="")
+    await town.took(mail(List_Id=b"<x.b.test>"), sender="dave@b.test")
+    assert len(answers(town)) == 1, "with all the care of vacation"
+    await away(town, text="I am away, still.")
+    await town.took(mail())
+    assert len(answers(town)) == 2, "what has changed is said anew"
+    await away(town, enabled=False)
+    await town.took(mail(), sender="erin@b.test")
+    assert len(answers(town)) == 2 and await town.scripts.running(town.alice.id) is None
+
+
+async def test_the_days_of_who_is_away(town: Town) -> None:
+    now = int(town.clock.now())
+    await away(town, since=now + 100, until=now + 200)
+    for sender, seconds in (("a@b.test", 99), ("b@b.test", 1), ("c@b.test", 99), ("d@b.test", 1)):
+        town.clock.advance(seconds)
+        await town.took(mail(), sender=sender)
+    assert [r.address for e in town.store.entries for r in e.recipients] == ["b@b.test", "c@b.test"]
+
+
+@pytest.mark.parametrize(
+    ("script", "answered"),
+    [
+        ("keep;", True),
+        ('require "fileinto"; fileinto "Archive";', True),
+        ("discard;", False),
+        ('redirect "dave@a.test";', False),
+        ('require "reject"; reject "no";', False),
+        ('require "vacation"; vacation "from the script";', False),
+        ('require "include"; include :personal "none";', True),
+    ],
+)
+async def test_who_is_away_answers_what_the_script_leaves(town: Town, script: str, answered: bool) -> None:
+    await town.script(script)
+    await away(town, text="I am away.")
+    await town.took(mail())
+    said = [octets for octets in answers(town) if octets.endswith(b"\r\n\r\nI am away.\r\n")]
+    assert len(said) == answered
+
+
+async def test_who_is_away_in_html_and_in_words_of_the_server(town: Town) -> None:
+    await away(town, html="<p>I am\n <b>away</b>.</p><p>Ask &amp; wait:<br>Bob\u00e9</p>", subject="a\nb")
+    await town.took(mail())
+    (octets,) = answers(town)
+    assert b"Content-Type: multipart/alternative;" in octets and b"\r\nSubject: a b\r\n" in octets
+    plain, html = octets.split(b"Content-Type: text/")[1:]
+    assert b"\r\nI am away.\r\nAsk & wait:\r\nBob=C3=A9\r\n" in plain and b"<b>away</b>" in html
+    await away(town, html=None)
+    await town.took(mail())
+    assert WORDS["en"].encode() in answers(town)[1]
 
 
 async def test_the_same_sender_is_answered_once_a_while(town: Town) -> None:

@@ -28,6 +28,7 @@ MAX_DATA_SOURCES: Final = 64
 SOCKETS: Final = "urn:ietf:params:jmap:websocket"
 MAIL: Final = "urn:ietf:params:jmap:mail"
 SUBMISSION: Final = "urn:ietf:params:jmap:submission"
+VACATION: Final = "urn:ietf:params:jmap:vacationresponse"
 SIEVE: Final = "urn:ietf:params:jmap:sieve"
 
 Description = Callable[[Services], Mapping[str, object]]
@@ -118,6 +119,7 @@ CAPABILITIES: Final[tuple[Capability, ...]] = (
     Capability(SOCKETS, "session.login", lambda _: {"supportsPush": True}, None),  # RFC 8887
     Capability(MAIL, "mailbox.list", account=_mail),  # RFC 8621
     Capability(SUBMISSION, "smtp.submit", account=_submission),
+    Capability(VACATION, "sieve.list"),
     Capability(QUOTA, "quota.read"),  # RFC 9425
     Capability(BLOB, "message.read", account=_blob),  # RFC 9404
     Capability(

@@ -12,8 +12,8 @@ from typing import Final
 
 from a3mailer.access.account_changes import State, write_state
 from a3mailer.edge.http.jmap.accounts import Account
-from a3mailer.edge.http.jmap.capabilities import MAIL, QUOTA, SIEVE, SUBMISSION
-from a3mailer.edge.http.jmap.methods import identity, sieve, submission
+from a3mailer.edge.http.jmap.capabilities import MAIL, QUOTA, SIEVE, SUBMISSION, VACATION
+from a3mailer.edge.http.jmap.methods import identity, sieve, submission, vacation
 from a3mailer.edge.http.jmap.methods.quota import quota_state
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.mail.errors import NoSuchAccount
@@ -54,6 +54,7 @@ TYPES: Final[tuple[DataType, ...]] = (
     DataType("EmailDelivery", MAIL, delivery_state),
     DataType("Identity", SUBMISSION, identity.state),
     DataType("EmailSubmission", SUBMISSION, submission.state),
+    DataType("VacationResponse", VACATION, vacation.state),
     DataType("Quota", QUOTA, quota_state),  # RFC 9425
     DataType("SieveScript", SIEVE, sieve.state),  # RFC 9661
 )

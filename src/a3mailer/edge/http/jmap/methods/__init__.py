@@ -17,6 +17,7 @@ from a3mailer.edge.http.jmap.methods import (
     snippet,
     submission,
     thread,
+    vacation,
 )
 
 METHODS: Final[tuple[Method, ...]] = (
@@ -28,6 +29,7 @@ METHODS: Final[tuple[Method, ...]] = (
     *snippet.METHODS,
     *identity.METHODS,
     *submission.METHODS,
+    *vacation.METHODS,
     *quota.METHODS,  # RFC 9425
     *blob.METHODS,  # RFC 9404
     *sieve.METHODS,  # RFC 9661

@@ -1,6 +1,6 @@
 """SieveScript (RFC 9661): get, set, query and validate, on the scripts that ManageSieve has (access/scripts).
 
-The state is the generation of the account's roll. There is no /changes, so a query cannot tell its own.
+The state is the number of changes of the account's scripts. There is no /changes, nor is one of queries.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Wanted(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=
 
 async def state(services: Services, account: Account) -> str:
     """Of all scripts."""
-    return str((await services.scripts.roll(account.id)).generation)
+    return str((await services.scripts.roll(account.id)).changes)
 
 
 @dataclass(frozen=True, slots=True)
