@@ -1,16 +1,16 @@
 """Searching the emails of an account, whatever their mailboxes (RFC 8621 section 4.4): filters and orders.
 
 A filter is a tree of conditions, each with a stage: 0 what the columns of ``AccountMail`` say, 1 fragments,
-2 the texts of the mail. A stage reads only the emails whose fate the stages before it left open. What a
-mailbox holds by date is kept in order and is neither filtered nor sorted. Work is done in slices, under a
-budget.
+2 the texts of the mail (``texts.py``: an index, where it reaches). A stage asks only for the emails whose
+fate the stages before it left open. What a mailbox holds by date is kept in order and is neither filtered nor
+sorted. Work is done in slices, under a budget.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -19,17 +19,18 @@ from a3mailer.access.found import addresses_text
 from a3mailer.access.labour import Labour
 from a3mailer.access.sort import sorted_by
 from a3mailer.access.sortkeys import Criterion, Listed, SortKeys
-from a3mailer.mail.errors import DamagedContent, NoSuchMessage
+from a3mailer.access.texts import SearchReader, Texts, needles
 from a3mailer.mail.ids import AccountId, EmailId
-from a3mailer.mail.message import MessageIndex, limits
-from a3mailer.mail.message.searched import Searched, needle, searched, values
-from a3mailer.store.ports import MailReader
+from a3mailer.mail.message.searched import needle
 from a3mailer.store.rows import Fragments
+from a3mailer.store.texts import Sought, Where
 
 SECONDS: Final = 60.0
 """What of the processor one search may cost."""
 READ_EMAILS: Final = 128
 """Emails whose fragments are read at once."""
+BLOCK: Final = 4096
+"""Emails whose texts are asked for at once."""
 COLUMNS: Final = 0
 FRAGMENTS: Final = 1
 TEXTS: Final = 2
@@ -42,7 +43,8 @@ class Look:
     mail: AccountMail
     at: int
     row: Fragments | None = None
-    text: Searched | None = None
+    having: Mapping[Sought, set[int]] = field(default_factory=dict)
+    """Emails that have these texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Leaf:
 
     stage: int
     test: Callable[[Look], bool]
+    sought: Sought | None = None
+    """What TEXTS asks for."""
 
 
 class Join(Enum):
@@ -152,7 +156,7 @@ def has_attachment(wanted: bool) -> Leaf:
 
 def addressed(place: str, text: str) -> Node:
     """``from``, ``to``, ``cc`` or ``bcc`` hold the text."""
-    wanted = words_of(text)
+    wanted = needles(text)
 
     def test(look: Look) -> bool:
         shown = "" if look.row is None else needle(addresses_text(look.row.envelope, place))
@@ -163,7 +167,7 @@ def addressed(place: str, text: str) -> Node:
 
 def about(text: str) -> Leaf:
     """The subject holds the text."""
-    wanted = words_of(text)
+    wanted = needles(text)
 
     def test(look: Look) -> bool:
         shown = "" if look.row is None else needle(look.row.subject)
@@ -172,59 +176,33 @@ def about(text: str) -> Leaf:
     return Leaf(FRAGMENTS, test)
 
 
-def said(text: str) -> Leaf:
-    """The texts of the mail hold the text."""
-    wanted = words_of(text)
-    return Leaf(TEXTS, lambda look: look.text is not None and all(word in look.text.body for word in wanted))
+def _having(sought: Sought) -> Leaf:
+    return Leaf(TEXTS, lambda look: look.mail.emails[look.at] in look.having[sought], sought)
 
 
-def anywhere(text: str) -> Leaf:
+def said(text: str) -> Node:
+    """The texts of the mail hold every word of the text."""
+    return Joined(Join.ALL, tuple(_having(Sought(Where.BODY, word)) for word in needles(text)))
+
+
+def anywhere(text: str) -> Node:
     """Header or texts hold every word of the text."""
-    wanted = words_of(text)
-    return Leaf(
-        TEXTS,
-        lambda look: (
-            look.text is not None
-            and all(word in look.text.body or word in look.text.header for word in wanted)
-        ),
-    )
+    return Joined(Join.ALL, tuple(_having(Sought(Where.TEXT, word)) for word in needles(text)))
 
 
-def header(name: str, text: str) -> Leaf:
-    """A field of this name holds the text; without one there is such a field."""
-    wanted = words_of(text) if text else ()
-    lower = name.lower()
-
-    def test(look: Look) -> bool:
-        found = [] if look.text is None else values(look.text.header, lower)
-        return any(all(word in value for word in wanted) for value in found)
-
-    return Leaf(TEXTS, test)
+def header(name: str, text: str) -> Node:
+    """Fields of this name hold every word of the text; without one there is such a field."""
+    wanted = needles(text) or [""]
+    return Joined(Join.ALL, tuple(_having(Sought(Where.HEADER, word, name.lower())) for word in wanted))
 
 
-def words_of(text: str) -> tuple[str, ...]:
-    """What of a text has to be there: its words, and phrases in quotes; in the form of what is searched.
-
-    Within quotes a backslash stands before a quote or a backslash (section 4.4.1)."""
-    found: list[str] = []
-    word = ""
-    quote = ""
-    characters = iter(text)
-    for each in characters:
-        if quote and each == "\\":
-            word += next(characters, "\\")
-        elif quote and each == quote:
-            found.append(word)
-            word = quote = ""
-        elif not quote and not word and each in "'\"" and text.count(each) > 1:
-            quote = each
-        elif not quote and each.isspace():
-            found.append(word)
-            word = ""
-        else:
-            word += each
-    found.append(word)
-    return tuple(needle(each) for each in found if each.strip())
+def leaves(node: Node) -> Iterator[Leaf]:
+    """All conditions of a filter."""
+    if isinstance(node, Leaf):
+        yield node
+    else:
+        for each in node.of:
+            yield from leaves(each)
 
 
 # --- order -------------------------------------------------------------------------------------------
@@ -245,7 +223,7 @@ class Search:
     __slots__ = ("_account", "_keys", "_labour", "_mail", "_reader")
 
     def __init__(
-        self, reader: MailReader, keys: SortKeys, account: AccountId, mail: AccountMail, labour: Labour
+        self, reader: SearchReader, keys: SortKeys, account: AccountId, mail: AccountMail, labour: Labour
     ) -> None:
         self._reader = reader
         self._keys = keys
@@ -267,36 +245,54 @@ class Search:
                 looks[number] = None if found else look
             if self._labour.over:
                 await self._labour.rest()
-        for first in range(0, len(later), READ_EMAILS):
-            await self._look_into(later[first : first + READ_EMAILS], looks, node)
+        for first in range(0, len(later), BLOCK):
+            await self._look_into(later[first : first + BLOCK], looks, node)
         return list(looks)
 
     async def _look_into(self, numbers: Sequence[int], looks: dict[int, Look | None], node: Node) -> None:
-        rows = await self._reader.fragments(self._account, [EmailId(number) for number in numbers])
-        by_email = {int(row.email): row for row in rows}
+        """Read what the columns have left open."""
+        if any(leaf.stage == FRAGMENTS for leaf in leaves(node)):
+            numbers = await self._by_fragments(numbers, looks, node)
+        sought = list(dict.fromkeys(leaf.sought for leaf in leaves(node) if leaf.sought is not None))
+        if not numbers or not sought:
+            return
+        found = await Texts(self._reader, self._account, self._labour).matching(sought, numbers)
+        having = dict(zip(sought, found, strict=True))
         for number in numbers:
             look = looks[number]
             assert look is not None
-            look.row = by_email.get(number)
-            found = matches(node, look, FRAGMENTS)
-            if found is None:
-                look.text = await self._text(look.row)
-                found = matches(node, look, TEXTS)
-                look.text = None
-            if found:
-                looks[number] = None
-            else:
-                del looks[number]
-            await self._labour.step()
+            look.having = having
+            self._decide(number, matches(node, look, TEXTS), looks)
+            if self._labour.over:
+                await self._labour.rest()
 
-    async def _text(self, row: Fragments | None) -> Searched | None:
-        if row is None:
-            return None
-        try:
-            octets = await self._reader.octets(self._account, row.blob, 0, limits.SEARCHED)
-        except (DamagedContent, NoSuchMessage):
-            return None
-        return searched(octets, MessageIndex.unpack(row.index))
+    async def _by_fragments(
+        self, numbers: Sequence[int], looks: dict[int, Look | None], node: Node
+    ) -> list[int]:
+        """Those that are still open after it."""
+        later: list[int] = []
+        for first in range(0, len(numbers), READ_EMAILS):
+            group = numbers[first : first + READ_EMAILS]
+            rows = await self._reader.fragments(self._account, [EmailId(number) for number in group])
+            by_email = {int(row.email): row for row in rows}
+            for number in group:
+                look = looks[number]
+                assert look is not None
+                look.row = by_email.get(number)
+                found = matches(node, look, FRAGMENTS)
+                if found is None:
+                    later.append(number)
+                else:
+                    self._decide(number, found, looks)
+                await self._labour.step()
+        return later
+
+    @staticmethod
+    def _decide(number: int, found: bool | None, looks: dict[int, Look | None]) -> None:
+        if found:
+            looks[number] = None
+        else:
+            del looks[number]
 
     async def ordered(self, numbers: Sequence[int], orders: Sequence[Order]) -> list[int]:
         """In an order; equals are as they were. Errors: TooCostly."""

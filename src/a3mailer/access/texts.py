@@ -14,6 +14,7 @@ need nothing of their own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, Protocol
 
@@ -30,27 +31,39 @@ READ_OCTETS: Final = 1024 * 1024
 """Contents read at once."""
 READ_MAILS: Final = 256
 QUOTES: Final = "\"'"
+# what follows a quote, up to the one that matches it; linear: the quantifiers are possessive
+_DOUBLE: Final = re.compile(r'(?:[^"\\]|\\.)*+"', re.DOTALL)
+_SINGLE: Final = re.compile(r"(?:[^'\\]|\\.)*+'", re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
 def needles(text: str) -> list[str]:
     """The texts that must all be found for a filter of JMAP (RFC 8621 section 4.4.1): words, and phrases in
-    double or single quotes, inside which a backslash takes the next character as it is."""
+    double or single quotes, inside which a backslash takes the next character as it is. A quote before a word
+    that no other one matches says nothing."""
     found: list[str] = []
     word: list[str] = []
-    quote = ""
-    characters = iter(text)
-    for character in characters:
-        if character == "\\" and quote:
-            word.append(next(characters, ""))
-        elif character == quote or (not quote and character.isspace()):
+    at = 0
+    while at < len(text):
+        character = text[at]
+        at += 1
+        if character in QUOTES and not word:
+            if (end := _end(text, at)) >= 0:
+                found.append(_ESCAPE.sub(r"\1", text[at:end]))
+                at = end + 1
+        elif character.isspace():
             found.append("".join(word))
-            word, quote = [], ""
-        elif character in QUOTES and not quote and not word:
-            quote = character
+            word = []
         else:
             word.append(character)
     found.append("".join(word))
     return [made for one in found if (made := needle(one)).strip()]
+
+
+def _end(text: str, start: int) -> int:
+    """Where the phrase that begins at ``start`` ends, behind its quote; -1: nowhere."""
+    found = (_DOUBLE if text[start - 1] == '"' else _SINGLE).match(text, start)
+    return -1 if found is None else found.end() - 1
 
 
 class SearchReader(MailReader, TextReader, Protocol):

@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from a3mailer.access.account_mail import merged
-from a3mailer.access.email_search import words_of
 from a3mailer.access.labour import Labour
+from a3mailer.access.texts import needles
 from a3mailer.edge.http.jmap import email_query as querying
 from a3mailer.edge.http.jmap.capabilities import MAIL
 from a3mailer.edge.http.jmap.limits import MAX_OBJECTS_IN_GET
@@ -94,7 +94,7 @@ def _words(filter: Any, names: tuple[str, ...]) -> Iterable[str]:
     elif filter is not None:
         for name in names:
             if (text := getattr(filter, name)) is not None:
-                yield from words_of(text)
+                yield from needles(text)
 
 
 async def _preview(call: Call, account: AccountId, row: Fragments, words: list[str]) -> str | None:
