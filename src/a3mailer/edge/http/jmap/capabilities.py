@@ -28,6 +28,7 @@ MAX_DATA_SOURCES: Final = 64
 SOCKETS: Final = "urn:ietf:params:jmap:websocket"
 MAIL: Final = "urn:ietf:params:jmap:mail"
 SUBMISSION: Final = "urn:ietf:params:jmap:submission"
+MDN: Final = "urn:ietf:params:jmap:mdn"
 VACATION: Final = "urn:ietf:params:jmap:vacationresponse"
 SIEVE: Final = "urn:ietf:params:jmap:sieve"
 
@@ -120,6 +121,7 @@ CAPABILITIES: Final[tuple[Capability, ...]] = (
     Capability(MAIL, "mailbox.list", account=_mail),  # RFC 8621
     Capability(SUBMISSION, "smtp.submit", account=_submission),
     Capability(VACATION, "sieve.list"),
+    Capability(MDN, "smtp.submit"),  # RFC 9007
     Capability(QUOTA, "quota.read"),  # RFC 9425
     Capability(BLOB, "message.read", account=_blob),  # RFC 9404
     Capability(

@@ -11,6 +11,7 @@ from a3mailer.edge.http.jmap.methods import (
     email,
     identity,
     mailbox,
+    mdn,
     pushsubscription,
     quota,
     sieve,
@@ -30,6 +31,7 @@ METHODS: Final[tuple[Method, ...]] = (
     *identity.METHODS,
     *submission.METHODS,
     *vacation.METHODS,
+    *mdn.METHODS,  # RFC 9007
     *quota.METHODS,  # RFC 9425
     *blob.METHODS,  # RFC 9404
     *sieve.METHODS,  # RFC 9661
