@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from typing import Final
 
 from a3mailer.access import found
@@ -120,7 +121,19 @@ class Search:
             await self._labour.reach(self._base + high)
         return matching
 
-    async def _block(self, low: int, high: int) -> int:
+    async def among(self, places: Sequence[int]) -> list[int]:
+        """Which of some messages (ascending indexes) match, at the cost of these. Errors: TooCostly."""
+        matching: list[int] = []
+        for _, near in groupby(places, lambda at: at // BLOCK):
+            group = list(near)
+            low = group[0]
+            wanted = sum(1 << (at - low) for at in group)
+            mask = await self._block(low, group[-1] + 1, wanted)
+            matching += [low + at for at in members(mask & wanted)]
+            await self._labour.step(len(group))
+        return matching
+
+    async def _block(self, low: int, high: int, wanted: int = -1) -> int:
         everyone = (1 << (high - low)) - 1
         known: dict[Leaf, int] = {}
         by_stage: dict[int, list[Leaf]] = {}
@@ -131,7 +144,7 @@ class Search:
             await self._labour.step(0)
         for number in sorted(by_stage):
             sure, may = bounds(self.program, known, everyone)
-            undecided = members(may & ~sure)
+            undecided = members(may & ~sure & wanted)
             if not undecided:
                 return sure
             masks = await self._stages[number](self, by_stage[number], [low + at for at in undecided], low)

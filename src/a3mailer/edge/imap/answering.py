@@ -87,7 +87,7 @@ def begin(session: Session, octets: bytes) -> Begun | None:
     if understood is None:
         return None
     tag, command = understood
-    if session.behind or unread(session, command):
+    if session.behind or unread(session, command) or updates(session):
         return Begun(tag, command, None)
     session.tag = tag
     try:
@@ -123,6 +123,11 @@ def unread(session: Session, command: Command) -> bool:
     """Whether the columns of the selected mailbox are to be loaded before this command."""
     selected = session.selected
     return selected is not None and not selected.view.mailbox.loaded and type(command) in NUMBERING
+
+
+def updates(session: Session) -> bool:
+    """Whether results of searches are to be looked after behind every command (RFC 5267)."""
+    return session.selected is not None and session.selected.updates is not None
 
 
 def understand(session: Session, octets: bytes) -> tuple[bytes, Command] | None:

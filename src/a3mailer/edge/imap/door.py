@@ -21,6 +21,7 @@ from a3mailer.edge.imap.answering import (
     refuse,
     started,
     unread,
+    updates,
 )
 from a3mailer.edge.imap.appending import read_over
 from a3mailer.edge.imap.commands.append import Append
@@ -166,7 +167,7 @@ async def run(session: Session, begun: Begun) -> None:
             answer = started(session, command)
         ended = await told(session, answer)
         selected = session.selected
-        if selected is not None and (session.behind or selected.view.has_news()):
+        if selected is not None and (session.behind or selected.view.has_news() or updates(session)):
             await session.tell_news(expunges=command.expunges)
     except RemoteProtocolError as error:
         refuse(session, tag, str(error).encode("ascii", "replace"), fatal=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from a3mailer.access.rights import mask_of
 from a3mailer.access.view import News, View
@@ -25,10 +25,19 @@ NAMED: Final = tuple(
 NOTHING_AHEAD: Final[Mapping[int, Message]] = {}
 
 
+class Updates(Protocol):
+    """Searches whose results the client wants to be told of as they change (``updating``, RFC 5267)."""
+
+    async def tell(self, *, expunges: bool) -> None:
+        """Write the news of the mailbox, and of these results around them. Errors: none of the store's."""
+        ...
+
+
 class Selected:
     """A view with what SELECT said about it."""
 
-    __slots__ = ("ahead", "generation", "last", "name", "read_only", "rights", "saved", "streak", "view")
+    __slots__ = ("ahead", "generation", "last", "name", "read_only", "rights", "saved", "streak",
+                 "updates", "view")  # fmt: skip
 
     def __init__(
         self, view: View, name: str, *, read_only: bool, rights: str = ALL_RIGHTS, generation: int = OWN
@@ -49,6 +58,8 @@ class Selected:
         """How many were fetched alone, each the one after the other."""
         self.saved: frozenset[int] = frozenset()
         """Uids of the last SEARCH RETURN (SAVE) (RFC 5182)."""
+        self.updates: Updates | None = None
+        """None until a search asks for UPDATE."""
 
     def shrink(self) -> None:
         """Forget what was read ahead; for a session at rest."""

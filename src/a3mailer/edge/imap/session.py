@@ -287,8 +287,13 @@ class Session:
         """Write what happened in the selected mailbox. Errors: Ended."""
         if self.behind:
             await self.catch_up()
-        if self.selected is not None and self.selected.view.has_news():
-            self.say_news(self.selected.view, expunges=expunges)
+        selected = self.selected
+        if selected is None:
+            return
+        if selected.updates is not None:
+            await selected.updates.tell(expunges=expunges)
+        elif selected.view.has_news():
+            self.say_news(selected.view, expunges=expunges)
 
     def say_news(self, view: View, *, expunges: bool) -> None:
         """Write what the view knows and the client does not."""

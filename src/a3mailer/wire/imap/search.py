@@ -1,4 +1,4 @@
-"""The search program (RFC 9051 section 6.4.4, RFC 4731, 5032, 5182, 6203, 7162, 9394): to postfix."""
+"""The search program (RFC 9051 section 6.4.4, RFC 4731, 5032, 5182, 5267, 6203, 7162, 9394): to postfix."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from a3mailer.wire.imap.sequence import SequenceSet, parse_sequence_set
 
 FIRST_DAY: Final = -(2**31)
 LAST_DAY: Final = 2**31
-RETURN_OPTIONS: Final = frozenset((b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE", b"PARTIAL", b"RELEVANCY"))
+RETURN_OPTIONS: Final = frozenset(
+    (b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE", b"PARTIAL", b"RELEVANCY", b"CONTEXT", b"UPDATE")
+)
 CHARSETS: Final = frozenset((b"US-ASCII", b"UTF-8", b"ASCII"))
 
 
@@ -384,7 +386,7 @@ def word_ahead(p: Parser, word: bytes) -> bool:
 
 
 # search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
-# search-return-opt =/ modifier-partial
+# search-return-opt =/ modifier-context / modifier-partial / modifier-update
 def _return_options(p: Parser) -> Returns:
     found: list[Partial] = []
 

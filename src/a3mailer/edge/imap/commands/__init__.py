@@ -7,6 +7,7 @@ from typing import Final
 from a3mailer.edge.imap.command import Command
 from a3mailer.edge.imap.commands.append import Append
 from a3mailer.edge.imap.commands.authenticate import Authenticate
+from a3mailer.edge.imap.commands.cancelupdate import CancelUpdate
 from a3mailer.edge.imap.commands.capability import Capability
 from a3mailer.edge.imap.commands.check import Check
 from a3mailer.edge.imap.commands.close import Close
@@ -82,6 +83,7 @@ COMMANDS: Final[tuple[type[Command], ...]] = (
     ESearch,  # RFC 7377
     Sort,  # RFC 5256
     Thread,
+    CancelUpdate,  # RFC 5267
     Fetch,
     Store,
     Copy,

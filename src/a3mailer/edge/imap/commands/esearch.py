@@ -15,6 +15,7 @@ from a3mailer.edge.imap import state
 from a3mailer.edge.imap.response import DONE, Response
 from a3mailer.edge.imap.searching import extended, places_in, relevancies, save
 from a3mailer.edge.imap.session import Session
+from a3mailer.edge.imap.updating import UPDATE, begin, follow, refused
 from a3mailer.mail.errors import NoSuchMailbox
 from a3mailer.mail.mailbox import INBOX_NAME, SEPARATOR
 from a3mailer.store.rows import Mailbox
@@ -43,18 +44,22 @@ class ESearch:
         options = returned(request).options
         if session.selected is None and self.request.selected_only:
             raise BadSyntax("no mailbox is selected")
+        if UPDATE in options and session.selected is None:  # RFC 7377 section 2.2
+            raise BadSyntax("UPDATE is for the selected mailbox, and there is none")
+        since = begin(session, options) if UPDATE in options else 0
+        followed = UPDATE not in options
         rows = await _rows(session, self.request.sources)
         labour = session.labour(sum(row.messages for row in rows))
         for row in rows:
             places, view, close = await self._places(session, row, labour)
+            place = b" MAILBOX %b UIDVALIDITY %d" % (
+                mailbox_name(row.name, utf8=session.rev2),
+                row.uid_validity,
+            )
             try:
                 if b"SAVE" in options:
                     save(session, request, options, places)
                 if places and options != {b"SAVE"}:
-                    place = b" MAILBOX %b UIDVALIDITY %d" % (
-                        mailbox_name(row.name, utf8=session.rev2),
-                        row.uid_validity,
-                    )
                     scores: list[int] = []
                     if b"RELEVANCY" in options:
                         scores = await relevancies(session, view, request, places, labour)
@@ -70,9 +75,14 @@ class ESearch:
                     )
                 else:
                     yield DONE
+                if not close and UPDATE in options:
+                    followed = True
+                    yield follow(session, request, places, since, uid=True, place=place)
             finally:
                 if close:
                     view.close()
+        if not followed:
+            yield refused(session.tag, b"the selected mailbox is not among those searched")
 
     async def _places(self, session: Session, row: Mailbox, labour: Labour) -> tuple[list[int], View, bool]:
         """Places of the matches, the view they are of, and whether that has to be closed."""

@@ -1,6 +1,6 @@
 """SEARCH and UID SEARCH (RFC 9051 section 6.4.4).
 
-ESEARCH is RFC 4731, WITHIN RFC 5032, SEARCHRES RFC 5182, MODSEQ RFC 7162, PARTIAL RFC 9394.
+ESEARCH is RFC 4731, WITHIN RFC 5032, SEARCHRES RFC 5182, CONTEXT RFC 5267, MODSEQ RFC 7162, PARTIAL RFC 9394.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from a3mailer.edge.imap import state
 from a3mailer.edge.imap.response import DONE, Response
 from a3mailer.edge.imap.searching import extended, highest, relevancies, save, searched
 from a3mailer.edge.imap.session import Session
+from a3mailer.edge.imap.updating import UPDATE, begin, follow
 from a3mailer.wire.imap.errors import BadSyntax
 from a3mailer.wire.imap.parser import Parser
 from a3mailer.wire.imap.search import SearchRequest, parse_search
@@ -44,6 +45,7 @@ class Search:
         if options is None and session.rev2:
             options = frozenset((b"ALL",))
         labour = session.labour(session.view.count)
+        since = begin(session, options)
         places = await searched(session, request, labour)
         if options is None:
             yield self._plain(session, places)
@@ -57,6 +59,8 @@ class Search:
             if b"RELEVANCY" in options:
                 scores = await relevancies(session, session.view, request, places, labour)
             yield extended(session, request, places, uid=self.uid, options=options, scores=scores)
+        if UPDATE in options:
+            yield follow(session, request, places, since, uid=self.uid)
 
     def _plain(self, session: Session, places: list[int]) -> bytes:
         uids = session.view.uids

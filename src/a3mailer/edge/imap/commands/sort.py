@@ -1,4 +1,4 @@
-"""SORT and UID SORT (RFC 5256 section 3) by all criteria of RFC 5957, with RETURN (RFC 5267 section 3)."""
+"""SORT and UID SORT (RFC 5256 section 3) by all criteria of RFC 5957, with RETURN (RFC 5267)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from a3mailer.edge.imap import state
 from a3mailer.edge.imap.response import DONE, Response
 from a3mailer.edge.imap.searching import extended, highest, relevancies, save, searched
 from a3mailer.edge.imap.session import Session
+from a3mailer.edge.imap.updating import UPDATE, begin, follow
 from a3mailer.wire.imap.parser import Parser
 from a3mailer.wire.imap.sort import SortRequest, parse_sort
 
@@ -51,6 +52,7 @@ class Sort:
         request, view = self.request.search, session.view
         order = tuple((_CRITERIA[word], reverse) for word, reverse in self.request.order)
         labour = session.labour(view.count * (1 + len(order)))
+        since = begin(session, request.options)
         places = await searched(session, request, labour)
         scores: list[int] = []
         if request.literal:
@@ -68,6 +70,8 @@ class Sort:
             yield DONE
         else:
             yield extended(session, request, places, uid=self.uid, scores=scores)
+        if UPDATE in request.options:
+            yield follow(session, request, places, since, uid=self.uid, order=order)
 
     # sort-data = "SORT" *(SP nz-number) / "SORT" [1*(SP nz-number) SP search-sort-mod-seq]
     def _plain(self, session: Session, places: list[int]) -> bytes:
