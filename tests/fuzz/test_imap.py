@@ -15,7 +15,7 @@ from a3mailer.wire.imap import engine, limits
 from a3mailer.wire.imap.errors import RemoteProtocolError
 from a3mailer.wire.imap.names import decode_utf7, encode_utf7
 from a3mailer.wire.imap.parser import Parser
-from a3mailer.wire.imap.search import parse_search
+from a3mailer.wire.imap.search import SearchRequest, parse_search, with_filters
 from tests.fuzz import mutate
 from tests.transcripts.imap_world import ImapWorld
 
@@ -119,6 +119,7 @@ PROGRAMS = (
     b" OR (FROM bob NOT 1:3) (OR SEEN KEYWORD x) UID 7:*",
     b' RETURN (MIN MAX SAVE) CHARSET UTF-8 SUBJECT "a\\"b" HEADER x {3+}\r\nabc',
     b' SENTSINCE 1-Jan-2022 BEFORE "2-Feb-2022" LARGER 10 SMALLER 99 MODSEQ "/flags/\\\\x" all 7',
+    b' RETURN (UPDATE CONTEXT PARTIAL -1:-9) NOT FILTER a OR (FILTER b YOUNGER 60) FUZZY FILTER c TEXT "x y"',
 )
 
 
@@ -126,6 +127,13 @@ def program(octets: bytes) -> None:
     p = Parser(octets)
     found = parse_search(p)
     p.end()
+    leaves_one(found)
+    if found.filters:  # which stand for the same octets, and for less and less of them
+        values = {name.lower(): found.keys[number:] for number, name in enumerate(found.filters)}
+        leaves_one(with_filters(found, values | {b"c": b"SEEN", b"b": b"OR SEEN 1", b"a": b"1 2"}))
+
+
+def leaves_one(found: SearchRequest) -> None:
     depth = 0
     for one in found.program:  # a postfix program that leaves one value
         name = getattr(one, "name", "")

@@ -146,6 +146,8 @@ def understand(session: Session, octets: bytes) -> tuple[bytes, Command] | None:
             raise BadSyntax(f"{kind.name.decode()} is not valid in {state.NAMES[session.state]} state")
         return tag, kind.parse(p)
     except UnknownCharset as error:
+        if error.saves and session.selected is not None:
+            session.selected.saved = frozenset()
         session.write(b"%b NO [BADCHARSET (US-ASCII UTF-8)] %b\r\n" % (tag, str(error).encode()))
     except RemoteProtocolError as error:
         refuse(session, tag, str(error).encode("ascii", "replace"), fatal=False)

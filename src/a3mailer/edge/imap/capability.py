@@ -56,6 +56,7 @@ AFTER_LOGIN: Final = (
     b"WITHIN",  # RFC 5032
     b"PARTIAL",  # RFC 9394
     b"MULTISEARCH",  # RFC 7377
+    b"FILTERS",  # RFC 5466
     b"SEARCH=FUZZY",  # RFC 6203
 )
 ENABLEABLE: Final = frozenset((b"CONDSTORE", b"QRESYNC", b"IMAP4REV2", b"UIDONLY", b"UTF8=ACCEPT"))

@@ -17,12 +17,26 @@ class NeedsUtf8(errors.MailError):
     """A header that is not ASCII, of who has not enabled UTF8=ACCEPT (RFC 6855 section 4)."""
 
 
+class NoSuchFilter(errors.MailError):
+    """FILTER with a name that means nothing (RFC 5466 section 3.1)."""
+
+    def __init__(self, name: bytes) -> None:
+        super().__init__()
+        self.name = name
+
+
+class BadFilter(errors.MailError):
+    """What a filter stands for is no search (RFC 5466 section 3.1)."""
+
+
 class UnknownEncoding(errors.MailError):
     """A Content-Transfer-Encoding nobody can undo (RFC 3516 section 4.3)."""
 
 
 REPLIES: Final[dict[type[Exception], Failed]] = {
     NeedsUtf8: Failed(b"CANNOT", b"the header is not ASCII, ENABLE UTF8=ACCEPT first"),
+    NoSuchFilter: Failed(b"UNDEFINED-FILTER", b"no such filter"),
+    BadFilter: Failed(b"CANNOT", b"the filter is not a search"),
     UnknownEncoding: Failed(b"UNKNOWN-CTE", b"the transfer encoding is not known"),
     NoSuchTarget: Failed(b"TRYCREATE", b"no such mailbox, create it first"),
     errors.NoSuchMailbox: Failed(b"NONEXISTENT", b"no such mailbox"),
@@ -55,6 +69,8 @@ def reply(error: errors.MailError) -> Failed:
     for kind in type(error).__mro__:
         if kind in REPLIES:
             found = REPLIES[kind]
+            if isinstance(error, NoSuchFilter):
+                return Failed(b"%b %b" % (found.code, error.name), found.text)
             if isinstance(error, errors.BadName) and error.args and str(error).isascii():
                 return Failed(found.code, str(error).encode("ascii"))
             return found

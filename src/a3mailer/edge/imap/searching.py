@@ -17,6 +17,7 @@ from a3mailer.wire.imap.errors import UidRequired
 from a3mailer.wire.imap.search import InSet, Key, Partial, SearchRequest, Within
 from a3mailer.wire.imap.sequence import print_set
 
+FIRST_SECOND: Final = -(2**62)
 LAST_SECOND: Final = 2**62
 EXACT: Final = 100
 LOOSE: Final = 50
@@ -28,9 +29,14 @@ async def searched(session: Session, request: SearchRequest, labour: Labour) -> 
     try:
         return await places_in(session, session.view, request, labour)
     except MailError:
-        if request.options is not None and b"SAVE" in request.options:
-            session.chosen.saved = frozenset()  # RFC 5182 section 2.1
+        unsave(session, request)
         raise
+
+
+def unsave(session: Session, request: SearchRequest) -> None:
+    """The search failed: what it was to save is empty (RFC 5182 section 2.1)."""
+    if request.options is not None and b"SAVE" in request.options:
+        session.chosen.saved = frozenset()
 
 
 async def places_in(session: Session, view: View, request: SearchRequest, labour: Labour) -> list[int]:
@@ -45,7 +51,11 @@ async def relevancies(
 ) -> list[int]:
     """A score each, 1 to 100 (RFC 6203 section 4): what FUZZY keys say by the letter fits best."""
     program = resolved(session, view, replace(request, program=request.literal))
-    exact = set(await Search(session.services.store, view, program, labour).places())
+    try:
+        exact = set(await Search(session.services.store, view, program, labour).places())
+    except MailError:
+        unsave(session, request)
+        raise
     return [EXACT if at in exact else LOOSE for at in places]
 
 
@@ -60,9 +70,10 @@ def _resolved(session: Session, view: View, key: Key) -> Leaf | Operator:
             raise UidRequired
         if key.uid and not key.numbers.saved:
             return Numbers(tuple(key.numbers.uid_spans(view.uids, view.count)))
-        return Numbers(tuple(session.chosen.spans(key.numbers, uid=key.uid)))
+        return Numbers(tuple(session.chosen.named(key.numbers, uid=key.uid)))
     if isinstance(key, Within):
-        return Arrived(int(session.services.clock.now()) - key.seconds, LAST_SECOND)
+        then = int(session.services.clock.now()) - key.seconds
+        return Arrived(FIRST_SECOND, then + 1) if key.older else Arrived(then, LAST_SECOND)
     return key
 
 
@@ -104,10 +115,10 @@ def extended(
             words.append(b"MAX %d" % numbers[-1])
         if b"ALL" in wanted:
             words.append(b"ALL %b" % print_set(numbers))
-    if scores:
-        words.append(b"RELEVANCY (%b)" % b" ".join([b"%d" % score for score in scores]))
+    low, high = (0, len(numbers)) if request.partial is None else request.partial.span(len(numbers))
+    if scores:  # of the results that are told
+        words.append(b"RELEVANCY (%b)" % b" ".join([b"%d" % score for score in scores[low:high]]))
     if request.partial is not None:
-        low, high = request.partial.span(len(numbers))
         words.append(b"PARTIAL (%b %b)" % (request.partial.text, print_set(numbers[low:high]) or b"NIL"))
     if request.modseq and (told := _told(places, wanted, request.partial)):
         words.append(b"MODSEQ %d" % highest(view, told))

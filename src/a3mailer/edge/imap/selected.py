@@ -105,6 +105,13 @@ class Selected:
             return numbers.uid_spans(view.uids, view.count)
         return numbers.spans(view.count)
 
+    def named(self, numbers: SequenceSet, *, uid: bool) -> list[Span]:
+        """The same in a search, where numbers that no message has mean nothing (RFC 7377 section 2)."""
+        if uid or numbers.saved:
+            return self.spans(numbers, uid=uid)
+        count = self.view.count
+        return [(low - 1, min(high, count)) for low, high in numbers.bounds(count) if 0 < low <= count]
+
 
 def flags_lines(selected: Selected) -> bytes:
     """``* FLAGS`` and PERMANENTFLAGS."""

@@ -145,21 +145,32 @@ def refused(tag: bytes, why: bytes) -> bytes:
     return b"* NO [NOUPDATE %b] %b\r\n" % (string(tag), why)
 
 
-def begin(session: Session, options: frozenset[bytes] | None) -> int:
-    """Called before the search of a command: from which change on it is to be followed.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be followed, as of the beginning of its command."""
+
+    request: SearchRequest
+    since: int
+    """The change from which on it is to be followed."""
+
+
+def begin(session: Session, request: SearchRequest) -> Wanted | None:
+    """Called before the search of a command; None when it is not to be followed.
 
     Errors: BadSyntax where the tag is that of another search that is followed (section 4.3)."""
+    if request.options is None or UPDATE not in request.options:
+        return None
     updates = session.chosen.updates
-    if options and UPDATE in options and isinstance(updates, Updates) and session.tag in updates.by_tag:
+    if isinstance(updates, Updates) and session.tag in updates.by_tag:
         raise BadSyntax("that tag is in use by a search that is followed")
-    return session.view.mailbox.modseq
+    program = tuple([_kept(session, key) for key in request.program])
+    return Wanted(replace(request, program=program, literal=()), session.view.mailbox.modseq)
 
 
 def follow(
     session: Session,
-    request: SearchRequest,
+    wanted: Wanted,
     places: Sequence[int],
-    since: int,
     *,
     uid: bool,
     order: Order = (),
@@ -169,10 +180,8 @@ def follow(
     view = session.view
     uids = view.uids
     last = uids[view.count - 1] if view.count else 0
-    context = Context([uids[at] for at in places], since, last, ordered=bool(order))
-    program = tuple([_kept(session, key) for key in request.program])
-    kept = replace(request, program=program, literal=())
-    update = Update(session.tag, uid, kept, order, place, context)
+    context = Context([uids[at] for at in places], wanted.since, last, ordered=bool(order))
+    update = Update(session.tag, uid, wanted.request, order, place, context)
     updates = session.chosen.updates
     if not isinstance(updates, Updates):
         updates = Updates(session)
@@ -188,7 +197,7 @@ def _kept(session: Session, key: Key) -> Key:
     if not isinstance(key, InSet) or (key.uid and not key.numbers.saved):
         return key
     uids = session.view.uids
-    spans = session.chosen.spans(key.numbers, uid=key.uid)
+    spans = session.chosen.named(key.numbers, uid=key.uid)
     return InSet(SequenceSet(tuple((uids[low], uids[end - 1]) for low, end in spans)), uid=True)
 
 

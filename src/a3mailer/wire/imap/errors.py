@@ -21,9 +21,18 @@ class UidRequired(BadSyntax):
 class UnknownCharset(RemoteProtocolError):
     """SEARCH in a charset that is not understood: NO [BADCHARSET] (RFC 9051 section 6.4.4)."""
 
+    def __init__(self, text: str, *, saves: bool = False) -> None:
+        super().__init__(text)
+        self.saves = saves
+        """Its result was to be saved, so that what is saved is empty now (RFC 5182 section 2.1)."""
 
-class UnknownSearchContext(RemoteProtocolError):
-    """A return option this server does not have: BAD."""
+
+class UndefinedFilter(RemoteProtocolError):
+    """FILTER with a name that means nothing: NO [UNDEFINED-FILTER] (RFC 5466 section 3.1)."""
+
+    def __init__(self, name: bytes) -> None:
+        super().__init__(name.decode("ascii", "replace"))
+        self.name = name
 
 
 class LocalProtocolError(Exception):

@@ -51,9 +51,14 @@ def parse_multisearch(p: Parser) -> MultiSearch:
         return asked
     if asked.search.options is not None and b"SAVE" in asked.search.options:
         raise BadSyntax("SAVE is for the selected mailbox alone")
-    if any(isinstance(one, InSet) and (one.numbers.saved or not one.uid) for one in asked.search.program):
-        raise BadSyntax("sequence numbers and $ are of the selected mailbox alone")
+    unnumbered(asked.search)
     return asked
+
+
+def unnumbered(request: SearchRequest) -> None:
+    """What is asked of any mailbox. Errors: BadSyntax, with sequence numbers or ``$``."""
+    if any(isinstance(one, InSet) and (one.numbers.saved or not one.uid) for one in request.program):
+        raise BadSyntax("sequence numbers and $ are of the selected mailbox alone")
 
 
 # filter-mailboxes = "selected" / "inboxes" / "personal" / "subscribed" /

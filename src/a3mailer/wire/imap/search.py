@@ -1,8 +1,11 @@
-"""The search program (RFC 9051 section 6.4.4, RFC 4731, 5032, 5182, 5267, 6203, 7162, 9394): to postfix."""
+"""The search program (RFC 9051 section 6.4.4), to postfix.
+
+With RFC 4731, 5032, 5182, 5267, 5466, 6203, 7162, 7377 section 2, and 9394.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -11,7 +14,7 @@ from a3mailer.mail.criteria import Clock, Comparison, Contains, Dated, HasFlag, 
 from a3mailer.mail.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from a3mailer.wire.imap import limits
 from a3mailer.wire.imap.dates import parse_date
-from a3mailer.wire.imap.errors import UnknownCharset
+from a3mailer.wire.imap.errors import BadSyntax, UndefinedFilter, UnknownCharset
 from a3mailer.wire.imap.parser import Parser
 from a3mailer.wire.imap.sequence import SequenceSet, parse_sequence_set
 
@@ -33,9 +36,12 @@ class InSet:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """The internal date is at most so many seconds ago, to be resolved at the time of the search."""
+    """The internal date is at most (``older``: at least) so many seconds ago, at the time of the search.
+
+    A message of that very second is both (RFC 5032 section 2)."""
 
     seconds: int
+    older: bool
 
 
 Key = Leaf | InSet | Within | Operator
@@ -79,6 +85,10 @@ class SearchRequest:
     """A charset was named."""
     literal: tuple[Key, ...] = ()
     """The program with its FUZZY keys taken by the letter; empty without FUZZY."""
+    filters: tuple[bytes, ...] = ()
+    """Names of filters among the keys: ``with_filters`` makes the program then (RFC 5466)."""
+    keys: bytes = b""
+    """The keys as they were written, where there are filters."""
 
 
 _LEAVES: Final[dict[bytes, tuple[Leaf | Operator, ...]]] = {
@@ -114,6 +124,8 @@ _DATES: Final = {
 
 
 _PREFIXES: Final = {b"NOT": Operator.NOT, b"OR": Operator.OR, b"FUZZY": None}
+FILTER_PASSES: Final = 3
+"""How deep filters may stand in filters (RFC 5466 section 3.1); what is deeper is undefined."""
 FUZZY_WORDS: Final = 16
 """Words of a text that are looked for; the rest does not count."""
 
@@ -132,8 +144,14 @@ class _Frame:
 class _Reader:
     """Reads keys into a postfix program with an explicit stack of what is still open."""
 
-    def __init__(self, p: Parser) -> None:
+    def __init__(self, p: Parser, values: Mapping[bytes, bytes] | None = None) -> None:
         self.p = p
+        self.filters: list[bytes] = []
+        """Names of filters that were met."""
+        self._values = values
+        """What filters stand for, by their names in lower case; None: that is not asked yet."""
+        self._depth = 0
+        self._inserted = 0
         self.out: list[Key] = []
         self.literal: list[Key] = []
         """The same with FUZZY keys taken by the letter."""
@@ -144,16 +162,42 @@ class _Reader:
 
     def program(self) -> tuple[Key, ...]:
         """search-key *(SP search-key), to the end of the command."""
+        self._keys()
+        if len(self._frames) != 1:
+            raise self.p.fail("search key missing")
+        return tuple(self.out)
+
+    def _keys(self) -> None:
         while True:
             self._key()
             while self.p.take(b")"):
                 self._close()
             if self.p.done():
-                break
+                return
             self.p.space()
-        if len(self._frames) != 1:
-            raise self.p.fail("search key missing")
-        return tuple(self.out)
+
+    # search-key =/ "FILTER" SP filter-name        filter-name = 1*<any ATOM-CHAR except "/">
+    def _filter(self) -> None:
+        """What a filter stands for takes its place, octet for octet (RFC 5466 section 3.1)."""
+        self.p.space()
+        name = self.p.atom()
+        if b"/" in name:
+            raise self.p.fail("a filter's name has no /")
+        self.filters.append(name)
+        if self._values is None:
+            self._leaf(criteria.Nothing())
+            return
+        value = self._values.get(name.lower())
+        if value is None or self._depth >= FILTER_PASSES:
+            raise UndefinedFilter(name)
+        self._inserted += len(value)
+        if self._inserted > limits.COMMAND_LINE:
+            raise self.p.fail("the search is too long with its filters in it")
+        outer, self.p = self.p, Parser(value, utf8=True)
+        self._depth += 1
+        self._keys()
+        self._depth -= 1
+        self.p = outer
 
     def _operand(self) -> None:
         """One more operand is complete: close what it completes."""
@@ -217,6 +261,8 @@ class _Reader:
             self._leaf(Contains(_TEXTS[word], _text(self.p)))
         elif word in _DATES:
             self._leaf(_dated(self.p, word))
+        elif word == b"FILTER":
+            self._filter()
         elif word in _WITH_ARGUMENT:
             self._leaf(*_WITH_ARGUMENT[word](self.p))
             self.modseq |= word == b"MODSEQ"
@@ -297,10 +343,10 @@ def _modseq(p: Parser) -> tuple[Leaf]:
 
 # search-key =/ "FUZZY" SP search-key                  (a prefix like NOT: see _Reader)
 # search-key =/ ( "OLDER" / "YOUNGER" ) SP nz-number
-def _within(*behind: Operator) -> Callable[[Parser], tuple[Key, ...]]:
+def _within(*, older: bool) -> Callable[[Parser], tuple[Key, ...]]:
     def parse(p: Parser) -> tuple[Key, ...]:
         p.space()
-        return (Within(p.nz_number()), *behind)
+        return (Within(p.nz_number(), older),)
 
     return parse
 
@@ -328,8 +374,8 @@ _WITH_ARGUMENT: Final[dict[bytes, Callable[[Parser], tuple[Key, ...]]]] = {
     b"LARGER": _size(Comparison.ABOVE),
     b"SMALLER": _size(Comparison.BELOW),
     b"UID": _uid,
-    b"YOUNGER": _within(),
-    b"OLDER": _within(Operator.NOT),
+    b"YOUNGER": _within(older=False),
+    b"OLDER": _within(older=True),
     b"MODSEQ": _modseq,
     b"EMAILID": _identifier(criteria.SameEmail, EMAIL_LETTER),
     b"THREADID": _identifier(criteria.SameThread, THREAD_LETTER),
@@ -352,20 +398,64 @@ def parse_criteria(p: Parser, returns: Returns | None = None) -> SearchRequest:
     """A charset and keys, to the end of the command. Errors: BadSyntax, UnknownCharset."""
     charset = p.astring().upper()
     if charset not in CHARSETS:
-        raise UnknownCharset("only US-ASCII and UTF-8 are searched")
+        raise _unknown(p, returns)
     p.space()
     return _request(p, returns)
 
 
+def _unknown(p: Parser, returns: Returns | None) -> BadSyntax | UnknownCharset:
+    """The error for an unknown charset: BAD instead of NO where there are filters, which are UTF-8 (RFC 5466
+    section 3.1)."""
+    try:
+        p.space()
+        filters = _request(p, None).filters
+    except BadSyntax:
+        filters = ()
+    if filters:
+        return BadSyntax("[BADCHARSET (US-ASCII UTF-8)] filters are in UTF-8")
+    saves = returns is not None and b"SAVE" in returns.options
+    return UnknownCharset("only US-ASCII and UTF-8 are searched", saves=saves)
+
+
 def _request(p: Parser, returns: Returns | None) -> SearchRequest:
-    reader = _Reader(p)
+    keys = p.octets[p.at :]
+    options, partial = (None, None) if returns is None else (returns.options, returns.partial)
+    request = _read(_Reader(p), options, partial)
+    return replace(request, keys=keys) if request.filters else request
+
+
+def _read(reader: _Reader, options: frozenset[bytes] | None, partial: Partial | None) -> SearchRequest:
     program = reader.program()
     literal = tuple(reader.literal) if reader.is_fuzzy else ()
-    if returns is None:
-        return SearchRequest(program, None, reader.modseq, literal=literal)
-    if b"RELEVANCY" in returns.options and not literal:
-        raise p.fail("RELEVANCY is for searches with FUZZY")
-    return SearchRequest(program, returns.options, reader.modseq, returns.partial, literal=literal)
+    filters = tuple(reader.filters)
+    if options and b"RELEVANCY" in options and not (literal or filters):
+        raise no_relevancy()
+    return SearchRequest(program, options, reader.modseq, partial, literal=literal, filters=filters)
+
+
+def no_relevancy() -> BadSyntax:
+    """There is no FUZZY key, so no relevancy (RFC 6203 section 4)."""
+    return BadSyntax("RELEVANCY is for searches with FUZZY")
+
+
+def with_filters(request: SearchRequest, values: Mapping[bytes, bytes]) -> SearchRequest:
+    """The request with filters replaced by what they stand for, by names in lower case.
+
+    Errors: BadSyntax; UndefinedFilter, also where filters stand in filters too deep."""
+    reader = _Reader(Parser(request.keys, utf8=True), values)
+    made = _read(reader, request.options, request.partial)
+    if b"RELEVANCY" in (request.options or ()) and not made.literal:
+        raise no_relevancy()
+    return replace(made, charset=request.charset, filters=())
+
+
+def parse_filter(value: bytes) -> tuple[bytes, ...]:
+    """Whether a value is a whole search (search-criteria of RFC 5466 section 4); names of filters in it.
+
+    Errors: BadSyntax."""
+    reader = _Reader(Parser(value, utf8=True))
+    reader.program()
+    return tuple(reader.filters)
 
 
 def parse_return(p: Parser) -> Returns | None:

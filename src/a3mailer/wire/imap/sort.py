@@ -7,7 +7,7 @@ from typing import Final
 
 from a3mailer.wire.imap import limits
 from a3mailer.wire.imap.parser import Parser
-from a3mailer.wire.imap.search import SearchRequest, parse_criteria, parse_return
+from a3mailer.wire.imap.search import SearchRequest, no_relevancy, parse_criteria, parse_return
 
 SORT_KEYS: Final = frozenset(
     (
@@ -50,8 +50,8 @@ def parse_sort(p: Parser) -> SortRequest:
     p.space()
     order = dict(reversed(criteria))  # of one named twice the first decides
     search = parse_criteria(p, returns)
-    if b"RELEVANCY" in order and not search.literal:
-        raise p.fail("RELEVANCY is for searches with FUZZY")
+    if b"RELEVANCY" in order and not (search.literal or search.filters):
+        raise no_relevancy()
     return SortRequest(tuple(reversed(order.items())), search)
 
 

@@ -6,23 +6,26 @@ A mailbox that is not there, or may not be read, is left out without a word, and
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from a3mailer.access.labour import Labour
 from a3mailer.access.view import View
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.response import DONE, Response
-from a3mailer.edge.imap.searching import extended, places_in, relevancies, save
+from a3mailer.edge.imap.filters import expanded
+from a3mailer.edge.imap.response import Response
+from a3mailer.edge.imap.searching import extended, places_in, relevancies, save, unsave
 from a3mailer.edge.imap.session import Session
-from a3mailer.edge.imap.updating import UPDATE, begin, follow, refused
-from a3mailer.mail.errors import NoSuchMailbox
-from a3mailer.mail.mailbox import INBOX_NAME, SEPARATOR
+from a3mailer.edge.imap.updating import UPDATE, Wanted, begin, follow, refused
+from a3mailer.mail.errors import BadName, MailError, NoSuchMailbox, NotAllowed
+from a3mailer.mail.ids import SYSTEM_ACCOUNT
+from a3mailer.mail.mailbox import SEPARATOR
 from a3mailer.store.rows import Mailbox
 from a3mailer.wire.imap.encode import mailbox as mailbox_name
 from a3mailer.wire.imap.errors import BadSyntax
-from a3mailer.wire.imap.multisearch import MultiSearch, Source, parse_multisearch, returned
+from a3mailer.wire.imap.multisearch import MultiSearch, Source, parse_multisearch, returned, unnumbered
 from a3mailer.wire.imap.parser import Parser
+from a3mailer.wire.imap.search import SearchRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,67 +43,73 @@ class ESearch:
         return cls(request)
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
-        request = self.request.search
-        options = returned(request).options
         if session.selected is None and self.request.selected_only:
             raise BadSyntax("no mailbox is selected")
-        if UPDATE in options and session.selected is None:  # RFC 7377 section 2.2
-            raise BadSyntax("UPDATE is for the selected mailbox, and there is none")
-        since = begin(session, options) if UPDATE in options else 0
-        followed = UPDATE not in options
+        request = await expanded(session, self.request.search)
+        if not self.request.selected_only:
+            unnumbered(request)
+        request = replace(request, options=returned(request).options)
+        wanted = _wanted(session, request)
         rows = await _rows(session, self.request.sources)
         labour = session.labour(sum(row.messages for row in rows))
-        for row in rows:
-            places, view, close = await self._places(session, row, labour)
-            place = b" MAILBOX %b UIDVALIDITY %d" % (
-                mailbox_name(row.name, utf8=session.rev2),
-                row.uid_validity,
-            )
-            try:
-                if b"SAVE" in options:
-                    save(session, request, options, places)
-                if places and options != {b"SAVE"}:
-                    scores: list[int] = []
-                    if b"RELEVANCY" in options:
-                        scores = await relevancies(session, view, request, places, labour)
-                    yield extended(
-                        session,
-                        request,
-                        places,
-                        uid=True,
-                        options=options,
-                        view=view,
-                        place=place,
-                        scores=scores,
-                    )
-                else:
-                    yield DONE
-                if not close and UPDATE in options:
-                    followed = True
-                    yield follow(session, request, places, since, uid=True, place=place)
-            finally:
-                if close:
-                    view.close()
-        if not followed:
+        try:
+            for row in rows:
+                yield await _answer(session, request, row, labour, wanted)
+        except MailError:
+            unsave(session, request)
+            raise
+        if wanted is not None and session.chosen.key not in {(row.account, row.id) for row in rows}:
             yield refused(session.tag, b"the selected mailbox is not among those searched")
 
-    async def _places(self, session: Session, row: Mailbox, labour: Labour) -> tuple[list[int], View, bool]:
-        """Places of the matches, the view they are of, and whether that has to be closed."""
-        chosen = session.selected
-        if chosen is not None and (chosen.account, chosen.mailbox) == (row.account, row.id):
-            await session.load()
-            return await places_in(session, session.view, self.request.search, labour), session.view, False
-        view = await session.services.views.open(row.account, row.id)
-        try:
-            await view.mailbox.load()
-            return await places_in(session, view, self.request.search, labour), view, True
-        except BaseException:
-            view.close()
-            raise
+
+def _wanted(session: Session, request: SearchRequest) -> Wanted | None:
+    """How the selected mailbox is to be followed, if it is (RFC 7377 section 2.2). Errors: BadSyntax."""
+    if UPDATE in (request.options or ()) and session.selected is None:
+        raise BadSyntax("UPDATE is for the selected mailbox, and there is none")
+    return begin(session, request)
+
+
+async def _answer(
+    session: Session, request: SearchRequest, row: Mailbox, labour: Labour, wanted: Wanted | None
+) -> bytes:
+    """What is to be said of one mailbox. Errors: TooCostly and others."""
+    chosen = session.selected
+    if chosen is not None and chosen.key == (row.account, row.id):
+        await session.load()
+        return await _searched(session, request, session.view, row, labour, wanted)
+    reader = SYSTEM_ACCOUNT if row.account == session.account else session.account
+    try:
+        view = await session.services.views.open(row.account, row.id, reader)
+    except NoSuchMailbox:  # it is gone by now
+        return b""
+    try:
+        await view.mailbox.load()
+        return await _searched(session, request, view, row, labour, None)
+    finally:
+        view.close()
+
+
+async def _searched(
+    session: Session, request: SearchRequest, view: View, row: Mailbox, labour: Labour, wanted: Wanted | None
+) -> bytes:
+    options = request.options or frozenset()
+    places = await places_in(session, view, request, labour)
+    if b"SAVE" in options:
+        save(session, request, options, places)
+    place = b" MAILBOX %b UIDVALIDITY %d" % (mailbox_name(row.name, utf8=session.utf8), row.uid_validity)
+    said = b""
+    if places and options != {b"SAVE"}:
+        scores: list[int] = []
+        if b"RELEVANCY" in options:
+            scores = await relevancies(session, view, request, places, labour)
+        said = extended(session, request, places, uid=True, view=view, place=place, scores=scores)
+    if wanted is not None:
+        said += follow(session, wanted, places, uid=True, place=place)
+    return said
 
 
 async def _rows(session: Session, sources: tuple[Source, ...]) -> list[Mailbox]:
-    """The mailboxes, each once."""
+    """The mailboxes that may be read, each once."""
     found: dict[tuple[int, int], Mailbox] = {}
     for source in sources or (Source(b"SELECTED"),):
         for row in await _named(session, source):
@@ -109,29 +118,45 @@ async def _rows(session: Session, sources: tuple[Source, ...]) -> list[Mailbox]:
 
 
 async def _named(session: Session, source: Source) -> list[Mailbox]:
+    """The mailboxes of a filter (RFC 5465 section 6). What Sieve delivers to is not known before it does, so
+    ``inboxes`` are all personal ones (section 6.3)."""
     if source.filter == b"SELECTED":
         return [await _selected(session)] if session.selected is not None else []
     if source.filter == b"MAILBOXES":
         return [row for name in source.names for row in await _one(session, name)]
-    rows = await session.services.store.mailboxes(session.account)
-    if source.filter == b"INBOXES":
-        return [row for row in rows if row.name == INBOX_NAME]
-    if source.filter == b"PERSONAL":
-        return list(rows)
+    rows = list(await session.services.store.mailboxes(session.account))
+    if source.filter in (b"INBOXES", b"PERSONAL"):
+        return rows
+    rows += await _lent(session)
     if source.filter == b"SUBSCRIBED":
         return [row for row in rows if row.subscribed]
     deep = source.filter == b"SUBTREE"
-    return [row for name in source.names for row in rows if _below(row.name, name, deep=deep)]
+    found: list[Mailbox] = []
+    for name in source.names:
+        found += await _one(session, name) if name else []
+        found += [row for row in rows if _below(row.name, name, deep=deep)]
+    return found
+
+
+async def _lent(session: Session) -> list[Mailbox]:
+    """Mailboxes of others that may be listed and read (RFC 7377 section 2.2)."""
+    rights, who = session.services.rights, session.principal
+    return [
+        row for row in await rights.shared(who) if await rights.may(who, "message.read", row.account, row.id)
+    ]
 
 
 async def _selected(session: Session) -> Mailbox:
-    return await session.services.store.mailbox(session.chosen.account, session.chosen.mailbox)
+    chosen = session.chosen
+    row = await session.services.store.mailbox(chosen.account, chosen.mailbox)
+    return row if chosen.account == session.account else replace(row, name=chosen.name)
 
 
 async def _one(session: Session, name: str) -> list[Mailbox]:
+    """The mailbox of a name; none where it is not there, or may not be read."""
     try:
         return [await session.mailbox(name)]
-    except NoSuchMailbox:
+    except (NoSuchMailbox, NotAllowed, BadName):
         return []
 
 

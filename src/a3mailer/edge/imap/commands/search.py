@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from a3mailer.edge.imap import state
+from a3mailer.edge.imap.filters import expanded
 from a3mailer.edge.imap.response import DONE, Response
 from a3mailer.edge.imap.searching import extended, highest, relevancies, save, searched
 from a3mailer.edge.imap.session import Session
-from a3mailer.edge.imap.updating import UPDATE, begin, follow
+from a3mailer.edge.imap.updating import begin, follow
 from a3mailer.wire.imap.errors import BadSyntax
 from a3mailer.wire.imap.parser import Parser
 from a3mailer.wire.imap.search import SearchRequest, parse_search
@@ -38,17 +39,17 @@ class Search:
         return self.uid
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
-        request = self.request
+        request = await expanded(session, self.request)
         if request.charset and session.utf8_mail:  # RFC 6855 section 3
             raise BadSyntax("strings are UTF-8 once UTF8=ACCEPT is enabled, no charset is named")
         options = request.options
         if options is None and session.rev2:
             options = frozenset((b"ALL",))
         labour = session.labour(session.view.count)
-        since = begin(session, options)
+        wanted = begin(session, request)
         places = await searched(session, request, labour)
         if options is None:
-            yield self._plain(session, places)
+            yield self._plain(session, places, modseq=request.modseq)
             return
         if b"SAVE" in options:
             save(session, request, options, places)
@@ -59,13 +60,13 @@ class Search:
             if b"RELEVANCY" in options:
                 scores = await relevancies(session, session.view, request, places, labour)
             yield extended(session, request, places, uid=self.uid, options=options, scores=scores)
-        if UPDATE in options:
-            yield follow(session, request, places, since, uid=self.uid)
+        if wanted is not None:
+            yield follow(session, wanted, places, uid=self.uid)
 
-    def _plain(self, session: Session, places: list[int]) -> bytes:
+    def _plain(self, session: Session, places: list[int], *, modseq: bool) -> bytes:
         uids = session.view.uids
         numbers = [uids[at] for at in places] if self.uid else [at + 1 for at in places]
         text = "".join([f" {number}" for number in numbers]).encode()
-        if self.request.modseq and places:
+        if modseq and places:
             text += b" (MODSEQ %d)" % highest(session.view, places)
         return b"* SEARCH%b\r\n" % text

@@ -9,6 +9,7 @@ from typing import ClassVar
 from a3mailer.access.metadata import MAX_VALUE, SPECIAL_USE, change, special_use_is_free
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.annotations import annotated, named
+from a3mailer.edge.imap.filters import check_filters
 from a3mailer.edge.imap.response import DONE, Failed, Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.errors import BadName, NotPermitted, TooLarge, TooMany
@@ -42,6 +43,8 @@ class SetMetadata:
         if row is not None and not await special_use_is_free(store, row, use):
             yield Failed(b"USEATTR", b"another mailbox has that use")
             return
+        if row is None:
+            check_filters(self.values)
         try:
             operations = await change(store, session.principal, row, self.values)
         except TooLarge:

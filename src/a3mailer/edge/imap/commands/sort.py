@@ -6,14 +6,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from a3mailer.access.sort import listed, sort
+from a3mailer.access.sort import Order, listed, sort
 from a3mailer.access.sortkeys import Criterion
 from a3mailer.edge.imap import state
+from a3mailer.edge.imap.filters import expanded
 from a3mailer.edge.imap.response import DONE, Response
-from a3mailer.edge.imap.searching import extended, highest, relevancies, save, searched
+from a3mailer.edge.imap.searching import extended, highest, relevancies, save, searched, unsave
 from a3mailer.edge.imap.session import Session
-from a3mailer.edge.imap.updating import UPDATE, begin, follow
+from a3mailer.edge.imap.updating import begin, follow
+from a3mailer.mail.errors import MailError
 from a3mailer.wire.imap.parser import Parser
+from a3mailer.wire.imap.search import SearchRequest, no_relevancy
 from a3mailer.wire.imap.sort import SortRequest, parse_sort
 
 _CRITERIA: Final = {
@@ -49,35 +52,48 @@ class Sort:
         return self.uid
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
-        request, view = self.request.search, session.view
+        request = await expanded(session, self.request.search)
         order = tuple((_CRITERIA[word], reverse) for word, reverse in self.request.order)
+        if not request.literal and any(criterion is Criterion.RELEVANCY for criterion, _ in order):
+            raise no_relevancy()
+        wanted = begin(session, request)
+        places, scores = await self._found(session, request, order)
+        options = request.options
+        if options is None:
+            yield self._plain(session, places, modseq=request.modseq)
+            return
+        if b"SAVE" in options:
+            save(session, request, options, places)
+        if options == {b"SAVE"}:
+            yield DONE
+        else:
+            told = scores if b"RELEVANCY" in options else []
+            yield extended(session, request, places, uid=self.uid, scores=told)
+        if wanted is not None:
+            yield follow(session, wanted, places, uid=self.uid, order=order)
+
+    async def _found(
+        self, session: Session, request: SearchRequest, order: Order
+    ) -> tuple[list[int], list[int]]:
+        """Places in their order, and their scores where there are any. Errors: TooCostly and others."""
+        view = session.view
         labour = session.labour(view.count * (1 + len(order)))
-        since = begin(session, request.options)
         places = await searched(session, request, labour)
         scores: list[int] = []
         if request.literal:
             scores = await relevancies(session, view, request, places, labour)
-        keys = session.services.views.sort_keys
-        sorted_ = await sort(keys, listed(view, places), order, labour, scores)
-        places = [places[at] for at in sorted_]
-        scores = [scores[at] for at in sorted_] if b"RELEVANCY" in (request.options or ()) else []
-        if request.options is None:
-            yield self._plain(session, places)
-            return
-        if b"SAVE" in request.options:
-            save(session, request, request.options, places)
-        if request.options == {b"SAVE"}:
-            yield DONE
-        else:
-            yield extended(session, request, places, uid=self.uid, scores=scores)
-        if UPDATE in request.options:
-            yield follow(session, request, places, since, uid=self.uid, order=order)
+        try:
+            found = await sort(session.services.views.sort_keys, listed(view, places), order, labour, scores)
+        except MailError:
+            unsave(session, request)
+            raise
+        return [places[at] for at in found], [scores[at] for at in found] if scores else []
 
     # sort-data = "SORT" *(SP nz-number) / "SORT" [1*(SP nz-number) SP search-sort-mod-seq]
-    def _plain(self, session: Session, places: list[int]) -> bytes:
+    def _plain(self, session: Session, places: list[int], *, modseq: bool) -> bytes:
         uids = session.view.uids
         numbers = [uids[at] for at in places] if self.uid else [at + 1 for at in places]
         text = "".join([f" {number}" for number in numbers]).encode()
-        if self.request.search.modseq and places:
+        if modseq and places:
             text += b" (MODSEQ %d)" % highest(session.view, places)
         return b"* SORT%b\r\n" % text

@@ -10,6 +10,7 @@ from a3mailer.access.labour import Labour
 from a3mailer.access.sort import listed
 from a3mailer.access.thread import Threads, by_references, by_subject, walk
 from a3mailer.edge.imap import state
+from a3mailer.edge.imap.filters import expanded
 from a3mailer.edge.imap.response import Response
 from a3mailer.edge.imap.searching import searched
 from a3mailer.edge.imap.session import Session
@@ -41,8 +42,9 @@ class Thread:
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
         view = session.view
+        request = await expanded(session, self.request.search)
         labour = session.labour(view.count * _STEPS)
-        places = await searched(session, self.request.search, labour)
+        places = await searched(session, request, labour)
         thread = _ALGORITHMS[self.request.algorithm]
         threads = await thread(session.services.views.sort_keys, listed(view, places), labour)
         uids = view.uids
