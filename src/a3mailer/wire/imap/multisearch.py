@@ -31,6 +31,11 @@ class MultiSearch:
     search: SearchRequest
 
     @property
+    def selected(self) -> bool:
+        """Whether the selected mailbox is among them: there has to be one."""
+        return not self.sources or any(source.filter == SELECTED for source in self.sources)
+
+    @property
     def selected_only(self) -> bool:
         return all(source.filter == SELECTED for source in self.sources)
 

@@ -43,7 +43,7 @@ class ESearch:
         return cls(request)
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
-        if session.selected is None and self.request.selected_only:
+        if session.selected is None and self.request.selected:
             raise BadSyntax("no mailbox is selected")
         request = await expanded(session, self.request.search)
         if not self.request.selected_only:
