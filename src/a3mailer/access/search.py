@@ -46,6 +46,8 @@ BLOCK: Final = 4096
 """Messages evaluated together."""
 READ_MESSAGES: Final = 512
 """Rows read at once."""
+TESTED: Final = 2000
+"""Rows compared with a key before others get their turn."""
 
 
 def stage(leaf: Leaf) -> int:
@@ -198,10 +200,13 @@ class Search:
     async def _rows(self, leaves: Sequence[Leaf], places: list[int], low: int) -> list[int]:
         rows = {row.uid: row for row in await self._messages(places)}
         masks = [0] * len(leaves)
-        for at in places:
+        every = max(1, TESTED // len(leaves))
+        for number, at in enumerate(places):
             row = rows.get(Uid(self._view.uids[at]))
             if row is not None:
                 _add(masks, at - low, (_row_matches(leaf, row) for leaf in leaves))
+            if number % every == every - 1:
+                await self._labour.step(0)
         await self._labour.step(0)
         return masks
 
@@ -220,6 +225,8 @@ class Search:
             subjects: list[str | None] = []
             envelopes: list[bytes] = []
             for number, leaf in enumerate(leaves):
+                if number:
+                    await self._labour.step(0)
                 if isinstance(leaf, Contains) and leaf.place is Place.SUBJECT:
                     subjects = subjects or await self._reader.subjects(self._account, wanted)
                     text = fold(leaf.text)
@@ -247,6 +254,8 @@ class Search:
         masks = [0] * len(leaves)
         for number, having in enumerate(found):
             if having:
+                if number:
+                    await self._labour.step(0)
                 bits = bytearray(b"0" * (places[-1] - low + 1))
                 for at in places:
                     if emails[at] in having:

@@ -30,6 +30,8 @@ from a3mailer.store.texts import Sought
 READ_OCTETS: Final = 1024 * 1024
 """Contents read at once."""
 READ_MAILS: Final = 256
+LOOKED: Final = 1000
+"""Texts looked for in a mail before others get their turn."""
 QUOTES: Final = "\"'"
 # what follows a quote, up to the one that matches it; linear: the quantifiers are possessive
 _DOUBLE: Final = re.compile(r'(?:[^"\\]|\\.)*+"', re.DOTALL)
@@ -118,9 +120,12 @@ class Texts:
                 octets = await self._beginning(row)
             if octets is not None:
                 text = _text(octets, row)
-                for one, into in zip(sought, found, strict=True):
-                    if one.is_in(text):
-                        into.add(row.email)
+                for first in range(0, len(sought), LOOKED):
+                    if first:
+                        await self._labour.step(0)
+                    for at in range(first, min(first + LOOKED, len(sought))):
+                        if sought[at].is_in(text):
+                            found[at].add(row.email)
             await looked(row.email)
 
     async def _beginning(self, row: Fragments) -> bytes | None:

@@ -81,10 +81,14 @@ class ReadTexts:
             if listed.last < lowest or listed.first > highest:
                 continue
             volume = self._volume(folder, account, listed)
-            masks = [volume.candidates(one) for one in sought]
+            pages: dict[int, bytes] = {}
+            masks: list[int] = []
             union = 0
-            for mask in masks:
-                union |= mask
+            for one in sought:
+                masks.append(volume.candidates(one, pages))
+                union |= masks[-1]
+                await turn()
+            pages.clear()
             for _ in volume.look(sought, masks, volume.among(union, wanted), found):
                 await turn()
             await turn()

@@ -31,6 +31,8 @@ from a3mailer.store.backends.sqlite.texts.grams import BUCKETS, buckets_of
 from a3mailer.store.texts import Sought, Where
 
 MAGIC: Final = b"A3TEXT\x00\x01"
+LOOKED: Final = 5000
+"""Looks into a text, found in its mask or not, before others get their turn: some milliseconds."""
 FILTERED: Final = 256
 """Mails from which on a volume has a filter: fewer are looked at sooner than the filter would be."""
 BLOCK: Final = 16 * 1024
@@ -220,8 +222,10 @@ class Volume:
 
     # --- looking -----------------------------------------------------------------------------------
 
-    def candidates(self, sought: Sought) -> int:
-        """A bit a slot (the first slot in the highest) of mails that may have it. Errors: DamagedContent."""
+    def candidates(self, sought: Sought, pages: dict[int, bytes]) -> int:
+        """A bit a slot (the first slot in the highest) of mails that may have it. Errors: DamagedContent.
+
+        ``pages``: of the filter, those opened before for others of one search."""
         count = len(self.emails)
         everyone = (1 << count) - 1
         buckets = buckets_of(sought.text)
@@ -231,7 +235,6 @@ class Volume:
             return everyone
         spare = 8 * self._row - count
         rows = _rows_a_page(self._row)
-        pages: dict[int, bytes] = {}
         for one in sorted(buckets):
             number, place = divmod(one, rows)
             page = pages.get(number)
@@ -259,14 +262,16 @@ class Volume:
     def look(
         self, sought: Sequence[Sought], masks: Sequence[int], slots: Sequence[int], found: Sequence[set[int]]
     ) -> Iterator[None]:
-        """Add to ``found`` emails of slots and masks that have it, a block a step. Errors: DamagedContent."""
+        """Add to ``found`` emails of slots and masks that have it; a step is a block, or LOOKED looks.
+
+        Errors: DamagedContent."""
         firsts = self.table[::3]
         last = len(self.emails) - 1
         looks = [
             (one, one.text.encode("utf-8", "replace"), mask, into)
             for one, mask, into in zip(sought, masks, found, strict=True)
         ]
-        text, known, end = b"", -1, 0
+        text, known, end, looked = b"", -1, 0, 0
         for slot in slots:
             if slot >= end:
                 if known >= 0:
@@ -279,6 +284,10 @@ class Volume:
             for one, needle, mask, into in looks:
                 if mask >> (last - slot) & 1 and _has(text, one, needle, start, body, stop):
                     into.add(self.emails[slot])
+            looked += len(looks)
+            if looked >= LOOKED:
+                looked = 0
+                yield
 
 
 def _has(text: bytes, one: Sought, needle: bytes, start: int, body: int, stop: int) -> bool:
