@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from a3mailer.mail.ids import AccountId
 from a3mailer.store.ports import MailReader
+from a3mailer.store.texts import TextCounts
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, done, of how much; 0 where unknown)."""
@@ -195,6 +196,10 @@ class Upkeep(Protocol):
         """Everything that is wrong; ``deep`` opens every content and makes its index again.
 
         One damage does not hide the others: each check goes on behind what it cannot read."""
+        ...
+
+    def texts(self) -> TextCounts | None:
+        """How far the index of texts is; None where there is none, or the database cannot be read."""
         ...
 
     def repair(self, progress: Progress) -> Iterator[Finding]:

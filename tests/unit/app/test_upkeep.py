@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -13,7 +14,14 @@ import pytest
 from a3mailer.app.cli import exits
 from a3mailer.app.lock import acquire
 from a3mailer.app.main import main
+from a3mailer.config.tree import Settings
+from a3mailer.mail.ids import INBOX
+from a3mailer.mail.message import index
 from a3mailer.ops.doctor import EXITS
+from a3mailer.store.backends.sqlite.store import SqliteStore
+from a3mailer.store.operations import Append
+from a3mailer.store.ports import Content, Transaction
+from a3mailer.testing.store.case import mail
 
 
 class Console:
@@ -107,6 +115,34 @@ def test_acts_on_files_are_on_the_record(console: Console, tmp_path: pathlib.Pat
     main(["audit", "query", "--action", "store", "--json", "--dir", str(console.place)])
     (row,) = json.loads(console.capsys.readouterr().out)
     assert (row["action"], row["target"]) == ("store.backup", str(tmp_path / "copy"))
+
+
+def test_doctor_says_how_far_the_index_of_texts_is(console: Console) -> None:
+    assert console.at("doctor")["texts"] is None
+    asyncio.run(_deliver_and_index(console.place))
+    texts = console.at("doctor")["texts"]
+    assert isinstance(texts, dict)
+    assert (texts["emails"], texts["indexed"]) == (3, 2)
+    assert texts["octets"] > 0
+    assert main(["doctor", "--dir", str(console.place)]) == exits.OK
+    said = console.capsys.readouterr().out
+    assert "2 of 3 mails are indexed, " in said
+    assert "a search reads the other 1" in said
+
+
+async def _deliver_and_index(place: pathlib.Path) -> None:
+    store = await SqliteStore.open(place, Settings(), None)
+    try:
+        (entry, *_) = await store.accounts(1000, 0)
+        for number in range(3):
+            octets = mail(f"subject {number}", "text")
+            append = Append(entry.id, INBOX, 0, 0)
+            await store.commit(Transaction((append,), (Content(octets, index(octets)),)))
+            if number == 1:
+                while await store.indexing().index(entry.id):
+                    pass
+    finally:
+        await store.close()
 
 
 def test_doctor_has_an_exit_code_a_kind_and_mends_under_the_lock(console: Console) -> None:

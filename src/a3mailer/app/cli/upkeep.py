@@ -27,6 +27,7 @@ from a3mailer.ops import doctor as doctors
 from a3mailer.ops.sealed import BadBackup, is_sealed
 from a3mailer.store.backends.sqlite.upkeep import SqliteUpkeep
 from a3mailer.store.ports import StoreUnusable
+from a3mailer.store.texts import TextCounts
 from a3mailer.store.upkeep import Finding, Unfit
 
 BACKUP: Final = Argument("BACKUP", "the file", file=True)
@@ -131,7 +132,9 @@ def doctor(args: Arguments, out: Output) -> int:
     try:
         with translated(), out.steps() as step:
             further = _of_certificates(directory)
-            found = doctors.examine(SqliteUpkeep(directory), args.deep, args.repair, step, further)
+            upkeep = SqliteUpkeep(directory)
+            found = doctors.examine(upkeep, args.deep, args.repair, step, further)
+            texts = upkeep.texts()
     finally:
         if lock >= 0:
             os.close(lock)
@@ -143,12 +146,21 @@ def doctor(args: Arguments, out: Output) -> int:
     for line in troubles(looks(directory)):
         out.note(line)
     value = {"findings": _findings(found.findings), "repaired": _findings(found.repaired),
-             "validated_by": validator}  # fmt: skip
+             "validated_by": validator, "texts": texts and texts._asdict()}  # fmt: skip
     lines = lines or [f"nothing is wrong with {directory}"]
+    if texts is not None:
+        lines.append(_indexed(texts))
     out.result(
         value, "\n".join(lines + [f"answers of the DNS are validated by {validator}"] * bool(validator))
     )
     return found.exit_code
+
+
+def _indexed(texts: TextCounts) -> str:
+    """How far the index of texts is: behind is no damage, and searches are right all the same."""
+    text = f"{texts.indexed:,} of {texts.emails:,} mails are indexed, {size(texts.octets)}"
+    left = texts.emails - texts.indexed
+    return f"{text}; a search reads the other {left:,}" if left > 0 else text
 
 
 def _validator(directory: Path) -> str:

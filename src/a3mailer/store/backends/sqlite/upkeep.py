@@ -23,7 +23,12 @@ from a3mailer.store.backends.sqlite.connection import (
 )
 from a3mailer.store.backends.sqlite.hints import is_bound
 from a3mailer.store.backends.sqlite.inspect_contents import Contents, inspect_deep
-from a3mailer.store.backends.sqlite.inspect_database import add_views, inspect_database, open_database
+from a3mailer.store.backends.sqlite.inspect_database import (
+    UNREADABLE,
+    add_views,
+    inspect_database,
+    open_database,
+)
 from a3mailer.store.backends.sqlite.inspect_keys import inspect_key_file, inspect_keys
 from a3mailer.store.backends.sqlite.keyring import Keys
 from a3mailer.store.backends.sqlite.prepare import LOCK, take_lock
@@ -38,9 +43,11 @@ from a3mailer.store.backends.sqlite.repair import (
 )
 from a3mailer.store.backends.sqlite.restore import Prover, Restorer
 from a3mailer.store.backends.sqlite.snapshot import SqliteSnapshot, snapshot
+from a3mailer.store.backends.sqlite.texts.counting import counted_all
 from a3mailer.store.backends.sqlite.texts.shelf import FOLDER as TEXTS
 from a3mailer.store.backends.sqlite.unsynced import put_back
 from a3mailer.store.ports import StoreUnusable
+from a3mailer.store.texts import TextCounts
 from a3mailer.store.upkeep import Finding, Progress
 
 
@@ -129,6 +136,15 @@ class SqliteUpkeep:
             yield from repair_database(connection, progress)
         finally:
             connection.close()
+
+    def texts(self) -> TextCounts | None:
+        """See ``Upkeep.texts``."""
+        connection = open_database(self._directory)
+        if isinstance(connection, Finding):
+            return None
+        with contextlib.closing(connection), contextlib.suppress(*UNREADABLE):
+            return counted_all(self._directory, connection.execute)
+        return None
 
     # --- copying -----------------------------------------------------------------------------------
 

@@ -9,12 +9,11 @@ from typing import Final
 
 from a3mailer.mail.errors import DamagedContent, NoSuchAccount
 from a3mailer.mail.ids import AccountId
-from a3mailer.store.backends.sqlite.apply_mail import NUMBER_BITS
 from a3mailer.store.backends.sqlite.connection import Execute
 from a3mailer.store.backends.sqlite.keyring import Keys
+from a3mailer.store.backends.sqlite.texts.counting import counted
 from a3mailer.store.backends.sqlite.texts.shelf import (
     Listed,
-    Shelf,
     folder_of,
     read_shelf,
     take_away,
@@ -28,9 +27,6 @@ REMEMBERED: Final = 64
 """Volumes that stay open."""
 TRIES: Final = 4
 """How often a search begins anew because a volume it wanted was replaced by another."""
-
-_LEFT: Final = "SELECT count(*) FROM fragments WHERE id > ? AND id <= ?"
-_NUMBER: Final = (1 << NUMBER_BITS) - 1
 
 
 class ReadTexts:
@@ -108,11 +104,7 @@ class ReadTexts:
 
     async def text_counts(self, account: AccountId) -> TextCounts:
         """See ``ports.TextReader``."""
-        shelf = read_shelf(folder_of(self._texts_root, account)) or Shelf()
-        base = account << NUMBER_BITS
-        (left,) = self._texts_execute(_LEFT, (base | shelf.upto, base | _NUMBER)).fetchone()
-        indexed = sum(one.emails for one in shelf.volumes)
-        return TextCounts(indexed + left, indexed, sum(one.octets for one in shelf.volumes))
+        return counted(self._texts_root, self._texts_execute, account)
 
     def forget_texts(self, account: AccountId) -> None:
         """Erase the index of an account; it is made again from what mail there is."""
