@@ -1,18 +1,24 @@
-"""Where the scripts of an account may put mail besides its own mailboxes: by the right ``i`` (RFC 4314)."""
+"""What scripts find by the names of mailboxes: where they may put mail besides the account's own, by the
+right ``i`` (RFC 4314), and annotations, as the account itself may read them (RFC 5490)."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
-from a3mailer.access.rights import Rights, is_foreign
+from a3mailer.access.metadata import entry_name, is_open, read
+from a3mailer.access.rights import ANY, Rights, is_foreign
 from a3mailer.access.tree import checked_name
 from a3mailer.identity.principal import Principal
 from a3mailer.mail.errors import BadName, NoSuchMailbox, NotPermitted
 from a3mailer.mail.ids import AccountId
-from a3mailer.store.ports import DirectoryReader
+from a3mailer.store.ports import DirectoryReader, DocumentReader
 from a3mailer.store.rows import Mailbox
 
 APPEND: Final = "message.append"
+
+
+class Reader(DirectoryReader, DocumentReader, Protocol):
+    """What is read here."""
 
 
 class Filing:
@@ -20,7 +26,7 @@ class Filing:
 
     __slots__ = ("_reader", "_rights")
 
-    def __init__(self, reader: DirectoryReader, rights: Rights) -> None:
+    def __init__(self, reader: Reader, rights: Rights) -> None:
         self._reader = reader
         self._rights = rights
 
@@ -34,13 +40,34 @@ class Filing:
         """The mailbox of another that a name means to an account; None where there is none, or no right.
 
         Who asks cannot tell the two apart."""
-        if not is_foreign(name):
+        return await self._found(account, name, APPEND) if is_foreign(name) else None
+
+    async def _found(self, account: AccountId, name: str, action: str) -> Mailbox | None:
+        subject = await self._subject(account)
+        if subject is None:
             return None
-        row = await self._reader.account(account)
-        if row is None:
-            return None
-        subject = Principal(row.id, row.tenant, row.address, row.role, row.address)
         try:
-            return await self._rights.find(subject, name, APPEND)
-        except (NoSuchMailbox, NotPermitted):
+            return await self._rights.find(subject, name, action)
+        except (BadName, NoSuchMailbox, NotPermitted):
             return None
+
+    async def _subject(self, account: AccountId) -> Principal | None:
+        row = await self._reader.account(account)
+        return None if row is None else Principal(row.id, row.tenant, row.address, row.role, row.address)
+
+    async def annotation(self, account: AccountId, mailbox: str | None, entry: str) -> bytes | None:
+        """An entry of a mailbox, or of the server where none is named, as the account may read it.
+
+        None where there is none, or what is asked for is no name of one."""
+        try:
+            name = entry_name(entry)
+        except BadName:
+            return None
+        subject, row = await self._subject(account), None
+        if subject is None:
+            return None
+        if mailbox is not None:
+            row = await self._found(account, mailbox, ANY)
+            if row is None or not is_open(await self._rights.allowed(subject, row.account, row.id)):
+                return None
+        return (await read(self._reader, subject, row, (name,))).get(name)

@@ -12,7 +12,7 @@ server whom to write to; the latter, and what all see of the server, only who ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from a3mailer.access.tree import SPECIAL_USES
@@ -36,6 +36,8 @@ MAX_NAME: Final = 512
 """Octets of an entry's name."""
 INFINITY: Final = 1 << 30
 """A depth that reaches everything below."""
+READING: Final = frozenset("rswip")
+"""Of these rights one is needed, besides l, to see annotations of a mailbox (RFC 5464 section 3.3)."""
 _SERVER: Final = MailboxId(0)
 
 
@@ -51,6 +53,11 @@ def entry_name(text: str, *, top: bool = False) -> str:
     if "//" in name or name.endswith("/"):
         raise BadName("an entry has no empty component")
     return name
+
+
+def is_open(letters: Collection[str]) -> bool:
+    """Whether who has these rights on a mailbox may see its annotations."""
+    return "l" in letters and not READING.isdisjoint(letters)
 
 
 def _place(subject: Principal, row: Mailbox | None, entry: str) -> tuple[AccountId, str]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
-from a3mailer.access.metadata import entry_name, read
+from a3mailer.access.metadata import entry_name, is_open, read
 from a3mailer.access.rights import ANY
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.errors import BadName, NoSuchMailbox, NotPermitted
@@ -14,9 +13,6 @@ from a3mailer.wire.imap.encode import mailbox as mailbox_name
 from a3mailer.wire.imap.encode import string
 from a3mailer.wire.imap.errors import BadSyntax
 from a3mailer.wire.imap.metadata import entry, value
-
-READING: Final = frozenset("rswip")
-"""Of these rights one is needed, besides l, to see annotations of a mailbox (RFC 5464 section 3.3)."""
 
 
 def named(entries: Iterable[bytes], *, top: bool = False) -> dict[str, bytes]:
@@ -43,7 +39,7 @@ async def may_annotate(session: Session, row: Mailbox) -> bool:
     if row.account == session.account:
         return True
     letters = await session.services.rights.allowed(session.principal, row.account, row.id)
-    return "l" in letters and not READING.isdisjoint(letters)
+    return is_open(letters)
 
 
 # metadata-resp = "METADATA" SP mailbox SP entry-values

@@ -244,6 +244,8 @@ class Filtering:
             return await store.document(account, SEEN, question.name) is not None
         if question.kind == "foreign":
             return await self._doors.filing.find(account, question.name)
+        if question.kind == "annotation":
+            return await self._doors.filing.annotation(account, question.of, question.name)
         if question.kind == "list":
             found = await store.document(account, SCRIPT_LIST, question.name)
             return None if found is None else frozenset(found.value.lower().encode().split(b"\n")) - {b""}

@@ -109,7 +109,7 @@ SEPARATOR_OF_LEVELS: Final = "/"
 
 
 class Filing(Protocol):
-    """Names of mailboxes (``access/filing.py``; ``app`` brings it)."""
+    """Mailboxes by their names (``access/filing.py``; ``app`` brings it)."""
 
     async def find(self, account: AccountId, name: str) -> Mailbox | None:
         """The mailbox of another that a name means to an account, where it may put mail into it."""
@@ -117,6 +117,10 @@ class Filing(Protocol):
 
     def new_name(self, name: str) -> str:
         """The stored form of the name of a new mailbox. Errors: BadName."""
+        ...
+
+    async def annotation(self, account: AccountId, mailbox: str | None, entry: str) -> bytes | None:
+        """An entry of a mailbox, or of the server, that an account may read (RFC 5464)."""
         ...
 
 
@@ -131,15 +135,22 @@ class OwnOnly:
         """As it is."""
         return name
 
+    async def annotation(self, account: AccountId, mailbox: str | None, entry: str) -> bytes | None:
+        """None."""
+        return None
+
 
 OWN_ONLY: Final = OwnOnly()
 
 
 class Question(NamedTuple):
-    """What is to be found out: ``mailboxes``, ``seen`` (a digest), ``script``, ``list``, ``foreign``."""
+    """What is to be found out: ``mailboxes``, ``seen`` (a digest), ``script``, ``list``, ``foreign``,
+    ``annotation``."""
 
     kind: str
     name: str = ""
+    of: str | None = None
+    """The mailbox of an annotation; None: the server."""
 
 
 class Lacking(Exception):
@@ -194,6 +205,12 @@ class Answers:
         assert found is None or isinstance(found, frozenset)
         return found
 
+    def annotation(self, mailbox: str | None, entry: str) -> bytes | None:
+        """``door.Mail.annotation``."""
+        found = self._of(Question("annotation", entry, mailbox))
+        assert found is None or isinstance(found, bytes)
+        return found
+
     def script(self, location: str, name: str) -> object | None:
         """``door.Mail.script``. Errors: ScriptError."""
         if location == "global":
@@ -239,6 +256,7 @@ class DeliveryView(MailView):
             memory=answers.remembers,
             scripts=answers.script,
             lists=answers.members,
+            annotations=answers.annotation,
         )
         self._mail = mail
         self._settings = settings

@@ -76,6 +76,12 @@ class Mail(Protocol):
         With ``of`` only the mailbox of this name is looked at."""
         ...
 
+    def annotation(self, mailbox: str | None, entry: str) -> bytes | None:
+        """The value of an entry (RFC 5464) of a mailbox, or, where none is named, of the server.
+
+        None where there is none, or none that the account may read."""
+        ...
+
     def remembers(self, handle: bytes, value: bytes) -> bool:
         """Did an earlier run, not this one, want a value remembered that is not yet forgotten (RFC 7352)?"""
         ...

@@ -23,7 +23,7 @@ class MailView:
     """One mail; before DATA without octets. ``envelope`` by part ("from", "to"), ``environment`` by item.
 
     ``parts`` may be given by who knows them already; ``mailboxes``, ``memory`` and ``scripts``
-    answer for an account."""
+    answer for an account, and so do ``lists`` and ``annotations``."""
 
     def __init__(
         self,
@@ -38,6 +38,7 @@ class MailView:
         memory: Callable[[bytes, bytes], bool] | None = None,
         scripts: Callable[[str, str], object | None] | None = None,
         lists: Callable[[str], Collection[bytes] | None] | None = None,
+        annotations: Callable[[str | None, str], bytes | None] | None = None,
         verdict: Verdict = UNTESTED,
     ) -> None:
         self.octets = octets
@@ -50,6 +51,7 @@ class MailView:
         self._memory = memory
         self._scripts = scripts
         self._lists = lists
+        self._annotations = annotations
         self.verdict = verdict
 
     @cached_property
@@ -67,6 +69,10 @@ class MailView:
     def has_mailbox(self, by: str, value: str, of: str = "") -> bool:
         """Is there such a mailbox? Without an account there is none."""
         return self._mailboxes is not None and self._mailboxes(by, value, of)
+
+    def annotation(self, mailbox: str | None, entry: str) -> bytes | None:
+        """An annotation. Without an account there is none."""
+        return None if self._annotations is None else self._annotations(mailbox, entry)
 
     def remembers(self, handle: bytes, value: bytes) -> bool:
         """Was it seen before? Without an account nothing was."""

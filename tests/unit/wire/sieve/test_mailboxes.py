@@ -115,3 +115,50 @@ def test_where_a_mail_is_filed() -> None:
         FileInto("Bin", create=True, special_use="\\Trash"),
         FileInto("Old", copy=True, mailbox_id="F3"),
     )
+
+
+ANNOTATIONS = {
+    ("INBOX", "/private/vendor/x"): b"On",
+    ("INBOX", "/shared/comment"): b"",
+    (None, "/shared/admin"): b"mailto:root@a.test",
+    (None, "/private/number"): b"17",
+}
+
+
+def annotated(mailbox: str | None, entry: str) -> bytes | None:
+    return ANNOTATIONS.get((mailbox, entry.lower()))
+
+
+@pytest.mark.parametrize(
+    ("test", "wanted"),
+    [
+        ('metadata :is "INBOX" "/private/vendor/x" "on"', True),
+        ('metadata "INBOX" "/Private/Vendor/X" ["off", "ON"]', True),
+        ('metadata :is :comparator "i;octet" "INBOX" "/private/vendor/x" "on"', False),
+        ('metadata "Other" "/private/vendor/x" "on"', False),
+        ('metadata "INBOX" "/private/vendor/y" ""', False),
+        ('metadata "INBOX" "/shared/comment" ""', True),
+        ('metadata :matches "INBOX" "/private/vendor/y" "*"', False),
+        ('metadata :count "eq" :comparator "i;ascii-numeric" "INBOX" "/shared/comment" "1"', True),
+        ('metadata :count "eq" :comparator "i;ascii-numeric" "INBOX" "/shared/none" "0"', False),
+        ('metadataexists "INBOX" ["/private/vendor/x", "/shared/comment"]', True),
+        ('metadataexists "INBOX" ["/private/vendor/x", "/shared/none"]', False),
+        ('metadataexists "Other" "/private/vendor/x"', False),
+        ('servermetadata :contains "/shared/admin" "root@"', True),
+        ('servermetadata :value "gt" :comparator "i;ascii-numeric" "/private/number" "16"', True),
+        ('servermetadata "/private/vendor/x" "on"', False),
+        ('servermetadataexists ["/shared/admin", "/private/number"]', True),
+        ('servermetadataexists ["/shared/admin", "/private/vendor/x"]', False),
+    ],
+)
+def test_annotations(test: str, wanted: bool) -> None:
+    """RFC 5490 sections 3.3, 3.4 and 4: it has to exist and to match."""
+    need = '"mboxmetadata", "servermetadata", "relational", "comparator-i;ascii-numeric"'
+    assert true(test, require=need, annotations=annotated) is wanted
+    assert not true(test, require=need), "without an account there are none"
+
+
+def test_what_an_annotation_has_matched_is_a_variable() -> None:
+    script = """require ["servermetadata", "variables", "fileinto"];
+        if servermetadata :matches "/shared/admin" "mailto:*" { fileinto "${1}"; }"""
+    assert told(script, annotations=annotated) == ["fileinto root@a.test"]
