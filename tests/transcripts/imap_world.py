@@ -5,8 +5,11 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from a3mailer.access.events import Events
+from a3mailer.access.filing import Filing
 from a3mailer.access.labour import SLICE_SECONDS
 from a3mailer.access.rights import Rights
+from a3mailer.access.scripts import Scripts
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Auth, Imap, Limits, Server, Settings
 from a3mailer.edge.imap.door import ImapDoor
@@ -17,6 +20,7 @@ from a3mailer.identity.directory import Directory
 from a3mailer.identity.tokens import digest
 from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId
 from a3mailer.mail.message import index
+from a3mailer.runtime.shared import SharedTable
 from a3mailer.runtime.spool import Spool
 from a3mailer.store.backends.memory.store import MemoryStore
 from a3mailer.store.operations import (
@@ -32,6 +36,10 @@ from a3mailer.store.ports import Content, Transaction
 from a3mailer.telemetry.events import Secret
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.memory_connection import MemoryConnection
+from a3mailer.transfer.filtering.events import Events as EventScripts
+from a3mailer.transfer.filtering.filtering import Filtering
+from a3mailer.transfer.filtering.hourly import Hourly
+from a3mailer.transfer.policy.checks.rate import HALF_LIFE, KEYS
 from tests.unit.identity.world import Audit
 
 TOKEN = Secret("a3_transcript")
@@ -39,6 +47,7 @@ TOKEN = Secret("a3_transcript")
 TRACE = "0123456789abcdef"
 STORED = hash_password(Secret("secret-a"))
 MAILS = Path(__file__).parent / "imap_mails"
+SCRIPTS = Path(__file__).parent / "imap_scripts"
 
 
 class BusyClock(FakeClock):
@@ -59,7 +68,8 @@ class BusyClock(FakeClock):
 
 class ImapWorld:
     """One worker; ``options`` are a transcript's: ``messages``, ``quota``, ``tls``, ``secure``,
-    ``moving_in`` (UTF8=ACCEPT is off), and ``busy``: how many seconds each slice of a long command takes."""
+    ``moving_in`` (UTF8=ACCEPT is off),
+    ``sieve``: scripts that alice has, and ``busy``: how many seconds each slice of a long command takes."""
 
     def __init__(self, spool: Path, options: dict[str, str] | None = None) -> None:
         options = options or {}
@@ -94,6 +104,20 @@ class ImapWorld:
             tls=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if "tls" in options else None,
         )
         self.services.jmap = options.get("jmap", "")
+        self.user_scripts = Scripts(self.store, self.settings)
+        if "sieve" in options:
+            table = SharedTable(KEYS, HALF_LIFE)
+            filtering = Filtering(
+                self.user_scripts,
+                self.store,
+                directory,
+                self.settings,
+                Hourly(table, self.clock, self.settings),
+                filing=Filing(self.store, self.rights),
+            )
+            runs = EventScripts(filtering, self.clock)
+            self.services.events = Events(self.store, self.user_scripts, runs)
+            self.services.imapsieve = "sieve://mx.example.test"
         self.door = ImapDoor(self.services)
         self.accounts: dict[str, AccountId] = {}
 
@@ -115,6 +139,9 @@ class ImapWorld:
             await self.store.commit(Transaction((PutCredential(result.account, "main", "password", STORED),)))
         bearer = PutToken(self.accounts["alice"], digest(TOKEN), "x", "mailbox message quota smtp", 0, 0)
         await self.store.commit(Transaction((bearer,)))
+        for name in self.options.get("sieve", "").split():
+            octets = (SCRIPTS / f"{name}.sieve").read_bytes()
+            await self.user_scripts.put(self.accounts["alice"], name, octets, int(self.clock.now()))
         for name in self.options.get("messages", "").split():
             await self.deliver((MAILS / f"{name}.eml").read_bytes().replace(b"\n", b"\r\n"))
 

@@ -19,7 +19,7 @@ from a3mailer.access.tree import SPECIAL_USES
 from a3mailer.identity.principal import Principal
 from a3mailer.identity.roles import allow
 from a3mailer.mail.errors import BadName, NotPermitted, TooLarge, TooMany
-from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId, MailboxId
+from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId, MailboxId, TenantId
 from a3mailer.store.operations import Operation, PutDocument, RemoveDocument, SetMailbox
 from a3mailer.store.ports import DocumentReader, MailReader
 from a3mailer.store.rows import METADATA, Document, Mailbox
@@ -28,6 +28,8 @@ PRIVATE: Final = "/private/"
 SHARED: Final = "/shared/"
 SPECIAL_USE: Final = "/private/specialuse"
 ADMIN: Final = "/shared/admin"
+EVENT_SCRIPT: Final = "/shared/imapsieve/script"
+"""Which script of the mailbox's owner runs for what is done there (RFC 6785 section 2.3.1)."""
 MAX_VALUE: Final = 64 * 1024
 """Octets of one value."""
 MAX_ENTRIES: Final = 200
@@ -144,6 +146,15 @@ def _special_use(subject: Principal, row: Mailbox, value: bytes | None) -> Opera
     if text and text.lower() not in uses:
         raise BadName("a mailbox has one use, of those this server knows")
     return SetMailbox(row.account, row.id, special_use=uses.get(text.lower(), ""))
+
+
+async def event_script(
+    reader: DocumentReader, tenant: TenantId, account: AccountId, mailbox: MailboxId
+) -> tuple[bytes, bool]:
+    """The value of ``EVENT_SCRIPT``, empty without one, and whether it is the server's, not the mailbox's."""
+    own = await reader.document(account, METADATA, f"{mailbox}{EVENT_SCRIPT}")
+    found = own or await reader.document(SYSTEM_ACCOUNT, METADATA, f"{tenant}{EVENT_SCRIPT}")
+    return (b"", False) if found is None else (found.value.encode("latin-1"), own is None)
 
 
 async def copies(

@@ -402,11 +402,18 @@ class Scripts:
     async def _script(self, account: AccountId, roll: Roll) -> Active | None:
         if not roll.active:
             return None
-        script = roll.script(roll.active)
+        return await self._runs(account, roll.script(roll.active))
+
+    async def _runs(self, account: AccountId, script: Script) -> Active:
         made = await self._program(account, script)
         if isinstance(made, BadScript):
             return Active(script.id, script.name, script.digest, None, made)
         return Active(script.id, script.name, script.digest, made)
+
+    async def called(self, account: AccountId, name: str) -> Active | None:
+        """A script by its name, be it the active one or not; None where there is none."""
+        script = (await self.roll(account)).named(unicodedata.normalize("NFC", name))
+        return None if script is None else await self._runs(account, script)
 
     async def included(self, account: AccountId, name: str) -> Program | None:
         """The program of a personal script (RFC 6609 section 3.2). Errors: BadScript."""

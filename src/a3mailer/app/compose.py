@@ -76,6 +76,7 @@ from a3mailer.telemetry.events import emit
 from a3mailer.transfer.applications.sending import Sending
 from a3mailer.transfer.applications.submitting import Submitting
 from a3mailer.transfer.filtering import site
+from a3mailer.transfer.filtering.events import Events as EventScripts
 from a3mailer.transfer.filtering.filtering import Filtering
 from a3mailer.transfer.filtering.hourly import Hourly
 from a3mailer.transfer.forwarding.forward import Forwarding
@@ -173,7 +174,10 @@ async def compose(
     spools = held.directory / "spool"
     tls, mail_tls = certificates.context, certificates.mail_context
     smtp = SmtpDoor(policy, receive, authenticator, settings, tls, spools, clock, mail_tls)
-    readers = reading(held, store, directory, authenticator, settings(), clock, certificates, user_scripts)
+    runs = EventScripts(filtering, clock)
+    readers = reading(
+        held, store, directory, authenticator, settings(), clock, certificates, user_scripts, runs
+    )
     queue = _way_out(held, store, policy, resolver, settings(), clock, reports, http, handing, filtering)
     sending = Sending(store, policy, receive, settings(), clock)
     submitting = Submitting(store, directory, policy, receive, settings(), clock)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from a3mailer.access.events import Events, Runs
 from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts
 from a3mailer.access.watch import Views
@@ -74,6 +75,7 @@ class ParkedWatch:
 
 
 HTTPS: Final = 443
+MANAGESIEVE: Final = 4190
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ class Reading:
 
     def close(self) -> None:
         """The worker ends."""
+        if self.imap.services.events is not None:
+            self.imap.services.events.close()
         self.views.close()
         self.leases.close()
 
@@ -124,14 +128,16 @@ def reading(
     clock: SystemClock,
     certificates: ServerCertificates,
     scripts: Scripts,
+    runs: Runs,
 ) -> Reading:
-    """Wire them."""
+    """Wire them. ``runs``: what lets scripts hear of what is done by IMAP."""
     views, tls = Views(store, store), certificates.mail_context
     spool = partial(Spool, held.directory / "spool")
     rights = Rights(store, directory)
     store.watch(rights.heard)
     services = Services(store, views, authenticator, settings, clock, spool, tls, rights=rights)
     services.jmap = _jmap(held, settings)
+    services.events, services.imapsieve = Events(store, scripts, runs), _imapsieve(held, settings)
     imap = ImapDoor(services)
     leases = Leases(held.run_directory / "pop3.leases")
     logins = held.pop3_logins
@@ -142,9 +148,20 @@ def reading(
 
 def _jmap(held: Held, settings: Settings) -> str:
     """Where the session of JMAP is; empty without a listener for it."""
-    sockets = held.bound.get("https")
+    authority = _authority(held, settings, "https", HTTPS)
+    return f"https://{authority}{WELL_KNOWN}" if authority else ""
+
+
+def _imapsieve(held: Held, settings: Settings) -> str:
+    """Where the scripts are kept; empty without a listener for ManageSieve."""
+    authority = _authority(held, settings, "managesieve", MANAGESIEVE)
+    return f"sieve://{authority}" if authority else ""
+
+
+def _authority(held: Held, settings: Settings, listener: str, usual: int) -> str:
+    """Host, and port where it is not the usual one; empty without such a listener."""
+    sockets = held.bound.get(listener)
     if not sockets:
         return ""
     port = sockets[0].getsockname()[1]
-    host = settings.server.hostname if port == HTTPS else f"{settings.server.hostname}:{port}"
-    return f"https://{host}{WELL_KNOWN}"
+    return settings.server.hostname if port == usual else f"{settings.server.hostname}:{port}"

@@ -170,6 +170,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("keep", "store", "redirect", "vacation", "notify", "remember", "discard", "reject", "failed"),
     ),
     Metric(
+        "a3_sieve_events_total",
+        "counter",
+        "Scripts that ran for what a client of IMAP did; failed: they could not be followed.",
+        "result",
+        ("done", "failed"),
+    ),
+    Metric(
         "a3_srs_total",
         "counter",
         "Reverse-paths of forwarded mails, and bounces to them.",

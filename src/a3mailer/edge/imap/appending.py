@@ -14,9 +14,11 @@ from typing import Final
 from a3mailer.access.crossing import put
 from a3mailer.access.keywords import spelled
 from a3mailer.access.rights import mask_of
+from a3mailer.edge.imap import events
 from a3mailer.edge.imap.replies import NeedsUtf8
 from a3mailer.edge.imap.session import Interrupted, Session
 from a3mailer.mail.errors import MailError, StoreFull, TooLarge, TooMany
+from a3mailer.mail.event import APPEND
 from a3mailer.mail.flags import ALL_FLAGS
 from a3mailer.mail.message import MessageIndex, index
 from a3mailer.runtime.spool import Spool, SpoolError
@@ -100,6 +102,7 @@ async def append(
     selected = session.selected
     if selected is not None and (selected.account, selected.mailbox) == (target.account, target.id):
         selected.view.mailbox.hint(appended[-1].modseq)
+    await events.stored(session, APPEND, (target.account, target.id), [one.uid for one in appended])
     return Outcome(target, appended, results[: len(before)])
 
 

@@ -73,12 +73,16 @@ def before_login(*, start_tls: bool, mechanisms: tuple[str, ...], login: bool) -
     return b" ".join(words)
 
 
-def after_login(settings: Imap, *, jmap: bool = False) -> bytes:
-    """What a user is told. ``jmap``: the same mail is there by JMAP (RFC 9698)."""
+# capability =/ "IMAPSIEVE=" sieveurl-server
+def after_login(settings: Imap, *, jmap: bool = False, sieve: str = "") -> bytes:
+    """What a user is told. ``jmap``: the same mail is there by JMAP (RFC 9698); ``sieve``: scripts hear of
+    what is done to mail, and are kept there (RFC 6785)."""
     words = list(AFTER_LOGIN)
     if settings.utf8_accept:
         words.append(b"UTF8=ACCEPT")  # RFC 6855
     if jmap:
         words.append(b"JMAPACCESS")
+    if sieve:
+        words.append(b"IMAPSIEVE=" + sieve.encode("ascii"))
     words.append(b"APPENDLIMIT=%d" % settings.append_size)  # RFC 7889
     return b" ".join(words)

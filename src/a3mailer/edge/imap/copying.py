@@ -5,7 +5,9 @@ from __future__ import annotations
 from a3mailer.access.crossing import Flags, cross
 from a3mailer.access.rights import mask_of
 from a3mailer.access.view import View
+from a3mailer.edge.imap import events
 from a3mailer.edge.imap.session import Session
+from a3mailer.mail.event import COPY
 from a3mailer.mail.flags import ALL_FLAGS
 from a3mailer.mail.ids import Uid
 from a3mailer.store.operations import Copied
@@ -57,6 +59,7 @@ async def copy(session: Session, messages: SequenceSet, mailbox: str, *, uid: bo
         )
     if move or source == (target.account, target.id):
         session.view.mailbox.hint(result.modseq)
+    await events.stored(session, COPY, (target.account, target.id), [uid for _source, uid in result.pairs])
     return result
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from a3mailer.edge.connection import ConnectionLost
+from a3mailer.edge.imap import events
 from a3mailer.edge.imap.fetching import Chunk, Outcome, Plan, fragments, heads
 from a3mailer.edge.imap.replies import UnknownEncoding
 from a3mailer.edge.imap.session import Session
@@ -170,6 +171,7 @@ async def _mark_seen(session: Session, chunk: Chunk) -> frozenset[int]:
     unseen = tuple(Uid(view.uids[at]) for at in chunk.places if not view.flags(at)[0] & SEEN)
     if not unseen:
         return frozenset()
+    had = await events.before(session, unseen)
     change = StoreFlags(*selected.key, unseen, "+", SEEN, reader=selected.reader)
     (result,) = await session.commit(change)
     assert isinstance(result, Flagged)
@@ -179,6 +181,7 @@ async def _mark_seen(session: Session, chunk: Chunk) -> frozenset[int]:
             mailbox.hint(result.modseq)
             await mailbox.refresh()
         view.own(result.modseq)
+        await events.flagged(session, had, result.changed)
     return frozenset(result.changed)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from a3mailer.access.events import Events
 from a3mailer.access.rights import Rights
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Settings
@@ -36,6 +37,10 @@ class Services:
     rights: Rights = field(kw_only=True)
     jmap: str = ""
     """Where the same mail is by JMAP: the URL of its session; empty where it is not."""
+    events: Events | None = None
+    """Who lets scripts hear of what is done; None: nobody."""
+    imapsieve: str = ""
+    """Where the scripts are kept (RFC 6785 section 2.1): a sieveurl-server; empty where nowhere."""
     principals: dict[Principal, Principal] = field(default_factory=dict)
     contents: Contents = field(default_factory=Contents)
 

@@ -168,7 +168,9 @@ class Session:
         """The capability list of the present state."""
         if self.state != state.NOT_AUTHENTICATED:
             services = self.services
-            return capability.after_login(services.settings.imap, jmap=bool(services.jmap))
+            return capability.after_login(
+                services.settings.imap, jmap=bool(services.jmap), sieve=services.imapsieve
+            )
         context = self.context()
         return capability.before_login(
             start_tls=self.services.tls is not None and not self.connection.secure,

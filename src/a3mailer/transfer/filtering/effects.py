@@ -7,7 +7,7 @@ a mail that has been here before) becomes a keep, so that no mail is lost, and `
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -73,6 +73,9 @@ DELIVERED_TO: Final = b"delivered-to"
 
 
 Refuse = Callable[[Reject], None]
+Does = Callable[[Any, Any], Awaitable[None]]
+"""What one kind of action makes of the effects."""
+Table = tuple[tuple[type[Action], Does], ...]
 
 
 def _nobody(action: Reject) -> None:
@@ -108,6 +111,13 @@ class Doors(msgspec.Struct, frozen=True):
 class Effects:
     """Of one delivery."""
 
+    table: ClassVar[Table] = ()
+    """What is done for which action."""
+    check_quota: ClassVar[bool] = False
+    """May what is filed be too much for the account?"""
+    vouches: ClassVar[bool] = True
+    """Did we see ourselves where the mail is from?"""
+
     def __init__(self, doors: Doors, mail: Delivery, view: DeliveryView, work: Work) -> None:
         """``view``: the mail as it came."""
         self._doors = doors
@@ -130,18 +140,28 @@ class Effects:
 
     async def take(self, action: Action) -> None:
         """One action of a script, in its turn."""
-        for kind, does in _TABLE:
+        for kind, does in self.table:
             if isinstance(action, kind):
                 await does(self, action)
                 count("a3_sieve_actions_total", action.word)
                 return
 
-    def _fail(self, at: str, text: str) -> None:
+    @property
+    def where(self) -> str:
+        """The mailbox that the mail lies in already, for the owner of the script; empty where it arrives."""
+        return ""
+
+    def fail(self, at: str, text: str) -> None:
         """The first trouble is told."""
         if not self.made.trouble:
             self.made.at, self.made.trouble = at, text
 
     # --- mailboxes ---------------------------------------------------------------------------------
+
+    @property
+    def date(self) -> int:
+        """The INTERNALDATE of what is filed."""
+        return self._mail.now
 
     async def _keep(self, action: Keep) -> None:
         if self.octets_of(action) is self._mail.octets and not action.flags:
@@ -152,7 +172,7 @@ class Effects:
     async def _file(self, action: FileInto) -> None:
         mailbox = await self._mailbox(action)
         if mailbox is None:
-            self._fail(f"mailbox {action.mailbox}", f'there is no mailbox "{action.mailbox}" to file it into')
+            self.fail(f"mailbox {action.mailbox}", f'there is no mailbox "{action.mailbox}" to file it into')
             await self._keep(_kept(action))
         elif mailbox == (self._account, self._mail.route.mailbox):
             await self._keep(_kept(action))
@@ -163,7 +183,7 @@ class Effects:
         """One copy a mailbox, however often it is named; the last word on its flags counts.
 
         In a mailbox of another it has none: they would be his."""
-        bits, words = _flags_of(action.flags if at[0] == self._account else None)
+        bits, words = flags_of(action.flags if at[0] == self._account else None)
         mail = self._mail
         key = b"%b/%d.%d" % (mail.key, *at) if mail.key else b""
         made = Append(
@@ -171,8 +191,8 @@ class Effects:
             self._content(self.octets_of(action)),
             bits,
             words,
-            mail.now,
-            check_quota=False,
+            self.date,
+            check_quota=self.check_quota,
             delivery=key,
         )
         place = self._appended.setdefault(at, len(self._work.operations))
@@ -251,7 +271,7 @@ class Effects:
     async def _redirect(self, action: Redirect) -> None:
         why = self._why_not_redirected()
         if why:
-            self._fail("redirect", f"it was not redirected to {action.address}: {why}")
+            self.fail("redirect", f"it was not redirected to {action.address}: {why}")
             if not action.copy:
                 await self._keep(_kept(action))
             return
@@ -262,7 +282,9 @@ class Effects:
             path = await self._doors.forwarding.reverse_path(path)
         trace = b"Delivered-To: %b\r\n" % encode_mailbox(parse_stored(mail.route.address))
         octets, owner = self.octets_of(action), AccountId(mail.client.account)
-        if octets is not mail.octets:  # not what its author has written: nothing of ours vouches for it
+        if (
+            octets is not mail.octets or not self.vouches
+        ):  # not what its author has written: nothing of ours vouches for it
             octets, owner = _unvouched(octets), SYSTEM_ACCOUNT
         number = self._work.keep(trace + without_return_path(octets))
         by, by_mode = mail.deliver_by, mail.by_mode
@@ -339,7 +361,7 @@ class Effects:
         try:
             octets = doors.letters.answer(mail, self._fields, action, sender)
         except BadPiece as error:
-            self._fail("vacation", f"the answer cannot be sent: {error}")
+            self.fail("vacation", f"the answer cannot be sent: {error}")
             return
         number = self._post(octets, SYSTEM_ACCOUNT, "", (str(mail.reverse_path),), ("NEVER",))
         await self._copy(action.fcc, number, name)
@@ -357,7 +379,7 @@ class Effects:
         try:
             octets = doors.letters.notice(mail, self._fields, action, sender)
         except BadPiece as error:
-            self._fail("notify", f"the notice cannot be sent: {error}")
+            self.fail("notify", f"the notice cannot be sent: {error}")
             return
         path = "" if mail.reverse_path.is_null else mail.route.address
         to = tuple(dict.fromkeys(str(each) for each in action.recipients))
@@ -370,9 +392,9 @@ class Effects:
         if action is None:
             return
         if mailbox is None:
-            self._fail(f"fcc {action.mailbox}", f'there is no mailbox "{action.mailbox}" for a copy')
+            self.fail(f"fcc {action.mailbox}", f'there is no mailbox "{action.mailbox}" for a copy')
             return
-        bits, words = _flags_of(action.flags if mailbox[0] == self._account else None)
+        bits, words = flags_of(action.flags if mailbox[0] == self._account else None)
         key = b"%b/%b" % (self._mail.key, name.encode()) if self._mail.key else b""
         self._work.operations.append(
             Append(
@@ -439,7 +461,7 @@ class Effects:
         if await self._doors.store.document(self._account, TOLD, known) is not None:
             return
         try:
-            octets = self._doors.letters.trouble(mail, self._fields, name, made.trouble)
+            octets = self._doors.letters.trouble(mail, self._fields, name, made.trouble, self.where)
         except BadPiece as error:
             emit("sieve.trouble.not_told", level="warning", trace=mail.trace, error=str(error))
             return
@@ -457,7 +479,7 @@ def _kept(action: FileInto | Redirect) -> Keep:
     return Keep(flags=flags, header=action.header, octets=action.octets)
 
 
-def _flags_of(flags: Sequence[str] | None) -> tuple[int, tuple[str, ...]]:
+def flags_of(flags: Sequence[str] | None) -> tuple[int, tuple[str, ...]]:
     """System flags as bits, and keywords."""
     bits = 0
     for flag in flags or ():
@@ -479,8 +501,7 @@ def _notify_of(mail: Delivery, action: Redirect) -> tuple[str, ...]:
     return left or (("NEVER",) if mail.recipient.notify else ())
 
 
-Does = Callable[[Effects, Any], Awaitable[None]]
-_TABLE: Final[tuple[tuple[type[Action], Does], ...]] = (
+Effects.table = (
     (Keep, Effects._keep),
     (FileInto, Effects._file),
     (Redirect, Effects._redirect),

@@ -11,7 +11,7 @@ account's hour, and of time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -59,7 +59,7 @@ SiteOf = Callable[[Settings], Site]
 """Errors: BadScripts."""
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """One script of the row."""
 
     name: str
@@ -70,12 +70,14 @@ class _Step(NamedTuple):
     """Why there is no program."""
     answer: Vacation | None = None
     """It is no script, but this."""
+    charged: bool = False
+    """It is the operator's, and yet its steps are those of the account's hour."""
 
 
 class Filtering:
     """One object a process."""
 
-    __slots__ = ("_doors", "_scripts", "_settings", "_site", "_site_of")
+    __slots__ = ("_scripts", "_site", "_site_of", "doors", "settings")
 
     def __init__(
         self,
@@ -91,18 +93,18 @@ class Filtering:
         """``counts``: what accounts have used; ``site``: the operator's scripts of some settings;
         ``filing``: names of mailboxes."""
         self._scripts = scripts
-        self._doors = Doors(store, directory, settings, Letters(settings), counts, forwarding, filing)
-        self._settings = settings
+        self.doors = Doors(store, directory, settings, Letters(settings), counts, forwarding, filing)
+        self.settings = settings
         self._site_of = site
         self._site = NONE
         self._take_site(settings)
 
     def reconfigure(self, settings: Settings) -> None:
         """Take the settings of a new snapshot, and the operator's scripts; broken ones change nothing."""
-        old = self._doors
+        old = self.doors
         old.hourly.reconfigure(settings)
-        self._settings = settings
-        self._doors = structs.replace(old, settings=settings, letters=Letters(settings))
+        self.settings = settings
+        self.doors = structs.replace(old, settings=settings, letters=Letters(settings))
         self._take_site(settings)
 
     def _take_site(self, settings: Settings) -> None:
@@ -110,6 +112,11 @@ class Filtering:
             self._site = self._site_of(settings)
         except BadScripts as error:
             emit("sieve.scripts.refused", level="error", error=str(error))
+
+    @property
+    def included(self) -> Mapping[str, Program]:
+        """The operator's scripts that others may name."""
+        return self._site.included
 
     def concerns(self, routes: Iterable[Local]) -> bool:
         """May a script run for any of them? False costs nothing; True may turn out to be none."""
@@ -128,10 +135,10 @@ class Filtering:
         if not row:
             return Made(plain=True)
         answers = Answers(self._site.included)
-        view = DeliveryView(mail, mail.octets, self._settings, answers)
-        effects = Effects(self._doors, mail, view, work)
+        view = DeliveryView(mail, mail.octets, self.settings, answers)
+        effects = Effects(self.doors, mail, view, work)
         made = effects.made
-        left = self._settings.sieve.steps
+        left = self.settings.sieve.steps
         kept: Keep | None = Keep(implicit=True)
         may_answer = True
         for step in row:
@@ -139,7 +146,7 @@ class Filtering:
                 await effects.take(step.answer)
             if step.answer is not None or kept is None or made.rejected is not None:
                 continue
-            result = await self._run(step, mail, view, answers, left)
+            result = await self.run(step, mail, view, answers, left)
             left -= min(result.steps, left)
             if result.error is not None:
                 self._failed(step, mail, result.error, made)
@@ -150,7 +157,7 @@ class Filtering:
                 continue
             octets = effects.octets_of(kept)
             if kept.header is not None or kept.octets is not None:
-                view = DeliveryView(mail, octets, self._settings, answers)
+                view = DeliveryView(mail, octets, self.settings, answers)
                 effects.go_on(octets, view)
         if made.rejected is None and kept is not None:
             await effects.take(kept)
@@ -159,17 +166,17 @@ class Filtering:
             await effects.tell(own.name, own.digest)
         return made
 
-    async def _row(self, route: Local, now: int | None) -> Sequence[_Step]:
+    async def _row(self, route: Local, now: int | None) -> Sequence[Step]:
         """The scripts, in their order. ``now``: None is any time."""
         before, after = self._site.around(route.address.rpartition("@")[2]) if self._is_around else ((), ())
         idle = self._scripts.is_idle(route.account)
         running = None if idle else await self._scripts.running(route.account)
         row = [_of_site(each) for each in before]
         if running is not None and (own := running.script) is not None:
-            row.append(_Step(own.name, own.program, own.digest, str(own.error or "")))
+            row.append(Step(own.name, own.program, own.digest, str(own.error or "")))
         away = None if running is None else running.away
         if away is not None and (now is None or away.is_at(now)):
-            row.append(_Step("vacation", None, answer=away.action))
+            row.append(Step("vacation", None, answer=away.action))
         return (*row, *map(_of_site, after))
 
     @property
@@ -188,7 +195,7 @@ class Filtering:
                 await effects.take(action)
         return keep, reject
 
-    def _failed(self, step: _Step, mail: Delivery, error: Failure, made: Made) -> None:
+    def _failed(self, step: Step, mail: Delivery, error: Failure, made: Made) -> None:
         """Told to the owner of the script; of an operator's in the log."""
         count("a3_sieve_actions_total", "failed")
         if not step.digest:
@@ -198,15 +205,16 @@ class Filtering:
 
     # --- running -----------------------------------------------------------------------------------
 
-    async def _run(
-        self, step: _Step, mail: Delivery, view: DeliveryView, answers: Answers, steps: int
+    async def run(
+        self, step: Step, mail: Delivery, view: DeliveryView, answers: Answers, steps: int
     ) -> Result:
+        """One script, under all budgets."""
         if step.program is None:
             return _over(step.error or "it is no script")
-        own, spent = bool(step.digest), self._doors.hourly
+        own, spent = bool(step.digest) or step.charged, self.doors.hourly
         if own and not spent.has_steps(mail.route.account):
             return _over("the scripts of this account have used up their time of this hour")
-        sieve = self._settings.sieve
+        sieve = self.settings.sieve
         limits = Limits(steps, sieve.memory, redirects=sieve.redirects)
         result = None
         with suppress(Lacking):
@@ -237,15 +245,15 @@ class Filtering:
         return _over(f"it asks more than {QUESTIONS} questions", limits.steps)
 
     async def _answer(self, mail: Delivery, question: Question) -> object:
-        account, store = mail.route.account, self._doors.store
+        account, store = mail.route.account, self.doors.store
         if question.kind == "mailboxes":
             return await store.mailboxes(account)
         if question.kind == "seen":
             return await store.document(account, SEEN, question.name) is not None
         if question.kind == "foreign":
-            return await self._doors.filing.find(account, question.name)
+            return await self.doors.filing.find(account, question.name)
         if question.kind == "annotation":
-            return await self._doors.filing.annotation(account, question.of, question.name)
+            return await self.doors.filing.annotation(account, question.of, question.name)
         if question.kind == "list":
             found = await store.document(account, SCRIPT_LIST, question.name)
             return None if found is None else frozenset(found.value.lower().encode().split(b"\n")) - {b""}
@@ -264,7 +272,7 @@ def _at_once(program: Program, view: DeliveryView, limits: Limits) -> Result | N
     return None if result.error is not None and result.steps > few.steps < limits.steps else result
 
 
-def _leaves(actions: Sequence[Action], step: _Step) -> bool:
+def _leaves(actions: Sequence[Action], step: Step) -> bool:
     """Is a mail with the account after these actions, and is nobody answered yet?"""
     kinds = (Keep, FileInto) if step.digest else Keep
     return any(isinstance(each, kinds) for each in actions) and not any(
@@ -272,8 +280,8 @@ def _leaves(actions: Sequence[Action], step: _Step) -> bool:
     )
 
 
-def _of_site(named: Named) -> _Step:
-    return _Step(named.file, named.program)
+def _of_site(named: Named) -> Step:
+    return Step(named.file, named.program)
 
 
 def _over(text: str, steps: int = 0) -> Result:

@@ -42,6 +42,9 @@ ENGLISH: Final[Words] = {
     "troubled": 'Your mail filter "{name}" could not be followed for a message that has arrived:\n\n'
     "    {problem}\n\nThe message is in your inbox. You are told so once for each problem of a script;\n"
     "please look at it.\n\nThe message was:\n\n    From: {author}\n    Subject: {subject}\n",
+    "troubled there": 'Your mail filter "{name}" could not be followed for a message in {mailbox}:\n\n'
+    "    {problem}\n\nThe message is as it was. You are told so once for each problem of a script;\n"
+    "please look at it.\n\nThe message was:\n\n    From: {author}\n    Subject: {subject}\n",
 }
 CHINESE: Final[Words] = {
     "answer": "自动回复",
@@ -52,6 +55,9 @@ CHINESE: Final[Words] = {
     "trouble": "您的邮件过滤脚本有问题",
     "troubled": "您的邮件过滤脚本“{name}”在处理一封到达的邮件时无法执行：\n\n    {problem}\n\n"
     "该邮件已放入您的收件箱。同一脚本的每个问题只通知一次，请检查脚本。\n\n该邮件是：\n\n"
+    "    发件人：{author}\n    主题：{subject}\n",
+    "troubled there": "您的邮件过滤脚本“{name}”在处理 {mailbox} 中的一封邮件时无法执行：\n\n    {problem}\n\n"
+    "该邮件保持原样。同一脚本的每个问题只通知一次，请检查脚本。\n\n该邮件是：\n\n"
     "    发件人：{author}\n    主题：{subject}\n",
 }
 LANGUAGES: Final[Mapping[str, Words]] = {"en": ENGLISH, "zh": CHINESE}
@@ -157,10 +163,15 @@ class Letters:
         draft = self._draft(sender, recipients, subject or self._words["notice"], mail.now, headers)
         return letter(draft, text_entity(asked.get("body") or shown))
 
-    def trouble(self, mail: Delivery, fields: Sequence[Field], name: str, problem: str) -> bytes:
-        """What is wrong with an account's own script, for its owner. Errors: BadPiece."""
+    def trouble(
+        self, mail: Delivery, fields: Sequence[Field], name: str, problem: str, mailbox: str = ""
+    ) -> bytes:
+        """What is wrong with an account's own script, for its owner; ``mailbox``: where it lies already.
+
+        Errors: BadPiece."""
         words = self._words
-        text = words["troubled"].format(
+        text = words["troubled there" if mailbox else "troubled"].format(
+            mailbox=mailbox[:SHOWN],
             name=name[:SHOWN],
             problem=" ".join(problem.split())[:SHOWN],
             author=_line(decoded(first(fields, b"from")))[:SHOWN],

@@ -26,6 +26,7 @@ from a3mailer.wire.sieve.actions import Vacation
 from a3mailer.wire.sieve.addresses import SEPARATOR
 from a3mailer.wire.sieve.compile import Program
 from a3mailer.wire.sieve.errors import ScriptError
+from a3mailer.wire.sieve.extensions.imapsieve import items
 from a3mailer.wire.sieve.view import MailView
 
 MAILBOX_LETTER: Final = "F"
@@ -40,7 +41,8 @@ class Delivery(msgspec.Struct, frozen=True):
     """As it was named, detail and all."""
     octets: bytes
     """As they will lie in the mailbox."""
-    parts: Sequence[Part]
+    parts: Sequence[Part] | None
+    """None: who needs them looks for them."""
     reverse_path: ReversePath
     hops: int
     trace: str
@@ -310,6 +312,7 @@ class DeliveryView(MailView):
             "vnd.a3.tls": client.tls,
             "vnd.a3.door": client.protocol.lower(),
             SEPARATOR: settings.smtp.subaddress_separator,
+            **items(None),
         }
 
 

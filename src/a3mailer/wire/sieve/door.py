@@ -66,6 +66,11 @@ class Mail(Protocol):
         ...
 
     @property
+    def flags(self) -> tuple[str, ...] | None:
+        """Those of a mail that lies in a mailbox already (RFC 6785 section 3.8); None of one that comes."""
+        ...
+
+    @property
     def now(self) -> tuple[int, int] | None:
         """Seconds since the epoch, and by how many minutes the clocks of this place are east of UTC."""
         ...

@@ -176,7 +176,7 @@ class Machine:
         """Names that mean the shared ones in this script."""
         self.matched: tuple[bytes, ...] = ()
         self.kept: dict[str, object] = {}
-        self.flags: tuple[str, ...] | None = None
+        self.flags = mail.flags
         """The internal variable of RFC 5232; None while nothing was said of flags."""
         self._fields: Sequence[Field] | None = None
         self._unseen: Sequence[Field] = ()

@@ -40,6 +40,7 @@ class MailView:
         lists: Callable[[str], Collection[bytes] | None] | None = None,
         annotations: Callable[[str | None, str], bytes | None] | None = None,
         verdict: Verdict = UNTESTED,
+        flags: tuple[str, ...] | None = None,
     ) -> None:
         self.octets = octets
         self.size = len(octets) if size is None else size
@@ -53,6 +54,7 @@ class MailView:
         self._lists = lists
         self._annotations = annotations
         self.verdict = verdict
+        self.flags = flags
 
     @cached_property
     def fields(self) -> Sequence[Field]:

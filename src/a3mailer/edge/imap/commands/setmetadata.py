@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from a3mailer.access.metadata import MAX_VALUE, SPECIAL_USE, change, special_use_is_free
+from a3mailer.access.metadata import EVENT_SCRIPT, MAX_VALUE, SPECIAL_USE, change, special_use_is_free
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.annotations import annotated, named
 from a3mailer.edge.imap.filters import check_filters
 from a3mailer.edge.imap.response import DONE, Failed, Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.errors import BadName, NotPermitted, TooLarge, TooMany
+from a3mailer.mail.ids import SYSTEM_ACCOUNT
+from a3mailer.store.rows import Mailbox
 from a3mailer.wire.imap.metadata import parse_entry_values
 from a3mailer.wire.imap.parser import Parser
 
@@ -39,6 +41,9 @@ class SetMetadata:
     async def run(self, session: Session) -> AsyncIterator[Response]:
         row = await annotated(session, self.mailbox)
         store = session.services.store
+        if row is not None and EVENT_SCRIPT in self.values and not await self._may_choose(session, row):
+            yield Failed(b"NOPERM", b"only who administers the mailbox may")
+            return
         use = (self.values.get(SPECIAL_USE) or b"").decode("latin-1")
         if row is not None and not await special_use_is_free(store, row, use):
             yield Failed(b"USEATTR", b"another mailbox has that use")
@@ -60,4 +65,12 @@ class SetMetadata:
         else:
             if operations:
                 await session.commit(*operations)
+            if EVENT_SCRIPT in self.values and session.services.events is not None:
+                session.services.events.forget(SYSTEM_ACCOUNT if row is None else row.account)
             yield DONE
+
+    async def _may_choose(self, session: Session, row: Mailbox) -> bool:
+        """Which script of its owner runs for a mailbox: by the right ``a``, as a script may redirect mail."""
+        if row.account == session.account:
+            return True
+        return "a" in await session.services.rights.allowed(session.principal, row.account, row.id)

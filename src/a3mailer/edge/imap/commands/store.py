@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from a3mailer.access.keywords import spelled
 from a3mailer.access.rights import mask_of
 from a3mailer.access.view import View
-from a3mailer.edge.imap import state
+from a3mailer.edge.imap import events, state
 from a3mailer.edge.imap.commands.expunge import NO_RIGHT, READ_ONLY
 from a3mailer.edge.imap.response import DONE, Completed, Failed
 from a3mailer.edge.imap.selected import Selected, flags_line, named
@@ -78,11 +78,15 @@ class Store:
         spans = session.chosen.spans(self.messages, uid=self.uid)
         if not spans:
             return DONE
-        flagged = await self._commit(session, spans)
+        uids = session.view.uids
+        wanted = tuple(Uid(uids[at]) for low, high in spans for at in range(low, high))
+        had = await events.before(session, wanted)
+        flagged = await self._commit(session, wanted)
         for octets in self._told(session, spans, flagged):
             session.write(octets)
             if session.full:
                 await session.flush()
+        await events.flagged(session, had, flagged.changed)
         if flagged.refused:
             return Completed(b"MODIFIED %b" % self._refused(session.view, flagged), b"some had changed")
         return DONE
@@ -94,10 +98,8 @@ class Store:
             return bool(mask)
         return bool(self.flags.bits & mask or (self.flags.keywords and words))
 
-    async def _commit(self, session: Session, spans: list[Span]) -> Flagged:
+    async def _commit(self, session: Session, wanted: tuple[Uid, ...]) -> Flagged:
         view = session.view
-        uids = view.uids
-        wanted = tuple(Uid(uids[at]) for low, high in spans for at in range(low, high))
         bits, keywords = self.flags.bits, spelled(self.flags.keywords, view.mailbox.keywords)
         selected = session.chosen
         change = StoreFlags(

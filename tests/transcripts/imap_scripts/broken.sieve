@@ -1,0 +1,2 @@
+require ["imapsieve", "envelope"];
+if envelope "from" "carol@example.test" { discard; }
