@@ -13,7 +13,7 @@ import msgspec
 
 from a3mailer.config.tree import Settings
 from a3mailer.identity.directory import Directory, parse_stored
-from a3mailer.mail.address import Address
+from a3mailer.mail.address import Address, ReversePath
 from a3mailer.mail.compose import BadPiece, Mailbox
 from a3mailer.mail.errors import MailError
 from a3mailer.mail.flags import SYSTEM_FLAGS
@@ -278,6 +278,8 @@ class Effects:
         self._redirects += 1
         mail = self._mail
         path = mail.reverse_path
+        if not path.is_null and (action.notify is not None or action.ret or action.by):
+            path = ReversePath(parse_stored(mail.route.address))  # RFC 6009 sections 6.1 and 7.1
         if self._doors.forwarding is not None and not mail.client.account:
             path = await self._doors.forwarding.reverse_path(path)
         trace = b"Delivered-To: %b\r\n" % encode_mailbox(parse_stored(mail.route.address))

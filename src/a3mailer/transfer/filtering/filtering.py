@@ -256,7 +256,8 @@ class Filtering:
             return await self.doors.filing.annotation(account, question.of, question.name)
         if question.kind == "list":
             found = await store.document(account, SCRIPT_LIST, question.name)
-            return None if found is None else frozenset(found.value.lower().encode().split(b"\n")) - {b""}
+            names = [] if found is None else filter(None, found.value.split("\n"))
+            return None if found is None else {each.lower().encode(): each.encode() for each in names}
         try:
             return await self._scripts.included(account, question.name)
         except BadScript as error:

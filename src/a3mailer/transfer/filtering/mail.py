@@ -7,7 +7,7 @@ when it is answered the script is run again, which costs little and changes noth
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Final, NamedTuple, Protocol
@@ -201,10 +201,10 @@ class Answers:
         """``door.Mail.remembers``."""
         return bool(self._of(Question("seen", memory_name(handle, value))))
 
-    def members(self, name: str) -> Collection[bytes] | None:
+    def members(self, name: str) -> Mapping[bytes, bytes] | None:
         """``door.Mail.members``."""
         found = self._of(Question("list", name))
-        assert found is None or isinstance(found, frozenset)
+        assert found is None or isinstance(found, dict)
         return found
 
     def annotation(self, mailbox: str | None, entry: str) -> bytes | None:
@@ -281,10 +281,11 @@ class DeliveryView(MailView):
             said["bytimeabsolute"] = str(mail.deliver_by)
             said["bytimerelative"] = str(mail.deliver_by - mail.now)
             said["bymode"] = "return" if mail.by_mode.startswith("R") else "notify"
-            said["bytrace"] = "true" if mail.by_mode.endswith("T") else ""
         found: dict[str, tuple[str, ...]] = {
             part: (value,) for part, value in (*paths.items(), *said.items()) if value or part in paths
         }
+        if mail.deliver_by:
+            found["bytrace"] = ("trace" if mail.by_mode.endswith("T") else "",)
         found["notify"] = tuple(sorted(mail.recipient.notify))
         return {
             part: tuple(value.encode("utf-8", "replace") for value in values)
@@ -307,6 +308,7 @@ class DeliveryView(MailView):
             "host": settings.server.hostname,
             "domain": settings.server.domain,
             "remote-ip": client.ip,
+            "remote-host": "",  # nobody has looked
             "vnd.a3.helo": client.helo,
             "vnd.a3.login": client.login,
             "vnd.a3.tls": client.tls,

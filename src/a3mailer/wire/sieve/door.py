@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
+from urllib.parse import unquote
 
 from a3mailer.mail.message.octets import Octets
 from a3mailer.mail.message.parts import Part
@@ -22,9 +23,18 @@ LISTS: Final = "urn:ietf:params:sieve:"
 """What the colon stands for that the name of an external list may begin with (RFC 6134 section 2.6)."""
 
 
+ADDRESS_BOOK: Final = LISTS + "addrbook:"
+DEFAULT_LIST: Final = ADDRESS_BOOK + "default"
+"""The address book that every account has, be there nobody in it (section 2.5)."""
+
+
 def whole_name(name: str) -> str:
-    """The name of an external list in its long form."""
-    return LISTS + name[1:] if name.startswith(":") else name
+    """The one spelling of the name of an external list: the long form, unquoted (RFC 6134 section 2.5)."""
+    whole = LISTS + name[1:] if name.startswith(":") else name
+    if whole[: len(ADDRESS_BOOK)].lower() != ADDRESS_BOOK:
+        return whole
+    book = unquote(whole[len(ADDRESS_BOOK) :])
+    return DEFAULT_LIST if book.lower() == "default" else ADDRESS_BOOK + book
 
 
 class Verdict(NamedTuple):
@@ -108,8 +118,8 @@ class Mail(Protocol):
         """What was found of the mail."""
         ...
 
-    def members(self, name: str) -> Collection[bytes] | None:
-        """The members of an external list (RFC 6134), lower case; None where there is no such list."""
+    def members(self, name: str) -> Mapping[bytes, bytes] | None:
+        """The members of an external list (RFC 6134) by their names in lower case; None: no such list."""
         ...
 
     def environment(self, item: str) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -37,7 +37,7 @@ class MailView:
         mailboxes: HasMailbox | None = None,
         memory: Callable[[bytes, bytes], bool] | None = None,
         scripts: Callable[[str, str], object | None] | None = None,
-        lists: Callable[[str], Collection[bytes] | None] | None = None,
+        lists: Callable[[str], Mapping[bytes, bytes] | None] | None = None,
         annotations: Callable[[str | None, str], bytes | None] | None = None,
         verdict: Verdict = UNTESTED,
         flags: tuple[str, ...] | None = None,
@@ -84,7 +84,7 @@ class MailView:
         """A script to include. Errors: ScriptError."""
         return None if self._scripts is None else self._scripts(location, name)
 
-    def members(self, name: str) -> Collection[bytes] | None:
+    def members(self, name: str) -> Mapping[bytes, bytes] | None:
         """An external list. Without an account there is none."""
         return None if self._lists is None else self._lists(name)
 

@@ -349,6 +349,27 @@ async def test_a_redirect_with_wishes(town: Town) -> None:
     (entry,) = [each for each in town.store.entries if each.recipients[0].address == "dave@c.test"]
     assert entry.recipients[0].notify == ("FAILURE",) and entry.return_content == "HDRS"
     assert (entry.deliver_by, entry.by_mode) == (int(town.clock.now()) + 600, "R")
+    assert entry.reverse_path == "alice@a.test", "the owner hears of it (RFC 6009 sections 6.1 and 7.1)"
+
+
+async def test_a_redirect_with_wishes_of_nobody_stays_nobodys(town: Town) -> None:
+    await town.script('require "redirect-dsn"; redirect :notify "NEVER" "dave@c.test";')
+    await town.took(mail(), sender="")
+    assert [entry.reverse_path for entry in town.store.entries] == [""]
+
+
+async def test_what_a_script_is_told_of_deliver_by_and_of_the_client(town: Town) -> None:
+    """RFC 6009 section 5: bytrace is there, and empty, where BY is; RFC 5183: remote-host is always known."""
+    await town.script(
+        'require ["envelope", "envelope-deliverby", "fileinto", "environment", "relational",'
+        '"comparator-i;ascii-numeric"];'
+        'if allof(envelope "bytrace" "", environment "remote-host" "", envelope :count "eq" "bytrace" "1")'
+        '{ fileinto "Archive"; } elsif envelope "bytrace" "trace" { fileinto "Trash"; }'
+    )
+    for deliver_by, by_mode in ((0, ""), (900, "N"), (900, "RT")):
+        at = int(town.clock.now()) + deliver_by if deliver_by else 0
+        await town.send(mail(), "alice@a.test", deliver_by=at, by_mode=by_mode)
+    assert await town.counts() == {"INBOX": 1, "Archive": 1, "Trash": 1}
 
 
 async def test_a_list_of_the_account(town: Town) -> None:
@@ -359,7 +380,7 @@ async def test_a_list_of_the_account(town: Town) -> None:
     )
     await town.script(
         'require ["extlists", "fileinto", "envelope"];'
-        'if envelope :list "from" ["tag:a.test,2026:friends", "tag:a.test,2026:none"] { fileinto "Archive"; }'
+        'if envelope :list "from" ["tag:a.test,2026:friends", ":addrbook:default"] { fileinto "Archive"; }'
     )
     await town.took(mail())
     await town.took(mail(), sender="eve@b.test")

@@ -117,6 +117,14 @@ def test_where_a_mail_is_filed() -> None:
     )
 
 
+def test_a_mailbox_is_named_by_its_use_or_by_its_id() -> None:
+    """RFC 9042 section 4.2; so are those of copies (RFC 8580 section 3.1)."""
+    need = 'require ["fileinto", "special-use", "mailboxid", "vacation", "fcc"]; '
+    for action in ('fileinto {} "x";', 'vacation :fcc "x" {} "Gone.";'):
+        with pytest.raises(ScriptError):
+            told(need + action.format(':mailboxid "F1" :specialuse "\\\\Junk"'))
+
+
 ANNOTATIONS = {
     ("INBOX", "/private/vendor/x"): b"On",
     ("INBOX", "/shared/comment"): b"",

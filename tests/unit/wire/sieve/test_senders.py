@@ -19,7 +19,7 @@ ASKED = {
     "bytimeabsolute": (b"1262340000",),
     "bytimerelative": (b"-60",),
     "bymode": (b"return",),
-    "bytrace": (b"true",),
+    "bytrace": (b"trace",),
 }
 NEED = (
     'require ["envelope", "envelope-dsn", "envelope-deliverby", "relational", "variables", "date", '
@@ -41,7 +41,8 @@ NEED = (
         ('envelope :zone "+0130" "bytimeabsolute" "2010-01-01T11:30:00+01:30"', True),
         ('envelope :matches :zone "+0000" "bytimeabsolute" "*T*:*:*"', True),
         ('envelope "bymode" "return"', True),
-        ('envelope "bytrace" "true"', True),
+        ('envelope "bytrace" "trace"', True),
+        ('envelope :count "eq" :comparator "i;ascii-numeric" "bytrace" "1"', True),
     ],
 )
 def test_parts_of_the_envelope(test: str, found: bool) -> None:
@@ -64,7 +65,7 @@ def test_a_redirect_with_wishes_of_its_own() -> None:
     made = only(need + 'redirect :notify "NEVER" "a@b.example";')
     assert (made.notify, made.ret, made.by) == (("NEVER",), "", 0)
     made = only(need + 'redirect :bytimerelative 600 "a@b.example";')
-    assert (made.by, made.by_mode) == (-600, "N")
+    assert (made.by, made.by_mode) == (-600, "R"), "the default (RFC 6009 section 7)"
     made = only(need + 'redirect :bytimeabsolute "2010-01-01T11:30:00+0130" :bymode "Return" "a@b.example";')
     assert (made.by, made.by_mode) == (1262340000, "R")
     made = only(need + 'redirect :bytrace :bymode "return" :bytimerelative 60 "a@b.example";')
@@ -129,9 +130,9 @@ def test_a_copy_of_what_is_sent_is_filed() -> None:
 
 
 LISTS = {
-    "urn:ietf:params:sieve:addrbook:default": frozenset((b"coyote@desert.example.org",)),
-    "tag:example.com,2026:two": frozenset((b"a@one.example", b"b@two.example")),
-    "tag:example.com,2026:many": frozenset(b"a%d@one.example" % n for n in range(9)),
+    "urn:ietf:params:sieve:addrbook:default": {b"coyote@desert.example.org": b"Coyote@desert.example.org"},
+    "tag:example.com,2026:two": {b"a@one.example": b"A@one.example", b"b@two.example": b"b@two.example"},
+    "tag:example.com,2026:many": {b"a%d@one.example" % n: b"a%d@one.example" % n for n in range(9)},
 }
 
 
@@ -143,18 +144,55 @@ def asked(script: str) -> list[str]:
 def test_lists() -> None:
     assert asked('if address :list "from" ":addrbook:default" { discard; }') == ["discard"]
     assert asked('if header :list "from" "tag:example.com,2026:two" { discard; }') == ["implicit keep"]
-    assert asked('if envelope :list "from" [":none", ":addrbook:default"] { discard; }') == ["discard"]
+    either = '["tag:example.com,2026:two", ":addrbook:default"]'
+    assert asked(f'if envelope :list "from" {either} {{ discard; }}') == ["discard"]
     assert asked('if string :list "B@Two.example" "tag:example.com,2026:two" { discard; }') == ["discard"]
     both = 'if valid_ext_list [":addrbook:default", "tag:example.com,2026:two"] { discard; }'
     assert asked(both) == ["discard"]
     assert asked('if valid_ext_list [":addrbook:default", ":none"] { discard; }') == ["implicit keep"]
     found = 'if address :list "from" ":addrbook:default" { redirect "${0}"; }'
-    assert asked(found) == ["redirect coyote@desert.example.org"]
+    assert asked(found) == ["redirect Coyote@desert.example.org"], "as the list has it (RFC 6134 section 2.2)"
+
+
+@pytest.mark.parametrize(
+    "name", [":addrbook:default", ":ADDRBOOK:DEFAULT", ":AddrBook:%44%65%66ault",
+             "URN:ietf:params:sieve:addrbook:default"],
+)  # fmt: skip
+def test_the_address_book_has_many_spellings_and_is_always_there(name: str) -> None:
+    """RFC 6134 section 2.5."""
+    assert asked(f'if address :list "from" "{name}" {{ discard; }}') == ["discard"]
+    need = 'require "extlists"; '
+    assert told(f'{need}if header :list "from" "{name}" {{ discard; }}', lists={}.get) == ["implicit keep"]
+    assert told(f'{need}if valid_ext_list "{name}" {{ discard; }}', lists={}.get) == ["discard"]
+
+
+def test_what_is_wrong_with_a_list() -> None:
+    """RFC 6134 sections 2.2 and 2.5."""
+    assert "there is no list" in asked('if header :list "from" ":none" { discard; }')[0]
+    assert asked('if valid_ext_list "no name" { discard; }') == ["implicit keep"]
+    for test, why in (
+        ('header :list :comparator "i;octet" "from" ":none"', "takes no comparator"),
+        ('header :list "from" "friends"', "absolute URI"),
+        ('header :list "from" ["tag:a.example,2026:x", "1:x"]', "absolute URI"),
+    ):
+        with pytest.raises(ScriptError, match=why):
+            asked(f"if {test} {{ discard; }}")
+    late = 'set "x" ":none"; if header :list :comparator "i;octet" "from" "${x}" { discard; }'
+    assert "takes no comparator" in asked(late)[0]
+
+
+def test_parts_that_are_no_addresses_have_no_parts_of_addresses() -> None:
+    """RFC 6009 sections 4 and 5."""
+    for part in ("orcpt", "notify", "bymode", "bytimeabsolute"):
+        with pytest.raises(ScriptError, match=":domain is for addresses"):
+            told(f'{NEED}if envelope :domain "{part}" "x" {{ discard; }}')
+    late = f'{NEED}set "x" "envid"; if envelope :all "${{x}}" "y" {{ discard; }}'
+    assert ":all is for addresses" in told(late)[0]
 
 
 def test_redirect_to_a_list() -> None:
     assert asked('redirect :copy :list "tag:example.com,2026:two";') == [
-        "redirect a@one.example",
+        "redirect A@one.example",
         "redirect b@two.example",
         "implicit keep",
     ]

@@ -9,7 +9,7 @@ from a3mailer.mail.address import Address
 from a3mailer.wire.sieve import addresses
 from a3mailer.wire.sieve.actions import Discard, Keep, Redirect
 from a3mailer.wire.sieve.dialect import CORE
-from a3mailer.wire.sieve.door import whole_name
+from a3mailer.wire.sieve.door import DEFAULT_LIST, whole_name
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
 from a3mailer.wire.sieve.machine import MIME, Call, Machine, Tagged
 from a3mailer.wire.sieve.matching import CONTAINS, IS, MATCHES
@@ -115,10 +115,12 @@ def _of_list(machine: Machine, call: Call) -> Iterable[Address]:
     """All of an external list (RFC 6134 section 2.3). Errors: BadCall."""
     name = call.string(0).decode("utf-8", "replace")
     members = machine.mail.members(whole_name(name))
+    if members is None and whole_name(name) == DEFAULT_LIST:
+        members = {}
     if members is None:
         raise BadCall(f'there is no list "{name[:60]}"')
     machine.charge(len(members))
-    return [addresses.outbound(member) for member in sorted(members)]
+    return [addresses.outbound(members[each]) for each in sorted(members)]
 
 
 def _check_redirect(call: Call) -> None:

@@ -1,8 +1,8 @@
 """What a sender wants to hear, and by when it should be there (RFC 6009): of the mail, and of a redirect.
 
 envelope-dsn: the parts ``notify``, ``orcpt``, ``ret``, ``envid``; envelope-deliverby: ``bytimeabsolute`` with
-``:zone``, ``bytimerelative``, ``bymode`` (notify or return) and ``bytrace`` (true). redirect-dsn and
-redirect-deliverby: the same as tags of ``redirect``.
+``:zone``, ``bytimerelative``, ``bymode`` (notify or return) and ``bytrace`` (trace or empty). redirect-dsn
+and redirect-deliverby: the same as tags of ``redirect``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from a3mailer.wire.sieve.vocabulary import Extension, Kind, Tag
 EVENTS: Final = frozenset(("SUCCESS", "FAILURE", "DELAY"))
 RETURNS: Final = ("FULL", "HDRS")
 MODES: Final = {"notify": "N", "return": "R"}
+BY_MODE: Final = "R"
+"""Where :bymode is not given (section 7)."""
 # alimit = full-date "T" time ( "Z" / ( "+" / "-" ) 2DIGIT [ ":" ] 2DIGIT )     ; RFC 3339 section 5.6
 _MOMENT: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]{1,9})?"
@@ -96,14 +98,14 @@ def _ret(action: Redirect, tag: Tagged) -> Redirect:
 
 def _absolute(action: Redirect, tag: Tagged) -> Redirect:
     try:
-        return structs.replace(action, by=_moment(tag), by_mode=action.by_mode or "N")
+        return structs.replace(action, by=_moment(tag), by_mode=action.by_mode or BY_MODE)
     except BadCall as error:
         raise _made(error) from error
 
 
 def _relative(action: Redirect, tag: Tagged) -> Redirect:
     assert isinstance(tag.value, int)
-    return structs.replace(action, by=-max(1, tag.value), by_mode=action.by_mode or "N")
+    return structs.replace(action, by=-max(1, tag.value), by_mode=action.by_mode or BY_MODE)
 
 
 def _mode(action: Redirect, tag: Tagged) -> Redirect:
@@ -115,7 +117,7 @@ def _mode(action: Redirect, tag: Tagged) -> Redirect:
 
 
 def _trace(action: Redirect, tag: Tagged) -> Redirect:
-    return structs.replace(action, by_mode=(action.by_mode or "N")[:1] + "T")
+    return structs.replace(action, by_mode=(action.by_mode or BY_MODE)[:1] + "T")
 
 
 TIME: Final = "bytime"

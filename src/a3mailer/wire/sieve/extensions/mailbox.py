@@ -45,8 +45,10 @@ def _id(action: FileInto, tag: Tagged) -> FileInto:
 
 
 _CREATE: Final = Tag("create", modify=_create)
-_USE: Final = Tag("specialuse", Kind.STRING, modify=_special_use)
-_BY_ID: Final = Tag("mailboxid", Kind.STRING, modify=_id)
+_WHICH: Final = "which mailbox"
+"""By its use or by its id, not both (RFC 9042 section 4.2)."""
+_USE: Final = Tag("specialuse", Kind.STRING, _WHICH, modify=_special_use)
+_BY_ID: Final = Tag("mailboxid", Kind.STRING, _WHICH, modify=_id)
 MAILBOX: Final = Extension(
     "mailbox",
     words=(Word("mailboxexists", Role.TEST, _exists, (Parameter("list of mailboxes", Kind.STRINGS),)),),
