@@ -21,6 +21,7 @@ from a3mailer.wire.sieve.dialect import ALWAYS, Dialect
 from a3mailer.wire.sieve.errors import ScriptError, UnknownCapability
 from a3mailer.wire.sieve.extensions import ALL, OPERATORS
 from a3mailer.wire.sieve.interpret import Result, run
+from a3mailer.wire.sieve.machine import OWNER
 from a3mailer.wire.sieve.view import MailView
 
 UNKNOWN_CAPABILITY: Final = 2
@@ -89,6 +90,8 @@ def _view(args: Arguments) -> MailView:
     environment = dict(PLACE)
     if "auth" in envelope:
         environment["vnd.a3.login"] = envelope["auth"][0]
+    if "to" in envelope:
+        environment[OWNER] = envelope["to"][0]
     now = datetime.now().astimezone()
     east = now.utcoffset() or timedelta()
     moment = (int(now.timestamp()), int(east.total_seconds()) // 60)

@@ -27,6 +27,7 @@ from a3mailer.wire.sieve.addresses import SEPARATOR
 from a3mailer.wire.sieve.compile import Program
 from a3mailer.wire.sieve.errors import ScriptError
 from a3mailer.wire.sieve.extensions.imapsieve import items
+from a3mailer.wire.sieve.machine import OWNER
 from a3mailer.wire.sieve.view import MailView
 
 MAILBOX_LETTER: Final = "F"
@@ -313,6 +314,7 @@ class DeliveryView(MailView):
             "vnd.a3.login": client.login,
             "vnd.a3.tls": client.tls,
             "vnd.a3.door": client.protocol.lower(),
+            OWNER: self._mail.route.address,
             SEPARATOR: settings.smtp.subaddress_separator,
             **items(None),
         }

@@ -77,5 +77,20 @@ def outbound(text: bytes) -> Address:
         raise BadCall(_wrong(text)) from error
 
 
+# mailbox-list = mailbox *("," mailbox)
+def mailboxes(text: bytes) -> None:
+    """Is it a list of mailboxes (RFC 5322 section 3.4)? Errors: BadCall."""
+    found = addresses.parse(text)
+    try:
+        for each in found:
+            if not isinstance(each, addresses.Address) or each.route:
+                raise BadCall(_wrong(text))
+            parse_mailbox(each.addr_spec.encode())
+    except BadPath as error:
+        raise BadCall(_wrong(text)) from error
+    if not found:
+        raise BadCall(_wrong(text))
+
+
 def _wrong(text: bytes) -> str:
     return f"{text[:100].decode('utf-8', 'replace')!r} is no address to send to"

@@ -173,6 +173,8 @@ class _Compiler:
                 raise self.source.error("require behind another command", node.at)
             if word.role in BLOCKS:
                 raise self.source.error(f"{node.name} without an if before it", node.at)
+            if word.looped and not self.loops:
+                raise self.source.error(f"{node.name} outside of foreverypart", node.at)
             self._shape(node, tests=False, block=word.role is Role.LOOP)
             if word.role is Role.STOP:
                 self._plain(word, node)

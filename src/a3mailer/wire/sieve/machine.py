@@ -10,18 +10,35 @@ from typing import Any, NamedTuple, TypeVar
 
 from msgspec import structs
 
-from a3mailer.mail.message import parameters
-from a3mailer.mail.message.headers import decode_words
+from a3mailer.mail.message import index, parameters
+from a3mailer.mail.message.headers import decode_words, header_end
+from a3mailer.mail.message.octets import Octets
+from a3mailer.mail.message.parts import Part
 from a3mailer.wire.sieve.actions import Action, FileInto, Keep, Notify, Redirect, Reject, Step
 from a3mailer.wire.sieve.door import Field, Mail
 from a3mailer.wire.sieve.errors import OverBudget, RunFailed
 from a3mailer.wire.sieve.limits import FIELDS, HEADER, MATCHES, TRACE, VARIABLE, VARIABLES, Limits
-from a3mailer.wire.sieve.mime import ENCLOSED, WHOLE, Enclosure, Loop, Replacement, enclosed, replaced, within
+from a3mailer.wire.sieve.mime import (
+    ENCLOSED,
+    WHOLE,
+    Enclosure,
+    Loop,
+    Replacement,
+    element,
+    enclosed,
+    is_within,
+    replaced,
+    within,
+)
 from a3mailer.wire.sieve.view import read_fields
 
 MIME = "mime"
 MIME_OPTION = "mime option"
 """Groups of tags (RFC 5703)."""
+BODY = "body"
+"""Among what is kept: what was read of the parts."""
+OWNER = "vnd.a3.owner"
+"""The item of the environment that says whose script it is."""
 GLOBAL = "global."
 """The namespace of the variables of all scripts."""
 BULK = 8
@@ -126,11 +143,15 @@ class Machine:
     extensions remember, by their name."""
 
     __slots__ = (
+        "_base",
+        "_base_parts",
         "_changed",
+        "_enclosed",
         "_enclosures",
         "_fields",
         "_joined",
         "_memory",
+        "_open",
         "_pieces",
         "_seen",
         "_steps",
@@ -149,6 +170,7 @@ class Machine:
         "members",
         "offered",
         "shared",
+        "suspended",
         "trace",
         "variables",
     )  # fmt: skip
@@ -185,8 +207,17 @@ class Machine:
         self._seen: dict[bytes, tuple[bytes, ...]] = {}
         self.loops: list[Loop] = []
         """Over parts, the innermost last."""
+        self.suspended = False
+        """Is there a loop in the script that this one is included by?"""
+        self._base: bytes | None = None
+        """The mail after what was replaced and enclosed, once no loop is at its parts; None: as it came."""
+        self._base_parts: Sequence[Part] = ()
         self._pieces: dict[int, Replacement] = {}
         self._enclosures: list[Enclosure] = []
+        self._enclosed = 0
+        """How often the mail was enclosed."""
+        self._open: bytes | None = None
+        """What is redirected of an enclosed mail: as it was before; None: as it came."""
         self._whole: bytes | None = None
         """The mail with all that, where it is made."""
         self._steps = limits.steps
@@ -218,7 +249,7 @@ class Machine:
     def header(self) -> Sequence[Field]:
         """The header, as far as a script may see it, with the changes the script has made."""
         if self._fields is None:
-            fields = self.mail.fields
+            fields = self.mail.fields if self._base is None else read_fields(_header_of(self._base))
             count = _bounded(fields)
             self._fields, self._unseen = fields[:count], fields[count:]
             self.charge(count)
@@ -262,29 +293,57 @@ class Machine:
         """The number of the part that the innermost loop is at; None outside of loops."""
         return self.loops[-1].part if self.loops else None
 
+    @property
+    def octets(self) -> Octets:
+        """The mail as tests of its content see it."""
+        return self.mail.octets if self._base is None else self._base
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """Its parts."""
+        return self.mail.parts if self._base is None else self._base_parts
+
     def begin_loop(self) -> None:
         """Over all parts, within another loop over those within the part that one is at."""
-        parts = self.mail.parts
+        parts = self.parts
         self.charge(len(parts))
-        self.loops.append(Loop(within(parts, self.part)))
+        replaced = self.part in self._pieces
+        self.loops.append(Loop([] if replaced else within(parts, self.part)))
 
     def next_part(self) -> bool:
-        """Is there a further part?"""
+        """Is there a further part? Those within one that was replaced are not there any more."""
         loop = self.loops[-1]
         loop.at += 1
+        while loop.at < len(loop.parts) and is_within(self.parts, loop.part, self._pieces):
+            self.charge(1)
+            loop.at += 1
         return loop.at < len(loop.parts)
 
     def end_loops(self, count: int) -> None:
         """Leave the innermost ones."""
         del self.loops[-count:]
+        self._settle()
+
+    def _settle(self) -> None:
+        """What was replaced and enclosed is what tests and loops see, as soon as no loop is at the parts."""
+        if self.loops or self.suspended or not (self._pieces or self._enclosures):
+            return
+        base = self._changed_octets()
+        self.charge(len(base) >> BULK)
+        self._base, self._base_parts = base, index(base).parts
+        self._pieces, self._enclosures = {}, []
+        self._fields, self._changed, self._joined = None, False, None
+        self._seen.clear()
+        self.kept.pop(MIME, None)
+        self.kept.pop(BODY, None)
 
     def _part_headers(self, call: Call) -> Iterator[Sequence[Field]]:
         """The headers that ``:mime`` looks at."""
         part = WHOLE if self.part is None else self.part
         numbers = [part]
         if call.tag("anychild"):
-            self.charge(len(self.mail.parts))
-            numbers += within(self.mail.parts, part)
+            self.charge(len(self.parts))
+            numbers += within(self.parts, part)
         for number in numbers:
             yield self._part_header(number)
 
@@ -296,8 +355,8 @@ class Machine:
         assert isinstance(known, dict)
         found: Sequence[Field] | None = known.get(number)
         if found is None:
-            part = self.mail.parts[number]
-            found = read_fields(self.mail.octets[part.start : min(part.body, part.start + HEADER)])
+            part = self.parts[number]
+            found = read_fields(self.octets[part.start : min(part.body, part.start + HEADER)])
             self.hold(part.body - part.start)
             self.charge(1 + len(found))
             known[number] = found
@@ -325,25 +384,36 @@ class Machine:
                 texts = [parameters.text_of(given, each) for each in names if _has(given, each)]
                 found += [text.encode("utf-8", "replace") for text in texts]
             else:
-                kind, _, subtype = head.partition(b"/")
-                found.append({"type": kind, "subtype": subtype, "contenttype": head}[option])
+                found.append(element(option, name.lower(), head))
         return found
 
     def replace(self, part: int, replacement: Replacement) -> None:
         """Something else in the place of a part."""
         self._pieces[part] = replacement
         self._whole = None
+        self._settle()
 
     def enclose(self, enclosure: Enclosure) -> None:
         """A mail around the mail. Errors: RunFailed."""
-        if len(self._enclosures) >= ENCLOSED:
+        if self._enclosed >= ENCLOSED:
             raise RunFailed(f"more than {ENCLOSED} of enclose")
+        if not self._enclosed and (self._is_other or self._changed):
+            self._open = self._changed_octets()
+        self._enclosed += 1
         self._enclosures.append(enclosure)
         self._whole = None
+        self._settle()
+
+    @property
+    def _is_other(self) -> bool:
+        """Is more changed than the header?"""
+        return self._base is not None or bool(self._pieces or self._enclosures)
 
     def changed(self, action: A) -> A:
-        """An action with the mail as the script has changed it."""
-        if self._pieces or self._enclosures:
+        """An action with the mail as the script has changed it. A redirect is not of the enclosing mail."""
+        if self._enclosed and isinstance(action, Redirect):
+            return action if self._open is None else structs.replace(action, octets=self._open)
+        if self._is_other:
             return structs.replace(action, octets=self._changed_octets())
         header = self.changed_header
         return action if header is None else structs.replace(action, header=header)
@@ -352,10 +422,11 @@ class Machine:
         if self._whole is None:
             mail = self.mail
             fields = (*self.header(), *self._unseen)
-            whole = replaced(mail.octets, mail.parts, fields, self._pieces)
-            host = mail.environment("host") or b""
+            whole = replaced(self.octets, self.parts, fields, self._pieces)
+            host = mail.environment("host") or b"localhost"
+            owner = mail.environment(OWNER) or b"postmaster@" + host
             for enclosure in self._enclosures:
-                whole = enclosed(whole, enclosure, mail.now, host)
+                whole = enclosed(whole, enclosure, mail.now, host, owner)
             self._whole = whole
         return self._whole
 
@@ -439,6 +510,10 @@ def _most(action: Action, limits: Limits) -> int | None:
 
 def _has(given: parameters.Parameters, name: bytes) -> bool:
     return any(each == name or each.startswith(name + b"*") for each, _ in given)
+
+
+def _header_of(octets: bytes) -> bytes:
+    return octets[: header_end(octets, 0, len(octets))]
 
 
 def _cut(value: bytes) -> bytes:

@@ -1,11 +1,12 @@
 """The parts of a mail in a run (RFC 5703): which one a loop is at, and what takes the place of which.
 
-Tests see the mail as it came; what is replaced and enclosed is seen by the actions that follow.
+What is replaced and enclosed is seen by the actions that follow, and by tests and loops as soon as no loop is
+at the parts as they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -24,8 +25,6 @@ ENCLOSED: Final = 4
 """How often a run may enclose a mail."""
 _TRACE: Final = frozenset((b"return-path", b"received", b"delivered-to"))
 """Fields that an enclosing mail has, too: loops are found by them."""
-COPIED: Final = frozenset((b"from", b"sender", b"to", b"cc", b"reply-to"))
-"""... and those it has where the script does not say which."""
 
 
 class Replacement(NamedTuple):
@@ -66,10 +65,27 @@ def within(parts: Sequence[Part], outer: int | None) -> list[int]:
 
 
 def _is_in(parts: Sequence[Part], number: int, outer: int) -> bool:
+    return is_within(parts, number, (outer,))
+
+
+def is_within(parts: Sequence[Part], number: int, outer: Container[int]) -> bool:
+    """Is a part within one of others?"""
     while (number := parts[number].parent) >= 0:
-        if number == outer:
+        if number in outer:
             return True
     return False
+
+
+def element(option: str, name: bytes, head: bytes) -> bytes:
+    """The piece of a field that ``:type``, ``:subtype`` or ``:contenttype`` names (RFC 5703 section 4.1).
+
+    ``head``: its value without the parameters. Of other fields than those two it is empty."""
+    if name == b"content-disposition":
+        return b"" if option == "subtype" else head
+    if name != b"content-type":
+        return b""
+    kind, _, subtype = head.partition(b"/")
+    return {"type": kind, "subtype": subtype, "contenttype": head}[option]
 
 
 def entity_of(text: bytes, *, mime: bool) -> bytes:
@@ -120,20 +136,28 @@ def _with_body(fields: Sequence[Field], piece: Replacement) -> bytes:
     return b"".join((*out, b"MIME-Version: 1.0\r\n", piece.entity))
 
 
-def enclosed(octets: bytes, enclosure: Enclosure, now: tuple[int, int] | None, host: bytes) -> bytes:
-    """A mail of a text and the mail (RFC 5703 section 6). The same mail, the same octets."""
+def enclosed(
+    octets: bytes, enclosure: Enclosure, now: tuple[int, int] | None, host: bytes, owner: bytes
+) -> bytes:
+    """A mail of a text and the mail (RFC 5703 section 6), from the script's owner. Same mail, same octets."""
     fields = read_fields(octets[: header_end(octets, 0, len(octets))])
-    names = enclosure.names or COPIED
+    names = enclosure.names
     kept = [each.octets for each in fields if each.name in _TRACE]
     kept += [each.octets for each in fields if each.name in names and each.name not in _TRACE]
     subject = [each.octets for each in fields if each.name == b"subject"]
-    kept += [_field("Subject", enclosure.subject)] if enclosure.subject else subject[:1]
+    if enclosure.subject:
+        kept = [each for each in kept if each not in subject]
+        subject = [_field("Subject", enclosure.subject)]
+    if not set(subject) & set(kept):
+        kept += subject[:1]
     mark = sha256(octets).hexdigest()[:40].encode()
+    if b"from" not in names:
+        kept.append(b"From: %b\r\n" % owner)
     if now is not None and b"date" not in names:
         kept.append(b"Date: %b\r\n" % format_date(*now).encode())
     head = b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="=_%b"\r\n' % mark
     if b"message-id" not in names:
-        kept.append(b"Message-ID: <%b@%b>\r\n" % (mark, host or b"localhost"))
+        kept.append(b"Message-ID: <%b@%b>\r\n" % (mark, host))
     return b"".join(
         (
             *kept,

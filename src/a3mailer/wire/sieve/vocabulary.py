@@ -102,6 +102,8 @@ class Word(NamedTuple):
     """A capability that must be in force besides its own."""
     check: Callable[[Call], None] | None = None
     """Looks at arguments that are known before the run. Errors: BadCall."""
+    looped: bool = False
+    """It is for blocks of foreverypart only."""
 
 
 Matches = Callable[[Machine, Call, Comparator, Sequence[bytes], Sequence[bytes]], bool]

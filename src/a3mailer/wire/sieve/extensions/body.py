@@ -14,6 +14,7 @@ from a3mailer.mail.message.octets import Octets
 from a3mailer.mail.message.parts import MESSAGES, Part
 from a3mailer.mail.message.text import decoded_text, without_tags
 from a3mailer.wire.sieve.extensions.core import KEYS
+from a3mailer.wire.sieve.machine import BODY as KEPT
 from a3mailer.wire.sieve.machine import Call, Machine
 from a3mailer.wire.sieve.vocabulary import MATCHING, Extension, Kind, Role, Tag, Word
 
@@ -23,7 +24,7 @@ TRANSFORM: Final = "transform"
 
 
 def _body(machine: Machine, call: Call) -> bool:
-    octets = machine.mail.octets
+    octets = machine.octets
     end = header_end(octets, 0, len(octets))
     empty_line = octets[max(end - 3, 0) : end].endswith((b"\n\n", b"\n\r\n")) or 0 < end <= 2
     if not empty_line:
@@ -39,11 +40,11 @@ def _read(machine: Machine, call: Call, end: int) -> list[bytes]:
     """The strings of one reading; made once a run."""
     how = call.tag(TRANSFORM) or "text"
     wanted = tuple(text.lower() for text in call.tag_strings(TRANSFORM))
-    remembered = machine.kept.setdefault("body", {})
+    remembered = machine.kept.setdefault(KEPT, {})
     assert isinstance(remembered, dict)
     found = remembered.get((how, wanted))
     if found is None:
-        found = _cut(_texts(machine.mail.octets, machine.mail.parts, how, wanted, end))
+        found = _cut(_texts(machine.octets, machine.parts, how, wanted, end))
         machine.hold(sum(map(len, found)))
         remembered[how, wanted] = found
     made: list[bytes] = found

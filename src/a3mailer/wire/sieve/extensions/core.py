@@ -11,11 +11,12 @@ from a3mailer.wire.sieve.actions import Discard, Keep, Redirect
 from a3mailer.wire.sieve.dialect import CORE
 from a3mailer.wire.sieve.door import DEFAULT_LIST, whole_name
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
-from a3mailer.wire.sieve.machine import MIME, Call, Machine, Tagged
+from a3mailer.wire.sieve.machine import MIME, MIME_OPTION, Call, Machine, Tagged
 from a3mailer.wire.sieve.matching import CONTAINS, IS, MATCHES
 from a3mailer.wire.sieve.vocabulary import (
     ADDRESS_PART,
     COMPARATOR,
+    MATCH_TYPE,
     MATCHING,
     Extension,
     Kind,
@@ -72,6 +73,8 @@ def _address(machine: Machine, call: Call) -> bool:
 def _header(machine: Machine, call: Call) -> bool:
     if call.tag(MIME):
         values = [value for name in call.strings(0) for value in machine.mime_values(call, name)]
+        if call.tag(MATCH_TYPE) == "count" and call.tag(MIME_OPTION) not in ("", "param"):
+            values = [value for value in values if value]  # fields that were parsed
     else:
         values = [value for name in call.strings(0) for value in machine.values(name)]
     return call.matches(machine, call.indexed(values), call.strings(1))

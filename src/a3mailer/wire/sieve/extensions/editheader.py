@@ -25,8 +25,10 @@ from a3mailer.wire.sieve.vocabulary import (
 
 VALUE: Final = 8_192
 """Octets of a value that is added; RFC 5293 section 4 asks for 998 at least."""
-KEPT: Final = frozenset((b"received", b"auto-submitted", b"return-path"))
-"""Never deleted (RFC 5293 section 6), and what a script adds under these names is not added."""
+KEPT: Final = frozenset(
+    (b"received", b"auto-submitted", b"return-path", b"original-subject", b"original-from")
+)
+"""Never deleted (RFC 5293 section 6, RFC 5703 section 5), and what a script adds under these names is not."""
 OURS: Final = frozenset(
     b"authentication-results received-spf dkim-signature arc-seal arc-message-signature "
     b"arc-authentication-results".split()

@@ -75,6 +75,7 @@ def _within(machine: Machine, program: Program, name: str) -> None:
     """Run it with a scope of its own."""
     before = (machine.enabled, machine.offered, machine.members)
     loops, machine.loops = machine.loops, []
+    suspended, machine.suspended = machine.suspended, machine.suspended or bool(loops)
     variables = (machine.variables, machine.declared, machine.matched)
     machine.enabled, machine.offered, machine.members = set(program.required), program.late, program.members
     machine.variables, machine.declared, machine.matched = {}, frozenset(), ()
@@ -86,7 +87,7 @@ def _within(machine: Machine, program: Program, name: str) -> None:
         line, column = failed.place or (1, 1)
         raise RunFailed(f'the script "{name[:60]}", line {line}, column {column}: {failed}') from failed
     machine.enabled, machine.offered, machine.members = before
-    machine.loops = loops
+    machine.loops, machine.suspended = loops, suspended
     machine.variables, machine.declared, machine.matched = variables
 
 

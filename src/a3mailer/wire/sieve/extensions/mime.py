@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from a3mailer.mail.message.text import decoded_text
-from a3mailer.wire.sieve.addresses import outbound
+from a3mailer.wire.sieve.addresses import mailboxes
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
 from a3mailer.wire.sieve.extensions.body import BODY
 from a3mailer.wire.sieve.extensions.variables import MODIFIERS, check_name
@@ -25,13 +25,13 @@ _HEADERS: Final = 50
 def _extracttext(machine: Machine, call: Call) -> None:
     part = machine.part
     if part is None:
-        raise RunFailed("extracttext outside of foreverypart")
-    found = machine.mail.parts[part]
+        raise RunFailed("extracttext outside of foreverypart")  # the compiler sees to it
+    found = machine.parts[part]
     text = ""
     if found.media.startswith(b"text/"):
         short = found._replace(end=min(found.end, found.body + BODY))
         machine.charge((short.end - short.body) >> 6)
-        text = decoded_text(machine.mail.octets, short)
+        text = decoded_text(machine.octets, short)
     first = call.tag_number("first")
     value = (text if first is None else text[:first]).encode("utf-8", "replace")
     machine.set_variable(call.string(0).decode().lower(), call.modified(value))
@@ -43,18 +43,27 @@ def _line(call: Call, tag: str) -> str:
 
 def _replace(machine: Machine, call: Call) -> None:
     part = WHOLE if machine.part is None else machine.part
+    mime = bool(call.tag("mime"))
     try:
-        _check_replace(call)
+        _check_author(call)
     except BadCall as error:
         raise RunFailed(str(error)) from error
-    entity = entity_of(call.string(0), mime=bool(call.tag("mime")))
+    entity = entity_of(call.string(0), mime=mime)
     machine.hold(len(entity))
-    machine.replace(part, Replacement(entity, _line(call, "subject"), _line(call, "from")))
+    subject, author = ("", "") if mime else (_line(call, "subject"), _line(call, "from"))
+    machine.replace(part, Replacement(entity, subject, author))
+
+
+def _check_author(call: Call) -> None:
+    if call.tag("from"):
+        mailboxes(call.tag_strings("from")[0])
 
 
 def _check_replace(call: Call) -> None:
-    if call.tag("from"):
-        outbound(call.tag_strings("from")[0])
+    """RFC 5703 section 5. Errors: BadCall."""
+    if call.tag("mime") and (call.tag("subject") or call.tag("from")):
+        raise BadCall(":mime has its own header, without :subject and :from")
+    _check_author(call)
 
 
 def _enclose(machine: Machine, call: Call) -> None:
@@ -98,6 +107,7 @@ EXTRACTTEXT: Final = Extension(
             (Tag("first", Kind.NUMBER), *MODIFIERS),
             also="variables",
             check=check_name,
+            looped=True,
         ),
     ),
 )
