@@ -63,6 +63,8 @@ class Draft:
     html: str | None = None
     attachments: tuple[Attachment, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    utf8: bool = False
+    """Addresses may be internationalised: it leaves by SMTPUTF8 only (RFC 6532)."""
 
 
 # field = field-name ":" unstructured CRLF ; encoded-word where it is beyond ASCII (RFC 2047)
@@ -124,19 +126,19 @@ def phrase(name: str) -> str:
     return encoded(name)
 
 
-def mailbox(mailbox: Mailbox) -> str:
-    """One mailbox of an address list. Errors: BadPiece."""
-    if not mailbox.address.isascii() or _CONTROL.search(mailbox.address):
+def mailbox(mailbox: Mailbox, *, utf8: bool = False) -> str:
+    """One mailbox of an address list; ``utf8``: its address may be internationalised. Errors: BadPiece."""
+    if not (utf8 or mailbox.address.isascii()) or _CONTROL.search(mailbox.address):
         raise BadPiece("an address is ASCII here")
     text = phrase(mailbox.name)
     return f"{text} <{mailbox.address}>" if text else mailbox.address
 
 
-def addresses(name: str, mailboxes: Sequence[Mailbox]) -> str:
+def addresses(name: str, mailboxes: Sequence[Mailbox], *, utf8: bool = False) -> str:
     """A field of these mailboxes, nothing without any. Errors: BadPiece."""
     if not mailboxes:
         return ""
-    return folded(name, ", ".join(mailbox(each) for each in mailboxes).split(" "))
+    return folded(name, ", ".join(mailbox(each, utf8=utf8) for each in mailboxes).split(" "))
 
 
 def mailbox_field(name: str, mailbox: Mailbox) -> str:
@@ -237,13 +239,13 @@ def alternative_entity(text: str, html: str, boundary: str) -> bytes:
 def letter(draft: Draft, entity: bytes) -> bytes:
     """A mail with the header of a draft, and this MIME entity with its header. Errors: BadPiece."""
     head = [
-        addresses("From", (draft.sender,)),
-        addresses("To", draft.to),
-        addresses("Cc", draft.cc),
-        addresses("Reply-To", draft.reply_to),
+        addresses("From", (draft.sender,), utf8=draft.utf8),
+        addresses("To", draft.to, utf8=draft.utf8),
+        addresses("Cc", draft.cc, utf8=draft.utf8),
+        addresses("Reply-To", draft.reply_to, utf8=draft.utf8),
         field("Subject", draft.subject),
         f"Date: {draft.date}\r\nMessage-ID: <{draft.message_id}>\r\n",
         *(field(name, value) for name, value in draft.headers),
         "MIME-Version: 1.0\r\n",
     ]
-    return "".join(head).encode("ascii") + entity
+    return "".join(head).encode() + entity

@@ -48,7 +48,7 @@ def why_not(mail: Delivery, fields: Sequence[Field], own: Collection[str], hostn
         return "nobody reads at that address"
     if str(sender).lower() in own:
         return "it is one's own mail"
-    if not str(sender).isascii() or not is_public_domain(sender.domain):
+    if not is_public_domain(sender.domain):
         return "an address that cannot be answered"
     if mail.junk:
         return "junk"

@@ -436,6 +436,7 @@ class Effects:
                 path,
                 tuple(QueueRecipient(each, notify) for each in to),
                 self._mail.trace,
+                smtputf8=not all(each.isascii() for each in (path, *to)),
                 message_id=self._work.contents[-1].index.message_id.decode(),
             )
         )

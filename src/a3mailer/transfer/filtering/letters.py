@@ -119,6 +119,7 @@ class Letters:
             format_date(now),
             f"{secrets.token_hex(16)}@{self._hostname}",
             headers=tuple(headers),
+            utf8=not all(each.isascii() for each in to),
         )
 
     def answer(self, mail: Delivery, fields: Sequence[Field], action: Vacation, sender: Mailbox) -> bytes:

@@ -372,6 +372,28 @@ async def test_what_a_script_is_told_of_deliver_by_and_of_the_client(town: Town)
     assert await town.counts() == {"INBOX": 1, "Archive": 1, "Trash": 1}
 
 
+async def test_an_internationalised_address_is_answered_by_smtputf8(town: Town) -> None:
+    """RFC 6531 section 3.2, RFC 6532 section 3.2."""
+    await town.script('require "vacation"; vacation "Gone.";')
+    octets = mail().replace(b"carol@b.test", "p\u00e9ter@b.test".encode())
+    for _ in range(2):
+        assert await town.took(octets, sender="p\u00e9ter@b.test") == (None,)
+    (entry,) = town.store.entries
+    assert entry.smtputf8 and entry.reverse_path == ""
+    assert [each.address for each in entry.recipients] == ["p\u00e9ter@b.test"]
+    (answer,) = answers(town)
+    assert "To: p\u00e9ter@b.test\r\n".encode() in answer and b"In-Reply-To: <" in answer
+    await town.took(mail(), sender="carol@b.test")
+    assert not town.store.entries[-1].smtputf8 and answers(town)[-1].isascii()
+
+
+async def test_an_internationalised_address_is_refused(town: Town) -> None:
+    await town.script('require "reject"; reject "N\u00f6.";')
+    await town.took(mail(), sender="p\u00e9ter@b.test")
+    (entry,) = town.store.entries
+    assert entry.smtputf8 and "To: p\u00e9ter@b.test\r\n".encode() in town.store.content(entry)
+
+
 async def test_a_list_of_the_account(town: Town) -> None:
     await town.store.commit(
         Transaction(
