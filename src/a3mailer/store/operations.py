@@ -345,7 +345,7 @@ class RemoveAccount(Operation, frozen=True):
 
 
 class ResetAccount(Operation, frozen=True):
-    """Empty an account to its state after creation (mail, mailboxes, quota use); credentials stay."""
+    """Empty an account to its state after creation: mail, mailboxes, quota use, scripts. Credentials stay."""
 
     account: AccountId
 

@@ -325,6 +325,8 @@ SCRIPT: Final = "sieve"
 SCRIPT_LIST: Final = "sieve-list"
 """Kinds of documents: which scripts an account has, and one of them (``access/scripts.py``); a list that its
 scripts may ask for (RFC 6134), one member a line."""
+SCRIPT_KINDS: Final = "sieve"
+"""What the kinds of all documents begin with that scripts are, or are remembered by."""
 PUSH: Final = "push"
 """Kind of documents: push subscriptions (``access/pushes.py``)."""
 METADATA: Final = "metadata"

@@ -6,7 +6,7 @@ from a3mailer.mail.errors import NoSuchAccount, NoSuchMailbox, NoSuchMessage, Ov
 from a3mailer.mail.flags import DELETED, FLAGGED, SEEN
 from a3mailer.mail.ids import INBOX, AccountId, EmailId, MailboxId, ModSeq, ThreadId, Uid
 from a3mailer.store import operations as op
-from a3mailer.store.rows import AccountChanges
+from a3mailer.store.rows import PUSH, SCRIPT, SCRIPT_LIST, SCRIPT_ROLL, AccountChanges
 from a3mailer.testing.store.case import StoreCase, World, mail
 
 NOWHERE = MailboxId(987_654)
@@ -156,6 +156,17 @@ class AccountMailRules(StoreCase):
         since = await _modseq(world)
         await world.do(op.ResetAccount(world.alice))
         assert not (await _since(world, since - 1)).complete
+
+    async def test_an_account_that_was_reset_has_no_scripts(self, world: World) -> None:
+        """Nor does it remember what they did; of other kinds all stays, and so does all of others."""
+        kinds = (SCRIPT_ROLL, SCRIPT, SCRIPT_LIST, "sieve-seen")
+        for account in (world.alice, world.bob):
+            for kind in (*kinds, PUSH):
+                await world.do(op.PutDocument(account, kind, "x", "y"))
+        await world.do(op.ResetAccount(world.alice))
+        left = {kind: len(await world.store.documents(world.alice, kind)) for kind in (*kinds, PUSH)}
+        assert left == dict.fromkeys(kinds, 0) | {PUSH: 1}
+        assert all([await world.store.documents(world.bob, kind) for kind in kinds])
 
 
 class EmailRules(StoreCase):

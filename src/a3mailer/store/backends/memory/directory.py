@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from a3mailer.mail.changes import ANNOTATIONS, SCRIPTS
 from a3mailer.mail.errors import AddressReserved, AlreadyExists, BadName, Conflict, NoSuchDomain, NoSuchThing
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId, ModSeq, TenantId
 from a3mailer.mail.mailbox import INITIAL
@@ -163,6 +164,7 @@ def reset_account(state: State, o: op.ResetAccount) -> op.Done:
     state.account(o.account)
     following = state.counters[o.account, "mailbox"]
     _empty(state, o.account)
+    documents.forget_scripts(state, o.account)
     row = state.account(o.account)
     state.put(state.accounts, o.account, replace(row, used_octets=0, used_messages=0))
     state.put(state.counters, (o.account, "mailbox"), 0)
@@ -173,6 +175,8 @@ def reset_account(state: State, o: op.ResetAccount) -> op.Done:
     modseq = state.account(o.account).modseq
     for mailbox in range(following + len(INITIAL)):
         state.changed(o.account, mailbox, modseq)
+    for what in (SCRIPTS, ANNOTATIONS):
+        state.changed(o.account, what)
     return op.Done(modseq)
 
 

@@ -6,7 +6,7 @@ from a3mailer.mail.errors import AlreadyExists, NoSuchThing
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId
 from a3mailer.store import operations as op
 from a3mailer.store.backends.memory.state import State
-from a3mailer.store.rows import METADATA, TOLD_KINDS, Document
+from a3mailer.store.rows import METADATA, SCRIPT_KINDS, TOLD_KINDS, Document
 
 
 def put_document(state: State, o: op.PutDocument) -> op.Done:
@@ -41,6 +41,12 @@ def _tell(state: State, o: op.PutDocument | op.RemoveDocument) -> None:
 def forget(state: State, account: AccountId) -> None:
     """The account goes."""
     for key in [key for key in state.documents if key[0] == account]:
+        state.drop(state.documents, key)
+
+
+def forget_scripts(state: State, account: AccountId) -> None:
+    """The scripts of an account, their lists, and what they remember."""
+    for key in [key for key in state.documents if key[0] == account and key[1].startswith(SCRIPT_KINDS)]:
         state.drop(state.documents, key)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from a3mailer.keys.wrap import new_key
+from a3mailer.mail.changes import ANNOTATIONS, SCRIPTS
 from a3mailer.mail.errors import AddressReserved, AlreadyExists, BadName, Conflict, NoSuchDomain, NoSuchThing
 from a3mailer.mail.ids import AccountId
 from a3mailer.mail.rights import of_account, of_group
+from a3mailer.store.backends.sqlite.apply_documents import forget_scripts
 from a3mailer.store.backends.sqlite.apply_mailbox import make_initial_mailboxes
 from a3mailer.store.backends.sqlite.apply_queue import remove_queue_of
 from a3mailer.store.backends.sqlite.apply_seen import forget_reader
@@ -191,8 +193,10 @@ def reset_account(ledger: Ledger, op: ResetAccount, work: Work) -> Done:
     erase_mail(ledger, op.account)
     state = ledger.touch_account(op.account)
     state.used_octets = state.used_messages = 0
+    forget_scripts(ledger, op.account)
     make_initial_mailboxes(ledger, state)
     ledger.hints += [(op.account, mailbox, state.modseq) for mailbox in range(state.next_mailbox)]
+    ledger.hints += [(op.account, what, ledger.commits) for what in (SCRIPTS, ANNOTATIONS)]
     return Done(state.modseq)
 
 

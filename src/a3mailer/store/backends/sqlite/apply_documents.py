@@ -6,7 +6,7 @@ from a3mailer.mail.errors import AlreadyExists, NoSuchThing
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import Ledger
 from a3mailer.store.operations import Done, PutDocument, RemoveDocument
-from a3mailer.store.rows import METADATA, TOLD_KINDS
+from a3mailer.store.rows import METADATA, SCRIPT_KINDS, TOLD_KINDS
 
 
 def put_document(ledger: Ledger, op: PutDocument, work: Work) -> Done:
@@ -45,6 +45,12 @@ def forget_all_annotations(ledger: Ledger, account: int) -> None:
         " AND instr(substr(name, 1, instr(name, '/')), ':') = 0",
         (account, METADATA),
     )
+
+
+def forget_scripts(ledger: Ledger, account: int) -> None:
+    """The scripts of an account, their lists, and what they remember."""
+    kinds = (account, SCRIPT_KINDS, SCRIPT_KINDS)
+    ledger.execute("DELETE FROM documents WHERE account=? AND substr(kind, 1, length(?)) = ?", kinds)
 
 
 def remove_document(ledger: Ledger, op: RemoveDocument, work: Work) -> Done:
