@@ -34,7 +34,7 @@ from a3mailer.mail.errors import (
 )
 from a3mailer.mail.ids import AccountId
 from a3mailer.store.operations import Operation, PutDocument, RemoveDocument
-from a3mailer.store.ports import Store, Transaction
+from a3mailer.store.ports import DocumentReader, Store, Transaction
 from a3mailer.store.rows import SCRIPT, SCRIPT_ROLL
 from a3mailer.wire.sieve.compile import Program, compile_script
 from a3mailer.wire.sieve.errors import ScriptError, UnknownCapability
@@ -198,8 +198,7 @@ class Scripts:
 
     async def roll(self, account: AccountId) -> Roll:
         """All scripts of an account."""
-        found = await self._store.documents(account, SCRIPT_ROLL)
-        return _ROLL.decode(found[-1].value) if found else Roll()
+        return await roll_of(self._store, account)
 
     async def octets(self, account: AccountId, ident: str) -> bytes:
         """A script as it was put there. Errors: NoSuchThing."""
@@ -459,6 +458,12 @@ def _renamed(roll: Roll, script: Script, name: str) -> Script:
     if there is not None and there.id != script.id:
         raise AlreadyExists(there.id)
     return structs.replace(script, name=name)
+
+
+async def roll_of(reader: DocumentReader, account: AccountId) -> Roll:
+    """All scripts of an account."""
+    found = await reader.documents(account, SCRIPT_ROLL)
+    return _ROLL.decode(found[-1].value) if found else Roll()
 
 
 def _name(roll: Roll) -> str:

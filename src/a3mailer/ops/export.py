@@ -1,4 +1,4 @@
-"""Export: the mail of accounts as files that any mail program reads, mailbox by mailbox.
+"""Export: the mail of accounts as files that any mail program reads, mailbox by mailbox, and their scripts.
 
 One mail that cannot be read never stops the rest: it is named with the reason.  Expunged mail of the vault is
 not exported.  Nothing is left of an export that did not come to its end.
@@ -13,12 +13,13 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from a3mailer.mail.errors import DamagedContent, MailError
 from a3mailer.mail.ids import AccountId, Uid
 from a3mailer.ops.mailfiles import FORMS, Files
-from a3mailer.store.ports import MailReader
+from a3mailer.ops.scriptfiles import write_scripts
+from a3mailer.store.ports import DocumentReader, MailReader
 from a3mailer.store.rows import Columns, Mailbox, Message
 from a3mailer.store.upkeep import Progress
 
@@ -26,6 +27,14 @@ AT_ONCE: Final = 100
 """Mails read together,"""
 OCTETS_AT_ONCE: Final = 8 << 20
 """and how many octets; a larger mail is read alone."""
+
+
+SCRIPTS: Final = "sieve"
+"""The folder of the accounts' scripts: no address, as it has no @."""
+
+
+class Reader(MailReader, DocumentReader, Protocol):
+    """What is read here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,8 @@ class Exported:
     """What was exported, and what could not be."""
 
     mailboxes: tuple[Box, ...]
+    scripts: tuple[str, ...]
+    """Files of scripts, below the folder of the export."""
     missed: tuple[Missed, ...]
 
 
@@ -80,17 +91,25 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 async def export(
-    reader: MailReader, accounts: Iterable[tuple[AccountId, str]], folder: Path, form: str, progress: Progress
+    reader: Reader, accounts: Iterable[tuple[AccountId, str]], folder: Path, form: str, progress: Progress
 ) -> Exported:
-    """Write each (account, address) into a folder of its own. Errors: OSError."""
+    """Write each (account, address) into a folder of its own, its scripts beside. Errors: OSError."""
     boxes: list[Box] = []
     missed: list[Missed] = []
+    scripts: list[str] = []
     for account, address in accounts:
         place = folder / folder_name(address)
         place.mkdir(mode=0o700)
         work = _Export(reader, account, address, FORMS[form](place), missed.append)
         boxes += [box async for box in work.run(progress)]
-    return Exported(tuple(boxes), tuple(missed))
+        below = f"{SCRIPTS}/{folder_name(address)}"
+        try:
+            written, lost = await write_scripts(reader, account, folder / below)
+        except DamagedContent as error:
+            written, lost = [], [error]
+        scripts += [f"{below}/{name}" for name in written]
+        missed += [Missed(address, "", 0, str(error)) for error in lost]
+    return Exported(tuple(boxes), tuple(scripts), tuple(missed))
 
 
 def folder_name(address: str) -> str:

@@ -49,7 +49,8 @@ def file_name(mailbox: str) -> str:
     return f"long-{hashlib.sha256(mailbox.encode()).hexdigest()}"
 
 
-def _write(path: Path, octets: bytes) -> None:
+def write(path: Path, octets: bytes) -> None:
+    """A new file that only its owner reads. Errors: OSError."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
         file.write(octets)
 
@@ -69,7 +70,7 @@ class Maildir:
         for each in ("cur", "new", "tmp"):
             (folder / each).mkdir(mode=0o700)
         if path:
-            _write(folder / "maildirfolder", b"")
+            write(folder / "maildirfolder", b"")
         letters: dict[str, str] = {}
 
         def add(row: Message, octets: bytes) -> None:
@@ -80,13 +81,13 @@ class Maildir:
             flags += sorted(letters[k] for k in row.keywords.split() if k in letters)
             unique = f"{row.internal_date}.U{row.uid}.a3mailer,S={len(octets)}"
             path = folder / "cur" / f"{unique}:2,{''.join(flags)}"
-            _write(path, octets)
+            write(path, octets)
             os.utime(path, (row.internal_date, row.internal_date))
 
         yield path, add
         if letters:
             lines = [f"{number} {keyword}\n" for number, keyword in enumerate(letters)]
-            _write(folder / "dovecot-keywords", "".join(lines).encode())
+            write(folder / "dovecot-keywords", "".join(lines).encode())
 
 
 class Mbox:

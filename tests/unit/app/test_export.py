@@ -43,6 +43,29 @@ def test_all_accounts_or_some_and_it_is_on_the_record(
     assert rows[-1]["detail"] == {"format": "mbox", "folder": str(tmp_path / "one")}
 
 
+def test_scripts_are_exported(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.sieve").write_bytes(b"keep;\r\n")
+    (tmp_path / "friends").write_text("Carol@b.test\nd@b.test\n")
+    at = ("--dir", str(place))
+    for words in (
+        ("sieve", "put", "bob@example.test", "main/1", str(tmp_path / "x.sieve"), "--activate"),
+        ("sieve", "put", "bob@example.test", "other", str(tmp_path / "x.sieve")),
+        ("sieve", "members", "bob@example.test", "tag:b.test,2026:x", str(tmp_path / "friends")),
+    ):
+        assert main([*words, *at]) == exits.OK
+    capsys.readouterr()
+    code, made, _ = run(capsys, place, str(tmp_path / "all"))
+    assert code == exits.OK and len(made["scripts"]) == 4  # type: ignore[arg-type]
+    folder = tmp_path / "all/sieve/bob@example.test"
+    assert {f"sieve/bob@example.test/{path.name}" for path in folder.iterdir()} == set(made["scripts"])  # type: ignore[call-overload]
+    assert (folder / "other.sieve").read_bytes() == b"keep;\r\n"
+    active = (folder / "active").read_text().strip()
+    assert active.startswith("main") and active.endswith(".sieve") and (folder / active).exists()
+    (members,) = folder.glob("*.list")
+    assert members.read_text() == "Carol@b.test\nd@b.test\n"
+    assert folder.stat().st_mode & 0o777 == 0o700 and not (tmp_path / "all/sieve/admin@example.test").exists()
+
+
 def test_what_cannot_be_exported_leaves_nothing_behind(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,7 +35,8 @@ def run(args: Arguments, out: Output) -> int:
     messages = sum(box.messages for box in made.mailboxes)
     octets = sum(box.octets for box in made.mailboxes)
     value = {"folder": str(target), "format": args.format, "accounts": len(accounts), "messages": messages,
-             "octets": octets, "mailboxes": [asdict(box) for box in made.mailboxes],
+             "octets": octets, "scripts": list(made.scripts),
+             "mailboxes": [asdict(box) for box in made.mailboxes],
              "damaged": [asdict(missed) for missed in made.missed]}  # fmt: skip
     out.result(value, f"{target}: {messages} mails of {len(accounts)} accounts, {size(octets)}")
     return NO if made.missed else OK
@@ -56,7 +57,7 @@ def _allowed(args: Arguments, target: Path) -> list[tuple[AccountId, str]]:
 VERBS: Final = (
     Verb(
         "export",
-        "write the mail of accounts into a new folder, as Maildir or mbox; the server may run",
+        "write the mail and scripts of accounts into a new folder, as Maildir or mbox; the server may run",
         "account.export",
         run,
         (

@@ -14,13 +14,15 @@ import apsw
 from a3mailer.keys.kek import BadKeyFile
 from a3mailer.mail.errors import DamagedContent
 from a3mailer.mail.ids import AccountId, BlobId, MailboxId, Uid
+from a3mailer.runtime.clock import SystemClock
 from a3mailer.store.backends.sqlite.connection import SEGMENTS
 from a3mailer.store.backends.sqlite.inspect_database import UNREADABLE
 from a3mailer.store.backends.sqlite.keyring import Keys
 from a3mailer.store.backends.sqlite.read_blobs import Blobs
+from a3mailer.store.backends.sqlite.read_documents import ReadDocuments
 from a3mailer.store.backends.sqlite.read_mail import Readers, ReadMail
 from a3mailer.store.ports import StoreUnusable
-from a3mailer.store.rows import Columns, Mailbox, Message
+from a3mailer.store.rows import Columns, Document, Mailbox, Message
 
 
 @contextlib.contextmanager
@@ -31,8 +33,22 @@ def _readable() -> Iterator[None]:
         raise DamagedContent(f"the database: {error}") from error
 
 
-class MailOnDisk(ReadMail):
-    """``store.ports.MailReader`` over the files. One thread."""
+class MailOnDisk(ReadMail, ReadDocuments):
+    """``store.ports.MailReader`` and ``DocumentReader`` over the files. One thread."""
+
+    def __init__(self, readers: Readers, blobs: Blobs, keys: Keys) -> None:
+        ReadMail.__init__(self, readers, blobs)
+        ReadDocuments.__init__(self, readers.main, SystemClock(), keys)
+
+    async def document(self, account: AccountId, kind: str, name: str) -> Document | None:
+        with _readable():
+            return await super().document(account, kind, name)
+
+    async def documents(
+        self, account: AccountId, kind: str, prefix: str = "", limit: int = 1000, after: str = ""
+    ) -> tuple[Document, ...]:
+        with _readable():
+            return await super().documents(account, kind, prefix, limit, after)
 
     async def mailboxes(self, account: AccountId) -> tuple[Mailbox, ...]:
         with _readable():
@@ -66,8 +82,9 @@ def reading(directory: Path) -> Iterator[MailOnDisk]:
         try:
             readers = Readers(directory)
             undo.callback(readers.close)
-            blobs = Blobs(directory / SEGMENTS, readers.main, Keys(directory, readers.main))
+            keys = Keys(directory, readers.main)
+            blobs = Blobs(directory / SEGMENTS, readers.main, keys)
         except (BadKeyFile, apsw.Error) as error:
             raise StoreUnusable(str(error)) from error
         undo.callback(blobs.close)
-        yield MailOnDisk(readers, blobs)
+        yield MailOnDisk(readers, blobs, keys)
