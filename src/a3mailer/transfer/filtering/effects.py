@@ -59,6 +59,7 @@ from a3mailer.wire.sieve.actions import (
     Vacation,
 )
 from a3mailer.wire.sieve.door import Field
+from a3mailer.wire.sieve.view import read_fields
 from a3mailer.wire.smtp.paths import encode_mailbox
 from a3mailer.wire.smtp.xtext import original_of
 
@@ -236,6 +237,12 @@ class Effects:
         """The header as it came."""
         return self._view.fields
 
+    def _fields_of(self, action: Vacation | Notify) -> Sequence[Field]:
+        """The header as the script has made it for an answer or a notice (RFC 5293 section 7)."""
+        if action.octets is not None:
+            return read_fields(action.octets[: header_end(action.octets, 0, len(action.octets))])
+        return self._seen.fields if action.header is None else read_fields(action.header)
+
     async def _mailbox(self, action: FileInto) -> tuple[AccountId, MailboxId] | None:
         """Where to file: by its id, its use, its name; made where that is wanted (RFC 5490 section 3.2)."""
         if self._boxes is None:
@@ -350,7 +357,8 @@ class Effects:
     async def _vacation(self, action: Vacation) -> None:
         mail, doors = self._mail, self._doors
         own = await self._own(action.addresses)
-        why = why_not(mail, self._fields, own, doors.settings.server.hostname)
+        fields = self._fields_of(action)
+        why = why_not(mail, fields, own, doors.settings.server.hostname)
         name = memory_name(action.handle, str(mail.reverse_path).lower().encode("utf-8", "replace"))
         if not why and await doors.store.document(self._account, ANSWERED, name) is not None:
             why = "it was answered before"
@@ -361,7 +369,7 @@ class Effects:
             return
         sender = await self._sender(action.sender)
         try:
-            octets = doors.letters.answer(mail, self._fields, action, sender)
+            octets = doors.letters.answer(mail, fields, action, sender)
         except BadPiece as error:
             self.fail("vacation", f"the answer cannot be sent: {error}")
             return
@@ -372,14 +380,15 @@ class Effects:
 
     async def _notify(self, action: Notify) -> None:
         mail, doors = self._mail, self._doors
-        if is_automatic(self._fields):
+        fields = self._fields_of(action)
+        if is_automatic(fields):
             return
         if not doors.hourly.take(self._account, hourly.NOTICES):
             emit("sieve.not_notified", trace=mail.trace, account=self._account, why="too many in an hour")
             return
         sender = await self._sender(action.sender)
         try:
-            octets = doors.letters.notice(mail, self._fields, action, sender)
+            octets = doors.letters.notice(mail, fields, action, sender)
         except BadPiece as error:
             self.fail("notify", f"the notice cannot be sent: {error}")
             return

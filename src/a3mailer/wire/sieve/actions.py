@@ -118,6 +118,8 @@ class Vacation(Action, frozen=True):
     """The reason is a MIME entity with its header."""
     fcc: FileInto | None = None
     """Where a copy of the answer is filed (RFC 8580)."""
+    header: bytes | None = None
+    octets: bytes | None = None
 
 
 class Notify(Action, frozen=True):
@@ -135,6 +137,8 @@ class Notify(Action, frozen=True):
     """1 is high, 3 is low."""
     options: tuple[str, ...] = ()
     fcc: FileInto | None = None
+    header: bytes | None = None
+    octets: bytes | None = None
 
 
 class Remember(Action, frozen=True):

@@ -387,6 +387,30 @@ async def test_an_internationalised_address_is_answered_by_smtputf8(town: Town) 
     assert not town.store.entries[-1].smtputf8 and answers(town)[-1].isascii()
 
 
+async def test_an_answer_is_to_the_header_as_the_script_has_made_it(town: Town) -> None:
+    """RFC 5293 section 7: vacation sees the changes, and what was there before it."""
+    await town.script(
+        'require ["vacation", "editheader", "enotify"]; deleteheader "subject"; addheader "Subject" "new";'
+        'vacation "Gone."; notify "mailto:n@c.test"; deleteheader "subject"; addheader "Subject" "newer";'
+    )
+    await town.took(mail())
+    sent = b"".join(map(town.store.content, town.store.entries))
+    assert sent.count(b"Subject: Auto: new\r\n") == 1
+    assert sent.count(b"Subject: new\r\n") == 2, "the notice's own, and the one it shows"
+    assert b"Subject: hello" not in sent and b"newer" not in sent
+    assert b"Subject: newer" in (await town.octets("INBOX"))[0]
+
+
+async def test_a_list_that_the_script_takes_for_none_is_answered(town: Town) -> None:
+    octets = mail(List_Id=b"<x.b.test>")
+    await town.script('require "vacation"; vacation "Gone.";')
+    await town.took(octets)
+    assert town.store.entries == []
+    await town.script('require ["vacation", "editheader"]; deleteheader "list-id"; vacation "Gone.";')
+    await town.took(octets)
+    assert len(answers(town)) == 1
+
+
 async def test_an_internationalised_address_is_refused(town: Town) -> None:
     await town.script('require "reject"; reject "N\u00f6.";')
     await town.took(mail(), sender="p\u00e9ter@b.test")

@@ -82,7 +82,7 @@ def _notify(machine: Machine, call: Call) -> None:
     options = tuple(map(_text, call.tag_strings("options")))
     machine.hold(len(message))
     notice = Notify(recipients, fields, message, sender, importance, options, copy_of(call))
-    machine.act(call.modified(notice))
+    machine.act(call.modified(machine.changed(notice)))
 
 
 def _check(call: Call) -> None:

@@ -42,7 +42,7 @@ def _vacation(machine: Machine, call: Call) -> None:
         bool(call.tag("mime")),
         copy_of(call),
     )
-    machine.act(call.modified(answer))
+    machine.act(call.modified(machine.changed(answer)))
 
 
 def _text(octets: bytes) -> str:
