@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from a3mailer.access.events import Events
+from a3mailer.access.filing import Filing
 from a3mailer.access.labour import Labour
 from a3mailer.access.metadata import EVENT_SCRIPT
+from a3mailer.access.rights import Rights
+from a3mailer.access.scripts import Scripts
+from a3mailer.config.tree import Settings
+from a3mailer.identity.directory import Directory
 from a3mailer.mail.event import APPEND, FLAG, Event
 from a3mailer.mail.flags import DELETED, FLAGGED, SEEN
-from a3mailer.mail.ids import INBOX, SYSTEM_ACCOUNT, ModSeq, Uid
+from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, SYSTEM_ACCOUNT, ModSeq, Uid
 from a3mailer.mail.message import index
+from a3mailer.runtime.shared import SharedTable
 from a3mailer.store import operations as op
+from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.store.rows import METADATA
+from a3mailer.testing.clock import FakeClock
+from a3mailer.testing.store.case import settle_in
 from a3mailer.transfer.filtering.events import Events as EventScripts
+from a3mailer.transfer.filtering.filtering import Filtering
+from a3mailer.transfer.filtering.hourly import Hourly
+from a3mailer.transfer.policy.checks.rate import HALF_LIFE, KEYS
 from tests.unit.transfer.filtering.test_actions import mail
 from tests.unit.transfer.filtering.town import Town
 
@@ -250,3 +263,33 @@ async def test_a_redirect_by_an_event_counts() -> None:
     assert len(street.store.entries) == 3
     kept = [flags for flags, _ in await street.marks()]
     assert kept.count(DELETED) == 3, "what was not redirected is kept"
+
+
+async def test_over_sqlite(tmp_path: Path) -> None:
+    """Octets of the disk, hints of the writer, and one transaction for all that a script wants."""
+    clock = FakeClock()
+    settings = Settings()
+    store = await SqliteStore.open(tmp_path, settings, None, clock=clock)
+    try:
+        alice = await settle_in(store)
+        directory = Directory(store, settings)
+        scripts, rights = Scripts(store, settings), Rights(store, directory)
+        hourly = Hourly(SharedTable(KEYS, HALF_LIFE), clock, settings)
+        filtering = Filtering(scripts, store, directory, settings, hourly, filing=Filing(store, rights))
+        events = Events(store, scripts, EventScripts(filtering, clock))
+        text = 'require ["imap4flags", "fileinto", "copy"]; addflag "$X"; fileinto :copy "Archive";'
+        await scripts.put(alice, "main", text.encode(), 1)
+        named = op.PutDocument(alice, METADATA, f"{INBOX}{EVENT_SCRIPT}", "main")
+        append = op.Append(alice, INBOX, 0)
+        octets = mail()
+        turn = Transaction((named, append), (Content(octets, index(octets)),))
+        uid = next(one.uid for one in await store.commit(turn) if isinstance(one, op.Appended))
+        last = await events.happened(DEFAULT_TENANT, (alice, INBOX), [(uid, ADDED)], Labour(clock))
+        (row,) = await store.messages(alice, INBOX, [uid])
+        assert (row.keywords, last > 0) == ("$X", True)
+        archive = await store.mailbox_named(alice, "Archive")
+        (copied,) = await store.messages(alice, archive.id, [Uid(1)])
+        assert await store.octets(alice, copied.blob) == octets
+        assert (copied.internal_date, last) == (row.internal_date, row.modseq)
+    finally:
+        await store.close()
