@@ -12,8 +12,10 @@ _LITERAL_ONLY: Final = (b"\r", b"\n", b"\0")
 # string = quoted / literal-s2c
 def string(octets: bytes) -> bytes:
     """One string, in UTF-8."""
-    if len(octets) <= limits.QUOTED // 2 and not any(each in octets for each in _LITERAL_ONLY):
-        return b'"%b"' % octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    if len(octets) <= limits.QUOTED and not any(each in octets for each in _LITERAL_ONLY):
+        quoted = octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+        if len(quoted) <= limits.QUOTED:
+            return b'"%b"' % quoted
     return literal(octets)
 
 
