@@ -40,18 +40,13 @@ class SetMetadata:
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
         row = await annotated(session, self.mailbox)
-        store = session.services.store
-        if row is not None and EVENT_SCRIPT in self.values and not await self._may_choose(session, row):
-            yield Failed(b"NOPERM", b"only who administers the mailbox may")
-            return
-        use = (self.values.get(SPECIAL_USE) or b"").decode("latin-1")
-        if row is not None and not await special_use_is_free(store, row, use):
-            yield Failed(b"USEATTR", b"another mailbox has that use")
+        if row is not None and (refused := await self._refused(session, row)) is not None:
+            yield refused
             return
         if row is None:
             check_filters(self.values)
         try:
-            operations = await change(store, session.principal, row, self.values)
+            operations = await change(session.services.store, session.principal, row, self.values)
         except TooLarge:
             yield Failed(b"METADATA MAXSIZE %d" % MAX_VALUE, b"the value is too large")
         except TooMany:
@@ -68,6 +63,15 @@ class SetMetadata:
             if EVENT_SCRIPT in self.values and session.services.events is not None:
                 session.services.events.forget(SYSTEM_ACCOUNT if row is None else row.account)
             yield DONE
+
+    async def _refused(self, session: Session, row: Mailbox) -> Failed | None:
+        """What a mailbox may not be given, by its right or by another's use."""
+        if EVENT_SCRIPT in self.values and not await self._may_choose(session, row):
+            return Failed(b"NOPERM", b"only who administers the mailbox may")
+        use = (self.values.get(SPECIAL_USE) or b"").decode("latin-1")
+        if await special_use_is_free(session.services.store, row, use):
+            return None
+        return Failed(b"USEATTR", b"another mailbox has that use")
 
     async def _may_choose(self, session: Session, row: Mailbox) -> bool:
         """Which script of its owner runs for a mailbox: by the right ``a``, as a script may redirect mail."""
