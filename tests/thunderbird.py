@@ -35,7 +35,7 @@ class Marionette:
         deadline = time.monotonic() + SECONDS
         while True:
             try:
-                self._socket = socket.create_connection(("127.0.0.1", PORT), SECONDS)
+                self._socket = socket.create_connection(("127.0.0.1", PORT), 2 * SECONDS)
                 break
             except OSError:
                 if time.monotonic() > deadline or process.poll() is not None:
@@ -64,7 +64,9 @@ class Marionette:
 
 
 def run(profile: pathlib.Path, script: str, arguments: list[Any]) -> Any:
-    """What the script, which may await, returns in the chrome of a Thunderbird that has ended since."""
+    """What the script, which may await, returns in the chrome of a Thunderbird that has ended since.
+
+    Where it fails, it is told what it had last put into ``window.step``."""
     lines = (f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in PREFERENCES.items())
     (profile / "user.js").write_text("".join(lines))
     process = subprocess.Popen(
@@ -80,7 +82,11 @@ def run(profile: pathlib.Path, script: str, arguments: list[Any]) -> Any:
         there.do("Marionette:SetContext", value="chrome")
         there.do("WebDriver:SetTimeouts", script=int(SECONDS * 1000))
         whole = "return (async () => {" + script + "})();"
-        found = there.do("WebDriver:ExecuteScript", script=whole, args=arguments)["value"]
+        try:
+            found = there.do("WebDriver:ExecuteScript", script=whole, args=arguments)["value"]
+        except RuntimeError as error:
+            step = there.do("WebDriver:ExecuteScript", script="return window.step;", args=[])["value"]
+            raise RuntimeError(f"at {step}") from error
         there.do("Marionette:Quit", flags=["eAttemptQuit"])
         process.wait(SECONDS)
     finally:
