@@ -7,6 +7,7 @@ import pathlib
 import random
 import smtplib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import pytest
@@ -21,6 +22,8 @@ SCRIPT: Final = (
     'fileinto :copy "Archive";\r\n'
 )
 TAKEN_SECONDS: Final = 60.0
+LATE_SECONDS: Final = 0.02
+"""A mail is taken in about half of that."""
 
 
 def sent(rig: Rig, number: int) -> None:
@@ -37,6 +40,17 @@ def sent(rig: Rig, number: int) -> None:
     raise AssertionError(rig.log_tail())
 
 
+def killed_at(rig: Rig, number: int, draw: random.Random) -> None:
+    """Send a mail while a process is killed: before it has come, in its transaction, or behind it."""
+    victim, late = draw.choice(rig.pids()), draw.uniform(0, LATE_SECONDS)
+    with ThreadPoolExecutor(1) as beside:
+        sending = beside.submit(sent, rig, number)
+        time.sleep(late)
+        kill._kill_once(rig, victim)
+        assert kill._ready_after(rig) is not None, rig.log_tail()
+        sending.result()
+
+
 def run(tmp_path: pathlib.Path, kills: int, mails: int, seed: int) -> None:
     draw = random.Random(seed)
     when = set(draw.sample(range(mails), kills))
@@ -46,10 +60,10 @@ def run(tmp_path: pathlib.Path, kills: int, mails: int, seed: int) -> None:
         file.write_bytes(SCRIPT.encode())
         rig.verb("sieve", "put", address, "main", str(file), "--activate")
         for number in range(mails):
-            sent(rig, number)
             if number in when:
-                kill._kill_once(rig, draw.choice(rig.pids()))
-                assert kill._ready_after(rig) is not None, rig.log_tail()
+                killed_at(rig, number, draw)
+            else:
+                sent(rig, number)
             sent(rig, draw.randrange(number + 1))
         found = inbox(rig, address, password)
         subjects = sorted(int(each.partition(b"\r\nSubject: ")[2].partition(b"\r\n")[0]) for each in found)

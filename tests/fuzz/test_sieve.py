@@ -14,7 +14,7 @@ from a3mailer.wire.sieve.limits import Limits
 from a3mailer.wire.sieve.parser import parse
 from a3mailer.wire.sieve.syntax import Node, write
 from a3mailer.wire.sieve.view import MailView
-from a3mailer.wire.sieve.vocabulary import MATCH_TYPE, TESTS, Kind, Parameter, Role, Word
+from a3mailer.wire.sieve.vocabulary import MATCH_TYPE, TESTS, Kind, Parameter, Role, Tag, Word
 from tests.fuzz import mutate
 
 BORDER = b"\0\0"
@@ -61,15 +61,57 @@ BY_NAME = {
 }
 
 
+BY_TAG = {
+    "zone": b'"+0100"',
+    "notify": b'"SUCCESS,DELAY"',
+    "ret": b'"HDRS"',
+    "bytimeabsolute": b'"2026-01-31T20:00:00Z"',
+    "bytimerelative": b"3600",
+    "bymode": b'"return"',
+    "importance": b'"1"',
+    "options": b'["a=b"]',
+}
+"""What a tag takes, where not just anything of its kind."""
+BESIDE = {
+    "index": b":index 1",
+    "mime": b":mime",
+    "bytime": b":bytimerelative 60",
+    "fcc": b':fcc "INBOX"',
+}
+"""What is given for a tag of a group that another stands beside."""
+KEYS_OF = {"regex": b'"^(a+)b*", "x{2,3}$"', "list": b'":addrbook:default", "tag:x.example,2026:l"'}
+"""Keys of a match type."""
+ANY_KEYS = BY_NAME["list of keys"]
+LISTS = {
+    "urn:ietf:params:sieve:addrbook:default": {b"a+c@x.example": b"A+C@x.example"},
+    "tag:x.example,2026:l": {b"b@y.example": b"b@y.example", b"subject": b"Subject"},
+}
+SCRIPT = compile_script(b'require ["include", "variables"]; global "a"; set "a" "x"; keep;', ALL)
+IN_A_LOOP = ("extracttext", "break", "replace", "enclose")
+
+
 def _value(parameter: Parameter) -> bytes:
     if parameter.members:
         return next(b'"%b"' % name.encode() for group, name in ALL.members if group == parameter.members)
     return BY_NAME.get(parameter.name, VALUES[parameter.kind])
 
 
-def _call(word: Word, tag: bytes = b"") -> bytes:
+def _call(word: Word, tag: bytes = b"", keys: bytes = b"") -> bytes:
     tags = [tag] if tag else [b":" + t.name.encode() for t in word.tags if t.of in word.needs][:1]
-    return b" ".join((word.name.encode(), *tags, *map(_value, word.parameters)))
+    values = list(map(_value, word.parameters))
+    if keys and values:
+        values[-1] = b"[%b]" % keys if word.parameters[-1].kind is Kind.STRINGS else keys.partition(b", ")[0]
+    return b" ".join((word.name.encode(), *tags, *values))
+
+
+def _tagged(word: Word, tag: Tag) -> bytes:
+    """A call with a tag and what it cannot be without."""
+    pieces = [b":" + tag.name.encode()]
+    if tag.takes:
+        pieces.append(BY_TAG.get(tag.name, VALUES[tag.takes]))
+    if tag.beside:
+        pieces.insert(0, BESIDE[tag.beside])
+    return _call(word, b" ".join(pieces), KEYS_OF.get(tag.name, b""))
 
 
 def _calls() -> list[bytes]:
@@ -80,11 +122,13 @@ def _calls() -> list[bytes]:
         if word.role not in (Role.TEST, Role.ACTION):
             continue
         calls = [_call(word)]
-        for (target, name), tag in ALL.tags.items():
+        for (target, _), tag in ALL.tags.items():
             if target in (word.name, *word.groups):
-                takes = b" " + VALUES[tag.part.takes] if tag.part.takes else b""
-                calls.append(_call(word, b":" + name.encode() + takes))
-        out += [b"if %b { keep; }" % c if word.role in TESTS else c + b";" for c in calls]
+                calls.append(_tagged(word, tag.part))
+        said = [b"if %b { keep; }" % c if word.role in TESTS else c + b";" for c in calls]
+        if word.name in IN_A_LOOP:
+            said = [b"foreverypart { %b }" % each for each in said]
+        out += said
     return out
 
 
@@ -122,6 +166,11 @@ def len_is_odd(handle: bytes, value: bytes) -> bool:
     return len(value) % 2 == 1
 
 
+def name_is_odd(by: str, value: str, of: str = "") -> bool:
+    """The mailboxes there are."""
+    return len(value) % 2 == 1
+
+
 def target(octets: bytes) -> None:
     script, _, mail = octets.partition(BORDER)
     try:
@@ -133,9 +182,21 @@ def target(octets: bytes) -> None:
         assert error.line >= 1
         assert error.column >= 1
         return
+    view = MailView(
+        mail,
+        ENVELOPE,
+        ENVIRONMENT,
+        now=(1_700_000_000, 60),
+        memory=len_is_odd,
+        mailboxes=name_is_odd,
+        scripts=lambda location, name: SCRIPT if name == "a" else None,
+        lists=LISTS.get,
+        annotations=lambda mailbox, entry: None if mailbox is None else entry.encode(),
+        flags=("\\Seen", "$a"),
+    )
     done = run(
         program,
-        MailView(mail, ENVELOPE, ENVIRONMENT, now=(1_700_000_000, 60), memory=len_is_odd),
+        view,
         LIMITS,
         trace=True,
     )
@@ -157,14 +218,11 @@ def test_any_octets_are_a_script_or_none(count: int, seed: int) -> None:
 
 
 def test_the_seeds_are_scripts() -> None:
-    """Most of them, so that the mutations begin where the interpreter works; each word is in one that is."""
-    good = set()
+    """So that the mutations begin where the interpreter works; each word is in one."""
     for call in CALLS:
-        try:
-            compile_script(CAPABILITIES + call, ALL)
-        except ScriptError:
-            continue
-        good.add(call.split()[1 if call.startswith(b"if ") else 0].rstrip(b";").decode())
+        compile_script(CAPABILITIES + call, ALL)
+    named = {call.removeprefix(b"foreverypart { ").removeprefix(b"if ").split()[0] for call in CALLS}
+    good = {each.rstrip(b";").decode() for each in named}
     wanted = {w.name for e in EXTENSIONS for w in e.words if w.role in (Role.TEST, Role.ACTION)}
     assert wanted <= good, wanted - good
     assert MATCH_TYPE
