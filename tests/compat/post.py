@@ -73,6 +73,13 @@ def unix(mail: bytes) -> bytes:
     return mail.replace(b"\r\n", b"\n")
 
 
+def without_trace(mail: bytes) -> bytes:
+    """A mail as it was before the server put its own fields on top."""
+    return re.sub(
+        rb"\A(?:(?:Return-Path|Received|Authentication-Results):[^\r]*\r\n(?:[\t ][^\r]*\r\n)*)+", b"", mail
+    )
+
+
 def without(*names: bytes) -> Callable[[bytes], bytes]:
     """Unix line ends, without the header fields that a client is known to add or to drop."""
     starts = tuple(name.lower() + b":" for name in names)

@@ -19,6 +19,7 @@ import pytest
 
 from tests import thunderbird
 from tests.certificates import authority, certified
+from tests.compat.post import without_trace
 from tests.island import Island
 from tests.rig import Rig
 
@@ -224,13 +225,6 @@ def post(number: int) -> str:
         f"Message-ID: <{number}@example.test>\r\nMIME-Version: 1.0\r\n"
         "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
         f"\r\n{word}\r\n.hidden dot\r\n"
-    )
-
-
-def without_trace(mail: bytes) -> bytes:
-    """A mail as it was before the server put its own fields on top."""
-    return re.sub(
-        rb"\A(?:(?:Return-Path|Received|Authentication-Results):[^\r]*\r\n(?:[\t ][^\r]*\r\n)*)+", b"", mail
     )
 
 

@@ -207,6 +207,11 @@ class Comparator(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
     collation: str = ""
     keyword: str = ""
     """For sorts by a keyword (RFC 8621 section 4.4.2)."""
+    anchor_offset: int = 0
+    calculate_total: bool = False
+    position: int = 0
+    """QUIRK: jmapc 0.4 says these three in each Comparator; they are arguments of the query (RFC 8620 section
+    5.5), and mean nothing here (tests/compat/test_jmapc.py)."""
 
 
 class Searchable(Records, Protocol):
