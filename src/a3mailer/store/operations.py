@@ -71,6 +71,16 @@ class Append(Operation, frozen=True):
     """Further mailboxes it is in from the beginning, as if copied there."""
 
 
+class AppendInto(Append, frozen=True):
+    """Put it into the mailbox that is called ``name``, which is made, subscribed, where there is none.
+
+    Where it cannot be made, for its name or as there are too many, into ``mailbox``. Result: Appended."""
+
+    name: str = ""
+    special_use: str = ""
+    """Of a mailbox that is made."""
+
+
 class Appended(Result, frozen=True):
     mailbox: MailboxId
     uid_validity: int
@@ -510,6 +520,7 @@ AnyOperation = (
     | ChangeGrant
     | SeeNewest
     | Append
+    | AppendInto
     | Copy
     | StoreFlags
     | Expunge

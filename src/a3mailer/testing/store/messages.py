@@ -11,10 +11,11 @@ import pytest
 from a3mailer.mail.errors import NoSuchMailbox, NoSuchMessage, OverQuota, TooMany
 from a3mailer.mail.flags import ANSWERED, DELETED, FLAGGED, MAX_MAILBOX_KEYWORDS, SEEN
 from a3mailer.mail.ids import INBOX, AccountId, EmailId, MailboxId, Uid
+from a3mailer.mail.mailbox import MAX_NAME
 from a3mailer.mail.message import index
 from a3mailer.store import operations as op
 from a3mailer.store.rows import Columns
-from a3mailer.testing.store.case import StoreCase, World, mail
+from a3mailer.testing.store.case import Ear, StoreCase, World, mail
 from a3mailer.testing.store.picture import plain_columns
 
 NOWHERE = MailboxId(987_654)
@@ -167,6 +168,43 @@ class AppendRules(StoreCase):
         await world.expunge(world.alice, 1)
         assert await world.append(world.alice, delivery=b"queue 1, alice") == first
         assert await world.uids(world.alice) == [2]
+
+    async def test_a_mailbox_is_made_for_what_is_put_into_it(self, world: World) -> None:
+        into = op.AppendInto(world.alice, INBOX, 0, SEEN, ("word",), name="New/Deep", special_use="\\Archive")
+        ear = Ear(world.store)
+        first = await world.one(op.Appended, into, mail())
+        box = await world.store.mailbox_named(world.alice, "New/Deep")
+        assert (box.id, box.messages, box.subscribed, box.special_use) == (
+            first.mailbox,
+            1,
+            True,
+            "\\Archive",
+        )
+        assert not (await world.store.mailbox_named(world.alice, "New")).subscribed
+        assert (first.uid, first.uid_validity, first.modseq) == (1, box.uid_validity, box.modseq)
+        await ear.hears_of(world.alice, MailboxId(0))
+        await ear.hears_of(world.alice, box.id)
+        again = await world.one(op.Appended, into, mail())
+        assert (again.mailbox, again.uid) == (box.id, 2)
+        assert await world.uids(world.alice) == []
+
+    async def test_a_mailbox_that_is_made_goes_with_its_transaction(self, world: World) -> None:
+        into = op.AppendInto(world.alice, INBOX, 0, name="New/Deep")
+        await world.fails(NoSuchMailbox, into, op.Append(world.alice, NOWHERE, 0), contents=(mail(),))
+        assert not {"New", "New/Deep"} & await world.names(world.alice)
+
+    @pytest.mark.parametrize("name", ["", "a//b", "a*", "x" * (MAX_NAME + 1)])
+    async def test_where_no_mailbox_can_be_made_another_takes_it(self, world: World, name: str) -> None:
+        done = await world.one(op.Appended, op.AppendInto(world.alice, INBOX, 0, name=name), mail())
+        assert (done.mailbox, done.uid) == (INBOX, 1)
+
+    async def test_a_delivery_key_makes_no_mailbox_again(self, world: World) -> None:
+        into = op.AppendInto(world.alice, INBOX, 0, name="New", delivery=b"key")
+        first = await world.one(op.Appended, into, mail())
+        assert await world.one(op.Appended, into, mail()) == first
+        await world.do(op.DeleteMailbox(world.alice, first.mailbox))
+        assert await world.one(op.Appended, into, mail()) == first
+        assert "New" not in await world.names(world.alice)
 
     async def test_a_delivery_key_counts_in_its_own_transaction(self, world: World) -> None:
         twice = op.Append(world.alice, INBOX, 0, delivery=b"key")

@@ -63,6 +63,7 @@ class TransactionRules(StoreCase):
         return (
             op.Append(alice, INBOX, 0, SEEN, ("word",), delivery=b"key"),
             op.Append(world.bob, INBOX, 0),
+            op.AppendInto(world.bob, INBOX, 0, name="Made/here", delivery=b"key"),
             op.Copy(alice, INBOX, (Uid(1), Uid(2)), work.mailbox),
             op.Copy(alice, INBOX, (Uid(2),), sent, move=True),
             op.StoreFlags(alice, INBOX, (Uid(1), Uid(3)), "+", SEEN, ("word",)),

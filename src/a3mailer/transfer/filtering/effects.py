@@ -7,7 +7,7 @@ a mail that has been here before) becomes a keep, so that no mail is lost, and `
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
 
@@ -15,20 +15,20 @@ from a3mailer.config.tree import Settings
 from a3mailer.identity.directory import Directory, parse_stored
 from a3mailer.mail.address import Address, ReversePath
 from a3mailer.mail.compose import BadPiece, Mailbox
-from a3mailer.mail.errors import MailError
+from a3mailer.mail.errors import MailError, TooMany
 from a3mailer.mail.flags import SYSTEM_FLAGS
 from a3mailer.mail.ids import INBOX, SYSTEM_ACCOUNT, AccountId, MailboxId
+from a3mailer.mail.mailbox import MAX_MAILBOXES
 from a3mailer.mail.message.headers import header_end
 from a3mailer.store import rows
 from a3mailer.store.operations import (
     Append,
-    CreateMailbox,
+    AppendInto,
     Enqueue,
-    MailboxCreated,
     PutDocument,
     QueueRecipient,
 )
-from a3mailer.store.ports import Store, Transaction
+from a3mailer.store.ports import Store
 from a3mailer.telemetry.events import emit, redact_address
 from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.fields import without
@@ -97,6 +97,19 @@ class Made(msgspec.Struct):
     """Tells this trouble from others of the same script."""
 
 
+class Place(NamedTuple):
+    """A mailbox that something is filed into."""
+
+    account: AccountId
+    mailbox: MailboxId
+    """Of one that is not there yet: which one takes its place where it cannot be made."""
+    name: str = ""
+    """As it is kept; empty where the mail was on its way to anyhow."""
+    is_new: bool = False
+    special_use: str = ""
+    """Of a new one."""
+
+
 class Doors(msgspec.Struct, frozen=True):
     """What the effects of all deliveries of a process ask and use."""
 
@@ -130,8 +143,8 @@ class Effects:
         self._work = work
         self._contents: dict[bytes, int] = {}
         """Numbers of what was changed, by its octets."""
-        self._appended: dict[tuple[AccountId, MailboxId], int] = {}
-        """Mailbox -> place of its Append in the work."""
+        self._appended: dict[tuple[AccountId, MailboxId | str], int] = {}
+        """Mailbox, a new one by its name -> place of its Append in the work."""
         self._boxes: tuple[rows.Mailbox, ...] | None = None
         self._redirects = 0
         self._noted: set[str] = set()
@@ -168,39 +181,59 @@ class Effects:
         if self.octets_of(action) is self._mail.octets and not action.flags:
             self.made.plain = True
         else:
-            self._append((self._account, self._mail.route.mailbox), action)
+            self._append(self._arriving, action)
+
+    @property
+    def _arriving(self) -> Place:
+        """Where the mail is on its way to."""
+        return Place(self._account, self._mail.route.mailbox)
 
     async def _file(self, action: FileInto) -> None:
         mailbox = await self._mailbox(action)
         if mailbox is None:
             self.fail(f"mailbox {action.mailbox}", f'there is no mailbox "{action.mailbox}" to file it into')
             await self._keep(_kept(action))
-        elif mailbox == (self._account, self._mail.route.mailbox):
+        elif mailbox[:2] == self._arriving[:2] and not mailbox.is_new:
             await self._keep(_kept(action))
         else:
             self._append(mailbox, action)
 
-    def _append(self, at: tuple[AccountId, MailboxId], action: Keep | FileInto) -> None:
+    def _append(self, at: Place, action: Keep | FileInto) -> None:
         """One copy a mailbox, however often it is named; the last word on its flags counts.
 
         In a mailbox of another it has none: they would be his."""
-        bits, words = flags_of(action.flags if at[0] == self._account else None)
-        mail = self._mail
-        key = b"%b/%d.%d" % (mail.key, *at) if mail.key else b""
-        made = Append(
-            *at,
-            self._content(self.octets_of(action)),
-            bits,
-            words,
-            self.date,
-            check_quota=self.check_quota,
-            delivery=key,
-        )
-        place = self._appended.setdefault(at, len(self._work.operations))
+        key = self._mail.key
+        if key and at.name:  # the same when it is tried again, be the mailbox made by then or not
+            key = b"%b/%d.%b" % (key, at.account, memory_name(at.name.encode()).encode())
+        elif key:
+            key = b"%b/%d.%d" % (key, *at[:2])
+        content = self._content(self.octets_of(action))
+        made = self._put(at, content, action, key, self.date, check_quota=self.check_quota)
+        known = (at.account, at.name if at.is_new else at.mailbox)
+        place = self._appended.setdefault(known, len(self._work.operations))
         if place < len(self._work.operations):
             self._work.operations[place] = made
         else:
             self._work.operations.append(made)
+
+    def _put(
+        self, at: Place, content: int, action: Keep | FileInto, key: bytes, date: int, *, check_quota: bool
+    ) -> Append:
+        """A mailbox that is not there is made as it is filed."""
+        bits, words = flags_of(action.flags if at.account == self._account else None)
+        if at.is_new:
+            return AppendInto(
+                *at[:2],
+                content,
+                bits,
+                words,
+                date,
+                check_quota,
+                key,
+                name=at.name,
+                special_use=at.special_use,
+            )
+        return Append(*at[:2], content, bits, words, date, check_quota, key)
 
     def _content(self, octets: bytes) -> int:
         """The number of the mail as it came, or as it was changed."""
@@ -243,7 +276,7 @@ class Effects:
             return read_fields(action.octets[: header_end(action.octets, 0, len(action.octets))])
         return self._seen.fields if action.header is None else read_fields(action.header)
 
-    async def _mailbox(self, action: FileInto) -> tuple[AccountId, MailboxId] | None:
+    async def _mailbox(self, action: FileInto) -> Place | None:
         """Where to file: by its id, its use, its name; made where that is wanted (RFC 5490 section 3.2)."""
         if self._boxes is None:
             self._boxes = await self._doors.store.mailboxes(self._account)
@@ -254,24 +287,23 @@ class Effects:
             found = mailbox_by(self._boxes, "special-use", action.special_use)
         found = found or named(self._boxes, action.mailbox)
         found = found or await self._doors.filing.find(self._account, action.mailbox)
-        if found is not None or not action.create:
-            return (found.account, found.id) if found is not None else None
-        return await self._created(action)
+        if found is None and action.create:
+            return self._new(action, self._boxes)
+        return Place(found.account, found.id, found.name) if found is not None else None
 
-    async def _created(self, action: FileInto) -> tuple[AccountId, MailboxId] | None:
-        """A new mailbox, in a commit of its own: an empty one that is left behind harms nobody."""
+    def _new(self, action: FileInto, boxes: Sequence[rows.Mailbox]) -> Place | None:
+        """A mailbox that is made in the transaction of the delivery."""
         try:
             name = self._doors.filing.new_name(action.mailbox)
-            create = CreateMailbox(self._account, name, action.special_use, subscribed=True)
-            (made,) = await self._doors.store.commit(Transaction((create,), tenant=self._mail.route.tenant))
+            if len(boxes) >= MAX_MAILBOXES:
+                raise TooMany(f"an account has at most {MAX_MAILBOXES} mailboxes")
         except MailError as error:
             emit("sieve.mailbox.not_made", level="warning", trace=self._mail.trace, error=str(error))
-            self._boxes = await self._doors.store.mailboxes(self._account)
-            found = named(self._boxes, action.mailbox)
-            return (found.account, found.id) if found is not None else None
-        self._boxes = None
-        assert isinstance(made, MailboxCreated)
-        return self._account, made.mailbox
+            return None
+        found = named(boxes, name)
+        if found is not None:
+            return Place(found.account, found.id, found.name)
+        return Place(self._account, self._mail.route.mailbox, name, True, action.special_use)
 
     # --- other addresses -----------------------------------------------------------------------------
 
@@ -405,18 +437,9 @@ class Effects:
         if mailbox is None:
             self.fail(f"fcc {action.mailbox}", f'there is no mailbox "{action.mailbox}" for a copy')
             return
-        bits, words = flags_of(action.flags if mailbox[0] == self._account else None)
         key = b"%b/%b" % (self._mail.key, name.encode()) if self._mail.key else b""
         self._work.operations.append(
-            Append(
-                *mailbox,
-                number,
-                bits,
-                words,
-                self._mail.now,
-                check_quota=False,
-                delivery=key,
-            )
+            self._put(mailbox, number, action, key, self._mail.now, check_quota=False)
         )
 
     def _refuse(self, action: Reject) -> None:

@@ -68,6 +68,29 @@ async def test_fileinto_flags_copy_create(town: Town) -> None:
     assert (await town.counts())["Work"] == 3
 
 
+async def test_a_new_mailbox_comes_with_the_mail_in_one_transaction(town: Town) -> None:
+    """However often it is named, also in another form; no mailbox is left behind by what fails."""
+    await town.script(
+        'require ["fileinto", "mailbox", "special-use", "imap4flags"]; fileinto :create "Neu/Entwu\u0308rfe";'
+        'fileinto :create :specialuse "\\\\Flagged" :flags "\\\\Seen" "Neu/Entwürfe";'
+    )
+    before = len(town.store.transactions)
+    await town.took(mail())
+    assert len(town.store.transactions) == before + 1
+    assert await town.counts() == {"Neu/Entwürfe": 1}
+    await town.took(mail(b"again"))
+    assert await town.counts() == {"Neu/Entwürfe": 2}
+    boxes = {box.name: box for box in await town.store.mailboxes(town.alice.id)}
+    assert boxes["Neu/Entwürfe"].subscribed and not boxes["Neu"].subscribed
+
+
+async def test_a_mailbox_that_cannot_be_made_keeps_the_mail(town: Town) -> None:
+    await town.script('require ["fileinto", "mailbox"]; fileinto :create "a//b";')
+    await town.took(mail())
+    kept, told = await town.octets("INBOX")
+    assert b"a//b" in told and b"a//b" not in kept
+
+
 async def test_a_mailbox_that_is_not_there_keeps_the_mail_and_is_told_once(town: Town) -> None:
     await town.script('require "fileinto"; fileinto "Nowhere";')
     for _ in range(3):

@@ -7,6 +7,7 @@ import pytest
 from a3mailer.access.scripts import Scripts
 from a3mailer.mail.ids import AccountId
 from a3mailer.runtime.shared import SharedTable
+from a3mailer.store.operations import Append
 from a3mailer.transfer.filtering.filtering import Filtering
 from a3mailer.transfer.filtering.hourly import Hourly
 from a3mailer.transfer.policy.checks.rate import HALF_LIFE, KEYS
@@ -47,6 +48,24 @@ async def test_filed_with_the_end_of_the_entry(town: Town) -> None:
     assert await town.counts() == {"INBOX": 1, "Archive": 1} and town.store.entries == []
     assert len(town.store.transactions[-1].contents) == 1
     assert [each.state for each in town.settled] == ["delivered"]
+
+
+async def test_a_mailbox_made_for_a_mail_of_the_queue_has_it_once(town: Town) -> None:
+    """Also where it is tried again without word of the first time: the mailbox is there by then."""
+    await town.script('require ["fileinto", "mailbox"]; fileinto :create "New";')
+    await town.enqueue("bob@a.test")
+    (entry,) = town.store.entries
+    await town.attempt()
+    assert await town.counts() == {"New": 1}
+    appended = next(each for each in town.store.transactions[-1].operations if isinstance(each, Append))
+    await town.script('require ["fileinto"]; fileinto "New";')
+    await town.enqueue("bob@a.test")
+    (again,) = town.store.entries
+    await town.attempt()
+    later = next(each for each in town.store.transactions[-1].operations if isinstance(each, Append))
+    assert await town.counts() == {"New": 2}
+    old, new = b"%d" % entry.id, b"%d" % again.id
+    assert appended.delivery.replace(old, b"*", 1) == later.delivery.replace(new, b"*", 1)
 
 
 async def test_discarded(town: Town) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
+from msgspec import structs
+
 from a3mailer.mail.errors import (
     AlreadyExists,
     BadName,
@@ -208,6 +210,20 @@ def append(state: State, o: op.Append) -> op.Appended:
         state.put(state.deliveries, (o.account, o.delivery), result)
         state.put(state.delivered, (o.account, o.delivery), state.now)
     return result
+
+
+def append_into(state: State, o: op.AppendInto) -> op.Appended:
+    """RFC 5490 section 3.2."""
+    if o.delivery and (o.account, o.delivery) in state.deliveries:
+        return append(state, o)
+    try:
+        name = canonical_name(o.name)
+        box = _by_name(state, o.account, name)
+        created = op.CreateMailbox(o.account, name, o.special_use, subscribed=True)
+        mailbox = box.id if box else create_mailbox(state, created).mailbox
+    except (BadName, TooMany):
+        mailbox = o.mailbox
+    return append(state, structs.replace(o, mailbox=mailbox))
 
 
 def check_quota(account: Account, octets: int) -> None:

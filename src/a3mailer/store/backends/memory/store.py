@@ -63,6 +63,7 @@ APPLY: Final[dict[type[Operation], Callable[[State, Any], Result]]] = {
     op.ChangeGrant: sharing.change_grant,
     op.SeeNewest: sharing.see_newest,
     op.Append: mail.append,
+    op.AppendInto: mail.append_into,
     op.Copy: mail.copy,
     op.StoreFlags: mail.store_flags,
     op.Expunge: mail.expunge,

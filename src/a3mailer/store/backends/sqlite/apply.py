@@ -34,6 +34,7 @@ TABLE: Final[dict[type[Operation], Apply]] = {
     op.ChangeGrant: apply_sharing.change_grant,
     op.SeeNewest: apply_seen.see_newest,
     op.Append: apply_mail.append,
+    op.AppendInto: apply_mailbox.append_into,
     op.Copy: apply_mail.copy,
     op.StoreFlags: apply_mail.store_flags,
     op.Expunge: apply_mail.expunge,
@@ -87,6 +88,7 @@ HEAVY: Final = frozenset({op.DeleteMailbox, op.RemoveAccount, op.ResetAccount})
 GROWING: Final = frozenset(
     {
         op.Append,
+        op.AppendInto,
         op.Enqueue,
         op.CreateAccount,
         op.CreateMailbox,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from a3mailer.mail.errors import AlreadyExists, BadName, NotAllowed, TooMany
 from a3mailer.mail.ids import INBOX, MailboxId, ModSeq
 from a3mailer.mail.mailbox import INITIAL, MAX_MAILBOXES, SEPARATOR, canonical_name, parents
 from a3mailer.mail.rights import ROOT
 from a3mailer.store.backends.sqlite import apply_documents, apply_seen, apply_sharing
-from a3mailer.store.backends.sqlite.apply_mail import IN_VAULT, all_rows, copy, expunge_rows
+from a3mailer.store.backends.sqlite.apply_mail import IN_VAULT, all_rows, append, copy, expunge_rows
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import AccountState, Ledger
 from a3mailer.store.operations import (
+    Appended,
+    AppendInto,
     Copy,
     CreateMailbox,
     DeleteMailbox,
@@ -31,6 +35,21 @@ def create_mailbox(ledger: Ledger, op: CreateMailbox, work: Work) -> MailboxCrea
     created = make_mailbox(ledger, account, name, op.special_use, op.subscribed)
     _tree_changed(ledger, account)
     return created
+
+
+def append_into(ledger: Ledger, op: AppendInto, work: Work) -> Appended:
+    """By its name; a delivery that is known is answered without making a mailbox again."""
+    if op.delivery and ledger.delivery(op.account, op.delivery):
+        return append(ledger, op, work)
+    try:
+        name = canonical_name(op.name)
+        found = _find(ledger, op.account, name)
+        if found is None:
+            made = create_mailbox(ledger, CreateMailbox(op.account, name, op.special_use, True), work)
+            found = made.mailbox
+    except (BadName, TooMany):
+        found = op.mailbox
+    return append(ledger, structs.replace(op, mailbox=MailboxId(found)), work)
 
 
 def _find(ledger: Ledger, account: int, name: str) -> int | None:
