@@ -376,6 +376,9 @@ BROKEN: tuple[tuple[str, str], ...] = (
     ("uid-order", "INSERT INTO expunged SELECT account, mailbox, 1, uid, 0, 0, 0, email, 0, NULL, thread, 0,"
      " 0, x'', 0 FROM messages WHERE account = 1 AND mailbox = 1 AND uid = 4"),
     ("email-place", "UPDATE fragments SET uid = uid + 100 WHERE id = 4294967296 + 3"),
+    ("unique-id", "INSERT INTO messages SELECT account, 1, 999, flags, modseq, added, email, size, keywords,"
+     " thread, internal_date, saved_date, blob, 1, 0 FROM messages"
+     " WHERE account = 1 AND mailbox = 1 AND uid = 4"),
     ("uid-validity", "UPDATE accounts SET last_validity = 5 WHERE account = 1"),
     ("uid-validity", "UPDATE mailboxes SET uid_validity = (SELECT min(uid_validity) FROM mailboxes"
      " WHERE account = 1) WHERE account = 1 AND mailbox = 2"),

@@ -24,7 +24,7 @@ from a3mailer.identity.credentials import hash_password
 from a3mailer.identity.directory import Directory
 from a3mailer.mail.changes import Change
 from a3mailer.mail.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
-from a3mailer.mail.ids import DEFAULT_TENANT, AccountId
+from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId
 from a3mailer.runtime.spool import Spool
 from a3mailer.store import operations as op
 from a3mailer.store.ports import Store, Transaction
@@ -67,6 +67,8 @@ class Letter:
     modseq: int = 0
     origin: int = 0
     """Copies have the same."""
+    twin: int = 0
+    """What tells copies from each other by POP3; it goes with the message."""
 
 
 @dataclass(slots=True)
@@ -82,9 +84,11 @@ class Box:
     modseq: int = 0
     deleted: bool = False
 
-    def add(self, content: int, flags: Iterable[bytes], origin: int) -> int:
+    def add(self, content: int, flags: Iterable[bytes], origin: int, twin: int = 0) -> int:
         uid = self.uid_next
-        self.letters[uid] = Letter(uid, content, frozenset(flags), origin=origin)
+        taken = [one.twin for one in self.letters.values() if one.origin == origin]
+        twin = uid if self.id == INBOX and twin in taken else twin
+        self.letters[uid] = Letter(uid, content, frozenset(flags), origin=origin, twin=twin)
         self.uid_next += 1
         return uid
 
@@ -227,7 +231,8 @@ class Stage:
         self.folder = spools
         self.pop3: Any = None
         self.jmap: Any = None
-        self.uidls: dict[int, bytes] = {}
+        self.uidls: dict[tuple[int, int], bytes] = {}
+        """Unique-ids of POP3 by origin and twin."""
         self.closes: list[Callable[[], None]] = []
 
     def _connection(self, number: int) -> MemoryConnection:

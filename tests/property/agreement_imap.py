@@ -185,7 +185,7 @@ async def copy(
         letters = [box.letters[uid] for uid in there]
         if move:
             box.remove(there)
-        copies = [target.add(one.content, one.flags, one.origin) for one in letters]
+        copies = [target.add(one.content, one.flags, one.origin, one.twin) for one in letters]
         assert (int(validity), numbers(old), numbers(new)) == (target.uid_validity, there, copies)
     if move:
         assert not set(there) & set(client.mirror.uids()), "who moves is told at once"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -56,13 +55,11 @@ async def pop(stage: Stage, client: Client, chosen: frozenset[int], ends: bool) 
     assert lines(await session.feed(b"LIST\r\n")) == [b"%d %d" % pair for pair in enumerate(sizes, 1)]
     listed = [line.split(b" ") for line in lines(await session.feed(b"UIDL\r\n"))]
     assert [int(number) for number, _ in listed] == list(range(1, len(letters) + 1))
-    assert len({name for _, name in listed}) == len(listed)
-    rows = Counter(one.origin for one in letters)
+    assert len({name for _, name in listed}) == len(listed), "and shares it with none"
     for one, (_, name) in zip(letters, listed, strict=True):
-        if rows[one.origin] == 1:  # the names of copies in one mailbox depend on each other
-            assert stage.uidls.setdefault(one.origin, name) == name, (
-                "a message keeps its UIDL, wherever it was"
-            )
+        assert stage.uidls.setdefault((one.origin, one.twin), name) == name, (
+            "a message keeps its UIDL, wherever it was"
+        )
     assert len(set(stage.uidls.values())) == len(stage.uidls), "a UIDL names one message for ever"
     doomed = sorted({number % len(letters) for number in chosen}) if letters else []
     for at in doomed:

@@ -69,7 +69,7 @@ class Maildrop:
         self._marked: set[int] = set()
         self._marked_octets = 0
         self._twins: dict[int, int] | None = None
-        """Numbers of messages that are copies of one before them, and their uids."""
+        """Messages that are not the first of their email in INBOX, and what tells them from others of it."""
         self._ahead: dict[int, bytes | None] = {}
         """Contents by uid; None where damaged."""
         self._last = self._streak = 0
@@ -169,18 +169,23 @@ class Maildrop:
         return self._twins is not None
 
     async def identify(self) -> None:
-        """Find the messages that are copies of another: they have one email id together (RFC 8474).
+        """Find the messages that are not the only one of their email (RFC 8474); the store has numbered them.
 
-        Ids mostly grow with the uid; from the first that does not, all before it are kept to compare with."""
+        Those that went since the maildrop was opened are numbered here. Ids mostly grow with the uid; from
+        the first that does not, all before it are kept to compare with. Errors: TryLater."""
         emails, uids = self._view.columns.emails, self._view.columns.uids
+        numbered = await self._store.twins(self._account, INBOX)
         twins: dict[int, int] = {}
         known: set[int] = set()
         last = 0
         for start in range(0, self.count, FAIR):
             for place in range(start, min(start + FAIR, self.count)):
+                if number := numbered.get(uids[place], 0):
+                    twins[place + 1] = number
+                    continue
                 email = emails[place]
                 if email <= last:
-                    known = known or set(emails[:place])
+                    known = known or {emails[at] for at in range(place) if uids[at] not in numbered}
                     if email in known:
                         twins[place + 1] = uids[place]
                 last = max(last, email)
@@ -190,7 +195,7 @@ class Maildrop:
         self._twins = twins
 
     def twin(self, number: int) -> int:
-        """0, or what tells a copy from the message it was made of."""
+        """0, or what tells a message from others of its email."""
         return (self._twins or {}).get(number, 0)
 
     @property

@@ -107,6 +107,11 @@ class MailReader(Protocol):
         -1 when there is none, or when it is not found near either end."""
         ...
 
+    async def twins(self, account: AccountId, mailbox: MailboxId) -> dict[int, int]:
+        """Numbers by uid that tell messages of one email in INBOX from each other, as long as they are there;
+        of those that have none there is one an email."""
+        ...
+
     async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes: ...
     async def messages(
         self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid]

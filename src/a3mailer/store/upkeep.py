@@ -77,6 +77,7 @@ KINDS: Final = (
     Kind("certificate-ends", False, "the certificate that is shown has ended, or ends within days"),
     Kind("email-place", True, "a message is not found by the number of its email"),
     Kind("seen-marks", True, "what a reader of a shared mailbox has seen is counted wrong, or of no message"),
+    Kind("unique-id", True, "two messages of INBOX have one unique-id of POP3"),
 )
 """Every class there is, the gravest first."""
 KIND: Final = {kind.name: kind for kind in KINDS}

@@ -26,6 +26,7 @@ from a3mailer.testing.store.seen import SeenRules
 from a3mailer.testing.store.sharing import SharingRules
 from a3mailer.testing.store.texts import TextRules
 from a3mailer.testing.store.transactions import TransactionRules
+from a3mailer.testing.store.twins import TwinRules
 from a3mailer.testing.store.uploads import UploadRules
 from a3mailer.testing.store.vault import VaultRules
 
@@ -42,6 +43,7 @@ class MailStoreCompliance(
     DocumentRules,
     SharingRules,
     UploadRules,
+    TwinRules,
     AccountMailRules,
     EmailRules,
     TextRules,

@@ -122,6 +122,7 @@ async def _mailbox(store: Store, box: Mailbox) -> Picture:
         "readers": [await _as_seen(store, box, reader) for reader in READERS],
         "row": box,
         "columns": plain_columns(columns),
+        "twins": await store.twins(box.account, box.id),
         "messages": [await _message(store, m) for m in await _messages(store, box)],
         "changed": plain_columns(changes.changed),
         "vanished": list(changes.vanished),

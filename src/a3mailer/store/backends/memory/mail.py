@@ -22,7 +22,7 @@ from a3mailer.mail.ids import INBOX, AccountId, BlobId, EmailId, MailboxId, ModS
 from a3mailer.mail.mailbox import MAX_MAILBOXES, canonical_name
 from a3mailer.mail.rights import ROOT
 from a3mailer.store import operations as op
-from a3mailer.store.backends.memory import documents, grants, seen
+from a3mailer.store.backends.memory import documents, grants, seen, twins
 from a3mailer.store.backends.memory.state import Gone, State
 from a3mailer.store.rows import Account, Fragments, Mailbox, Message
 
@@ -278,12 +278,14 @@ def copy(state: State, o: op.Copy) -> op.Copied:
         return op.Copied(target.uid_validity, (), target.modseq)
     modseq = bump(state, o.account, target.id)
     pairs = []
+    leaving = {message.uid for message in found} if o.move and source.id == target.id else frozenset()
     for message in found:
         mask = o.mask | (SEEN if o.reader else 0)  # of \\Seen the mark of the reader is meant
         keywords = message.keywords if o.words else ""
         kept = replace(message, saved_date=state.now, flags=message.flags & mask, keywords=keywords)
         entered = enter(state, target, kept, modseq)
         seen.carry(state, message, entered, AccountId(0) if o.mask & SEEN else o.reader)
+        twins.carry(state, twins.of(state, message), entered, leaving)
         pairs.append((message.uid, entered.uid))
     if o.move:
         state.put(
@@ -306,6 +308,7 @@ def leave(state: State, message: Message, modseq: ModSeq, moved: bool = False) -
         message.added,
     )  # fmt: skip
     state.put(state.gone[key], message.uid, gone)
+    twins.forget(state, message)
     seen.forget(state, lambda mark: (mark[:2], mark[3]) == (key, message.uid))
     _recount(state, state.mailbox(*key), message, -1)
 
@@ -400,6 +403,7 @@ def undelete(state: State, o: op.Undelete) -> op.Copied:
         assert gone.message is not None
         back = replace(gone.message, flags=gone.message.flags & ~DELETED, saved_date=state.now)
         entered = enter(state, target, back, modseq)
+        twins.carry(state, 0, entered)
         state.put(state.gone[key], gone.uid, replace(gone, moved=True))
         pairs.append((gone.message.uid, entered.uid))
     return op.Copied(target.uid_validity, tuple(pairs), modseq)

@@ -71,6 +71,8 @@ class State:
         default_factory=dict
     )
     """(owner, mailbox, reader, uid) -> when the reader's \\Seen changed, and to what"""
+    twins: dict[tuple[AccountId, MailboxId, int], int] = field(default_factory=dict)
+    """(account, mailbox, uid) -> what tells messages of one email in INBOX from each other"""
     mailboxes: dict[tuple[AccountId, MailboxId], Mailbox] = field(default_factory=dict)
     messages: dict[tuple[AccountId, MailboxId], dict[int, Message]] = field(default_factory=dict)
     gone: dict[tuple[AccountId, MailboxId], dict[int, Gone]] = field(default_factory=dict)

@@ -190,6 +190,14 @@ class MemoryStore:
         places = (at for at, message in enumerate(messages) if not message.flags & SEEN)
         return box.modseq, next(places, -1)
 
+    async def twins(self, account: AccountId, mailbox: MailboxId) -> dict[int, int]:
+        """Numbers by uid."""
+        return {
+            uid: twin
+            for (owner, number, uid), twin in self._state.twins.items()
+            if (owner, number) == (account, mailbox)
+        }
+
     async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes:
         box = self._state.mailbox(account, mailbox)
         key = (account, mailbox)

@@ -23,7 +23,7 @@ from a3mailer.store.operations import ChangeEmail, Destroyed, DestroyEmails, Don
 
 ROWS: Final = (
     "SELECT m.mailbox, m.uid, m.flags, m.keywords, m.modseq, m.email, m.size, m.thread, m.internal_date,"
-    " m.saved_date, m.blob, m.added"
+    " m.saved_date, m.blob, m.added, m.twin"
 )
 OF_EMAILS: Final = (
     " FROM carray(?1) AS c CROSS JOIN fragments AS f ON f.id = (?3 | c.value) CROSS JOIN messages AS m"
@@ -44,7 +44,7 @@ def rows_of(ledger: Ledger, account: int, emails: tuple[EmailId, ...]) -> list[R
 
 
 def change_email(ledger: Ledger, op: ChangeEmail, work: Work) -> Done:
-    """One modseq for all rows and mailboxes that really change."""
+    """One modseq for all rows and mailboxes that really change. No mailbox gets a second row: no twins."""
     account = ledger.touch_account(op.account)
     rows = rows_of(ledger, op.account, (op.email,))
     shown = [row for row in rows if not row[2] & DELETED]

@@ -12,6 +12,7 @@ from a3mailer.mail.flags import ALL_FLAGS, DELETED, SEEN, keywords_text
 from a3mailer.mail.ids import EmailId, MailboxId, ModSeq, ThreadId, Uid
 from a3mailer.store.backends.sqlite.apply_seen import as_seen, carry, forget_messages, marks
 from a3mailer.store.backends.sqlite.apply_seen import put as put_marks
+from a3mailer.store.backends.sqlite.apply_twins import Twins
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import AccountState, Ledger, MailboxState, Row
 from a3mailer.store.operations import (
@@ -73,7 +74,20 @@ def append(ledger: Ledger, op: Append, work: Work) -> Appended:
     for number in op.also:
         further = ledger.touch_mailbox(op.account, number)
         ledger.add_keywords(further, keywords or "")
-        first = (uid, op.flags, keywords, modseq, email, size, thread, date, ledger.now, piece.blob)
+        first = (
+            uid,
+            op.flags,
+            keywords,
+            modseq,
+            email,
+            size,
+            thread,
+            date,
+            ledger.now,
+            piece.blob,
+            modseq,
+            0,
+        )
         add_copy(ledger, account, further, modseq, op.flags, keywords, first)
         further.modseq = modseq
         ledger.hints.append((op.account, number, modseq))
@@ -93,15 +107,18 @@ def add_copy(
     flags: int,
     keywords: str | None,
     row: Row,
+    twins: Twins | None = None,
 ) -> int:
     """A row of ``_SELECT`` once more in a (touched) mailbox; its new uid."""
-    _, _, _, _, email, size, thread, internal_date, _, blob, *_ = row
+    _, _, _, _, email, size, thread, internal_date, _, blob, _, twin = row
     uid = _take_uid(mailbox)
+    if twins is not None:
+        twin = twins.enter(email, twin, uid)
     _count(account, mailbox, 1, flags, size)
     ledger.add(
         "copies",
         (account.account, mailbox.mailbox, uid, flags, modseq, modseq, email, size, keywords, thread,
-         internal_date, ledger.now, blob),
+         internal_date, ledger.now, blob, twin),
     )  # fmt: skip
     return uid
 
@@ -124,7 +141,7 @@ def uid_array(uids: tuple[Uid, ...]) -> array[int]:
 
 
 _FIELDS: Final = (
-    "SELECT uid, flags, keywords, modseq, email, size, thread, internal_date, saved_date, blob, added"
+    "SELECT uid, flags, keywords, modseq, email, size, thread, internal_date, saved_date, blob, added, twin"
     " FROM messages"
 )
 _SELECT: Final = _FIELDS + " WHERE account = ? AND mailbox = ? AND uid IN carray(?) ORDER BY uid"
@@ -233,8 +250,12 @@ def copy(ledger: Ledger, op: Copy, work: Work) -> Copied:
     if mask != ALL_FLAGS or not op.words:
         copies = [(row[0], row[1] & mask, row[2] if op.words else None, *row[3:]) for row in rows]
     ledger.add_keywords(target, " ".join(row[2] for row in copies if row[2]))
+    leaving = {row[0] for row in rows} if op.move and source is target else frozenset()
+    twins = Twins(ledger, op.account, op.target, (row[4] for row in rows), leaving)
     for row in copies:
-        pairs.append((Uid(row[0]), Uid(add_copy(ledger, account, target, modseq, row[1], row[2], row))))
+        pairs.append(
+            (Uid(row[0]), Uid(add_copy(ledger, account, target, modseq, row[1], row[2], row, twins)))
+        )
     carry(ledger, (op.account, op.source), target, pairs, modseq, 0 if op.mask & SEEN else op.reader)
     if op.move:
         expunge_rows(ledger, account, source, rows, modseq, MOVED)
@@ -275,7 +296,8 @@ def expunge_rows(
         [
             (account.account, mailbox.mailbox, modseq, uid, kept, ledger.now, flags, keywords, email, size,
              thread, internal_date, saved_date, blob, added)
-            for uid, flags, keywords, _, email, size, thread, internal_date, saved_date, blob, added in rows
+            for uid, flags, keywords, _, email, size, thread, internal_date, saved_date, blob, added, *_
+            in rows
         ],
     )  # fmt: skip
     ledger.execute(
@@ -299,8 +321,8 @@ def undelete(ledger: Ledger, op: Undelete, work: Work) -> Copied:
     if not op.emails:
         return Copied(target.uid_validity, (), ModSeq(target.modseq))
     rows = ledger.execute(
-        "SELECT mailbox, uid, flags, keywords, modseq, email, size, thread, internal_date, saved_date, blob"
-        " FROM expunged"
+        "SELECT mailbox, uid, flags, keywords, modseq, email, size, thread, internal_date, saved_date, blob,"
+        " added, 0 FROM expunged"
         " WHERE account = ? AND kept = 1 AND email IN carray(?) ORDER BY modseq, mailbox, uid",
         (op.account, apsw.carray(array("q", op.emails))),
     ).fetchall()
@@ -309,11 +331,12 @@ def undelete(ledger: Ledger, op: Undelete, work: Work) -> Copied:
         return Copied(target.uid_validity, (), ModSeq(target.modseq))
     modseq = ledger.next_modseq(account, target)
     pairs = []
+    twins = Twins(ledger, op.account, op.target, newest)
     for email in sorted(newest):
         mailbox, *row = newest[email]
         uid, flags, keywords, since = row[:4]
         ledger.add_keywords(target, keywords or "")
-        fresh = add_copy(ledger, account, target, modseq, flags & ~DELETED, keywords, tuple(row))
+        fresh = add_copy(ledger, account, target, modseq, flags & ~DELETED, keywords, tuple(row), twins)
         pairs.append((Uid(uid), Uid(fresh)))
         ledger.execute(
             "UPDATE expunged SET kept = 2 WHERE account=? AND mailbox=? AND modseq=? AND uid=?",

@@ -63,7 +63,12 @@ STAND_INS: Final = (
     ("seen", "account", "CREATE TEMP TABLE seen (account, mailbox, reader, uid, seen)"),
     ("seers", "account", "CREATE TEMP TABLE seers (account, mailbox, reader, seen)"),
     ("uploads", "account", "CREATE TEMP TABLE uploads (account, blob)"),
-    ("messages", "copied", "CREATE TEMP VIEW messages AS SELECT *, 1 AS copied FROM main.messages"),
+    (
+        "messages",
+        "copied",
+        "CREATE TEMP VIEW messages AS SELECT *, 1 AS copied, uid AS twin FROM main.messages",
+    ),
+    ("messages", "twin", "CREATE TEMP VIEW messages AS SELECT *, uid AS twin FROM main.messages"),
     (
         "fragments",
         "mailbox",
@@ -259,6 +264,17 @@ ORDER: Final = (
         (
             """UPDATE messages SET copied = 1
             WHERE (account, mailbox, uid) IN (SELECT account, mailbox, uid FROM homes)""",
+        ),
+    ),
+    Rule(
+        "unique-id",
+        """SELECT 'account ' || account || ' mailbox 1 uid ' || max(uid),
+            'has the unique-id of uid ' || min(uid)
+        FROM messages WHERE mailbox = 1 GROUP BY account, email, twin HAVING count(*) > 1""",
+        (
+            """UPDATE messages SET twin = uid WHERE mailbox = 1 AND (account, email, uid) NOT IN
+                (SELECT account, email, min(uid) FROM messages WHERE mailbox = 1
+                GROUP BY account, email, twin)""",
         ),
     ),
     Rule(

@@ -175,7 +175,7 @@ _WAITING: Final = {
     "messages": "INSERT INTO messages (account, mailbox, uid, flags, modseq, added, email, size, keywords,"
     " thread, internal_date, saved_date, blob, copied) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
     "copies": "INSERT INTO messages (account, mailbox, uid, flags, modseq, added, email, size, keywords,"
-    " thread, internal_date, saved_date, blob, copied) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,1)",
+    " thread, internal_date, saved_date, blob, twin, copied) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,1)",
     "fragments": "INSERT INTO fragments (id, copies, size, sent_date, has_attachment, blob, envelope,"
     " bodystructure, subject, preview, parts, mailbox, uid, lineage) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     "threads": "INSERT OR IGNORE INTO threads (account, key, thread) VALUES (?,?,?)",

@@ -146,6 +146,11 @@ async def sliced(cursor: Rows) -> AsyncIterator[list[Row]]:
         await asyncio.sleep(0)
 
 
+_TWINS: Final = (
+    "SELECT uid, twin FROM messages INDEXED BY messages_twins WHERE account = ? AND mailbox = ? AND twin <> 0"
+)
+
+
 class ReadMail:
     """The MailReader door (``store.ports``)."""
 
@@ -172,6 +177,9 @@ class ReadMail:
     async def columns(self, account: AccountId, mailbox: MailboxId) -> tuple[Mailbox, Columns]:
         with self._readers.lend() as execute:
             return await read_columns(execute, account, mailbox)
+
+    async def twins(self, account: AccountId, mailbox: MailboxId) -> dict[int, int]:
+        return dict(self._read(_TWINS, (account, mailbox)).fetchall())
 
     async def first_unseen(self, account: AccountId, mailbox: MailboxId) -> tuple[ModSeq, int]:
         key = (account, mailbox, LOOKED_THROUGH)
