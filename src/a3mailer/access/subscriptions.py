@@ -11,27 +11,29 @@ from typing import Final
 from a3mailer.mail.ids import AccountId
 from a3mailer.store.operations import Operation, PutDocument, RemoveDocument
 from a3mailer.store.ports import DocumentReader
+from a3mailer.store.rows import SUBSCRIPTION
 
-KIND: Final = "subscription"
 MAX_SUBSCRIPTIONS: Final = 10_000
 """Of one account, beyond its own mailboxes."""
 
 
 async def subscriptions(reader: DocumentReader, account: AccountId) -> frozenset[str]:
     """All of them."""
-    return frozenset(row.name for row in await reader.documents(account, KIND, limit=MAX_SUBSCRIPTIONS))
+    return frozenset(
+        row.name for row in await reader.documents(account, SUBSCRIPTION, limit=MAX_SUBSCRIPTIONS)
+    )
 
 
 async def subscribed(reader: DocumentReader, account: AccountId, name: str) -> bool:
     """Whether this is one."""
-    return await reader.document(account, KIND, name) is not None
+    return await reader.document(account, SUBSCRIPTION, name) is not None
 
 
 def subscribe(account: AccountId, name: str) -> Operation:
     """Begin one; nothing changes where it is one."""
-    return PutDocument(account, KIND, name, "")
+    return PutDocument(account, SUBSCRIPTION, name, "")
 
 
 def unsubscribe(account: AccountId, name: str) -> Operation:
     """End one that is."""
-    return RemoveDocument(account, KIND, name)
+    return RemoveDocument(account, SUBSCRIPTION, name)

@@ -5,13 +5,13 @@ A mailbox that its last session left is kept for a while: who opens it again rea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from a3mailer.access.seen import MailboxReader, SeenBy
 from a3mailer.access.sortkeys import SortKeys
 from a3mailer.access.view import OpenMailbox, View
-from a3mailer.mail.changes import EVERYTHING, RIGHTS, Change
+from a3mailer.mail.changes import EVERYTHING, QUEUE, RIGHTS, Change
 from a3mailer.mail.errors import NoSuchMailbox
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId, MailboxId
 from a3mailer.store.ports import MailReader, SeenReader, Watcher
@@ -26,6 +26,9 @@ Key = tuple[AccountId, MailboxId, AccountId]
 """Account, mailbox, and who sees it so: SYSTEM_ACCOUNT for the owner."""
 
 
+Follower = Callable[[Change], None]
+
+
 class Reader(MailReader, SeenReader, Protocol):
     """What is read here."""
 
@@ -33,8 +36,8 @@ class Reader(MailReader, SeenReader, Protocol):
 class Views:
     """All open mailboxes of this process. ``parked`` hears of every change (connections without a task)."""
 
-    __slots__ = ("_forget", "_left", "_left_messages", "_lent", "_open", "_reader", "directory", "listeners",
-                 "parked", "sort_keys")  # fmt: skip
+    __slots__ = ("_followers", "_forget", "_left", "_left_messages", "_lent", "_open", "_reader",
+                 "directory", "listeners", "parked", "sort_keys")  # fmt: skip
 
     def __init__(self, reader: Reader, watcher: Watcher) -> None:
         self._reader = reader
@@ -44,6 +47,8 @@ class Views:
         self._left: dict[Key, int] = {}
         """Those nobody looks at and their messages, the one left longest ago first."""
         self._left_messages = 0
+        self._followers: dict[AccountId, set[Follower]] = {}
+        """Who hears of every change of an account, as long as there is somebody."""
         self.parked: Callable[[Change], None] | None = None
         self.directory = 0
         """Grows when accounts or credentials changed: sessions then look whether they still stand."""
@@ -67,14 +72,41 @@ class Views:
             elif change[:2] == RIGHTS:
                 self._nudge()
         else:
-            account, mailbox, modseq = change
-            if (open_mailbox := self._open.get((account, mailbox, SYSTEM_ACCOUNT))) is not None:
-                open_mailbox.hint(modseq)
-            if self._lent and (account, mailbox) in self._lent:
-                for reader in self._lent[account, mailbox]:
-                    self._open[account, mailbox, reader].hint(modseq)
+            self._hint(*change)
+        if self._followers:
+            self._tell_followers(change)
         if self.parked is not None:
             self.parked(change)
+
+    def _hint(self, account: AccountId, mailbox: MailboxId, modseq: int) -> None:
+        if (open_mailbox := self._open.get((account, mailbox, SYSTEM_ACCOUNT))) is not None:
+            open_mailbox.hint(modseq)
+        if self._lent and (account, mailbox) in self._lent:
+            for reader in self._lent[account, mailbox]:
+                self._open[account, mailbox, reader].hint(modseq)
+
+    def _tell_followers(self, change: Change) -> None:
+        if change == EVERYTHING:
+            told = {one for each in self._followers.values() for one in each}
+        elif change[:2] == QUEUE:
+            return
+        else:
+            told = set(self._followers.get(change.account, ()))
+        for follower in told:
+            follower(change)
+
+    def follow(self, accounts: Iterable[AccountId], follower: Follower) -> None:
+        """From now on ``follower`` hears of every change of these accounts; rights are of SYSTEM_ACCOUNT."""
+        for account in accounts:
+            self._followers.setdefault(account, set()).add(follower)
+
+    def leave(self, accounts: Iterable[AccountId], follower: Follower) -> None:
+        """It hears of these no more."""
+        for account in accounts:
+            known = self._followers.get(account, set())
+            known.discard(follower)
+            if not known:
+                self._followers.pop(account, None)
 
     def _directory_changed(self) -> None:
         self.directory += 1

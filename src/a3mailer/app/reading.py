@@ -27,7 +27,7 @@ from a3mailer.edge.pop3.door import Pop3Door
 from a3mailer.edge.pop3.services import Services as Pop3Services
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.directory import Directory
-from a3mailer.mail.changes import EVERYTHING, RIGHTS, Change
+from a3mailer.mail.changes import ANNOTATIONS, EVERYTHING, RIGHTS, Change
 from a3mailer.mail.ids import SYSTEM_ACCOUNT
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.runtime.leases import Leases
@@ -60,6 +60,8 @@ class ParkedWatch:
             self._acceptor.parked.wake((change.account, WHOLE))
         elif not change.mailbox or change[:2] == RIGHTS:
             self._directory.set()
+        elif change.mailbox == ANNOTATIONS:
+            self._acceptor.parked.wake((change.account, change.mailbox))
 
     async def recheck(self, stop: asyncio.Event) -> None:
         """Works until ``stop``."""

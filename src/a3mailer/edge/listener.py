@@ -95,7 +95,7 @@ class Acceptor:
 
     def __post_init__(self) -> None:
         self.parked = ParkingLot(
-            self._wake, lambda waiting: waiting.session.topic, lambda waiting: waiting.connection.deadline
+            self._wake, lambda waiting: waiting.session.topics, lambda waiting: waiting.connection.deadline
         )
 
     def start(self) -> None:

@@ -21,7 +21,7 @@ BURST: Final = 500
 Topic = tuple[int, int]
 """What a parked session watches: account and mailbox (0 for none)."""
 
-WHOLE: Final = -2
+WHOLE: Final = -100
 """In place of a mailbox: all of the account."""
 
 R = TypeVar("R")
@@ -31,26 +31,29 @@ class Parked(Protocol):
     """A session that waits for input or news."""
 
     @property
-    def topic(self) -> Topic:
-        """What it watches."""
+    def topics(self) -> tuple[Topic, ...]:
+        """What it watches, each once."""
         ...
 
 
 class ParkingLot(Generic[R]):
     """The parked records of one worker. ``wake`` is called on the loop with a record and the reason.
 
-    ``topic`` is what wakes a record, ``until`` the loop time that ends it; neither changes meanwhile."""
+    ``topics`` are what wakes a record, ``until`` is the loop time that ends it; neither changes meanwhile."""
 
-    __slots__ = ("_epoll", "_records", "_topic", "_topics", "_until", "_wake")
+    __slots__ = ("_epoll", "_known", "_records", "_topics", "_until", "_wake")
 
     def __init__(
-        self, wake: Callable[[R, str], None], topic: Callable[[R], Topic], until: Callable[[R], float]
+        self,
+        wake: Callable[[R, str], None],
+        topics: Callable[[R], tuple[Topic, ...]],
+        until: Callable[[R], float],
     ) -> None:
         self._epoll = select.epoll()
-        self._topic = topic
+        self._topics = topics
         self._until = until
         self._records: dict[int, R] = {}
-        self._topics: dict[Topic, int | set[int]] = {}
+        self._known: dict[Topic, int | set[int]] = {}
         """A topic's one descriptor, or all of several."""
         self._wake = wake
         asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._input)
@@ -64,14 +67,14 @@ class ParkingLot(Generic[R]):
 
     def park(self, fd: int, record: R) -> None:
         """Take a record."""
-        topic = self._topic(record)
-        known = self._topics.get(topic)
-        if known is None:
-            self._topics[topic] = fd
-        elif isinstance(known, set):
-            known.add(fd)
-        else:
-            self._topics[topic] = {known, fd}
+        for topic in self._topics(record):
+            known = self._known.get(topic)
+            if known is None:
+                self._known[topic] = fd
+            elif isinstance(known, set):
+                known.add(fd)
+            else:
+                self._known[topic] = {known, fd}
         self._records[fd] = record
         self._epoll.register(fd, EVENTS)
         metrics.count("a3_imap_idle")
@@ -81,19 +84,19 @@ class ParkingLot(Generic[R]):
         record = self._records.pop(fd, None)
         if record is None:
             return
-        topic = self._topic(record)
         self._epoll.unregister(fd)
-        known = self._topics[topic]
-        if isinstance(known, set) and len(known) > 1:
-            known.discard(fd)
-        else:
-            del self._topics[topic]
+        for topic in self._topics(record):
+            known = self._known[topic]
+            if isinstance(known, set) and len(known) > 1:
+                known.discard(fd)
+            else:
+                del self._known[topic]
         metrics.count("a3_imap_idle", by=-1)
         self._wake(record, reason)
 
     def wake(self, topic: Topic) -> None:
         """Wake all that watch ``topic``."""
-        known = self._topics.get(topic)
+        known = self._known.get(topic)
         if known is not None:
             for fd in tuple(known) if isinstance(known, set) else (known,):
                 self.leave(fd, "change")

@@ -27,6 +27,8 @@ ANNOTATIONS: Final = MailboxId(-2)
 """In place of a mailbox: the annotations that an account keeps (RFC 5464)."""
 PUSHES: Final = MailboxId(-3)
 """In place of a mailbox: the push subscriptions of an account."""
+QUEUE: Final = (AccountId(0), MailboxId(1))
+"""Account and mailbox of the change that something of the queue is due."""
 RIGHTS: Final = (AccountId(0), MailboxId(2))
 """Account and mailbox of the change that somebody's rights on mailboxes are others now."""
 EVERYTHING: Final = Change(AccountId(-1), MailboxId(0), ModSeq(0))

@@ -331,9 +331,11 @@ PUSH: Final = "push"
 """Kind of documents: push subscriptions (``access/pushes.py``)."""
 METADATA: Final = "metadata"
 """Annotations of mailboxes: their names begin with the number of the mailbox and ``/``, and go with it."""
+SUBSCRIPTION: Final = "subscription"
+"""Kind of documents: names that an account subscribed to and are no mailbox of its own."""
 SEALED_KINDS: Final = frozenset(("hook", SCRIPT_ROLL, SCRIPT, SCRIPT_LIST, PUSH, METADATA))
 """Kinds of documents that hold a secret: no backend writes them to a disk in clear."""
-TOLD_KINDS: Final = {SCRIPT_ROLL: SCRIPTS, PUSH: PUSHES, METADATA: ANNOTATIONS}
+TOLD_KINDS: Final = {SCRIPT_ROLL: SCRIPTS, PUSH: PUSHES, METADATA: ANNOTATIONS, SUBSCRIPTION: MailboxId(0)}
 """Kinds of documents that watchers are told of, and what the Change has for the mailbox."""
 
 

@@ -175,10 +175,10 @@ async def test_a_parked_connection_is_woken_by_input_change_and_time() -> None:
         woken.append((record, reason))
         heard.set()
 
-    def topic(record: str) -> tuple[int, int]:
-        return (1, 1) if record == "change" else (2, 2)
+    def topics(record: str) -> tuple[tuple[int, int], ...]:
+        return ((1, 1), (1, 2)) if record == "change" else ((2, 2),)
 
-    lot = ParkingLot[str](wake, topic, lambda record: 0.0 if record == "time" else 1e18)
+    lot = ParkingLot[str](wake, topics, lambda record: 0.0 if record == "time" else 1e18)
     pairs = []
     for name in ("input", "change", "change", "time"):
         ours, theirs = socket.socketpair()
@@ -188,6 +188,7 @@ async def test_a_parked_connection_is_woken_by_input_change_and_time() -> None:
     pairs[1].send(b"DONE\r\n")
     async with asyncio.timeout(10):
         await heard.wait()
+    lot.wake((1, 2))
     lot.wake((1, 1))
     lot.wake((3, 3))
     lot.sweep(1.0)

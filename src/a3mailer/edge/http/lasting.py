@@ -28,7 +28,7 @@ class Lasting(Parked, Protocol):
         ...
 
     @property
-    def topic(self) -> Topic:
+    def topics(self) -> tuple[Topic, ...]:
         """Whose changes wake it."""
         ...
 

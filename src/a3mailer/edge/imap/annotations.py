@@ -60,5 +60,5 @@ async def metadata_line(
             pairs.append(b"%b %b" % (entry(entries.get(name, name.encode())), value(octets)))
     if not pairs:
         return b"", longest
-    where = mailbox_name(row.name, utf8=session.rev2) if row is not None else string(b"")
+    where = mailbox_name(row.name, utf8=session.utf8) if row is not None else string(b"")
     return b"* METADATA %b (%b)\r\n" % (where, b" ".join(pairs)), longest

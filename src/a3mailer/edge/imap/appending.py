@@ -89,6 +89,8 @@ async def append(
         results = await session.services.store.commit(
             Transaction(operations, contents, session.principal.tenant)
         )
+        if session.notifier is not None:
+            await session.notifier.absorb(operations, results)
     except SpoolError as error:
         await read_over(session)
         raise StoreFull from error

@@ -38,6 +38,7 @@ AFTER_LOGIN: Final = (
     b"RIGHTS=kxte",
     b"METADATA",  # RFC 5464
     b"LIST-METADATA",  # RFC 9590
+    b"NOTIFY",  # RFC 5465
     b"QUOTA",  # RFC 9208
     b"QUOTA=RES-STORAGE",
     b"QUOTA=RES-MESSAGE",
@@ -59,7 +60,9 @@ AFTER_LOGIN: Final = (
     b"FILTERS",  # RFC 5466
     b"SEARCH=FUZZY",  # RFC 6203
 )
-ENABLEABLE: Final = frozenset((b"CONDSTORE", b"QRESYNC", b"IMAP4REV2", b"UIDONLY", b"UTF8=ACCEPT"))
+ENABLEABLE: Final = frozenset(
+    (b"CONDSTORE", b"QRESYNC", b"IMAP4REV2", b"UIDONLY", b"UTF8=ACCEPT", b"METADATA")
+)
 
 
 def before_login(*, start_tls: bool, mechanisms: tuple[str, ...], login: bool) -> bytes:

@@ -83,6 +83,7 @@ class ImapDoor:
         finally:
             if not at_rest:
                 session.unselect()
+                session.quiet()
                 emit("imap.session.ended", level="debug", trace=session.trace, account=session.account)
         await session.connection.flushed()
         return None
@@ -97,7 +98,7 @@ class ImapDoor:
                 parked.leave(fd, "change")
             elif isinstance(session, Session):
                 session.directory = self.services.views.directory
-                if session.lent:
+                if session.lent or (session.notifier is not None and session.notifier.follows_rights):
                     parked.leave(fd, "change")
             if number % RECHECK_SLICE == 0:
                 await asyncio.sleep(0)
@@ -118,7 +119,10 @@ async def answer_all(session: Session) -> None:
     while session.state != state.LOGOUT:
         event, prompt.left = prompt.left or framing.next_event(), None
         if event is None:
-            await session.attend(prompt.take)
+            if session.notifier is not None:
+                await session.notifier.wait()
+            else:
+                await session.attend(prompt.take)
             connection.idle = False
             if prompt.gone:
                 raise ConnectionLost("the client has gone")
@@ -167,7 +171,9 @@ async def run(session: Session, begun: Begun) -> None:
             answer = started(session, command)
         ended = await told(session, answer)
         selected = session.selected
-        if selected is not None and (session.behind or selected.view.has_news() or updates(session)):
+        if session.notifier is not None or (
+            selected is not None and (session.behind or selected.view.has_news() or updates(session))
+        ):
             await session.tell_news(expunges=command.expunges)
     except RemoteProtocolError as error:
         refuse(session, tag, str(error).encode("ascii", "replace"), fatal=False)

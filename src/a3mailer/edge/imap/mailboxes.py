@@ -65,6 +65,12 @@ async def status_line(session: Session, row: Mailbox, items: Iterable[bytes]) ->
     return b"* STATUS %b (%b)\r\n" % (mailbox_name(row.name, utf8=session.utf8), b" ".join(values))
 
 
+def counters(session: Session, row: Mailbox, items: Iterable[bytes]) -> bytes:
+    """The same of stored counters alone, where nobody asked (RFC 5465)."""
+    values = b" ".join(b"%b %b" % (item, _STATUS[item](row)) for item in items)
+    return b"* STATUS %b (%b)\r\n" % (mailbox_name(row.name, utf8=session.utf8), values)
+
+
 async def list_lines(session: Session, request: ListRequest, word: bytes) -> AsyncIterator[bytes]:
     """The lines of one LIST or LSUB, and what is told of each mailbox besides, in slices."""
     listing = await _listing(session, request, word)
@@ -147,11 +153,11 @@ async def _node_lines(session: Session, node: Node, listing: _Listing) -> list[b
     row, request, word = node.mailbox, listing.request, listing.word
     name = mailbox_name(node.name, utf8=session.utf8)
     if word == b"LSUB":
-        attributes = b"" if node.name in listing.chosen else b"\\Noselect"
-        return [b'* LSUB (%b) "/" %b\r\n' % (attributes, name)]
+        words = b"" if node.name in listing.chosen else b"\\Noselect"
+        return [b'* LSUB (%b) "/" %b\r\n' % (words, name)]
     readable = row is not None and await _readable(session, row)
-    attributes = b" ".join(_attributes(node, request, readable=readable))
-    lines = [b'* LIST (%b) "/" %b%b\r\n' % (attributes, name, listing.child_info(node))]
+    words = b" ".join(attributes(node, request, readable=readable))
+    lines = [b'* LIST (%b) "/" %b%b\r\n' % (words, name, listing.child_info(node))]
     if row is not None and readable:
         if request.status:
             lines.append(await status_line(session, row, request.status))
@@ -169,7 +175,8 @@ async def _readable(session: Session, row: Mailbox) -> bool:
     return await rights.may(session.principal, "mailbox.select", row.account, row.id)
 
 
-def _attributes(node: Node, request: ListRequest, *, readable: bool) -> list[bytes]:
+def attributes(node: Node, request: ListRequest, *, readable: bool) -> list[bytes]:
+    """The attributes of a name in LIST, with those that were asked for."""
     row = node.mailbox
     words: list[bytes] = []
     if row is None:

@@ -28,8 +28,12 @@ NOTHING_AHEAD: Final[Mapping[int, Message]] = {}
 class Updates(Protocol):
     """Searches whose results the client wants to be told of as they change (``updating``, RFC 5267)."""
 
-    async def tell(self, *, expunges: bool) -> None:
-        """Write the news of the mailbox, and of these results around them. Errors: none of the store's."""
+    def removed(self) -> None:
+        """Before the news of the mailbox: write what of these results was expunged."""
+        ...
+
+    async def changed(self) -> None:
+        """After them: write what came and went otherwise. Errors: none of the store's."""
         ...
 
 
@@ -132,7 +136,14 @@ def runs(places: Iterable[int]) -> list[Span]:
 
 
 def news_lines(
-    view: View, news: News, *, qresync: bool, condstore: bool, rev2: bool, uid_only: bool
+    view: View,
+    news: News,
+    *,
+    qresync: bool,
+    condstore: bool,
+    rev2: bool,
+    uid_only: bool,
+    uid: bool = False,
 ) -> bytes:
     """EXPUNGE or VANISHED, then EXISTS, then FETCH of changed flags (RFC 9051 section 7.4, RFC 7162)."""
     out: list[bytes] = []
@@ -145,7 +156,7 @@ def news_lines(
         out.append(b"* %d EXISTS\r\n" % news.exists)
         if not rev2:
             out.append(b"* 0 RECENT\r\n")
-    uid = qresync or condstore
+    uid = uid or qresync or condstore
     out += (flags_line(view, at, uid=uid, modseq=condstore, only=uid_only) for at in news.changed)
     return b"".join(out)
 

@@ -6,13 +6,15 @@ The order of things (framing, dispatch, answers) is in ``door.py``; a command se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from a3mailer.access.labour import Labour
 from a3mailer.access.view import View
 from a3mailer.edge.connection import HIGH_WATER, Connection, ConnectionLost
 from a3mailer.edge.imap import capability, state
+from a3mailer.edge.imap.notifier import Notifier
 from a3mailer.edge.imap.replies import NoSuchTarget
 from a3mailer.edge.imap.selected import OWN, Selected, flags_lines, news_lines
 from a3mailer.edge.imap.services import Services
@@ -59,8 +61,9 @@ class Session:
     """The state of one connection (RFC 9051 section 3)."""
 
     __slots__ = ("_command_until", "_context", "_login_until", "_out", "_out_size", "_packed", "_permits",
-                 "_time", "bad", "compresses",
-                 "condstore", "connection", "decompresses", "deflate", "directory", "engine", "principal",
+                 "_time", "annotations", "bad", "compresses",
+                 "condstore", "connection", "decompresses", "deflate", "directory", "engine", "notifier",
+                 "principal",
                  "qresync",
                  "rev2", "secures",
                  "selected", "services", "state", "tag", "trace",
@@ -74,13 +77,15 @@ class Session:
         self.state: int = state.NOT_AUTHENTICATED
         self.principal: Principal = ANONYMOUS
         self.selected: Selected | None = None
-        self.rev2 = False
-        self.uid_only = False
+        self.rev2 = self.uid_only = False
         """UIDONLY was enabled (RFC 9586)."""
         self.utf8_mail = False
         """UTF8=ACCEPT was enabled (RFC 6855)."""
-        self.condstore = False
-        self.qresync = False
+        self.annotations = False
+        """METADATA was enabled (RFC 5464)."""
+        self.notifier: Notifier | None = None
+        """Who watches other mailboxes, too (RFC 5465)."""
+        self.condstore = self.qresync = False
         self.secures = False
         """STARTTLS was answered: TLS begins once that is sent."""
         self.compresses = False
@@ -190,12 +195,14 @@ class Session:
     def forget_login(self) -> None:
         """Be as before the login, but for TLS (RFC 8437 section 3)."""
         self.unselect()
+        self.quiet()
         self.principal = ANONYMOUS
         self._context = None
         self._permits = _NOTHING_ASKED
         self.state = state.NOT_AUTHENTICATED
         self.engine.authenticated = False
         self.rev2 = self.uid_only = self.utf8_mail = self.condstore = self.qresync = False
+        self.annotations = False
         self.decompresses = self.deflate is not None
         self.bad = 0
         self._login_until = self._time() + self.services.settings.imap.login_seconds
@@ -229,7 +236,16 @@ class Session:
 
     async def commit(self, *operations: Operation) -> tuple[Result, ...]:
         """Make operations durable together; their results. Errors: those of the operations, TryLater."""
-        return await self.services.store.commit(Transaction(operations, tenant=self.principal.tenant))
+        results = await self.services.store.commit(Transaction(operations, tenant=self.principal.tenant))
+        if self.notifier is not None:
+            await self.notifier.absorb(operations, results)
+        return results
+
+    def quiet(self) -> None:
+        """Nothing is watched any more."""
+        if self.notifier is not None:
+            self.notifier.close()
+            self.notifier = None
 
     def unselect(self) -> None:
         """Leave the selected mailbox."""
@@ -246,7 +262,7 @@ class Session:
     @property
     def behind(self) -> bool:
         """Whether something happened that the session has not looked at: ``catch_up`` is due."""
-        if self.directory != self.services.views.directory:
+        if self.directory != self.services.views.directory or self.notifier is not None:
             return True
         selected = self.selected
         return selected is not None and (selected.view.mailbox.stale or self._lent_anew(selected))
@@ -286,16 +302,19 @@ class Session:
             raise Ended("the selected mailbox is no longer what it was")
 
     async def tell_news(self, *, expunges: bool) -> None:
-        """Write what happened in the selected mailbox. Errors: Ended."""
+        """Write what happened in the selected mailbox, and elsewhere. Errors: Ended."""
         if self.behind:
             await self.catch_up()
         selected = self.selected
-        if selected is None:
-            return
-        if selected.updates is not None:
-            await selected.updates.tell(expunges=expunges)
-        elif selected.view.has_news():
+        updates = None if selected is None else selected.updates
+        if updates is not None:
+            updates.removed()
+        if self.notifier is not None:
+            await self.notifier.tell(expunges=expunges)
+        elif selected is not None and selected.view.has_news():
             self.say_news(selected.view, expunges=expunges)
+        if updates is not None:
+            await updates.changed()
 
     def say_news(self, view: View, *, expunges: bool) -> None:
         """Write what the view knows and the client does not."""
@@ -457,31 +476,44 @@ class Session:
         elif self.woken == "time":
             raise Ended("idle for too long")
         self.woken = ""
-        connection, views = self.connection, self.services.views
-        listeners = [views.listeners]
-        if self.selected is not None:
-            listeners.append(self.view.mailbox.listeners)
-        for one in listeners:
-            one.add(connection.nudge)
-        try:
+        connection = self.connection
+        with self._nudged():
             while (event := self.engine.next_event()) is None:
                 if self.inflates:
                     await self.receive()
                     continue
                 await self.tell_news(expunges=True)
                 await self.flush()
+                if self._restless():
+                    continue
                 connection.idle = True
                 connection.deadline = self._wait_until()
-                if connection.parkable and not connection.draining and not self._restless():
+                if connection.parkable and not connection.draining:
                     self._shrink()
                     raise AtRest
                 if await connection.readable():
                     await self.receive()
                 connection.idle = False
+        return _line(event)
+
+    @contextlib.contextmanager
+    def _nudged(self) -> Iterator[None]:
+        """The connection's wait ends when there may be news."""
+        nudge = self.connection.nudge
+        listeners = [self.services.views.listeners]
+        if self.selected is not None:
+            listeners.append(self.view.mailbox.listeners)
+        for one in listeners:
+            one.add(nudge)
+        if self.notifier is not None:
+            self.notifier.listen(nudge)
+        try:
+            yield
         finally:
             for one in listeners:
-                one.discard(connection.nudge)
-        return _line(event)
+                one.discard(nudge)
+            if self.notifier is not None:
+                self.notifier.listen(None)
 
     def _shrink(self) -> None:
         """Hold nothing that a session at rest does not need."""
@@ -493,22 +525,27 @@ class Session:
         self.engine.shrink()
         if self.deflate is not None:
             self.deflate.shrink()
+        if self.notifier is not None:
+            self.notifier.rest()
 
     def _restless(self) -> bool:
         """Whether something happened that the client was not told yet."""
         if self.directory != self.services.views.directory:
             return True
         selected = self.selected
-        return selected is not None and (
-            selected.view.mailbox.stale or selected.view.has_news() or self._lent_anew(selected)
-        )
+        if selected is not None and (selected.view.mailbox.stale or self._lent_anew(selected)):
+            return True
+        if self.notifier is not None:
+            return self.notifier.restless
+        return selected is not None and selected.view.has_news()
 
     @property
-    def topic(self) -> tuple[int, int]:
+    def topics(self) -> tuple[tuple[int, int], ...]:
         """What a parked session watches (``edge.park.Parked``)."""
-        if self.selected is None:
-            return (self.account, 0)
-        return (self.selected.account, self.selected.mailbox)
+        own = (self.account, 0) if self.selected is None else self.selected.key
+        if self.notifier is None:
+            return (own,)
+        return tuple({own: None, **dict.fromkeys(self.notifier.topics)})
 
     async def receive(self) -> None:
         """Send what is due and wait for octets. Errors: ConnectionLost."""

@@ -74,25 +74,25 @@ class Updates:
             return b"too many messages are named"
         return b""
 
-    async def tell(self, *, expunges: bool) -> None:
-        """Write the news of the mailbox, and of the results around them."""
-        session, view = self._session, self._session.view
-        living = view.mailbox.columns
+    def removed(self) -> None:
+        """Write what of the results was expunged: before the client hears EXPUNGE."""
+        living = self._session.view.mailbox.columns
         if living is not self._living:
             self._living = living
             for update in self.by_tag.values():
                 gone = update.context.remove(update.context.expunged(living.uids))
-                session.write(self._line(update, gone, []))
-        if view.has_news():
-            session.say_news(view, expunges=expunges)
-        if not view.current:  # EXPUNGE has to wait, and so has all behind it
+                self._session.write(self._line(update, gone, []))
+
+    async def changed(self) -> None:
+        """Write what became of the results, after the news of the mailbox."""
+        if not self._session.view.current:  # EXPUNGE has to wait, and so has all behind it
             return
         for update in tuple(self.by_tag.values()):
             try:
                 await self._look(update)
             except MailError:
                 del self.by_tag[update.tag]
-                session.write(refused(update.tag, b"the search cannot be followed any more"))
+                self._session.write(refused(update.tag, b"the search cannot be followed any more"))
 
     async def _look(self, update: Update) -> None:
         """Find out what became of the messages that changed or came, and tell it. Errors: MailError."""

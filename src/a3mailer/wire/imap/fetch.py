@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -100,14 +101,23 @@ _SECTIONS: Final = {
 def parse_fetch_items(p: Parser) -> FetchItems:
     """The items of FETCH. Errors: BadSyntax."""
     if p.peek() == b"(":
-        found = p.parenthesised(lambda: _fetch_att(p), most=limits.FETCH_ITEMS)
-    else:
-        at = p.at
-        macro = _MACROS.get(p.run(_ITEM_CHARS).upper())
-        if macro is not None:
-            return FetchItems(macro)
-        p.at = at
-        found = (_fetch_att(p),)
+        return fetch_attributes(p)
+    at = p.at
+    macro = _MACROS.get(p.run(_ITEM_CHARS).upper())
+    if macro is not None:
+        return FetchItems(macro)
+    p.at = at
+    return _collected((_fetch_att(p),))
+
+
+# "(" fetch-att *(SP fetch-att) ")"
+def fetch_attributes(p: Parser) -> FetchItems:
+    """Items without macros. Errors: BadSyntax."""
+    return _collected(p.parenthesised(lambda: _fetch_att(p), most=limits.FETCH_ITEMS))
+
+
+def _collected(found: Iterable[Item | Section]) -> FetchItems:
+    found = tuple(found)
     items = dict.fromkeys(one for one in found if isinstance(one, Item))
     sections = dict.fromkeys(one for one in found if isinstance(one, Section))
     return FetchItems(tuple(items), tuple(sections))

@@ -44,6 +44,8 @@ SORT_CRITERIA: Final = 32
 """Criteria of one SORT, repeated ones included."""
 SOURCES: Final = 256
 """Filters of mailboxes, and names of one filter (RFC 7377)."""
+NOTIFY_EVENTS: Final = 32
+"""Events in one group of NOTIFY, repeated ones included."""
 ID_FIELDS: Final = 30
 """RFC 2971 section 3.3."""
 ID_FIELD: Final = 30

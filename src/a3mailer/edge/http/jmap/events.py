@@ -118,8 +118,8 @@ class EventSource:
         return self.following.principal
 
     @property
-    def topic(self) -> Topic:
-        return (self.following.principal.account, WHOLE)
+    def topics(self) -> tuple[Topic, ...]:
+        return ((self.following.principal.account, WHOLE),)
 
     async def run(self, reason: str) -> Lasting | None:
         """``Lasting``."""

@@ -106,8 +106,8 @@ class Socket:
     due: float = 0.0
 
     @property
-    def topic(self) -> Topic:
-        return (self.principal.account, WHOLE)
+    def topics(self) -> tuple[Topic, ...]:
+        return ((self.principal.account, WHOLE),)
 
     async def run(self, reason: str) -> Lasting | None:
         """``Lasting``."""

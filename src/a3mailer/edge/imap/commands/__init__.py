@@ -37,6 +37,7 @@ from a3mailer.edge.imap.commands.move import Move
 from a3mailer.edge.imap.commands.myrights import MyRights
 from a3mailer.edge.imap.commands.namespace import Namespace
 from a3mailer.edge.imap.commands.noop import Noop
+from a3mailer.edge.imap.commands.notify import Notify
 from a3mailer.edge.imap.commands.rename import Rename
 from a3mailer.edge.imap.commands.replace import Replace
 from a3mailer.edge.imap.commands.search import Search
@@ -101,6 +102,7 @@ COMMANDS: Final[tuple[type[Command], ...]] = (
     ListRights,
     GetMetadata,  # RFC 5464
     SetMetadata,
+    Notify,  # RFC 5465
     GetQuota,  # RFC 9208
     GetQuotaRoot,
 )

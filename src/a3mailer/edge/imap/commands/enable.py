@@ -1,4 +1,4 @@
-"""ENABLE (RFC 5161, RFC 9051 section 6.3.1): CONDSTORE, QRESYNC, IMAP4rev2, UIDONLY, UTF8=ACCEPT."""
+"""ENABLE (RFC 5161, RFC 9051 section 6.3.1): CONDSTORE, QRESYNC, IMAP4rev2, UIDONLY, METADATA, ..."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.capability import ENABLEABLE
+from a3mailer.edge.imap.notifying import ANNOTATIONS, Notifying
 from a3mailer.edge.imap.response import Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap import limits
@@ -37,9 +38,19 @@ class Enable:
         newly: list[bytes] = []
         for word in dict.fromkeys(self.wanted):
             if offered(session, word) and not enabled(session, word):
+                if word == b"METADATA":
+                    await tell_annotations(session)
                 switch_on(session, word)
                 newly.append(b"IMAP4rev2" if word == b"IMAP4REV2" else word)
         yield b"* ENABLED%b\r\n" % b"".join(b" " + word for word in newly)
+
+
+async def tell_annotations(session: Session) -> None:
+    """Unsolicited METADATA (RFC 5464 section 4.4.2); who has used NOTIFY is told what that says.
+
+    Errors: TooMany."""
+    if session.notifier is None:
+        await Notifying(session, (ANNOTATIONS,), None).begin()
 
 
 def offered(session: Session, word: bytes) -> bool:
@@ -55,6 +66,7 @@ def enabled(session: Session, word: bytes) -> bool:
         b"UIDONLY": session.uid_only,
         b"UTF8=ACCEPT": session.utf8_mail,
         b"IMAP4REV2": session.rev2,
+        b"METADATA": session.annotations,
     }
     return on[word]
 
@@ -63,6 +75,8 @@ def switch_on(session: Session, word: bytes) -> None:
     """QRESYNC brings CONDSTORE with it (RFC 7162 section 3.2.3)."""
     if word == b"IMAP4REV2":
         session.rev2 = True
+    elif word == b"METADATA":
+        session.annotations = True
     elif word == b"UIDONLY":
         session.uid_only = True
     elif word == b"UTF8=ACCEPT":

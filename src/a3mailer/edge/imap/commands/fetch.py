@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Final
 
-from a3mailer.access.view import View
-from a3mailer.edge.imap import fetching, sections, single, state
-from a3mailer.edge.imap.fetching import DAMAGED, MISSING, Chunk, Places, Plan, make_plan
+from a3mailer.edge.imap import single, state
+from a3mailer.edge.imap.chunks import fetched
+from a3mailer.edge.imap.fetching import DAMAGED, MISSING, Outcome, Plan, make_plan
 from a3mailer.edge.imap.opening import among, vanished
 from a3mailer.edge.imap.response import Answer, Response
 from a3mailer.edge.imap.selected import runs
@@ -20,10 +20,6 @@ from a3mailer.wire.imap.parser import Parser
 from a3mailer.wire.imap.search import Partial, parse_partial
 from a3mailer.wire.imap.sequence import SequenceSet, Span, parse_sequence_set, print_set
 
-CHUNK_MESSAGES: Final = 1000
-"""Messages whose items are made at once."""
-CHUNK_OCTETS: Final = 1024 * 1024
-"""Octets of messages whose sections are read at once."""
 REMEMBERED: Final = 256
 """Spellings of items whose plan is kept."""
 REMEMBERED_OCTETS: Final = 256
@@ -100,18 +96,9 @@ class Fetch:
         if wanted.changed_since >= 0:
             changed = await view.changed(wanted.changed_since)
             spans = runs(among(changed, [(low, high - 1) for low, high in spans]))
-        outcome = fetching.Outcome()
-        for places in chunks(view, spans, by_octets=bool(plan.sections)):
-            chunk = Chunk(view, places)
-            if sections.plain(session, chunk, plan):
-                yield await sections.whole(session, chunk, plan, outcome)
-                continue
-            chunk = await fetching.with_rows(session, chunk, plan, outcome)
-            if plan.sections:
-                async for octets in sections.said(session, chunk, plan, outcome):
-                    yield octets
-            else:
-                yield await fetching.lines(session, chunk, plan, outcome)
+        outcome = Outcome()
+        async for octets in fetched(session, view, spans, plan, outcome):
+            yield octets
         if outcome.damaged:
             yield DAMAGED
         elif outcome.missing:
@@ -189,28 +176,3 @@ def cut(spans: list[Span], partial: Partial) -> list[Span]:
             kept.append((a, b))
         before += end - first
     return kept
-
-
-def chunks(view: View, spans: list[Span], *, by_octets: bool) -> Iterator[Places]:
-    """Places in pieces that are worked off at once: ranges where they are long, lists of scattered ones."""
-    most = CHUNK_MESSAGES
-    sizes = view.columns.sizes
-    scattered: list[int] = []
-    octets = 0
-    for low, high in spans:
-        if high - low > 8 and not by_octets:
-            if scattered:
-                yield scattered
-                scattered = []
-            for first in range(low, high, most):
-                yield range(first, min(high, first + most))
-            continue
-        for at in range(low, high):
-            scattered.append(at)
-            octets += sizes[at]
-            if len(scattered) >= most or (by_octets and octets >= CHUNK_OCTETS):
-                yield scattered
-                scattered = []
-                octets = 0
-    if scattered:
-        yield scattered

@@ -1,0 +1,59 @@
+"""FETCH responses of many messages, piece by piece: whoever asked for them (FETCH, NOTIFY)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
+
+from a3mailer.access.view import View
+from a3mailer.edge.imap import fetching, sections
+from a3mailer.edge.imap.fetching import Chunk, Outcome, Places, Plan
+from a3mailer.edge.imap.session import Session
+from a3mailer.wire.imap.sequence import Span
+
+CHUNK_MESSAGES: Final = 1000
+"""Messages whose items are made at once."""
+CHUNK_OCTETS: Final = 1024 * 1024
+"""Octets of messages whose sections are read at once."""
+
+
+async def fetched(
+    session: Session, view: View, spans: list[Span], plan: Plan, outcome: Outcome
+) -> AsyncIterator[bytes]:
+    """``* n FETCH (...)`` of some messages of the selected mailbox."""
+    for places in chunks(view, spans, by_octets=bool(plan.sections)):
+        chunk = Chunk(view, places)
+        if sections.plain(session, chunk, plan):
+            yield await sections.whole(session, chunk, plan, outcome)
+            continue
+        chunk = await fetching.with_rows(session, chunk, plan, outcome)
+        if plan.sections:
+            async for octets in sections.said(session, chunk, plan, outcome):
+                yield octets
+        else:
+            yield await fetching.lines(session, chunk, plan, outcome)
+
+
+def chunks(view: View, spans: list[Span], *, by_octets: bool) -> Iterator[Places]:
+    """Places in pieces that are worked off at once: ranges where they are long, lists of scattered ones."""
+    most = CHUNK_MESSAGES
+    sizes = view.columns.sizes
+    scattered: list[int] = []
+    octets = 0
+    for low, high in spans:
+        if high - low > 8 and not by_octets:
+            if scattered:
+                yield scattered
+                scattered = []
+            for first in range(low, high, most):
+                yield range(first, min(high, first + most))
+            continue
+        for at in range(low, high):
+            scattered.append(at)
+            octets += sizes[at]
+            if len(scattered) >= most or (by_octets and octets >= CHUNK_OCTETS):
+                yield scattered
+                scattered = []
+                octets = 0
+    if scattered:
+        yield scattered
