@@ -77,6 +77,7 @@ class ImapWorld:
             server=Server(hostname="mx.example.test", domain="example.test"),
             imap=Imap(
                 append_size=int(options.get("append_size", 1024 * 1024)),
+                message_limit=int(options.get("message_limit", 1_000_000)),
                 utf8_accept="moving_in" not in options,
             ),
             auth=Auth(plaintext="public" not in options),

@@ -92,6 +92,9 @@ class Imap(Section, frozen=True, kw_only=True):
     idle_seconds: Annotated[float, _d("Inactivity before logout, at least 30 minutes (RFC 9051).")] = 1860.0
     login_seconds: Annotated[float, _d("Time to authenticate.")] = 30.0
     append_size: Annotated[int, _d("Largest APPEND, octets (RFC 7889).", ge=1024)] = 50 * 1024 * 1024
+    message_limit: Annotated[
+        int, _d("Most messages of one FETCH, STORE, COPY, MOVE, SEARCH or UID EXPUNGE.", ge=1_000_000)
+    ] = 1_000_000
     command_cpu_seconds: Annotated[
         float,
         _d("Processor time of one SEARCH, SORT or THREAD before it ends with NO [LIMIT]; 0 = any.", ge=0),

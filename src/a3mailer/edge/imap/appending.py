@@ -15,9 +15,9 @@ from a3mailer.access.crossing import put
 from a3mailer.access.keywords import spelled
 from a3mailer.access.rights import mask_of
 from a3mailer.edge.imap import events
-from a3mailer.edge.imap.replies import NeedsUtf8
+from a3mailer.edge.imap.replies import NeedsUtf8, TooManyMessages
 from a3mailer.edge.imap.session import Interrupted, Session
-from a3mailer.mail.errors import MailError, StoreFull, TooLarge, TooMany
+from a3mailer.mail.errors import MailError, StoreFull, TooLarge
 from a3mailer.mail.event import APPEND
 from a3mailer.mail.flags import ALL_FLAGS
 from a3mailer.mail.message import MessageIndex, index
@@ -154,7 +154,7 @@ async def _receive(
         if start.size > session.services.settings.imap.append_size or octets > APPEND_OCTETS:
             raise TooLarge
         if len(spools) >= most:
-            raise TooMany if most > 1 else BadSyntax("one message takes the place of one")
+            raise TooManyMessages if most > 1 else BadSyntax("one message takes the place of one")
         if start.size == 0:
             raise BadSyntax("a message of no octets cancels APPEND")
         if appendix.utf8 and not (session.utf8_mail and start.binary):

@@ -87,5 +87,6 @@ def after_login(settings: Imap, *, jmap: bool = False, sieve: str = "") -> bytes
         words.append(b"JMAPACCESS")
     if sieve:
         words.append(b"IMAPSIEVE=" + sieve.encode("ascii"))
+    words.append(b"MESSAGELIMIT=%d" % settings.message_limit)  # RFC 9738
     words.append(b"APPENDLIMIT=%d" % settings.append_size)  # RFC 7889
     return b" ".join(words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Final
 
 from a3mailer.access.view import View
@@ -18,10 +18,19 @@ CHUNK_OCTETS: Final = 1024 * 1024
 
 
 async def fetched(
-    session: Session, view: View, spans: list[Span], plan: Plan, outcome: Outcome
+    session: Session,
+    view: View,
+    spans: list[Span],
+    plan: Plan,
+    outcome: Outcome,
+    *,
+    descending: bool = False,
 ) -> AsyncIterator[bytes]:
-    """``* n FETCH (...)`` of some messages of the selected mailbox."""
-    for places in chunks(view, spans, by_octets=bool(plan.sections)):
+    """``* n FETCH (...)`` of some messages of the selected mailbox; ``descending``: the newest first."""
+    pieces: Iterable[Places] = chunks(view, spans, by_octets=bool(plan.sections))
+    if descending:
+        pieces = [list(reversed(piece)) for piece in reversed(list(pieces))]
+    for places in pieces:
         chunk = Chunk(view, places)
         if sections.plain(session, chunk, plan):
             yield await sections.whole(session, chunk, plan, outcome)

@@ -13,7 +13,7 @@ from a3mailer.mail.ids import Uid
 from a3mailer.store.operations import Copied
 from a3mailer.store.operations import Copy as CopyMessages
 from a3mailer.wire.imap.parser import Parser
-from a3mailer.wire.imap.sequence import SequenceSet, parse_sequence_set, print_set
+from a3mailer.wire.imap.sequence import SequenceSet, Span, parse_sequence_set, print_set
 
 
 # sequence-set SP mailbox
@@ -27,13 +27,13 @@ def parse_copy(p: Parser) -> tuple[SequenceSet, str]:
     return messages, mailbox
 
 
-async def copy(session: Session, messages: SequenceSet, mailbox: str, *, uid: bool, move: bool) -> Copied:
-    """Copy or move in one transaction. Errors: NoSuchTarget, NotPermitted, OverQuota, TooMany, BadSyntax."""
+async def copy(session: Session, spans: list[Span], mailbox: str, *, move: bool) -> Copied:
+    """Copy or move messages by place, in one transaction.
+
+    Errors: NoSuchTarget, NotPermitted, OverQuota, TooMany, BadSyntax."""
     target = await session.target(mailbox)
     uids = session.view.uids
-    wanted = tuple(
-        Uid(uids[at]) for low, high in session.chosen.spans(messages, uid=uid) for at in range(low, high)
-    )
+    wanted = tuple(Uid(uids[at]) for low, high in spans for at in range(low, high))
     if not wanted:
         return Copied(target.uid_validity, (), target.modseq)
     selected = session.chosen

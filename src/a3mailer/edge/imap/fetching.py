@@ -239,7 +239,9 @@ async def with_rows(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome
     if not plan.rows:
         return chunk
     uids = [Uid(uid) for uid in chunk.uids]
-    found = await session.services.store.messages(session.chosen.account, session.chosen.mailbox, uids)
+    found = await session.services.store.messages(
+        session.chosen.account, session.chosen.mailbox, sorted(uids)
+    )
     chunk.rows = {row.uid: row for row in found}
     if len(found) == len(uids):
         return chunk

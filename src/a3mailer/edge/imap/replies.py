@@ -7,10 +7,15 @@ from typing import Final
 from a3mailer.edge.imap.response import Failed
 from a3mailer.identity.sasl.exchange import BadExchange, NoSuchMechanism, NotConfidential
 from a3mailer.mail import errors
+from a3mailer.wire.imap import limits
 
 
 class NoSuchTarget(errors.NoSuchMailbox):
     """The mailbox to put something into does not exist, but could be made (TRYCREATE)."""
+
+
+class TooManyMessages(errors.TooMany):
+    """More messages in one APPEND than are taken (RFC 9738)."""
 
 
 class NeedsUtf8(errors.MailError):
@@ -49,6 +54,7 @@ REPLIES: Final[dict[type[Exception], Failed]] = {
     errors.NotAllowed: Failed(b"CANNOT", b"this is not possible for that mailbox"),
     errors.OverQuota: Failed(b"OVERQUOTA", b"the account is full"),
     errors.TooCostly: Failed(b"LIMIT", b"that would take too long"),
+    TooManyMessages: Failed(b"MESSAGELIMIT %d" % limits.APPEND_MESSAGES, b"too many messages in one command"),
     errors.TooMany: Failed(b"LIMIT", b"too many"),
     errors.TooLarge: Failed(b"TOOBIG", b"the message is too large"),
     errors.Conflict: Failed(b"INUSE", b"somebody changed it meanwhile"),

@@ -328,6 +328,15 @@ def _uid(p: Parser) -> tuple[InSet]:
     return (InSet(parse_sequence_set(p), uid=True),)
 
 
+# search-key =/ ( "UIDAFTER" / "UIDBEFORE" ) SP uniqueid          (RFC 9738 section 3.2)
+def _uids_beyond(p: Parser, step: int) -> tuple[Key]:
+    p.space()
+    edge = p.nz_number() + step
+    if not 0 < edge <= limits.NUMBER32:
+        return (criteria.Nothing(),)
+    return (InSet(SequenceSet(((edge, limits.NUMBER32) if step > 0 else (1, edge),)), uid=True),)
+
+
 # search-modsequence = "MODSEQ" [search-modseq-ext] SP mod-sequence-valzer
 # search-modseq-ext = SP entry-name SP entry-type-req
 def _modseq(p: Parser) -> tuple[Leaf]:
@@ -374,6 +383,8 @@ _WITH_ARGUMENT: Final[dict[bytes, Callable[[Parser], tuple[Key, ...]]]] = {
     b"LARGER": _size(Comparison.ABOVE),
     b"SMALLER": _size(Comparison.BELOW),
     b"UID": _uid,
+    b"UIDAFTER": lambda p: _uids_beyond(p, 1),
+    b"UIDBEFORE": lambda p: _uids_beyond(p, -1),
     b"YOUNGER": _within(older=False),
     b"OLDER": _within(older=True),
     b"MODSEQ": _modseq,

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.copying import copy, copyuid, parse_copy
+from a3mailer.edge.imap.limiting import newest, refused
 from a3mailer.edge.imap.response import Completed, Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.parser import Parser
@@ -31,4 +32,8 @@ class Copy:
         return cls(messages, mailbox, uid)
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
-        yield Completed(copyuid(await copy(session, self.messages, self.mailbox, uid=self.uid, move=False)))
+        spans, limit = newest(session, session.view, session.chosen.spans(self.messages, uid=self.uid))
+        if limit:  # all or none
+            yield refused(limit)
+            return
+        yield Completed(copyuid(await copy(session, spans, self.mailbox, move=False)))

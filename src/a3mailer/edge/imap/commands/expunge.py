@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.response import Completed, Failed, Response
+from a3mailer.edge.imap.limiting import ended, latest
+from a3mailer.edge.imap.response import DONE, Completed, Failed, Response
 from a3mailer.edge.imap.selected import Selected
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.flags import DELETED
@@ -44,9 +45,10 @@ class Expunge:
         if (refused := refusal(session.chosen, "e")) is not None:
             yield refused
             return
-        modseq = await expunge_deleted(session, self.uids)
-        if modseq and session.qresync:
-            yield Completed(b"HIGHESTMODSEQ %d" % modseq)
+        modseq, limit = await expunge_deleted(session, self.uids)
+        yield ended(
+            session, limit, Completed(b"HIGHESTMODSEQ %d" % modseq) if modseq and session.qresync else DONE
+        )
 
 
 def refusal(selected: Selected, rights: str) -> Failed | None:
@@ -56,23 +58,29 @@ def refusal(selected: Selected, rights: str) -> Failed | None:
     return None if set(rights) <= set(selected.rights) else NO_RIGHT
 
 
-async def expunge_deleted(session: Session, among: SequenceSet | None) -> int:
-    """Expunge what is \\Deleted; the modseq of it, 0 when nothing was."""
+async def expunge_deleted(session: Session, among: SequenceSet | None) -> tuple[int, bytes]:
+    """Expunge what is \\Deleted; the modseq of it, 0 when nothing was; and a code where not all was.
+
+    EXPUNGE and CLOSE know no limit (RFC 9738 section 3.1)."""
     view = session.view
     if view.mailbox.stale:
         await view.mailbox.refresh()
     spans = [(0, view.count)] if among is None else session.chosen.spans(among, uid=True)
     uids = view.uids
-    wanted = tuple(Uid(uids[at]) for at in _deleted_places(session, spans))
+    found: Sequence[int] = [uids[at] for at in _deleted_places(session, spans)]
+    limit = b""
+    if among is not None:
+        found, limit = latest(session, found)
+    wanted = tuple(Uid(uid) for uid in found)
     if not wanted:
-        return 0
+        return 0, b""
     (result,) = await session.commit(
         ExpungeMessages(session.chosen.account, session.chosen.mailbox, wanted, only_deleted=True)
     )
     assert isinstance(result, Expunged)
     if result.uids:
         view.mailbox.hint(result.modseq)
-    return result.modseq
+    return result.modseq, limit
 
 
 def _deleted_places(session: Session, spans: list[tuple[int, int]]) -> list[int]:

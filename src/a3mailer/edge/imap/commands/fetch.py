@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 from a3mailer.edge.imap import single, state
 from a3mailer.edge.imap.chunks import fetched
 from a3mailer.edge.imap.fetching import DAMAGED, MISSING, Outcome, Plan, make_plan
+from a3mailer.edge.imap.limiting import code, ended, failed, most, newest, refused
 from a3mailer.edge.imap.opening import among, vanished
 from a3mailer.edge.imap.response import Answer, Response
 from a3mailer.edge.imap.selected import runs
@@ -76,18 +77,24 @@ class Fetch:
         plan = self._plan(session)
         session.condstore |= plan.modseq
         spans = session.chosen.spans(self.messages, uid=self.uid)
-        if self.wanted.partial is not None:
-            spans = cut(spans, self.wanted.partial)
+        limit = b""
+        partial = self.wanted.partial
+        if partial is None:
+            spans, limit = newest(session, session.view, spans)
+        elif partial.high - partial.low >= most(session):
+            return refused(code(most(session)))
+        else:
+            spans = cut(spans, partial)
         if len(spans) == 1 and self.wanted.changed_since < 0:
             low, high = spans[0]
             if high - low == 1 and plan.alone and single.possible(session, plan, low):
                 return single.fetch(session, plan, low)
-        return self._run(session, spans)
+        return self._run(session, spans, limit)
 
     def _plan(self, session: Session) -> Plan:
         return uids_only(self.wanted.items) if session.uid_only else self.wanted.plan
 
-    async def _run(self, session: Session, spans: list[Span]) -> AsyncIterator[Response]:
+    async def _run(self, session: Session, spans: list[Span], limit: bytes) -> AsyncIterator[Response]:
         wanted, view, plan = self.wanted, session.view, self._plan(session)
         if wanted.vanished:
             if not session.qresync:
@@ -97,12 +104,12 @@ class Fetch:
             changed = await view.changed(wanted.changed_since)
             spans = runs(among(changed, [(low, high - 1) for low, high in spans]))
         outcome = Outcome()
-        async for octets in fetched(session, view, spans, plan, outcome):
+        async for octets in fetched(session, view, spans, plan, outcome, descending=bool(limit)):
             yield octets
-        if outcome.damaged:
-            yield DAMAGED
-        elif outcome.missing:
-            yield MISSING
+        if outcome.damaged or outcome.missing:
+            yield failed(session, limit, DAMAGED if outcome.damaged else MISSING)
+        else:
+            yield ended(session, limit)
 
     async def _vanished(self, session: Session) -> bytes:
         bounds = self.messages.bounds(session.view.mailbox.uid_next)

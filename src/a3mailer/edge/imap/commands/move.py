@@ -9,7 +9,8 @@ from typing import ClassVar
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.commands.expunge import refusal
 from a3mailer.edge.imap.copying import copy, copyuid, parse_copy
-from a3mailer.edge.imap.response import Completed, Response
+from a3mailer.edge.imap.limiting import ended, newest
+from a3mailer.edge.imap.response import DONE, Completed, Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.parser import Parser
 from a3mailer.wire.imap.sequence import SequenceSet
@@ -35,8 +36,12 @@ class Move:
         if (refused := refusal(session.chosen, "te")) is not None:
             yield refused
             return
-        moved = await copy(session, self.messages, self.mailbox, uid=self.uid, move=True)
+        named = session.chosen.spans(self.messages, uid=self.uid)
+        spans, limit = newest(session, session.view, named)
+        moved = await copy(session, spans, self.mailbox, move=True)
         if code := copyuid(moved):
             yield b"* OK [%b] moved\r\n" % code
+        end = DONE
         if session.qresync and moved.pairs:
-            yield Completed(b"HIGHESTMODSEQ %d" % moved.modseq)
+            end = Completed(b"HIGHESTMODSEQ %d" % moved.modseq)
+        yield ended(session, limit, end)

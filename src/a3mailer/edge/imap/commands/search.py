@@ -11,10 +11,11 @@ from typing import ClassVar
 
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.filters import expanded
-from a3mailer.edge.imap.response import DONE, Response
+from a3mailer.edge.imap.limiting import ended, narrowed
+from a3mailer.edge.imap.response import Response
 from a3mailer.edge.imap.searching import extended, highest, relevancies, save, searched
 from a3mailer.edge.imap.session import Session
-from a3mailer.edge.imap.updating import begin, follow
+from a3mailer.edge.imap.updating import begin, follow, refused
 from a3mailer.wire.imap.errors import BadSyntax
 from a3mailer.wire.imap.parser import Parser
 from a3mailer.wire.imap.search import SearchRequest, parse_search
@@ -47,21 +48,24 @@ class Search:
             options = frozenset((b"ALL",))
         labour = session.labour(session.view.count)
         wanted = begin(session, request)
+        request, limit = narrowed(session, request)
         places = await searched(session, request, labour)
         if options is None:
             yield self._plain(session, places, modseq=request.modseq)
+            yield ended(session, limit)
             return
         if b"SAVE" in options:
             save(session, request, options, places)
-        if options == {b"SAVE"}:
-            yield DONE
-        else:
+        if options != {b"SAVE"}:
             scores: list[int] = []
             if b"RELEVANCY" in options:
                 scores = await relevancies(session, session.view, request, places, labour)
             yield extended(session, request, places, uid=self.uid, options=options, scores=scores)
-        if wanted is not None:
+        if wanted is not None and limit:
+            yield refused(session.tag, b"that was not all of the result")
+        elif wanted is not None:
             yield follow(session, wanted, places, uid=self.uid)
+        yield ended(session, limit)
 
     def _plain(self, session: Session, places: list[int], *, modseq: bool) -> bytes:
         uids = session.view.uids

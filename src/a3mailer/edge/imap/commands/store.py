@@ -14,6 +14,7 @@ from a3mailer.access.rights import mask_of
 from a3mailer.access.view import View
 from a3mailer.edge.imap import events, state
 from a3mailer.edge.imap.commands.expunge import NO_RIGHT, READ_ONLY
+from a3mailer.edge.imap.limiting import ended, newest
 from a3mailer.edge.imap.response import DONE, Completed, Failed
 from a3mailer.edge.imap.selected import Selected, flags_line, named
 from a3mailer.edge.imap.session import Session
@@ -76,6 +77,7 @@ class Store:
             return NO_RIGHT
         session.condstore |= self.unchanged_since >= 0
         spans = session.chosen.spans(self.messages, uid=self.uid)
+        spans, limit = newest(session, session.view, spans)
         if not spans:
             return DONE
         uids = session.view.uids
@@ -88,8 +90,9 @@ class Store:
                 await session.flush()
         await events.flagged(session, had, flagged.changed)
         if flagged.refused:
-            return Completed(b"MODIFIED %b" % self._refused(session.view, flagged), b"some had changed")
-        return DONE
+            modified = b"MODIFIED %b" % self._refused(session.view, flagged)
+            return ended(session, limit, Completed(modified, b"some had changed"))
+        return ended(session, limit)
 
     def _allowed(self, selected: Selected) -> bool:
         """RFC 4314 section 4: one flag that may be changed is enough."""
