@@ -15,6 +15,7 @@ from a3mailer.access.crossing import put
 from a3mailer.access.keywords import spelled
 from a3mailer.access.rights import mask_of
 from a3mailer.edge.imap import events
+from a3mailer.edge.imap.mailboxes import may_read
 from a3mailer.edge.imap.replies import NeedsUtf8, TooManyMessages
 from a3mailer.edge.imap.session import Interrupted, Session
 from a3mailer.mail.errors import MailError, StoreFull, TooLarge
@@ -59,10 +60,13 @@ class Outcome:
     target: Mailbox
     appended: tuple[Appended, ...]
     before: tuple[Result, ...]
+    readable: bool
 
     @property
     def code(self) -> bytes:
-        """``APPENDUID`` (RFC 4315 section 3)."""
+        """``APPENDUID``; of a mailbox that the user may not read nothing is said (RFC 4315 section 3)."""
+        if not self.readable:
+            return b""
         return b"APPENDUID %d %b" % (self.target.uid_validity, print_set(one.uid for one in self.appended))
 
 
@@ -105,7 +109,7 @@ async def append(
     if selected is not None and (selected.account, selected.mailbox) == (target.account, target.id):
         selected.view.mailbox.hint(appended[-1].modseq)
     await events.stored(session, APPEND, (target.account, target.id), [one.uid for one in appended])
-    return Outcome(target, appended, results[: len(before)])
+    return Outcome(target, appended, results[: len(before)], await may_read(session, target))
 
 
 async def _appends(session: Session, target: Mailbox, described: list[Appendix]) -> tuple[Operation, ...]:

@@ -6,6 +6,7 @@ from a3mailer.access.crossing import Flags, cross
 from a3mailer.access.rights import mask_of
 from a3mailer.access.view import View
 from a3mailer.edge.imap import events
+from a3mailer.edge.imap.mailboxes import may_read
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.event import COPY
 from a3mailer.mail.flags import ALL_FLAGS
@@ -27,15 +28,15 @@ def parse_copy(p: Parser) -> tuple[SequenceSet, str]:
     return messages, mailbox
 
 
-async def copy(session: Session, spans: list[Span], mailbox: str, *, move: bool) -> Copied:
-    """Copy or move messages by place, in one transaction.
+async def copy(session: Session, spans: list[Span], mailbox: str, *, move: bool) -> tuple[Copied, bytes]:
+    """Copy or move messages by place, in one transaction; what became of them, and COPYUID.
 
     Errors: NoSuchTarget, NotPermitted, OverQuota, TooMany, BadSyntax."""
     target = await session.target(mailbox)
     uids = session.view.uids
     wanted = tuple(Uid(uids[at]) for low, high in spans for at in range(low, high))
     if not wanted:
-        return Copied(target.uid_validity, (), target.modseq)
+        return Copied(target.uid_validity, (), target.modseq), b""
     selected = session.chosen
     source = selected.key
     mask, words = ALL_FLAGS, True
@@ -60,7 +61,7 @@ async def copy(session: Session, spans: list[Span], mailbox: str, *, move: bool)
     if move or source == (target.account, target.id):
         session.view.mailbox.hint(result.modseq)
     await events.stored(session, COPY, (target.account, target.id), [uid for _source, uid in result.pairs])
-    return result
+    return result, copyuid(result) if await may_read(session, target) else b""
 
 
 def _flags(view: View, uid: Uid, mask: int, *, words: bool) -> Flags:
@@ -70,7 +71,9 @@ def _flags(view: View, uid: Uid, mask: int, *, words: bool) -> Flags:
 
 # resp-code-copy = "COPYUID" SP nz-number SP uid-set SP uid-set
 def copyuid(copied: Copied) -> bytes:
-    """The response code that pairs old and new uids; b"" when nothing was copied."""
+    """The response code that pairs old and new uids; b"" when nothing was copied.
+
+    Of a mailbox that the user may not read nothing is said (RFC 4315 section 3)."""
     if not copied.pairs:
         return b""
     old = print_set(source for source, _target in copied.pairs)

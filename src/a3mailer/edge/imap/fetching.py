@@ -93,16 +93,22 @@ def _modseqs(chunk: Chunk) -> Iterable[int]:
     return [chunk.view.flags(at)[2] for at in chunk.places]
 
 
+def _owned(chunk: Chunk, numbers: Sequence[int]) -> Iterable[object]:
+    """Numbers of mails and threads, which are each account's: with that of another (RFC 8474)."""
+    mailbox = chunk.view.mailbox
+    return [f"{number}-{mailbox.account}" for number in numbers] if mailbox.reader else numbers
+
+
 Text = tuple[str, Callable[[Chunk], Iterable[object]]]
 _TEXT: Final[dict[Item, Text]] = {
     Item.UID: ("UID %d", lambda chunk: chunk.uids),
     Item.FLAGS: ("FLAGS (%s)", _flags),
     Item.MODSEQ: ("MODSEQ (%d)", _modseqs),
     Item.SIZE: ("RFC822.SIZE %d", Chunk.sizes),
-    Item.EMAILID: (f"EMAILID ({EMAIL_LETTER.decode()}%d)", Chunk.emails),
+    Item.EMAILID: (f"EMAILID ({EMAIL_LETTER.decode()}%s)", lambda chunk: _owned(chunk, chunk.emails())),
     Item.THREADID: (
-        f"THREADID ({THREAD_LETTER.decode()}%d)",
-        lambda chunk: [chunk.rows[uid].thread for uid in chunk.uids],
+        f"THREADID ({THREAD_LETTER.decode()}%s)",
+        lambda chunk: _owned(chunk, [chunk.rows[uid].thread for uid in chunk.uids]),
     ),
     Item.INTERNALDATE: (
         "INTERNALDATE %s",

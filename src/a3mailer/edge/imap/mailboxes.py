@@ -12,11 +12,12 @@ from a3mailer.edge.imap.annotations import metadata_line, named
 from a3mailer.edge.imap.session import Session
 from a3mailer.edge.imap.sharing import astring, with_old
 from a3mailer.mail.flags import DELETED
+from a3mailer.mail.ids import AccountId, MailboxId
 from a3mailer.mail.mailbox import parents
 from a3mailer.store.rows import Mailbox
 from a3mailer.wire.imap.encode import mailbox as mailbox_name
 from a3mailer.wire.imap.listing import ListRequest
-from a3mailer.wire.imap.search import MAILBOX_LETTER
+from a3mailer.wire.imap.search import MAILBOX_LETTER, object_id
 from a3mailer.wire.imap.wildcard import Pattern
 
 CRITERIA: Final = frozenset((b"SUBSCRIBED", b"SPECIAL-USE"))
@@ -33,8 +34,12 @@ _STATUS: Final[dict[bytes, Callable[[Mailbox], bytes]]] = {
     b"SIZE": lambda row: b"%d" % row.octets,
     b"RECENT": lambda row: b"0",
     b"HIGHESTMODSEQ": lambda row: b"%d" % max(row.modseq, 1),
-    b"MAILBOXID": lambda row: b"(%b%d)" % (MAILBOX_LETTER, row.id),
 }
+
+
+def mailbox_id(session: Session, account: AccountId, mailbox: MailboxId) -> bytes:
+    """The identifier of a mailbox (RFC 8474): numbers are each account's, another's bear its number, too."""
+    return object_id(MAILBOX_LETTER, mailbox, 0 if account == session.account else account)
 
 
 async def deleted_octets(session: Session, row: Mailbox) -> int:
@@ -60,6 +65,8 @@ async def status_line(session: Session, row: Mailbox, items: Iterable[bytes]) ->
             values.append(b"APPENDLIMIT %d" % session.services.settings.imap.append_size)
         elif item == b"DELETED-STORAGE":
             values.append(b"DELETED-STORAGE %d" % await deleted_octets(session, row))
+        elif item == b"MAILBOXID":
+            values.append(b"MAILBOXID (%b)" % mailbox_id(session, row.account, row.id))
         else:
             values.append(b"%b %b" % (item, _STATUS[item](row)))
     return b"* STATUS %b (%b)\r\n" % (mailbox_name(row.name, utf8=session.utf8), b" ".join(values))
@@ -155,7 +162,7 @@ async def _node_lines(session: Session, node: Node, listing: _Listing) -> list[b
     if word == b"LSUB":
         words = b"" if node.name in listing.chosen else b"\\Noselect"
         return [b'* LSUB (%b) "/" %b\r\n' % (words, name)]
-    readable = row is not None and await _readable(session, row)
+    readable = row is not None and await may_read(session, row)
     words = b" ".join(attributes(node, request, readable=readable))
     lines = [b'* LIST (%b) "/" %b%b\r\n' % (words, name, listing.child_info(node))]
     if row is not None and readable:
@@ -168,7 +175,8 @@ async def _node_lines(session: Session, node: Node, listing: _Listing) -> list[b
     return lines
 
 
-async def _readable(session: Session, row: Mailbox) -> bool:
+async def may_read(session: Session, row: Mailbox) -> bool:
+    """Whether the user may select it."""
     if row.account == session.account:
         return True
     rights = session.services.rights

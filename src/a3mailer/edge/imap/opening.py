@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
 from a3mailer.access.view import View
+from a3mailer.edge.imap.mailboxes import mailbox_id
 from a3mailer.edge.imap.response import Completed, Response
 from a3mailer.edge.imap.selected import Selected, flags_line, flags_lines
 from a3mailer.edge.imap.session import Session
@@ -13,7 +14,6 @@ from a3mailer.store.rows import Mailbox
 from a3mailer.wire.imap.encode import mailbox as mailbox_name
 from a3mailer.wire.imap.errors import BadSyntax, UidRequired
 from a3mailer.wire.imap.resync import Resync, SelectOptions
-from a3mailer.wire.imap.search import MAILBOX_LETTER
 from a3mailer.wire.imap.sequence import print_set
 
 WRITING: Final = frozenset("iewt")
@@ -69,7 +69,7 @@ def _opening_lines(session: Session, row: Mailbox, selected: Selected, unseen: i
         b"* OK [UIDNEXT %d] next uid" % view.mailbox.uid_next,
         flags_lines(selected)[:-2],
         b"* OK [HIGHESTMODSEQ %d] highest" % max(view.told, 1),
-        b"* OK [MAILBOXID (%b%d)] its identifier" % (MAILBOX_LETTER, row.id),
+        b"* OK [MAILBOXID (%b)] its identifier" % mailbox_id(session, row.account, row.id),
     )
     if session.rev2:
         lines.append(b'* LIST () "/" %b' % mailbox_name(row.name, utf8=True))

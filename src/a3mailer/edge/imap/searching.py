@@ -10,11 +10,11 @@ from a3mailer.access.labour import Labour
 from a3mailer.access.search import Search
 from a3mailer.access.view import View
 from a3mailer.edge.imap.session import Session
-from a3mailer.mail.criteria import Arrived, Leaf, Numbers, Operator, Program
+from a3mailer.mail.criteria import Arrived, Leaf, Nothing, Numbers, Operator, Program
 from a3mailer.mail.errors import MailError
 from a3mailer.wire.imap.encode import string
 from a3mailer.wire.imap.errors import UidRequired
-from a3mailer.wire.imap.search import InSet, Key, Partial, SearchRequest, Within
+from a3mailer.wire.imap.search import Identified, InSet, Key, Partial, SearchRequest, Within
 from a3mailer.wire.imap.sequence import print_set
 
 FIRST_SECOND: Final = -(2**62)
@@ -71,6 +71,9 @@ def _resolved(session: Session, view: View, key: Key) -> Leaf | Operator:
         if key.uid and not key.numbers.saved:
             return Numbers(tuple(key.numbers.uid_spans(view.uids, view.count)))
         return Numbers(tuple(session.chosen.named(key.numbers, uid=key.uid)))
+    if isinstance(key, Identified):
+        owner = 0 if view.mailbox.account == session.account else view.mailbox.account
+        return key.leaf if key.owner == owner else Nothing()
     if isinstance(key, Within):
         then = int(session.services.clock.now()) - key.seconds
         return Arrived(FIRST_SECOND, then + 1) if key.older else Arrived(then, LAST_SECOND)

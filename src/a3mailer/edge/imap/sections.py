@@ -26,6 +26,8 @@ from a3mailer.store.rows import Message
 from a3mailer.wire.imap.encode import flag_list
 from a3mailer.wire.imap.fetch import Kind, Section
 
+NUL_SHOWN: Final = b"\x80"
+"""In place of a NUL, which no literal may hold; as Dovecot has it."""
 WHOLE: Final = 256 * 1024
 """Octets up to which a message is read whole; of larger ones ranges are read."""
 PIECE: Final = 1024 * 1024
@@ -153,6 +155,7 @@ async def whole(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome) ->
     found = [contents[uid] for uid in chunk.uids]
     out = [b")\r\n"] * (4 * len(found))
     out[0::4] = heads(chunk, plan, plan.sections[0].label.decode("ascii"))
+    found = [None if one is None else without_nul(one) for one in found]
     out[1::4] = [b" NIL" if one is None else b" {%d}\r\n" % len(one) for one in found]
     out[2::4] = [one or b"" for one in found]
     outcome.damaged |= None in found
@@ -247,6 +250,12 @@ def _label(section: Section) -> bytes:
     return section.label if section.start is None else b"%b<%d>" % (section.label, section.start)
 
 
+# literal = "{" number64 ["+"] "}" CRLF *CHAR8        CHAR8 = %x01-ff
+def without_nul(octets: bytes) -> bytes:
+    """What a literal may hold (RFC 9051 section 9); ``BINARY[]`` has the octets as they are (RFC 3516)."""
+    return octets.replace(b"\0", NUL_SHOWN) if b"\0" in octets else octets
+
+
 def _add(out: list[bytes], section: Section, octets: bytes | None) -> None:
     """The item, ready to send."""
     if section.kind is Kind.BINARY_SIZE:
@@ -254,6 +263,8 @@ def _add(out: list[bytes], section: Section, octets: bytes | None) -> None:
     elif octets is None:
         out.append(_label(section) + b" NIL")
     else:
+        if section.kind is Kind.BODY:
+            octets = without_nul(octets)
         binary = b"~" if section.kind is Kind.BINARY and b"\0" in octets else b""
         out.append(b"%b %b{%d}\r\n" % (_label(section), binary, len(octets)))
         out.append(octets)
@@ -291,14 +302,14 @@ async def _large(
         if section.start is not None:
             start = min(start + section.start, end)
             end = min(end, start + section.size)
-        first = await _read(session, source.row, start, min(end, start + PIECE))
+        first = without_nul(await _read(session, source.row, start, min(end, start + PIECE)))
         out.append(b"%b {%d}\r\n" % (_label(section), end - start))
         out.append(first)
         for at in range(start + PIECE, end, PIECE):
             yield b"".join(out)
             out.clear()
             try:
-                out.append(await _read(session, source.row, at, min(end, at + PIECE)))
+                out.append(without_nul(await _read(session, source.row, at, min(end, at + PIECE))))
             except (DamagedContent, NoSuchMessage, TryLater) as error:  # its size was said: no way back
                 raise ConnectionLost("a content that cannot be read, in the middle of a literal") from error
 

@@ -44,7 +44,15 @@ class Within:
     older: bool
 
 
-Key = Leaf | InSet | Within | Operator
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """A mail or thread by its identifier, which is of ``owner``; 0: of the user's own mail (RFC 8474)."""
+
+    leaf: Leaf
+    owner: int
+
+
+Key = Leaf | InSet | Within | Identified | Operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,16 +368,28 @@ def _within(*, older: bool) -> Callable[[Parser], tuple[Key, ...]]:
     return parse
 
 
-def _identifier(make: Callable[[int], Leaf], letter: bytes) -> Callable[[Parser], tuple[Leaf]]:
-    def parse(p: Parser) -> tuple[Leaf]:
+# search-key =/ ( "EMAILID" / "THREADID" ) SP objectid
+def _identifier(make: Callable[[int], Leaf], letter: bytes) -> Callable[[Parser], tuple[Key]]:
+    def parse(p: Parser) -> tuple[Key]:
         p.space()
         word = p.astring()
-        number = word[1:]
-        if word[:1] != letter or not number.isdigit() or len(number) > limits.LITERAL_DIGITS:
+        number, dash, owner = word[1:].partition(b"-")
+        if word[:1] != letter or not _is_number(number) or (dash and not _is_number(owner)):
             return (criteria.Nothing(),)
-        return (make(int(number)),)
+        return (Identified(make(int(number)), int(owner or 0)),)
 
     return parse
+
+
+def _is_number(digits: bytes) -> bool:
+    """In the one spelling that identifiers have."""
+    return digits.isdigit() and digits[:1] != b"0" and len(digits) <= limits.LITERAL_DIGITS
+
+
+# objectid = 1*255(ALPHA / DIGIT / "_" / "-")
+def object_id(letter: bytes, number: int, owner: int = 0) -> bytes:
+    """The identifier of what is the user's own; with ``owner``, of another's: numbers are each account's."""
+    return b"%b%d-%d" % (letter, number, owner) if owner else b"%b%d" % (letter, number)
 
 
 EMAIL_LETTER: Final = b"M"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.copying import copy, copyuid, parse_copy
+from a3mailer.edge.imap.copying import copy, parse_copy
 from a3mailer.edge.imap.limiting import newest, refused
 from a3mailer.edge.imap.response import Completed, Response
 from a3mailer.edge.imap.session import Session
@@ -36,4 +36,5 @@ class Copy:
         if limit:  # all or none
             yield refused(limit)
             return
-        yield Completed(copyuid(await copy(session, spans, self.mailbox, move=False)))
+        _, code = await copy(session, spans, self.mailbox, move=False)
+        yield Completed(code)

@@ -9,12 +9,12 @@ from typing import ClassVar, Final
 from a3mailer.access.subscriptions import subscribed, unsubscribe
 from a3mailer.access.tree import SPECIAL_USES
 from a3mailer.edge.imap import state
+from a3mailer.edge.imap.mailboxes import mailbox_id
 from a3mailer.edge.imap.response import Completed, Failed, Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.mailbox import SEPARATOR
 from a3mailer.store.operations import CreateMailbox, MailboxCreated
 from a3mailer.wire.imap.parser import Parser
-from a3mailer.wire.imap.search import MAILBOX_LETTER
 
 _USES: Final = {use.upper().encode(): use for use in SPECIAL_USES if use not in ("\\All", "\\Flagged")}
 
@@ -61,7 +61,7 @@ class Create:
         acts = (unsubscribe(owner, name),) if known else ()
         result, *_ = await session.commit(CreateMailbox(owner, name, use, known), *acts)
         assert isinstance(result, MailboxCreated)
-        yield Completed(b"MAILBOXID (%b%d)" % (MAILBOX_LETTER, result.mailbox))
+        yield Completed(b"MAILBOXID (%b)" % mailbox_id(session, owner, result.mailbox))
 
 
 def _use(p: Parser) -> bytes:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.commands.expunge import refusal
-from a3mailer.edge.imap.copying import copy, copyuid, parse_copy
+from a3mailer.edge.imap.copying import copy, parse_copy
 from a3mailer.edge.imap.limiting import ended, newest
 from a3mailer.edge.imap.response import DONE, Completed, Response
 from a3mailer.edge.imap.session import Session
@@ -38,8 +38,8 @@ class Move:
             return
         named = session.chosen.spans(self.messages, uid=self.uid)
         spans, limit = newest(session, session.view, named)
-        moved = await copy(session, spans, self.mailbox, move=True)
-        if code := copyuid(moved):
+        moved, code = await copy(session, spans, self.mailbox, move=True)
+        if code:
             yield b"* OK [%b] moved\r\n" % code
         end = DONE
         if session.qresync and moved.pairs:

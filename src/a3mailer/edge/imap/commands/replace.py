@@ -70,6 +70,7 @@ class Replace:
         (expunged,) = done.before
         assert isinstance(expunged, Expunged)
         session.view.mailbox.hint(expunged.modseq)
-        yield b"* OK [%b] it is there\r\n" % done.code
+        if done.code:
+            yield b"* OK [%b] it is there\r\n" % done.code
         if session.qresync:
             yield Completed(b"HIGHESTMODSEQ %d" % done.appended[-1].modseq)
