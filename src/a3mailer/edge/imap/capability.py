@@ -2,64 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from a3mailer.config.tree import Imap
 
 BEFORE_LOGIN: Final = (b"IMAP4rev1", b"IMAP4rev2", b"LITERAL-", b"SASL-IR", b"ID", b"ENABLE")
-AFTER_LOGIN: Final = (
-    b"IMAP4rev1",  # RFC 3501
-    b"IMAP4rev2",  # RFC 9051
-    b"LITERAL+",  # RFC 7888
-    b"ID",  # RFC 2971
-    b"ENABLE",  # RFC 5161
-    b"NAMESPACE",  # RFC 2342
-    b"CHILDREN",  # RFC 3348
-    b"IDLE",  # RFC 2177
-    b"UNSELECT",  # RFC 3691
-    b"UIDPLUS",  # RFC 4315
-    b"MOVE",  # RFC 6851
-    b"MULTIAPPEND",  # RFC 3502
-    b"BINARY",  # RFC 3516
-    b"ESEARCH",  # RFC 4731
-    b"SEARCHRES",  # RFC 5182
-    b"CONDSTORE",  # RFC 7162
-    b"QRESYNC",  # RFC 7162
-    b"LIST-EXTENDED",  # RFC 5258
-    b"LIST-STATUS",  # RFC 5819
-    b"LIST-MYRIGHTS",  # RFC 8440
-    b"SPECIAL-USE",  # RFC 6154
-    b"CREATE-SPECIAL-USE",  # RFC 6154
-    b"STATUS=SIZE",  # RFC 8438
-    b"OBJECTID",  # RFC 8474
-    b"SAVEDATE",  # RFC 8514
-    b"PREVIEW",  # RFC 8970
-    b"ACL",  # RFC 4314
-    b"RIGHTS=kxte",
-    b"METADATA",  # RFC 5464
-    b"LIST-METADATA",  # RFC 9590
-    b"NOTIFY",  # RFC 5465
-    b"QUOTA",  # RFC 9208
-    b"QUOTA=RES-STORAGE",
-    b"QUOTA=RES-MESSAGE",
-    b"SORT",  # RFC 5256
-    b"SORT=DISPLAY",  # RFC 5957
-    b"THREAD=ORDEREDSUBJECT",  # RFC 5256
-    b"THREAD=REFERENCES",
-    b"ESORT",  # RFC 5267
-    b"CONTEXT=SEARCH",
-    b"CONTEXT=SORT",
-    b"COMPRESS=DEFLATE",  # RFC 4978
-    b"REPLACE",  # RFC 8508
-    b"UNAUTHENTICATE",  # RFC 8437
-    b"UIDONLY",  # RFC 9586
-    b"INPROGRESS",  # RFC 9585
-    b"WITHIN",  # RFC 5032
-    b"PARTIAL",  # RFC 9394
-    b"MULTISEARCH",  # RFC 7377
-    b"FILTERS",  # RFC 5466
-    b"SEARCH=FUZZY",  # RFC 6203
-)
+AFTER_LOGIN: Final[Mapping[bytes, int]] = {
+    b"IMAP4rev1": 3501,
+    b"IMAP4rev2": 9051,
+    b"LITERAL+": 7888,
+    b"ID": 2971,
+    b"ENABLE": 5161,
+    b"NAMESPACE": 2342,
+    b"CHILDREN": 3348,
+    b"IDLE": 2177,
+    b"UNSELECT": 3691,
+    b"UIDPLUS": 4315,
+    b"MOVE": 6851,
+    b"MULTIAPPEND": 3502,
+    b"BINARY": 3516,
+    b"ESEARCH": 4731,
+    b"SEARCHRES": 5182,
+    b"CONDSTORE": 7162,
+    b"QRESYNC": 7162,
+    b"LIST-EXTENDED": 5258,
+    b"LIST-STATUS": 5819,
+    b"LIST-MYRIGHTS": 8440,
+    b"SPECIAL-USE": 6154,
+    b"CREATE-SPECIAL-USE": 6154,
+    b"STATUS=SIZE": 8438,
+    b"OBJECTID": 8474,
+    b"SAVEDATE": 8514,
+    b"PREVIEW": 8970,
+    b"ACL": 4314,
+    b"RIGHTS=kxte": 4314,
+    b"METADATA": 5464,
+    b"LIST-METADATA": 9590,
+    b"NOTIFY": 5465,
+    b"QUOTA": 9208,
+    b"QUOTA=RES-STORAGE": 9208,
+    b"QUOTA=RES-MESSAGE": 9208,
+    b"SORT": 5256,
+    b"SORT=DISPLAY": 5957,
+    b"THREAD=ORDEREDSUBJECT": 5256,
+    b"THREAD=REFERENCES": 5256,
+    b"ESORT": 5267,
+    b"CONTEXT=SEARCH": 5267,
+    b"CONTEXT=SORT": 5267,
+    b"COMPRESS=DEFLATE": 4978,
+    b"REPLACE": 8508,
+    b"UNAUTHENTICATE": 8437,
+    b"UIDONLY": 9586,
+    b"INPROGRESS": 9585,
+    b"WITHIN": 5032,
+    b"PARTIAL": 9394,
+    b"MULTISEARCH": 7377,
+    b"FILTERS": 5466,
+    b"SEARCH=FUZZY": 6203,
+}
+"""Each with the number of its RFC."""
+CONDITIONAL: Final[Mapping[bytes, int]] = {
+    b"LITERAL-": 7888,
+    b"SASL-IR": 4959,
+    b"STARTTLS": 9051,
+    b"LOGINDISABLED": 9051,
+    b"UTF8=ACCEPT": 6855,
+    b"JMAPACCESS": 9698,
+    b"IMAPSIEVE": 6785,
+    b"MESSAGELIMIT": 9738,
+    b"APPENDLIMIT": 7889,
+}
+"""Those of one state or of some settings; AUTH= names what SASL offers."""
 ENABLEABLE: Final = frozenset(
     (b"CONDSTORE", b"QRESYNC", b"IMAP4REV2", b"UIDONLY", b"UTF8=ACCEPT", b"METADATA")
 )
@@ -82,11 +96,11 @@ def after_login(settings: Imap, *, jmap: bool = False, sieve: str = "") -> bytes
     what is done to mail, and are kept there (RFC 6785)."""
     words = list(AFTER_LOGIN)
     if settings.utf8_accept:
-        words.append(b"UTF8=ACCEPT")  # RFC 6855
+        words.append(b"UTF8=ACCEPT")
     if jmap:
         words.append(b"JMAPACCESS")
     if sieve:
         words.append(b"IMAPSIEVE=" + sieve.encode("ascii"))
-    words.append(b"MESSAGELIMIT=%d" % settings.message_limit)  # RFC 9738
-    words.append(b"APPENDLIMIT=%d" % settings.append_size)  # RFC 7889
+    words.append(b"MESSAGELIMIT=%d" % settings.message_limit)
+    words.append(b"APPENDLIMIT=%d" % settings.append_size)
     return b" ".join(words)
