@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from a3mailer.mail.changes import SCRIPTS
+from a3mailer.mail.changes import ANNOTATIONS, SCRIPTS
 from a3mailer.mail.errors import AlreadyExists, NoSuchAccount, NoSuchThing
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId
 from a3mailer.store import operations as op
@@ -95,3 +95,16 @@ class DocumentRules(StoreCase):
             await ear.hears_of(world.alice, SCRIPTS)
             ear.stop()
             assert set(ear.places()) == {(world.alice, SCRIPTS)}
+
+    async def test_watchers_are_told_of_subscriptions_and_annotations(self, world: World) -> None:
+        """The former as of a change of the tree of mailboxes."""
+        for kind, place in (("subscription", 0), ("metadata", ANNOTATIONS)):
+            for change in (
+                op.PutDocument(world.alice, kind, "1/x", ""),
+                op.RemoveDocument(world.alice, kind, "1/x"),
+            ):
+                ear = Ear(world.store)
+                await world.do(change)
+                await ear.hears_of(world.alice, place)
+                ear.stop()
+                assert set(ear.places()) == {(world.alice, place)}
