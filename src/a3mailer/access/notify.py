@@ -26,7 +26,7 @@ from a3mailer.access.rights import Reader, Rights, is_foreign
 from a3mailer.access.subscriptions import subscriptions
 from a3mailer.identity.principal import Principal
 from a3mailer.mail.changes import ANNOTATIONS, EVERYTHING, Change
-from a3mailer.mail.errors import NoSuchMailbox, TooMany
+from a3mailer.mail.errors import MailError, NoSuchMailbox, TooMany
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId, MailboxId, ModSeq, Uid
 from a3mailer.mail.mailbox import SEPARATOR, parents
 from a3mailer.store.operations import (
@@ -170,8 +170,8 @@ Happening = Named | Marked | Barred | Counted | Annotated
 class Watch:
     """What one client watches, and how it knows it."""
 
-    __slots__ = ("_anew", "_annotations", "_dirty", "_groups", "_mine", "_notes", "_reader", "_rights",
-                 "_subject", "generation", "known", "names", "nudge")  # fmt: skip
+    __slots__ = ("_anew", "_annotations", "_dirty", "_groups", "_looking", "_mine", "_notes", "_reader",
+                 "_rights", "_subject", "generation", "known", "names", "nudge")  # fmt: skip
 
     def __init__(self, reader: Reader, rights: Rights, subject: Principal, groups: Iterable[Group]) -> None:
         self._reader = reader
@@ -187,8 +187,9 @@ class Watch:
         """Called when there may be news, while somebody waits for it."""
         self._notes: dict[tuple[AccountId, str], int] = {}
         self._dirty: set[Key] = set()
-        self._anew = True
-        self._annotations = True
+        self._anew = self._annotations = True
+        self._looking = False
+        """A look is in progress."""
         self._mine: dict[Key, ModSeq] = {}
         """The modseq of the client's own last change of a mailbox."""
 
@@ -199,9 +200,14 @@ class Watch:
         found = [group.kinds for group in self._groups if group.covers(name, subscribed=subscribed)]
         return frozenset[Kind]().union(*found)
 
-    def of(self, known: Known) -> Kinds:
+    def asked(self, known: Known) -> Kinds:
         """The same of a mailbox that is known."""
-        kinds = self.kinds(known.row.name, subscribed=known.row.subscribed)
+        row = known.row
+        return self.kinds(row.name, subscribed=row.subscribed or row.name in self.names)
+
+    def of(self, known: Known) -> Kinds:
+        """What of that may be told."""
+        kinds = self.asked(known)
         return kinds if known.readable else kinds & {Kind.NAME, Kind.SUBSCRIPTION}
 
     @property
@@ -251,26 +257,41 @@ class Watch:
             self._anew = True
         else:
             known = self.known.get((account, mailbox))
-            if known is None or not self.of(known) & OF_MESSAGES:
+            self._anew |= known is None and self._looking  # it may be about to be known
+            if known is not None and self.of(known) & OF_MESSAGES:
+                self._dirty.add((account, mailbox))
+            elif not self._anew:
                 return
-            self._dirty.add((account, mailbox))
         if self.nudge is not None:
             self.nudge()
 
     # --- looking -----------------------------------------------------------------------------------
 
     async def begin(self) -> None:
-        """Look for the first time: all is as the client knows it. Errors: TooMany."""
-        self.known = await self._read()
-        self.names = await self._read_names()
-        self._notes = await self._read_notes()
+        """Look for the first time: all is as the client knows it. It hears already. Errors: TooMany."""
         self._anew = self._annotations = False
-        self._dirty.clear()
+        self._looking = True
+        try:
+            self.known = await self._read()
+            self.names = await self._read_names()
+            self._notes = await self._read_notes()
+        finally:
+            self._looking = False
 
     async def news(self, selected: Key | None = None) -> list[Happening]:
         """What happened since the last look; messages of the selected mailbox are told elsewhere.
 
-        Errors: TooMany."""
+        Errors: TooMany; others, after which the next look is at everything."""
+        self._looking = True
+        try:
+            return await self._news(selected)
+        except MailError:
+            self._anew = self._annotations = True
+            raise
+        finally:
+            self._looking = False
+
+    async def _news(self, selected: Key | None) -> list[Happening]:
         if not self._wanted:
             self._anew = self._annotations = False
             self._dirty.clear()
@@ -324,7 +345,8 @@ class Watch:
         self.known[key] = replace(known, row=now)
 
     async def _read_names(self) -> frozenset[str]:
-        if Kind.SUBSCRIPTION not in self._wanted:
+        chosen = any(group.which == "subscribed" for group in self._groups)
+        if not chosen and not self._wanted & {Kind.NAME, Kind.SUBSCRIPTION}:
             return frozenset()
         return await subscriptions(self._reader, self._subject.account)
 
@@ -371,8 +393,7 @@ class Watch:
         found: list[Happening] = []
         for key, old in before.items():
             new = self.known.get(key)
-            name = old.row.name
-            kinds = self.kinds(name, subscribed=old.row.subscribed)
+            name, kinds = old.row.name, self.asked(old)
             if new is None:
                 if is_foreign(name) and kinds and Kind.NAME not in kinds:
                     found.append(Barred(name))
@@ -382,20 +403,16 @@ class Watch:
 
     async def _marked(self, before: dict[Key, Known]) -> list[Happening]:
         """Names whose subscription is another now; it goes with its mailbox to a new name."""
-        if Kind.SUBSCRIPTION not in self._wanted:
-            return []
         names, had = await self._read_names(), self.names
         self.names = names
-        moved = {
-            name
-            for key in before.keys() & self.known.keys()
-            for name in {before[key].row.name} ^ {self.known[key].row.name}
-        }
-        changed = (names | _subscribed(self.known)) ^ (had | _subscribed(before))
+        if Kind.SUBSCRIPTION not in self._wanted:
+            return []
+        old, new = had | _subscribed(before), names | _subscribed(self.known)
+        stayed = [(before[key].row.name, self.known[key].row.name) for key in before.keys() & self.known]
+        changed = {name for was, name in stayed if (was in old) != (name in new)}
+        changed |= (old ^ new).difference(*stayed)
         return [
-            Marked(name)
-            for name in sorted(changed - moved)
-            if Kind.SUBSCRIPTION in self.kinds(name, subscribed=True)
+            Marked(name) for name in sorted(changed) if Kind.SUBSCRIPTION in self.kinds(name, subscribed=True)
         ]
 
     def _used(self, before: dict[Key, Known]) -> list[Happening]:

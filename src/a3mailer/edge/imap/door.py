@@ -171,9 +171,8 @@ async def run(session: Session, begun: Begun) -> None:
             answer = started(session, command)
         ended = await told(session, answer)
         selected = session.selected
-        if session.notifier is not None or (
-            selected is not None and (session.behind or selected.view.has_news() or updates(session))
-        ):
+        news = selected is not None and (session.behind or selected.view.has_news() or updates(session))
+        if (news or session.notifier is not None) and session.state != state.LOGOUT:
             await session.tell_news(expunges=command.expunges)
     except RemoteProtocolError as error:
         refuse(session, tag, str(error).encode("ascii", "replace"), fatal=False)

@@ -7,6 +7,7 @@ sent is told all that came together once it does.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -31,7 +32,8 @@ from a3mailer.edge.imap.fetching import Outcome, make_plan
 from a3mailer.edge.imap.mailboxes import attributes, counters
 from a3mailer.edge.imap.selected import Selected, news_lines, runs
 from a3mailer.edge.imap.session import Session
-from a3mailer.mail.errors import TooMany
+from a3mailer.mail.changes import EVERYTHING
+from a3mailer.mail.errors import MailError, TooMany
 from a3mailer.mail.ids import AccountId
 from a3mailer.mail.mailbox import parents
 from a3mailer.store.operations import Append, Appended, Copied, Copy, Expunge, Operation, Result
@@ -109,9 +111,14 @@ class Notifying:
 
     async def begin(self) -> None:
         """From now on. Errors: TooMany."""
-        await self.watch.begin()
-        self._session.quiet()
         self._follow()
+        try:
+            await self.watch.begin()
+        except MailError:
+            self.close()
+            raise
+        self._follow()
+        self._session.quiet()
         self._session.notifier = self
 
     def close(self) -> None:
@@ -120,9 +127,12 @@ class Notifying:
         self._followed = frozenset()
 
     def _follow(self) -> None:
+        """Hear of all accounts there are mailboxes of; of what happened before that nobody has told us."""
         accounts, views = self.watch.accounts, self._session.services.views
         views.leave(self._followed - accounts, self.watch.heard)
         views.follow(accounts - self._followed, self.watch.heard)
+        if self._followed and accounts - self._followed:
+            self.watch.heard(EVERYTHING)
         self._followed = accounts
 
     # --- waiting -----------------------------------------------------------------------------------
@@ -160,7 +170,8 @@ class Notifying:
             while not session.inflates:
                 self._stirred = False
                 if self.chosen is not None:
-                    await session.tell_news(expunges=False)
+                    with contextlib.suppress(MailError):  # at the next look, then
+                        await session.tell_news(expunges=False)
                 if not session.rest():
                     await session.flush()
                 if not self._stirred and await connection.readable():
@@ -178,7 +189,7 @@ class Notifying:
         if selected is not None and selected.view.has_news():
             await self._tell_selected(selected, expunges=expunges)
         self._touched = False
-        if self.watch.restless:
+        while self.watch.restless:
             await self._tell_others(None if selected is None else selected.key)
 
     async def _tell_selected(self, selected: Selected, *, expunges: bool) -> None:
@@ -251,7 +262,7 @@ class Notifying:
         selected = session.selected
         for key, known in watch.known.items():
             row = known.row
-            kinds = watch.kinds(row.name, subscribed=row.subscribed)
+            kinds = watch.asked(known)
             if kinds and not known.readable:
                 yield self._barred(row.name, again=False)
             elif status and kinds & OF_MESSAGES and (selected is None or key != selected.key):
@@ -275,7 +286,7 @@ class Notifying:
             else:
                 known = rows.get(one.name)
                 row = known.row if known is not None else None
-                marked = row.subscribed if row is not None else one.name in self.watch.names
+                marked = one.name in self.watch.names or (row is not None and row.subscribed)
                 node = Node(one.name, row, one.name in above, marked)
                 words = b" ".join(attributes(node, TOLD, readable=known is not None and known.readable))
                 old = b""
