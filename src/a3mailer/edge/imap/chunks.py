@@ -1,4 +1,4 @@
-"""FETCH responses of many messages, piece by piece: whoever asked for them (FETCH, NOTIFY)."""
+"""FETCH responses of many messages, piece by piece: whoever asked for them (FETCH, NOTIFY, UPDATE)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Final
 
 from a3mailer.access.view import View
 from a3mailer.edge.imap import fetching, sections
-from a3mailer.edge.imap.fetching import Chunk, Outcome, Places, Plan
+from a3mailer.edge.imap.fetching import Chunk, Outcome, Places, Plan, make_plan
+from a3mailer.edge.imap.selected import runs
 from a3mailer.edge.imap.session import Session
+from a3mailer.wire.imap.fetch import FetchItems
 from a3mailer.wire.imap.sequence import Span
 
 CHUNK_MESSAGES: Final = 1000
@@ -41,6 +43,16 @@ async def fetched(
                 yield octets
         else:
             yield await fetching.lines(session, chunk, plan, outcome)
+
+
+async def say_fetched(session: Session, view: View, places: Iterable[int], items: FetchItems) -> None:
+    """Tell of messages (ascending places) nobody has asked for just now. Errors: ConnectionLost."""
+    plan = make_plan(items, by_uid=session.uid_only)
+    session.condstore |= plan.modseq
+    async for octets in fetched(session, view, runs(places), plan, Outcome()):
+        session.write(octets)
+        if session.full:
+            await session.flush()
 
 
 def chunks(view: View, spans: list[Span], *, by_octets: bool) -> Iterator[Places]:

@@ -27,10 +27,9 @@ from a3mailer.access.notify import (
 )
 from a3mailer.access.tree import Node
 from a3mailer.access.view import View
-from a3mailer.edge.imap.chunks import fetched
-from a3mailer.edge.imap.fetching import Outcome, make_plan
+from a3mailer.edge.imap.chunks import say_fetched
 from a3mailer.edge.imap.mailboxes import attributes, counters
-from a3mailer.edge.imap.selected import Selected, news_lines, runs
+from a3mailer.edge.imap.selected import Selected, news_lines
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.changes import EVERYTHING
 from a3mailer.mail.errors import MailError, TooMany
@@ -43,7 +42,7 @@ from a3mailer.wire.imap.encode import string
 from a3mailer.wire.imap.fetch import FetchItems
 from a3mailer.wire.imap.listing import ListRequest
 from a3mailer.wire.imap.metadata import entry
-from a3mailer.wire.imap.notify import SELECTED, EventGroup, NotifyRequest
+from a3mailer.wire.imap.notify import SELECTED, NotifyRequest
 
 MAX_AT_ONCE: Final = 1_000
 """Lines that are told at once; a client for whom there are more is to look for itself."""
@@ -104,7 +103,7 @@ class Notifying:
         for one in request.groups:
             kinds = frozenset(KINDS[event] for event in one.events)
             if one.which in SELECTED:
-                chosen = Chosen(kinds, one.which != b"SELECTED", one.items and _unseen(one))
+                chosen = Chosen(kinds, one.which != b"SELECTED", one.items and one.items.unseen)
             else:
                 groups.append(Group(_WHICH[one.which], frozenset(one.names), kinds))
         return cls(session, groups, chosen)
@@ -140,8 +139,9 @@ class Notifying:
     @property
     def restless(self) -> bool:
         selected = self._session.selected
-        told = bool(self.chosen is None or self.chosen.kinds or self._touched)
-        return self.watch.restless or (told and selected is not None and selected.view.has_news())
+        if selected is not None and selected.view.has_news() and self._tells(selected):
+            return True
+        return self.watch.restless
 
     @property
     def follows_rights(self) -> bool:
@@ -192,12 +192,16 @@ class Notifying:
         while self.watch.restless:
             await self._tell_others(None if selected is None else selected.key)
 
+    def _tells(self, selected: Selected) -> bool:
+        """Whether something is told of the selected mailbox: who follows a search has to know its numbers."""
+        return bool(self.chosen is None or self.chosen.kinds or self._touched or selected.updates is not None)
+
     async def _tell_selected(self, selected: Selected, *, expunges: bool) -> None:
         session, view, chosen = self._session, selected.view, self.chosen
         if chosen is None:
             session.say_news(view, expunges=expunges)
             return
-        if not (chosen.kinds or self._touched):
+        if not self._tells(selected):
             return
         if chosen.items is not None and not view.mailbox.loaded:
             await session.load()
@@ -223,14 +227,7 @@ class Notifying:
 
     async def _fetch(self, view: View, places: range, items: FetchItems) -> None:
         """What is asked for of new messages; of those that are the client's own it knows enough."""
-        session = self._session
-        plan = make_plan(items, by_uid=session.uid_only)
-        session.condstore |= plan.modseq
-        spans = runs(at for at in places if view.uids[at] not in self._own)
-        async for octets in fetched(session, view, spans, plan, Outcome()):
-            session.write(octets)
-            if session.full:
-                await session.flush()
+        await say_fetched(self._session, view, [at for at in places if view.uids[at] not in self._own], items)
 
     async def _tell_others(self, selected: Key | None) -> None:
         try:
@@ -335,11 +332,3 @@ class Notifying:
             self._touched |= operation.move and (operation.account, operation.source) == key
         elif isinstance(operation, Expunge):
             self._touched |= (operation.account, operation.mailbox) == key
-
-
-def _unseen(group: EventGroup) -> FetchItems:
-    """The items, read without setting \\Seen: nobody has looked at the message."""
-    assert group.items is not None
-    return FetchItems(
-        group.items.items, tuple(replace(section, peek=True) for section in group.items.sections)
-    )

@@ -1,7 +1,8 @@
-"""UPDATE (RFC 5267 section 4.3): searches of a session whose results it is told of as they change.
+"""UPDATE (RFC 5267 section 4.3, RFC 5465 section 7): results of searches, told of as they change.
 
 REMOVEFROM of what is expunged goes before EXPUNGE, even while that has to wait; then come the news of the
 mailbox; then REMOVEFROM and ADDTO of what changed or came, so that sequence numbers are valid at all times.
+Between them messages that came to a result are told of as UPDATE asks for it (RFC 5465 section 7).
 A session without such searches has no object of this module. A search that cannot be followed any more
 (the store failed, or it costs too much) is given up with ``* NO [NOUPDATE tag]``.
 """
@@ -17,6 +18,7 @@ from a3mailer.access.labour import Labour
 from a3mailer.access.search import Search
 from a3mailer.access.sort import Order, listed, sort
 from a3mailer.access.sortkeys import Criterion
+from a3mailer.edge.imap.chunks import say_fetched
 from a3mailer.edge.imap.searching import resolved
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.errors import MailError
@@ -97,6 +99,7 @@ class Updates:
     async def _look(self, update: Update) -> None:
         """Find out what became of the messages that changed or came, and tell it. Errors: MailError."""
         session, view, context = self._session, self._session.view, update.context
+        known = context.last
         places = context.due(view)
         if not places:
             return
@@ -108,6 +111,9 @@ class Updates:
         had = context.having({uids[at] for at in places})
         gone = context.remove(had - matching)
         new = matching - had
+        if update.request.items is not None:
+            arrived = [at for at in places if uids[at] > known and uids[at] in new]
+            await say_fetched(session, view, arrived, update.request.items)
         order: Sequence[int] = ()
         if new and context.ordered:
             order = await self._sorted(update, [*context.uids, *new], labour)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -66,6 +66,11 @@ class FetchItems:
     def sets_seen(self) -> bool:
         """Whether reading marks the message \\Seen."""
         return any(not section.peek for section in self.sections)
+
+    @property
+    def unseen(self) -> FetchItems:
+        """The same, read without setting \\Seen: what is told unasked nobody has looked at."""
+        return FetchItems(self.items, tuple(replace(section, peek=True) for section in self.sections))
 
 
 _FAST: Final = (Item.FLAGS, Item.INTERNALDATE, Item.SIZE)

@@ -1,6 +1,6 @@
 """The search program (RFC 9051 section 6.4.4), to postfix.
 
-With RFC 4731, 5032, 5182, 5267, 5466, 6203, 7162, 7377 section 2, and 9394.
+With RFC 4731, 5032, 5182, 5267, 5465 section 7, 5466, 6203, 7162, 7377 section 2, and 9394.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from a3mailer.mail.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from a3mailer.wire.imap import limits
 from a3mailer.wire.imap.dates import parse_date
 from a3mailer.wire.imap.errors import BadSyntax, UndefinedFilter, UnknownCharset
+from a3mailer.wire.imap.fetch import FetchItems, fetch_attributes
 from a3mailer.wire.imap.parser import Parser
 from a3mailer.wire.imap.sequence import SequenceSet, parse_sequence_set
 
@@ -78,6 +79,7 @@ class Returns:
 
     options: frozenset[bytes]
     partial: Partial | None = None
+    items: FetchItems | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class SearchRequest:
     """Names of filters among the keys: ``with_filters`` makes the program then (RFC 5466)."""
     keys: bytes = b""
     """The keys as they were written, where there are filters."""
+    items: FetchItems | None = None
+    """What UPDATE is to tell of each new message that comes to be among the results."""
 
 
 _LEAVES: Final[dict[bytes, tuple[Leaf | Operator, ...]]] = {
@@ -450,8 +454,12 @@ def _unknown(p: Parser, returns: Returns | None) -> BadSyntax | UnknownCharset:
 
 def _request(p: Parser, returns: Returns | None) -> SearchRequest:
     keys = p.octets[p.at :]
-    options, partial = (None, None) if returns is None else (returns.options, returns.partial)
-    request = _read(_Reader(p), options, partial)
+    if returns is None:
+        request = _read(_Reader(p), None, None)
+    else:
+        request = _read(_Reader(p), returns.options, returns.partial)
+        if returns.items is not None:
+            request = replace(request, items=returns.items)
     return replace(request, keys=keys) if request.filters else request
 
 
@@ -477,7 +485,7 @@ def with_filters(request: SearchRequest, values: Mapping[bytes, bytes]) -> Searc
     made = _read(reader, request.options, request.partial)
     if b"RELEVANCY" in (request.options or ()) and not made.literal:
         raise no_relevancy()
-    return replace(made, charset=request.charset, filters=())
+    return replace(made, charset=request.charset, items=request.items, filters=())
 
 
 def parse_filter(value: bytes) -> tuple[bytes, ...]:
@@ -508,8 +516,11 @@ def word_ahead(p: Parser, word: bytes) -> bool:
 
 # search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
 # search-return-opt =/ modifier-context / modifier-partial / modifier-update
+# modifier-update = "UPDATE" [ "(" fetch-att *(SP fetch-att) ")" ]
+#                   (RFC 5465 section 8; its example has a space behind UPDATE)
 def _return_options(p: Parser) -> Returns:
     found: list[Partial] = []
+    items: list[FetchItems] = []
 
     def option() -> bytes:
         word = p.keyword()
@@ -518,12 +529,17 @@ def _return_options(p: Parser) -> Returns:
         if word == b"PARTIAL":
             p.space()
             found.append(parse_partial(p))
+        elif word == b"UPDATE" and p.octets[p.at : p.at + 2].lstrip(b" ").startswith(b"("):
+            p.take(b" ")
+            items.append(fetch_attributes(p))
         return word
 
     options = frozenset(p.parenthesised(option, most=2 * len(RETURN_OPTIONS), empty=True))
     if len(found) > 1 or (found and b"ALL" in options):
         raise p.fail("only one of ALL and PARTIAL is possible")
-    return Returns(options or frozenset((b"ALL",)), found[0] if found else None)
+    return Returns(
+        options or frozenset((b"ALL",)), found[0] if found else None, items[-1].unseen if items else None
+    )
 
 
 # modifier-partial = "PARTIAL" SP partial-range
