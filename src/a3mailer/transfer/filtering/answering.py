@@ -58,10 +58,13 @@ def why_not(mail: Delivery, fields: Sequence[Field], own: Collection[str], hostn
         return "a mailing list"
     if not _is_addressed(fields, own):
         return "it is not addressed to the account"
+    return "the sender is forged" if is_forged(mail, hostname) else ""
+
+
+def is_forged(mail: Delivery, hostname: str) -> bool:
+    """Have we seen ourselves that it is not from where it says?"""
     found = found_here(read(bytes(mail.octets[:_HEADER])), hostname)
-    if found is not None and any(each.result == FAIL for m in ("spf", "dmarc") for each in found.of(m)):
-        return "the sender is forged"
-    return ""
+    return found is not None and any(each.result == FAIL for m in ("spf", "dmarc") for each in found.of(m))
 
 
 def _is_addressed(fields: Sequence[Field], own: Collection[str]) -> bool:

@@ -33,7 +33,7 @@ from a3mailer.telemetry.events import emit, redact_address
 from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.fields import without
 from a3mailer.transfer.filtering import hourly
-from a3mailer.transfer.filtering.answering import is_automatic, why_not
+from a3mailer.transfer.filtering.answering import is_automatic, is_forged, why_not
 from a3mailer.transfer.filtering.hourly import Hourly
 from a3mailer.transfer.filtering.letters import Letters, sender_of
 from a3mailer.transfer.filtering.mail import (
@@ -424,8 +424,8 @@ class Effects:
         except BadPiece as error:
             self.fail("notify", f"the notice cannot be sent: {error}")
             return
-        path = "" if mail.reverse_path.is_null else mail.route.address
-        to = tuple(dict.fromkeys(str(each) for each in action.recipients))
+        path = "" if mail.reverse_path.is_null else sender.address
+        to = tuple(dict.fromkeys(str(each) for each in (*action.recipients, *action.cc)))
         number = self._post(octets, self._account, path, to, ())
         await self._copy(action.fcc, number, f"notice{number}")
 
@@ -445,8 +445,15 @@ class Effects:
     def _refuse(self, action: Reject) -> None:
         """RFC 5429 section 2.2.1."""
         mail = self._mail
-        if mail.reverse_path.is_null or not self._doors.hourly.take(self._account, hourly.ANSWERS):
-            emit("sieve.refusal_not_told", trace=mail.trace, to=redact_address(str(mail.reverse_path)))
+        why = "the null reverse-path" if mail.reverse_path.is_null else ""
+        if not why and is_forged(mail, self._doors.settings.server.hostname):
+            why = "the sender is forged"
+        if not why and not self._doors.hourly.take(self._account, hourly.ANSWERS):
+            why = "too many answers in an hour"
+        if why:
+            emit(
+                "sieve.refusal_not_told", trace=mail.trace, to=redact_address(str(mail.reverse_path)), why=why
+            )
             return
         try:
             octets = self._doors.letters.refusal(mail, self._fields, action)

@@ -32,7 +32,7 @@ from a3mailer.transfer.filtering.mail import Active, Answers, Delivery, Delivery
 from a3mailer.transfer.route import Local
 from a3mailer.transfer.trace import count_hops
 from a3mailer.transfer.work import Work
-from a3mailer.wire.sieve.actions import FileInto, Keep, Notify, Redirect, Remember
+from a3mailer.wire.sieve.actions import FileInto, Keep, Notify, Redirect
 from a3mailer.wire.sieve.compile import Program
 from a3mailer.wire.sieve.errors import RunFailed, ScriptError
 from a3mailer.wire.sieve.extensions.imapsieve import applicable, items
@@ -40,7 +40,7 @@ from a3mailer.wire.sieve.extensions.imapsieve import applicable, items
 INDEXED_HERE: Final = 64 * 1024
 """The parts of larger messages are looked for in a thread."""
 TRIES: Final = 2
-"""Of two scripts that remember the same at once, one looks again."""
+"""Of two that tell the owner of the same trouble at once, one looks again."""
 NOTHING: Final = ModSeq(0)
 
 
@@ -157,7 +157,6 @@ EventEffects.table = (
     (FileInto, EventEffects._file),
     (Redirect, Effects._redirect),
     (Notify, Effects._notify),
-    (Remember, Effects._remember),
 )
 
 
@@ -182,7 +181,7 @@ class Events:
         for _ in range(TRIES):
             try:
                 return await self._taken(script, box, uid, event, trouble)
-            except AlreadyExists:  # another one remembers the same now
+            except AlreadyExists:  # another one tells it now
                 continue
             except MailError as error:
                 emit("sieve.event.failed", level="warning", account=box.account, error=repr(error))

@@ -84,10 +84,15 @@ def _thread(fields: Sequence[Field]) -> tuple[tuple[str, str], ...]:
     ident = _line(first(fields, b"message-id"))
     if not (ident.isascii() and ident.startswith("<") and ident.endswith(">")) or " " in ident:
         return ()
-    before = first(fields, b"references") or first(fields, b"in-reply-to")
+    before = first(fields, b"references") or _only(first(fields, b"in-reply-to"))
     words = [word for word in _line(before[-REFERENCES:]).split() if word[:1] == "<" and word[-1:] == ">"]
     words = [word for word in words if word.isascii()]
     return (("In-Reply-To", ident), ("References", " ".join((*words, ident))))
+
+
+def _only(field: bytes) -> bytes:
+    """In-Reply-To, where it has one identifier."""
+    return field if field.count(b"<") == 1 else b""
 
 
 def _spec(address: Address | None) -> str:
@@ -111,6 +116,7 @@ class Letters:
         subject: str,
         now: int,
         headers: Sequence[tuple[str, str]],
+        cc: Sequence[str] = (),
     ) -> Draft:
         return Draft(
             sender,
@@ -118,8 +124,9 @@ class Letters:
             subject,
             format_date(now),
             f"{secrets.token_hex(16)}@{self._hostname}",
+            cc=tuple(Mailbox("", each) for each in cc),
             headers=tuple(headers),
-            utf8=not all(each.isascii() for each in to),
+            utf8=not all(each.isascii() for each in (*to, *cc)),
         )
 
     def answer(self, mail: Delivery, fields: Sequence[Field], action: Vacation, sender: Mailbox) -> bytes:
@@ -160,8 +167,8 @@ class Letters:
             ("Importance", IMPORTANCE[action.importance]),
             *((name.title(), text) for name, text in action.fields if name in OPTIONAL or name[:2] == "x-"),
         ]
-        recipients = [_spec(each) for each in action.recipients]
-        draft = self._draft(sender, recipients, subject or self._words["notice"], mail.now, headers)
+        recipients, cc = ([_spec(each) for each in row] for row in (action.recipients, action.cc))
+        draft = self._draft(sender, recipients, subject or self._words["notice"], mail.now, headers, cc)
         return letter(draft, text_entity(asked.get("body") or shown))
 
     def trouble(
@@ -197,7 +204,7 @@ def mime_entity(reason: str) -> bytes:
     """A reason that is a MIME entity (RFC 5230 section 4.4), with no other fields than those of MIME.
 
     Errors: BadPiece."""
-    octets = reason.encode("utf-8", "replace")
+    octets = reason.encode("utf-8", "surrogateescape")
     head, empty, body = octets.partition(b"\r\n\r\n")
     if octets.startswith(b"\r\n"):
         head, empty, body = b"", b"\r\n", octets[2:]

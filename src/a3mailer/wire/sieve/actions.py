@@ -115,7 +115,7 @@ class Vacation(Action, frozen=True):
     addresses: tuple[str, ...] = ()
     """Further ones that are the owner's."""
     mime: bool = False
-    """The reason is a MIME entity with its header."""
+    """The reason is a MIME entity with its header; what is not UTF-8 in it stands there as surrogates."""
     fcc: FileInto | None = None
     """Where a copy of the answer is filed (RFC 8580)."""
     header: bytes | None = None
@@ -129,6 +129,8 @@ class Notify(Action, frozen=True):
     cancels: ClassVar[bool] = False
 
     recipients: tuple[Address, ...]
+    cc: tuple[Address, ...] = ()
+    """Further ones, who get a copy."""
     fields: tuple[tuple[str, str], ...] = ()
     """Header fields that the URI asks for, names in lower case."""
     message: str = ""

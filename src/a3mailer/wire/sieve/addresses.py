@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from a3mailer.mail.address import Address
@@ -59,22 +61,75 @@ def of_path(value: bytes, separator: bytes) -> Parts:
     return Parts(value, local, right, separator) if at and local else Parts(value)
 
 
+# addr-spec = local-part "@" domain            ; white space and comments around the atoms (RFC 5322)
+# token = atom / quoted-string / domain-literal / "." / "@" / "<" / ">"
+_TOKEN: Final = re.compile(
+    rb"""[!#-'*+\-/-9=?A-Z^-~\x80-\xff]++|"(?:[^"\\]|\\.)*+"|\[[^\[\]\\]*+\]|[.@<>]""", re.DOTALL
+)
+_BLANK: Final = b" \t\r\n"
+
+
 def outbound(text: bytes) -> Address:
     """An address to send to. Errors: BadCall.
 
-    sieve-address = addr-spec / phrase "<" addr-spec ">" """
-    spec = text.strip()
-    if spec.endswith(b">"):
-        found = addresses.parse(spec)
-        if len(found) != 1 or not isinstance(found[0], addresses.Address) or found[0].route:
+    sieve-address = addr-spec / phrase "<" addr-spec ">"
+    QUIRK: Pigeonhole takes the latter without a phrase, too."""
+    tokens = _tokens(text)
+    if tokens[-1:] == [b">"] and b"<" in tokens:
+        bracket = tokens.index(b"<")
+        if any(each == b"@" or each[:1] == b"[" for each in tokens[:bracket]):
             raise BadCall(_wrong(text))
-        spec = found[0].addr_spec.encode()
+        tokens = tokens[bracket + 1 : -1]
     try:
-        if spec.startswith(b"@"):
+        if tokens[:1] == [b"@"] or not _alternate(tokens):
             raise BadCall(_wrong(text))
-        return parse_mailbox(spec)
+        return parse_mailbox(b"".join(tokens))
     except BadPath as error:
         raise BadCall(_wrong(text)) from error
+
+
+# mailbox-list, of which each one may be empty
+_LISTED: Final = re.compile(rb'(?:[^",]++|"(?:[^"\\]|\\.)*+"|")++', re.DOTALL)
+
+
+def outbound_list(text: bytes) -> tuple[Address, ...]:
+    """Addresses to send to, with commas between. Errors: BadCall."""
+    return tuple(outbound(each) for each in _LISTED.findall(text) if each.strip())
+
+
+def _alternate(tokens: Sequence[bytes]) -> bool:
+    """Is there a mark between any two words of an addr-spec?"""
+    return len(tokens) % 2 == 1 and all(each in (b".", b"@") for each in tokens[1::2])
+
+
+def _tokens(text: bytes) -> list[bytes]:
+    """Without what stands between them. Errors: BadCall."""
+    found: list[bytes] = []
+    at = 0
+    while at < len(text):
+        if text[at] in _BLANK:
+            at += 1
+        elif text.startswith(b"(", at):
+            at = _behind_comment(text, at)
+        else:
+            token = _TOKEN.match(text, at)
+            if token is None:
+                raise BadCall(_wrong(text))
+            found.append(token[0])
+            at = token.end()
+    return found
+
+
+def _behind_comment(text: bytes, at: int) -> int:
+    """Errors: BadCall, where it does not end."""
+    depth = 0
+    while at < len(text):
+        octet = text[at]
+        depth += (octet == 0x28) - (octet == 0x29)
+        at += 2 if octet == 0x5C else 1
+        if not depth:
+            return at
+    raise BadCall(_wrong(text))
 
 
 # mailbox-list = mailbox *("," mailbox)

@@ -294,6 +294,17 @@ class Machine:
         return self.loops[-1].part if self.loops else None
 
     @property
+    def size(self) -> int:
+        """Of the mail, with the changes that tests see (RFC 5293 section 7)."""
+        size = self.mail.size if self._base is None else len(self._base)
+        header = self.changed_header
+        if header is None:
+            return size
+        fields = self.mail.fields if self._base is None else read_fields(_header_of(self._base))
+        self.charge(len(fields))
+        return size + len(header) - sum(len(field.octets) for field in fields)
+
+    @property
     def octets(self) -> Octets:
         """The mail as tests of its content see it."""
         return self.mail.octets if self._base is None else self._base

@@ -212,6 +212,21 @@ async def test_notify(town: Town) -> None:
     assert [each.reverse_path for each in town.store.entries] == ["alice@a.test", ""]
 
 
+async def test_a_notice_is_from_whom_the_script_says_and_to_all_of_its_uri(town: Town) -> None:
+    """RFC 5436 section 2.7: also in the envelope; another's address is passed over."""
+    method = '"mailto:a@sms.test%2Cb@sms.test?cc=c@sms.test"'
+    await town.script(f'require "enotify"; notify :from "Al <ally@a.test>" {method};')
+    await town.took(mail())
+    await town.script(f'require "enotify"; notify :from "boss@a.test" {method};')
+    await town.took(mail())
+    first, second = town.store.entries
+    assert (first.reverse_path, second.reverse_path) == ("ally@a.test", "alice@a.test")
+    assert [r.address for r in first.recipients] == ["a@sms.test", "b@sms.test", "c@sms.test"]
+    octets = town.store.content(first)
+    for line in (b"From: Al <ally@a.test>", b"To: a@sms.test, b@sms.test", b"Cc: c@sms.test"):
+        assert line + b"\r\n" in octets
+
+
 async def test_so_many_notices_an_hour() -> None:
     town = Town(notices_hour=1)
     await town.script('require "enotify"; notify "mailto:0123@sms.test";')

@@ -11,6 +11,7 @@ from a3mailer.mail.flags import SEEN
 from a3mailer.mail.ids import AccountId, TenantId
 from a3mailer.store.operations import PutDocument
 from a3mailer.store.ports import Transaction
+from a3mailer.transfer.filtering import effects
 from a3mailer.transfer.filtering.answering import why_not
 from a3mailer.transfer.filtering.mail import Delivery
 from a3mailer.transfer.route import Local
@@ -248,6 +249,33 @@ async def test_an_answer_that_is_a_mime_entity(town: Town) -> None:
     assert head.count(b"Content-Type: text/html") == 1 and b"Content-Language: en" in head
 
 
+async def test_octets_of_a_mime_entity_stay_as_they_are(town: Town) -> None:
+    """RFC 5228 section 2.4.2: strings are octets, for arguments such as this one."""
+    await town.script(
+        'require ["vacation", "encoded-character"]; vacation :mime "Content-Type: text/plain; charset=latin1'
+        '\r\n\r\nGr${hex:fc df}e \u00e4";'
+    )
+    await town.took(mail())
+    (octets,) = answers(town)
+    assert octets.endswith(b"\r\n\r\nGr\xfc\xdfe \xc3\xa4")
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"In_Reply_To": b"<1@x> <2@x>"}, b"<hello@b.test>"),
+        ({"In_Reply_To": b"<1@x>"}, b"<1@x> <hello@b.test>"),
+        ({"In_Reply_To": b"<1@x> <2@x>", "References": b"<0@x>"}, b"<0@x> <hello@b.test>"),
+    ],
+)
+async def test_references_of_an_answer(town: Town, fields: dict[str, bytes], wanted: bytes) -> None:
+    """RFC 5322 section 3.6.4: of an In-Reply-To with several identifiers nothing is taken."""
+    await town.script(AWAY)
+    await town.took(mail(**fields))
+    (octets,) = answers(town)
+    assert b"References: %b\r\n" % wanted in octets
+
+
 async def test_so_many_answers_an_hour() -> None:
     town = Town(answers_hour=2)
     await town.script(AWAY)
@@ -285,6 +313,14 @@ async def test_of_several_one_refuses_by_a_notification_of_disposition(town: Tow
         assert line in octets
     assert town.store.entries[0].reverse_path == ""
     assert await town.counts() == {} and await town.counts(town.bob.id) == {"INBOX": 1}
+
+
+async def test_a_forged_sender_is_not_told_of_a_refusal(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 5429 section 2.2: the notice would go to somebody who has sent nothing."""
+    monkeypatch.setattr(effects, "is_forged", lambda mail, hostname: hostname == "mail.a.test")
+    await town.script('require "reject"; reject "No, thank you.";')
+    assert await town.took(mail(), "alice@a.test", "bob@a.test") == (None, None)
+    assert answers(town) == [] and await town.counts() == {}
 
 
 async def test_ereject_of_one_of_several_is_a_failure_notice(town: Town) -> None:

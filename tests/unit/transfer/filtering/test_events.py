@@ -198,6 +198,7 @@ async def test_what_lay_in_a_mailbox_is_vouched_for_by_nobody(street: Street) ->
         'require "vacation"; vacation "Gone.";',
         'require "reject"; keep;',
         'require "ereject"; ereject "No";',
+        'require "duplicate"; if duplicate { keep; }',
         'require "vacation-seconds"; keep;',
         'require ["envelope", "fileinto"]; fileinto "Archive"; if envelope "from" "x" { discard; }',
         'require ["include"]; include "other";',

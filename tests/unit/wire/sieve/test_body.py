@@ -96,6 +96,27 @@ ENCODED = (
 )
 
 
+@pytest.mark.parametrize("kind", ["text/plain/x", "/plain", "text/", "/"])
+def test_a_type_that_is_none_matches_nothing(kind: str) -> None:
+    """RFC 5173 section 5.2, also where a part says the same."""
+    mail = f"Content-Type: {kind}\r\n\r\nHello\r\n".encode()
+    assert not true(f'body :content "{kind}" :contains ""', mail, require='"body"')
+    assert not true(
+        'body :text :contains "Hello"', b"Content-Type: text/plain/x\r\n\r\nHello\r\n", require='"body"'
+    )
+
+
+@pytest.mark.parametrize("newline", ["\r\n", "\n"])
+@pytest.mark.parametrize("head", ["A: b\n c\n", ""])
+def test_the_header_of_a_message_within_is_without_the_empty_line(newline: str, head: str) -> None:
+    text = f"Content-Type: message/rfc822\n\n{head}\nHello\n".replace("\n", newline)
+    wanted = head.replace("\n", newline)
+    script = f'body :content "message/rfc822" :is "{wanted}"'
+    if newline == "\r\n" or not head:
+        assert true(script, text.encode(), require='"body"')
+    assert not true('body :content "message/rfc822" :contains "Hello"', text.encode(), require='"body"')
+
+
 def test_encodings_are_undone() -> None:
     assert not true('body :contains "GRÜSSE"', ENCODED, '"body"')
     assert true('body :contains "Grüße aus Köln"', ENCODED, '"body"')

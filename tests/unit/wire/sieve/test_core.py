@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from a3mailer.wire.sieve.actions import Redirect
 from a3mailer.wire.sieve.compile import compile_script
 from a3mailer.wire.sieve.errors import ScriptError, UnknownCapability
 from a3mailer.wire.sieve.extensions import ALL
@@ -172,6 +173,47 @@ def test_size() -> None:
 
 
 NULL = {"from": (b"",), "to": (b"a@b.example",)}
+
+
+def test_size_is_that_of_the_mail_as_it_was_changed() -> None:
+    """RFC 5293 section 7: what examines the header sees it as it is by now."""
+    size = len(MAIL_A)
+    script = f"""require "editheader"; addheader "X-Some" "12345678";
+        if allof (size :over {size + 17}, size :under {size + 19}) {{ deleteheader "x-some";
+        deleteheader "subject"; if size :under {size} {{ discard; }} }}"""
+    assert told(script) == ["discard"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (" a @ b.example ", "a@b.example"),
+        ("(c (d) \\\\) e) a (x) . b@b.example(y)", "a.b@b.example"),
+        ('\\"a b\\"@b.example', "a b@b.example"),
+        ("Al. B (x) < a @b.example > ", "a@b.example"),
+        ('\\"B, A\\" <a@[192.0.2.1]>', "a@[192.0.2.1]"),
+        ("<a@b.example>", "a@b.example"),
+        ("ä@b.example", "ä@b.example"),
+    ],
+)
+def test_addresses_to_send_to(text: str, wanted: str) -> None:
+    """RFC 5228 section 2.4.2.3: an addr-spec of RFC 5322 has white space and comments around its atoms."""
+    (found,) = (each for each in result(f'redirect "{text}";').actions if isinstance(each, Redirect))
+    assert f"{found.address.local_part}@{found.address.domain}" == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", " ", "a", "a@", "@b.example", "a b@b.example", "A B a@b.example", "a@b.example c",
+        "a@b.example,c@d.example", "g: a@b.example;", "<@x:a@b.example>", "A@b <a@b.example>",
+        "A <a@b.example> x", "A <a@b.example", "<>", "<<a@b.example>>", "a@b..example", "a@b@c.example",
+        "(c a@b.example", '\\"a@b.example', "a@b.example\r\nX: y", "a@b.example (", "a@b .example c.d",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_to_send_to(text: str) -> None:
+    with pytest.raises(ScriptError):
+        told(f'redirect "{text}";')
 
 
 def test_the_envelope() -> None:

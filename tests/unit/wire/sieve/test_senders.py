@@ -7,7 +7,7 @@ from a3mailer.wire.sieve.compile import compile_script
 from a3mailer.wire.sieve.door import Verdict
 from a3mailer.wire.sieve.errors import ScriptError
 from a3mailer.wire.sieve.extensions import ALL
-from tests.unit.wire.sieve.scripts import result, told
+from tests.unit.wire.sieve.scripts import result, told, true
 
 ASKED = {
     "from": (b"a@b.example",),
@@ -56,6 +56,14 @@ def only(script: str, **more: object) -> Redirect:
     (action,) = result(script, **more).actions  # type: ignore[arg-type]
     assert isinstance(action, Redirect)
     return action
+
+
+@pytest.mark.parametrize("part", ["all", "localpart", "domain", "user", "detail"])
+def test_the_null_path_is_the_empty_string_whatever_part_is_asked_for(part: str) -> None:
+    """RFC 5228 section 5.4."""
+    need, null = '"envelope", "subaddress"', {"from": (b"",), "to": (b"a@x.example",)}
+    assert true(f'envelope :{part} "from" ""', require=need, envelope=null)
+    assert not true('envelope :detail "to" ""', require=need, envelope=null)
 
 
 def test_a_redirect_with_wishes_of_its_own() -> None:

@@ -70,7 +70,7 @@ def _texts(
         return
     for number, part in enumerate(parts):
         if how == "text":
-            if part.media.startswith(b"text/"):
+            if part.media.startswith(b"text/") and _is_type(part.media):
                 yield _text(octets, part)
         elif any(_is(part.media, kind) for kind in wanted):
             yield from _content(octets, parts, number)
@@ -79,8 +79,14 @@ def _texts(
 def _is(media: bytes, wanted: bytes) -> bool:
     """RFC 5173 section 5.2: nothing is every type, a word without a slash every subtype."""
     if b"/" in wanted:
-        return media == wanted
+        return media == wanted and _is_type(media)
     return not wanted or media.partition(b"/")[0] == wanted
+
+
+def _is_type(media: bytes) -> bool:
+    """One slash, between two words."""
+    kind, _, subtype = media.partition(b"/")
+    return bool(kind and subtype) and b"/" not in subtype
 
 
 def _text(octets: Octets, part: Part) -> bytes:
@@ -95,11 +101,19 @@ def _content(octets: Octets, parts: Sequence[Part], number: int) -> Iterator[byt
     if part.media.startswith(b"multipart/"):
         yield from _around(octets, part, [each for each in parts if each.parent == number])
     elif part.media in MESSAGES:
-        yield octets[part.body : min(header_end(octets, part.body, part.end), part.body + BODY)]
+        yield _header(octets[part.body : min(header_end(octets, part.body, part.end), part.body + BODY)])
     elif part.media.startswith(b"text/"):
         yield decoded_text(octets, part._replace(end=min(part.end, part.body + BODY))).encode()
     else:
         yield encodings.decode(octets[part.body : min(part.end, part.body + BODY)], part.encoding)
+
+
+def _header(octets: bytes) -> bytes:
+    """Without the empty line behind it."""
+    for end, line in ((b"\r\n", 2), (b"\n", 1)):
+        if octets.endswith(end + end) or octets == end:
+            return octets[:-line]
+    return octets
 
 
 def _around(octets: Octets, part: Part, children: list[Part]) -> Iterator[bytes]:

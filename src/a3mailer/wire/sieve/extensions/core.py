@@ -86,7 +86,7 @@ def _exists(machine: Machine, call: Call) -> bool:
 
 def _size(machine: Machine, call: Call) -> bool:
     limit = call.number(0)
-    return machine.mail.size > limit if call.tag("bound") == "over" else machine.mail.size < limit
+    return machine.size > limit if call.tag("bound") == "over" else machine.size < limit
 
 
 def _true(machine: Machine, call: Call) -> bool:

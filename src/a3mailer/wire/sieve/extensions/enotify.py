@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from a3mailer.mail.address import Address
 from a3mailer.wire.sieve.actions import Notify
-from a3mailer.wire.sieve.addresses import outbound
+from a3mailer.wire.sieve.addresses import outbound, outbound_list
 from a3mailer.wire.sieve.errors import BadCall, RunFailed
 from a3mailer.wire.sieve.extensions.core import KEYS
 from a3mailer.wire.sieve.extensions.fcc import FCC, copy_of
@@ -35,21 +35,31 @@ _OPTION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*+=[^\0\r\n]*+")
 _FIELD: Final = re.compile(r"[a-z0-9-]{1,60}")
 _PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 CAPABILITIES: Final = {b"online": b"maybe", FCC.encode(): b"yes"}
-IGNORED: Final = frozenset(("from", "auto-submitted", "received", "message-id", "date", "to", "cc", "bcc"))
-"""Fields of a URI that are passed over (RFC 5436 section 2.7); to adds a recipient."""
+IGNORED: Final = frozenset(("from", "auto-submitted", "received", "message-id", "date", "bcc"))
+"""Fields of a URI that are passed over (RFC 5436 section 2.7)."""
+# scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )
+_SCHEME: Final = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*+):")
 
 
-# mailtoURI = "mailto:" [ to ] [ hfields ]     ; to = addr-spec *("," addr-spec)
-# hfields = "?" hfield *( "&" hfield )         ; hfield = hfname "=" hfvalue (RFC 6068 section 2)
-def read_uri(uri: bytes) -> tuple[tuple[Address, ...], tuple[tuple[str, str], ...]]:
-    """Recipients and header fields. Errors: BadCall."""
-    scheme, colon, rest = uri.partition(b":")
-    if not colon or scheme.lower() != b"mailto":
+class Mailto(NamedTuple):
+    """A URI of this method."""
+
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...] = ()
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+# mailtoURL = "mailto:" [ to ] [ headers ]     ; to = #mailbox, encoded (RFC 2368, RFC 6068)
+# headers = "?" header *( "&" header )         ; header = hname "=" hvalue
+def read_uri(uri: bytes) -> Mailto:
+    """What it says. Errors: BadCall."""
+    if not _is_mailto(uri):
         raise BadCall(f"{uri[:60].decode('utf-8', 'replace')!r}: only mailto is a method here")
+    rest = uri.partition(b":")[2]
     if len(uri) > URI or _PERCENT.search(uri):
         raise BadCall("a mailto URI that is too long or not encoded well")
     to, _, query = rest.partition(b"?")
-    addresses = [unquote_to_bytes(each) for each in to.split(b",") if each]
+    wanted = {"to": outbound_list(unquote_to_bytes(to)), "cc": ()}
     fields = []
     for piece in query.split(b"&") if query else ():
         name, equals, value = piece.partition(b"=")
@@ -57,13 +67,23 @@ def read_uri(uri: bytes) -> tuple[tuple[Address, ...], tuple[tuple[str, str], ..
         if not equals or not _FIELD.fullmatch(field):
             raise BadCall("a mailto URI with a part that is no header field")
         text = unquote_to_bytes(value)
-        if field == "to":
-            addresses += text.split(b",")
+        if field in wanted:
+            wanted[field] += outbound_list(text)
         elif field not in IGNORED:
             fields.append((field, " ".join(text.decode("utf-8", "replace").split())))
-    if not addresses or len(addresses) > RECIPIENTS or len(fields) > FIELDS:
+    found = tuple(dict.fromkeys((*wanted["to"], *wanted["cc"])))
+    if not found or len(found) > RECIPIENTS or len(fields) > FIELDS:
         raise BadCall(f"a mailto URI wants 1 to {RECIPIENTS} recipients and at most {FIELDS} fields")
-    return tuple(map(outbound, addresses)), tuple(fields)
+    first = tuple(dict.fromkeys(wanted["to"]))
+    return Mailto(first, tuple(each for each in found if each not in first), tuple(fields))
+
+
+def _is_mailto(uri: bytes) -> bool:
+    """Errors: BadCall, where it is no URI."""
+    scheme = _SCHEME.match(uri)
+    if scheme is None:
+        raise BadCall(f"{uri[:60].decode('utf-8', 'replace')!r} is no URI")
+    return scheme[1].lower() == b"mailto"
 
 
 def _text(octets: bytes) -> str:
@@ -73,7 +93,7 @@ def _text(octets: bytes) -> str:
 def _notify(machine: Machine, call: Call) -> None:
     try:
         _check(call)
-        recipients, fields = read_uri(call.string(0))
+        method = read_uri(call.string(0))
     except BadCall as error:
         raise RunFailed(str(error)) from error
     message = _text(b"".join(call.tag_strings("message")))[:MESSAGE]
@@ -81,12 +101,14 @@ def _notify(machine: Machine, call: Call) -> None:
     importance = int(b"".join(call.tag_strings("importance")) or b"2")
     options = tuple(map(_text, call.tag_strings("options")))
     machine.hold(len(message))
-    notice = Notify(recipients, fields, message, sender, importance, options, copy_of(call))
+    notice = Notify(method.to, method.cc, method.fields, message, sender, importance, options, copy_of(call))
     machine.act(call.modified(machine.changed(notice)))
 
 
 def _check(call: Call) -> None:
-    read_uri(call.string(0))
+    """Another method is an error of the run alone (RFC 5435 section 3.2): a script may ask before."""
+    if _is_mailto(call.string(0)):
+        read_uri(call.string(0))
     if call.tag("importance") and call.tag_strings("importance")[0] not in (b"1", b"2", b"3"):
         raise BadCall(":importance is 1, 2 or 3")
     if call.tag("from"):

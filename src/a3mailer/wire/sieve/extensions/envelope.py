@@ -60,7 +60,8 @@ def _envelope(machine: Machine, call: Call) -> bool:
         paths += [iso8601(machine, call, int(moment)) for moment in found] if part == ABSOLUTE else found
     machine.hold(sum(map(len, paths)))
     separator = addresses.separator_of(machine.mail)
-    values = parts_of(call, (addresses.of_path(path, separator) for path in paths))
+    values = parts_of(call, (addresses.of_path(path, separator) for path in paths if path))
+    values += [path for path in paths if not path]  # the null reverse-path, whatever part is asked for
     return call.matches(machine, values, call.strings(1))
 
 

@@ -14,8 +14,8 @@ from a3mailer.wire.sieve.compile import Program
 from a3mailer.wire.sieve.errors import ScriptError
 from a3mailer.wire.sieve.vocabulary import Extension
 
-INAPPLICABLE: Final = frozenset(("reject", "ereject", "vacation", "vacation-seconds"))
-"""Capabilities that only make sense for mail that arrives (section 3.11)."""
+INAPPLICABLE: Final = frozenset(("reject", "ereject", "vacation", "vacation-seconds", "duplicate"))
+"""Capabilities that only make sense for mail that arrives (section 3.11; RFC 7352 section 3.4)."""
 EXTENSION: Final = Extension("imapsieve")
 
 

@@ -33,7 +33,7 @@ def _vacation(machine: Machine, call: Call) -> None:
         raise RunFailed(str(error)) from error
     machine.hold(len(call.string(0)))
     answer = Vacation(
-        _text(call.string(0)),
+        call.string(0).decode("utf-8", "surrogateescape" if call.tag("mime") else "replace"),
         _seconds(call),
         _handle(call),
         _line(call, "subject")[:SUBJECT],
