@@ -416,7 +416,7 @@ class Scripts:
 
     async def included(self, account: AccountId, name: str) -> Program | None:
         """The program of a personal script (RFC 6609 section 3.2). Errors: BadScript."""
-        script = (await self.roll(account)).named(name)
+        script = (await self.roll(account)).named(unicodedata.normalize("NFC", name))
         made = None if script is None else await self._program(account, script)
         if isinstance(made, BadScript):
             raise made

@@ -291,6 +291,8 @@ async def test_included_scripts(world: World) -> None:
     await world.put("a")
     assert await world.two.included(world.account, "a") is not None
     assert await world.two.included(world.account, "b") is None
+    await world.one.put(world.account, "\u00e4\u00a0x", b"keep;", 1)
+    assert await world.two.included(world.account, "a\u0308\u00a0x") is not None, "another form of the name"
 
 
 def test_what_scripts_may_require() -> None:

@@ -13,7 +13,7 @@ from a3mailer.edge.managesieve.session import Session
 from a3mailer.identity.principal import Principal
 from a3mailer.identity.sasl.exchange import BadExchange
 from a3mailer.identity.sasl.offer import begin
-from a3mailer.mail.errors import MailError, TooLarge
+from a3mailer.mail.errors import BadScript, MailError, TooLarge
 from a3mailer.wire.managesieve import commands as c
 from a3mailer.wire.managesieve import engine
 from a3mailer.wire.managesieve.encode import literal, string
@@ -126,6 +126,8 @@ async def _havespace(session: Session, event: c.HaveSpace) -> None:
 async def _putscript(session: Session, event: c.PutScript) -> None:
     session.require("sieve.change")
     services = session.services
+    if not event.script:
+        raise BadScript("a script of no octets")
     await services.scripts.put(session.principal.account, event.name, event.script, int(services.clock.now()))
     session.ok("kept")
 

@@ -75,19 +75,18 @@ class Session:
     async def capabilities(self) -> bytes:
         """The capability lines of the present state (section 1.7)."""
         scripts = self.services.scripts
-        mechanisms = () if self.known else await offered(self.context())
-        found: list[tuple[str, str | None]] = [
-            ("IMPLEMENTATION", "A3Mailer"),
-            ("VERSION", "1.0"),
-            ("SASL", " ".join(mechanisms)),
-            ("SIEVE", " ".join(scripts.capabilities)),
-        ]
+        mechanisms = await offered(self.context())
+        offers_tls = self.services.tls is not None and not self.connection.secure and not self.known
+        found: list[tuple[str, str | None]] = [("IMPLEMENTATION", "A3Mailer"), ("VERSION", "1.0")]
+        if mechanisms or offers_tls:  # empty if and only if there is STARTTLS
+            found.append(("SASL", " ".join(mechanisms)))
+        found.append(("SIEVE", " ".join(scripts.capabilities)))
         if "enotify" in scripts.capabilities:
             found.append(("NOTIFY", "mailto"))
         if "extlists" in scripts.capabilities:
             found.append(("EXTLISTS", "tag urn"))
         found += (("MAXREDIRECTS", str(self.settings.sieve.redirects)), ("LANGUAGE", "en"))
-        if self.services.tls is not None and not self.connection.secure and not self.known:
+        if offers_tls:
             found.append(("STARTTLS", None))
         if self.known:
             found += (("OWNER", self.principal.address), ("UNAUTHENTICATE", None))

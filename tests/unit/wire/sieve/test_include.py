@@ -63,6 +63,7 @@ def test_the_example_of_shared_variables() -> None:
         ('include "a"; keep;', "stop;", ["implicit keep"]),
         ('include "a"; keep;', "discard;", ["discard", "keep"]),
         ("return; discard;", "", ["implicit keep"]),
+        ('include :optional "a\u00a0b\ue000";', "", ["implicit keep"]),
         ('if true { include "a"; }', 'require "include"; if true { return; } discard;',
          ["implicit keep"]),
         ('include "a"; include "a";', 'redirect "a@b.example";', ["redirect a@b.example"]),

@@ -6,6 +6,7 @@ the run. Scripts within each other are limited, and none is within itself.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from a3mailer.wire.sieve.arguments import NAMESPACE
@@ -19,6 +20,7 @@ from a3mailer.wire.sieve.vocabulary import Extension, Kind, Parameter, Role, Tag
 
 SCRIPT_NAME: Final = 512
 """Octets (RFC 5804 section 1.6 asks for 128 characters)."""
+_NOT_IN_NAMES: Final = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 COST: Final = 50
 """Steps of finding a script."""
 _WITHIN: Final = "include"
@@ -109,12 +111,12 @@ def _check_global(call: Call) -> None:
 
 
 def _check_include(call: Call) -> None:
-    """RFC 5804 section 1.6: no controls, not empty."""
+    """RFC 5804 section 1.6: not empty, and none of those characters."""
     try:
         name = call.string(0).decode()
     except UnicodeDecodeError as error:
         raise BadCall("the name of a script is not UTF-8") from error
-    if not name or len(call.string(0)) > SCRIPT_NAME or not name.isprintable():
+    if not name or len(call.string(0)) > SCRIPT_NAME or _NOT_IN_NAMES.search(name):
         raise BadCall("no name of a script")
 
 
