@@ -92,6 +92,15 @@ WEIGHTS: Final[Mapping[str, tuple[int, Draw]]] = {
             rng.choice((b"\\Seen", b"\\Flagged", b"work", b"$Junk")),
         ),
     ),
+    "jmap boxes": (3, lambda rng: (rng.randrange(4), rng.choice(BOXES))),
+    "jmap move": (
+        3,
+        lambda rng: (
+            rng.choice(("to", "to", "into", "into", "out of")),
+            rng.randrange(10),
+            (rng.choice(BOXES), rng.choice(BOXES)),
+        ),
+    ),
     "mailbox": (1, lambda rng: (rng.choice(("CREATE", "CREATE", "DELETE", "RENAME")),)),
 }
 

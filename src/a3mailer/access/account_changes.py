@@ -162,7 +162,7 @@ class _Lives:
 async def mailboxes_changed(reader: Reader, account: AccountId, since: State, most: int) -> tuple[Told, bool]:
     """Mailboxes, and whether nothing but their counts changed. Errors: NoSuchThing, NoSuchAccount.
 
-    A thread that was read in one mailbox counts as read in all it is in: those changed, too."""
+    A thread that was read in one mailbox counts as read in all it is in: those changed when it did."""
     changes = await changes_since(reader, account, since)
     boxes = {box.id: box for box in await reader.mailboxes(account)}
     events = [
@@ -171,18 +171,26 @@ async def mailboxes_changed(reader: Reader, account: AccountId, since: State, mo
         if added <= since.modseq
     ]
     events += [_of_mailbox(boxes[number], since) for number in changes.mailboxes if number in boxes]
-    threads = {ThreadId(row.thread) for row in changes.changed}
-    threads.update(ThreadId(row.thread) for row in changes.gone)
+    threads: dict[ThreadId, int] = {}
+    turns = [(row.thread, row.modseq) for row in changes.changed]
+    turns += [(row.thread, row.modseq) for row in changes.gone]
+    for thread, modseq in turns:
+        threads[ThreadId(thread)] = max(modseq, threads.get(ThreadId(thread), 0))
     rows = await reader.thread_places(account, sorted(threads))
     known = {event.number for event in events}
-    beside = {int(row.mailbox) for row in rows} - known
-    events += [Event(changes.modseq, number, "updated") for number in sorted(beside) if number in boxes]
+    beside: dict[int, int] = {}
+    for row in rows:
+        if row.mailbox in boxes and row.mailbox not in known:
+            beside[row.mailbox] = max(threads[row.thread], beside.get(row.mailbox, 0))
+    events += [Event(modseq, number, "updated") for number, modseq in beside.items()]
     told = page(events, since, changes.modseq, most)
-    counts = all(boxes[MailboxId(each)].changed <= since.modseq for each in told.of("updated"))
+    counts = all((boxes[MailboxId(each)].changed, each) <= since for each in told.of("updated"))
     return told, counts
 
 
 def _of_mailbox(box: Mailbox, since: State) -> Event:
+    """Its name comes before its counts: where the one is told, the other is told again later."""
     if (box.added, box.id) > since:
         return Event(box.added, box.id, "created")
-    return Event(max(box.modseq, box.changed), box.id, "updated")
+    named = (box.changed, box.id) > since
+    return Event(box.changed if named else box.modseq, box.id, "updated")

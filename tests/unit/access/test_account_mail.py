@@ -175,3 +175,40 @@ async def test_an_email_is_what_its_rows_say_together() -> None:
     assert known.email(0) == email
     assert known.counted(INBOX) == Counts(1, 1, 1, 1)
     assert known.counted(77) == Counts()
+
+
+async def _pages(store: MemoryStore, account: AccountId, since: State) -> list[tuple[set[int], bool]]:
+    """Mailboxes updated since a state, told one at a time, and whether that is but counts."""
+    found = []
+    while True:
+        told, only_counts = await mailboxes_changed(store, account, since, 1)
+        found.append((set(told.of("updated")), only_counts))
+        since = told.state
+        if not told.more:
+            return found
+
+
+async def test_counts_that_a_thread_changed_beside_are_told_on_a_later_page() -> None:
+    """A mail in INBOX was the unread one of a thread that is in Sent, too; later news filled the page."""
+    store = MemoryStore(FakeClock())
+    account = await settle_in(store)
+    sent = (await store.mailbox_named(account, "Sent")).id
+    for box, octets in ((INBOX, mail("lunch", message_id="1@a.test")), (sent, mail(references="1@a.test"))):
+        await store.commit(Transaction((op.Append(account, box, 0),), (content(octets),)))
+    since = State((await afresh(store, account)).modseq)
+    await store.commit(Transaction((op.Expunge(account, INBOX, (Uid(1),)),)))
+    await store.commit(Transaction((op.Append(account, INBOX, 0),), (content(mail("other")),)))
+    pages = await _pages(store, account, since)
+    assert {box for boxes, _ in pages for box in boxes} == {INBOX, sent}
+
+
+async def test_a_new_name_is_told_though_counts_changed_later() -> None:
+    store = MemoryStore(FakeClock())
+    account = await settle_in(store)
+    sent = (await store.mailbox_named(account, "Sent")).id
+    since = State((await afresh(store, account)).modseq)
+    await store.commit(Transaction((op.RenameMailbox(account, sent, "Gone out"),)))
+    for box in (INBOX, sent):
+        await store.commit(Transaction((op.Append(account, box, 0),), (content(mail("other")),)))
+    pages = await _pages(store, account, since)
+    assert [only_counts for boxes, only_counts in pages if sent in boxes] == [False, True]
