@@ -69,6 +69,7 @@ BY_TAG = {
     "bytimerelative": b"3600",
     "bymode": b'"return"',
     "importance": b'"1"',
+    "specialuse": b'"\\\\Sent"',
     "options": b'["a=b"]',
 }
 """What a tag takes, where not just anything of its kind."""

@@ -18,7 +18,7 @@ from a3mailer.mail.compose import BadPiece, Mailbox
 from a3mailer.mail.errors import MailError, TooMany
 from a3mailer.mail.flags import SYSTEM_FLAGS
 from a3mailer.mail.ids import INBOX, SYSTEM_ACCOUNT, AccountId, MailboxId
-from a3mailer.mail.mailbox import MAX_MAILBOXES
+from a3mailer.mail.mailbox import INITIAL, MAX_MAILBOXES
 from a3mailer.mail.message.headers import header_end
 from a3mailer.store import rows
 from a3mailer.store.operations import (
@@ -69,9 +69,14 @@ TOLD: Final = "sieve-told"
 """Kinds of documents: what ``duplicate`` remembers, who was answered, and what the owner was told of."""
 RESULTS: Final = frozenset((b"authentication-results",))
 TOLD_SECONDS: Final = 7 * 86_400
+ANSWERED_SECONDS: Final = 7 * 86_400
+"""An answer is remembered so long at least: the next command may name a longer time than the last one."""
 DELIVERED_TO: Final = b"delivered-to"
 """The field by which a mail that comes back is known."""
 
+
+USES: Final = {use.lower(): use for _name, use in INITIAL if use}
+"""What a new mailbox may be for (RFC 8579 section 4.1); another use is passed over."""
 
 Refuse = Callable[[Reject], None]
 Does = Callable[[Any, Any], Awaitable[None]]
@@ -284,7 +289,7 @@ class Effects:
         if action.mailbox_id:
             found = mailbox_by(self._boxes, "id", action.mailbox_id)
         if found is None and action.special_use:
-            found = mailbox_by(self._boxes, "special-use", action.special_use)
+            found = mailbox_by(self._boxes, "special-use", action.special_use, action.mailbox)
         found = found or named(self._boxes, action.mailbox)
         found = found or await self._doors.filing.find(self._account, action.mailbox)
         if found is None and action.create:
@@ -303,7 +308,8 @@ class Effects:
         found = named(boxes, name)
         if found is not None:
             return Place(found.account, found.id, found.name)
-        return Place(self._account, self._mail.route.mailbox, name, True, action.special_use)
+        use = USES.get(action.special_use.lower(), "")
+        return Place(self._account, self._mail.route.mailbox, name, True, use)
 
     # --- other addresses -----------------------------------------------------------------------------
 
@@ -392,7 +398,8 @@ class Effects:
         fields = self._fields_of(action)
         why = why_not(mail, fields, own, doors.settings.server.hostname)
         name = memory_name(action.handle, str(mail.reverse_path).lower().encode("utf-8", "replace"))
-        if not why and await doors.store.document(self._account, ANSWERED, name) is not None:
+        before = None if why else await doors.store.document(self._account, ANSWERED, name)
+        if before is not None and mail.now - before.created < action.seconds:
             why = "it was answered before"
         if not why and not doors.hourly.take(self._account, hourly.ANSWERS):
             why = "too many answers in an hour"
@@ -408,7 +415,7 @@ class Effects:
         number = self._post(octets, SYSTEM_ACCOUNT, "", (str(mail.reverse_path),), ("NEVER",))
         await self._copy(action.fcc, number, name)
         if action.seconds:
-            self._note(ANSWERED, name, action.seconds)
+            self._note(ANSWERED, name, max(action.seconds, ANSWERED_SECONDS), again=before is not None)
 
     async def _notify(self, action: Notify) -> None:
         mail, doors = self._mail, self._doors

@@ -7,6 +7,7 @@ when it is answered the script is run again, which costs little and changes noth
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -19,6 +20,7 @@ from a3mailer.config.tree import Settings
 from a3mailer.mail.address import ReversePath
 from a3mailer.mail.envelope import Body, Client, Recipient
 from a3mailer.mail.ids import AccountId
+from a3mailer.mail.mailbox import INBOX_NAME
 from a3mailer.mail.message.parts import Part
 from a3mailer.store.rows import Mailbox
 from a3mailer.transfer.route import Local
@@ -233,17 +235,21 @@ def memory_name(*pieces: bytes) -> str:
 
 
 def named(boxes: Sequence[Mailbox], name: str) -> Mailbox | None:
-    """The mailbox of a name, INBOX in any case (RFC 9051 section 5.1)."""
-    name = "INBOX" if name.upper() == "INBOX" else name
-    return next((box for box in boxes if box.name == name), None)
+    """The mailbox of a name in any form of Unicode, INBOX in any case (RFC 9051 section 5.1)."""
+    top, *below = unicodedata.normalize("NFC", name).split(SEPARATOR_OF_LEVELS)
+    kept = SEPARATOR_OF_LEVELS.join((INBOX_NAME if top.upper() == INBOX_NAME else top, *below))
+    return next((box for box in boxes if box.name == kept), None)
 
 
-def mailbox_by(boxes: Sequence[Mailbox], by: str, value: str) -> Mailbox | None:
-    """By its "name", "special-use" (RFC 8579, in any case) or "id" (RFC 9042)."""
+def mailbox_by(boxes: Sequence[Mailbox], by: str, value: str, name: str = "") -> Mailbox | None:
+    """By its "name", "special-use" (RFC 8579, in any case) or "id" (RFC 9042).
+
+    Of several of one use that of the ``name`` is meant, else the first."""
     if by == "name":
         return named(boxes, value)
     if by == "special-use":
-        return next((box for box in boxes if value and box.special_use.lower() == value.lower()), None)
+        found = [box for box in boxes if value and box.special_use.lower() == value.lower()]
+        return named(found, name) or (found[0] if found else None)
     return next((box for box in boxes if f"{MAILBOX_LETTER}{box.id}" == value), None)
 
 

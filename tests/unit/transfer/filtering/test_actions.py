@@ -84,6 +84,39 @@ async def test_a_new_mailbox_comes_with_the_mail_in_one_transaction(town: Town) 
     assert boxes["Neu/Entwürfe"].subscribed and not boxes["Neu"].subscribed
 
 
+async def test_what_a_new_mailbox_is_for(town: Town) -> None:
+    """RFC 8579 section 4.1: what is no use here is passed over."""
+    need = 'require ["fileinto", "mailbox", "special-use"];'
+    junk = next(box for box in await town.store.mailboxes(town.alice.id) if box.special_use == "\\Junk")
+    await town.store.commit(Transaction((op.DeleteMailbox(town.alice.id, junk.id),)))
+    for use, name in (("\\\\Strange", "A"), ("\\\\flagged", "B"), ("\\\\jUNK", "C"), ("\\\\Junk", "D")):
+        await town.script(f'{need} fileinto :create :specialuse "{use}" "{name}";')
+        await town.took(mail(name.encode()))
+    assert await town.counts() == {"A": 1, "B": 1, "C": 2}
+    uses = {box.name: box.special_use for box in await town.store.mailboxes(town.alice.id)}
+    assert (uses["A"], uses["B"], uses["C"]) == ("", "", "\\Junk")
+
+
+async def test_of_several_mailboxes_of_one_use_the_named_one_takes_the_mail(town: Town) -> None:
+    """RFC 8579 section 4."""
+    other = await town.make("Old")
+    await town.store.commit(Transaction((op.SetMailbox(town.alice.id, other, special_use="\\Archive"),)))
+    await town.script('require ["fileinto", "special-use"]; fileinto :specialuse "\\\\Archive" "old";')
+    await town.took(mail())
+    await town.script('require ["fileinto", "special-use"]; fileinto :specialuse "\\\\Archive" "Old";')
+    await town.took(mail(b"two"))
+    assert await town.counts() == {"Archive": 1, "Old": 1}
+
+
+async def test_names_are_found_in_any_form(town: Town) -> None:
+    await town.make("INBOX/\u00e4")
+    await town.script(
+        'require ["fileinto", "mailbox"]; if mailboxexists "Inbox/a\u0308" { fileinto "inbox/a\u0308"; }'
+    )
+    await town.took(mail())
+    assert await town.counts() == {"INBOX/\u00e4": 1}
+
+
 async def test_a_mailbox_that_cannot_be_made_keeps_the_mail(town: Town) -> None:
     await town.script('require ["fileinto", "mailbox"]; fileinto :create "a//b";')
     await town.took(mail())

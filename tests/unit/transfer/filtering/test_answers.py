@@ -158,6 +158,25 @@ async def test_each_mail_is_answered_with_seconds_0(town: Town) -> None:
     assert len(answers(town)) == 2
 
 
+async def test_how_long_ago_an_answer_was_is_for_the_present_command(town: Town) -> None:
+    """RFC 5230 section 4.2, RFC 6131 section 2: within the time that it names; 0 suppresses none."""
+    need = 'require ["vacation", "vacation-seconds"]; vacation :handle "h"'
+    count = 0
+    for how, later, sent in (
+        (":days 7", 0, 1),
+        (":days 3", 86_400, 0),
+        (":days 1", 86_400, 1),
+        (":seconds 90000", 86_400, 0),
+        (":seconds 0", 0, 1),
+        (":days 3", 86_400, 0),
+    ):
+        town.clock.advance(later)
+        await town.script(f'{need} {how} "x";')
+        await town.took(mail())
+        count += sent
+        assert len(answers(town)) == count, (how, later)
+
+
 @pytest.mark.parametrize(
     ("fields", "sender"),
     [

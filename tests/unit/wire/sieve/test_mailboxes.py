@@ -125,6 +125,17 @@ def test_a_mailbox_is_named_by_its_use_or_by_its_id() -> None:
             told(need + action.format(':mailboxid "F1" :specialuse "\\\\Junk"'))
 
 
+@pytest.mark.parametrize("use", ["Junk", "", "\\\\", "\\\\a b", "\\\\ä"])
+def test_a_use_that_is_none_is_an_error(use: str) -> None:
+    """RFC 8579 section 4: as a name of a mailbox that cannot be."""
+    need = 'require ["fileinto", "special-use", "variables", "vacation", "fcc"];'
+    for action in ('fileinto :specialuse "{}" "Bin";', 'vacation :fcc "Bin" :specialuse "{}" "Gone";'):
+        with pytest.raises(ScriptError):
+            told(need + action.format(use))
+        script = f'{need} set "u" "{use}"; {action.format("${u}")}'
+        assert told(script)[0].startswith("error: ")
+
+
 ANNOTATIONS = {
     ("INBOX", "/private/vendor/x"): b"On",
     ("INBOX", "/shared/comment"): b"",

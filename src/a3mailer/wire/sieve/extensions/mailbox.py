@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from msgspec import structs
 
 from a3mailer.wire.sieve.actions import FileInto
+from a3mailer.wire.sieve.errors import BadCall, RunFailed
 from a3mailer.wire.sieve.extensions.fcc import beside_fcc
 from a3mailer.wire.sieve.machine import Call, Machine, Tagged
 from a3mailer.wire.sieve.vocabulary import Extension, Kind, Parameter, Role, Tag, Word
@@ -36,6 +38,10 @@ def _create(action: FileInto, tag: Tagged) -> FileInto:
 
 def _special_use(action: FileInto, tag: Tagged) -> FileInto:
     assert isinstance(tag.value, tuple)
+    try:
+        _check_use(tag)
+    except BadCall as error:
+        raise RunFailed(str(error)) from error
     return structs.replace(action, special_use=_texts(tag.value)[0])
 
 
@@ -44,10 +50,20 @@ def _id(action: FileInto, tag: Tagged) -> FileInto:
     return structs.replace(action, mailbox_id=_texts(tag.value)[0])
 
 
+# use-attr = "\All" / "\Archive" / ... / use-attr-ext        ; use-attr-ext = "\" atom (RFC 6154 section 6)
+_ATTRIBUTE: Final = re.compile(rb"\\[!#$&'+,\-./0-9:;<=>?@A-Z\[^_`a-z|}~]+")
+
+
+def _check_use(tag: Tagged) -> None:
+    assert isinstance(tag.value, tuple)
+    if not _ATTRIBUTE.fullmatch(tag.value[0]):
+        raise BadCall(f"{tag.value[0][:60].decode('utf-8', 'replace')!r} is no special-use attribute")
+
+
 _CREATE: Final = Tag("create", modify=_create)
 _WHICH: Final = "which mailbox"
 """By its use or by its id, not both (RFC 9042 section 4.2)."""
-_USE: Final = Tag("specialuse", Kind.STRING, _WHICH, modify=_special_use)
+_USE: Final = Tag("specialuse", Kind.STRING, _WHICH, _check_use, modify=_special_use)
 _BY_ID: Final = Tag("mailboxid", Kind.STRING, _WHICH, modify=_id)
 MAILBOX: Final = Extension(
     "mailbox",
