@@ -303,6 +303,41 @@ def test_what_one_refuses_the_other_does(peer: Peer) -> None:
     assert not taken
 
 
+SENT_TO = (
+    " a @ b.example ", "(c) a.x @b.example (d)", "Al. B (x) <a@b.example>", "<a@b.example>", "a@[192.0.2.1]",
+    '\\"B, A\\" <c@b.example>',
+)  # fmt: skip
+SENT_TO_NOBODY = (
+    "A B a@b.example", "a@b.example c", "@b.example", "a@b..example", "A@b <a@b.example>", "a@b, c@d",
+    "a . x@b.example",
+)  # fmt: skip
+CHANGED = (
+    ('addheader "X-Some" "1234567890";', "size :over {0}"),
+    ('addheader "X-Some" "1234567890";', "size :over {1}"),
+    ('deleteheader "Subject";', "size :under {0}"),
+    ('addheader :last "X-B" "z"; deleteheader :index 1 "x-b";', 'header "x-b" "z"'),
+    ('deleteheader :contains "x-many" "x";', 'header :count "eq" "x-many" "1"'),
+)
+
+
+def test_addresses_to_send_to(peer: Peer) -> None:
+    """RFC 5228 section 2.4.2.3."""
+    script = "".join(f'redirect "{each}";\n' for each in SENT_TO[:4])
+    assert ours(script, MAIL) == peer.told(script, MAIL)
+    for each in SENT_TO[4:]:
+        assert ours(f'redirect "{each}";', MAIL) == peer.told(f'redirect "{each}";', MAIL)
+    for each in SENT_TO_NOBODY:
+        assert ours(f'redirect "{each}";', MAIL) == peer.told(f'redirect "{each}";', MAIL) == ["refused"]
+
+
+def test_the_mail_as_a_script_has_changed_it(peer: Peer) -> None:
+    """RFC 5293 section 7, its size included."""
+    size = len(MAIL)
+    for number, (change, test) in enumerate(CHANGED):
+        script = f'{NEED} {change} if {test.format(size, size + 20)} {{ fileinto "t{number}"; }}'
+        assert ours(script, MAIL) == peer.told(script, MAIL), change
+
+
 PARTS = 'require ["foreverypart", "mime", "extracttext", "variables", "fileinto"];'
 LOOPS = (
     'foreverypart { if header :mime :contenttype :matches "Content-Type" "*" { set "x" "${x} ${1}"; } }',

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from a3mailer.mail.address import Address
@@ -61,10 +60,12 @@ def of_path(value: bytes, separator: bytes) -> Parts:
     return Parts(value, local, right, separator) if at and local else Parts(value)
 
 
-# addr-spec = local-part "@" domain            ; white space and comments around the atoms (RFC 5322)
-# token = atom / quoted-string / domain-literal / "." / "@" / "<" / ">"
+# addr-spec = local-part "@" domain
+# local-part = dot-atom / quoted-string     domain = dot-atom / domain-literal
+# each with white space and comments around it (RFC 5322 section 3.4.1)
+_ATEXT: Final = rb"[!#-'*+\-/-9=?A-Z^-~\x80-\xff]++"
 _TOKEN: Final = re.compile(
-    rb"""[!#-'*+\-/-9=?A-Z^-~\x80-\xff]++|"(?:[^"\\]|\\.)*+"|\[[^\[\]\\]*+\]|[.@<>]""", re.DOTALL
+    rb"""%b(?:\.%b)*+|"(?:[^"\\]|\\.)*+"|\[[^\[\]\\]*+\]|[.@<>]""" % (_ATEXT, _ATEXT), re.DOTALL
 )
 _BLANK: Final = b" \t\r\n"
 
@@ -81,7 +82,7 @@ def outbound(text: bytes) -> Address:
             raise BadCall(_wrong(text))
         tokens = tokens[bracket + 1 : -1]
     try:
-        if tokens[:1] == [b"@"] or not _alternate(tokens):
+        if len(tokens) != 3 or tokens[1] != b"@":
             raise BadCall(_wrong(text))
         return parse_mailbox(b"".join(tokens))
     except BadPath as error:
@@ -95,11 +96,6 @@ _LISTED: Final = re.compile(rb'(?:[^",]++|"(?:[^"\\]|\\.)*+"|")++', re.DOTALL)
 def outbound_list(text: bytes) -> tuple[Address, ...]:
     """Addresses to send to, with commas between. Errors: BadCall."""
     return tuple(outbound(each) for each in _LISTED.findall(text) if each.strip())
-
-
-def _alternate(tokens: Sequence[bytes]) -> bool:
-    """Is there a mark between any two words of an addr-spec?"""
-    return len(tokens) % 2 == 1 and all(each in (b".", b"@") for each in tokens[1::2])
 
 
 def _tokens(text: bytes) -> list[bytes]:

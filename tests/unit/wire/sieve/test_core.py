@@ -188,7 +188,7 @@ def test_size_is_that_of_the_mail_as_it_was_changed() -> None:
     ("text", "wanted"),
     [
         (" a @ b.example ", "a@b.example"),
-        ("(c (d) \\\\) e) a (x) . b@b.example(y)", "a.b@b.example"),
+        ("(c (d) \\\\) e) a.b (x) @b.example(y)", "a.b@b.example"),
         ('\\"a b\\"@b.example', "a b@b.example"),
         ("Al. B (x) < a @b.example > ", "a@b.example"),
         ('\\"B, A\\" <a@[192.0.2.1]>', "a@[192.0.2.1]"),
@@ -209,6 +209,8 @@ def test_addresses_to_send_to(text: str, wanted: str) -> None:
         "a@b.example,c@d.example", "g: a@b.example;", "<@x:a@b.example>", "A@b <a@b.example>",
         "A <a@b.example> x", "A <a@b.example", "<>", "<<a@b.example>>", "a@b..example", "a@b@c.example",
         "(c a@b.example", '\\"a@b.example', "a@b.example\r\nX: y", "a@b.example (", "a@b .example c.d",
+        "a . b@c.example", "a@b . example", "a.@b.example", ".a@b.example", "a@.example", "a@b.example.",
+        '\\"a\\"b@c.example', "a@b@c", "@", ".@.",
     ],
 )  # fmt: skip
 def test_what_is_no_address_to_send_to(text: str) -> None:
