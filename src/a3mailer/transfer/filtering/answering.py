@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from a3mailer.mail.authresults import FAIL
-from a3mailer.mail.message.addresses import parse_mailboxes
+from a3mailer.mail.message.addresses import Address, parse_mailboxes
 from a3mailer.msgauth.fields import read
 from a3mailer.runtime.reach import is_public_domain
 from a3mailer.transfer.filtering.letters import first
@@ -27,6 +27,8 @@ LISTS: Final = frozenset(
     b"list-id list-help list-subscribe list-unsubscribe list-post list-owner list-archive".split()
 )
 BULK: Final = frozenset((b"bulk", b"list", b"junk"))
+SUPPRESSED: Final = frozenset((b"all", b"oof", b"autoreply"))
+"""What programs of Microsoft write where no answer of this kind is wanted."""
 RECIPIENTS: Final = frozenset(b"to cc bcc resent-to resent-cc resent-bcc".split())
 _HEADER: Final = 65_536
 """Octets of a header in which our own results are looked for."""
@@ -56,6 +58,8 @@ def why_not(mail: Delivery, fields: Sequence[Field], own: Collection[str], hostn
         return "a program has sent it"
     if any(field.name in LISTS for field in fields) or first(fields, b"precedence").lower() in BULK:
         return "a mailing list"
+    if _is_suppressed(fields):
+        return "its sender wants no answers of programs"
     if not _is_addressed(fields, own):
         return "it is not addressed to the account"
     return "the sender is forged" if is_forged(mail, hostname) else ""
@@ -67,10 +71,18 @@ def is_forged(mail: Delivery, hostname: str) -> bool:
     return found is not None and any(each.result == FAIL for m in ("spf", "dmarc") for each in found.of(m))
 
 
+# X-Auto-Response-Suppress = "None" / "All" / 1#("DR" / "RN" / "NRN" / "OOF" / "AutoReply")   (MS-OXCMAIL)
+def _is_suppressed(fields: Sequence[Field]) -> bool:
+    said = first(fields, b"x-auto-response-suppress").lower().split(b",")
+    return not SUPPRESSED.isdisjoint(each.strip() for each in said)
+
+
 def _is_addressed(fields: Sequence[Field], own: Collection[str]) -> bool:
+    return any(each.addr_spec.lower() in own for each in recipients(fields))
+
+
+def recipients(fields: Sequence[Field]) -> Iterator[Address]:
+    """To whom a mail says that it is."""
     for field in fields:
         if field.name in RECIPIENTS:
-            for each in parse_mailboxes(field.value):
-                if each.addr_spec.lower() in own:
-                    return True
-    return False
+            yield from parse_mailboxes(field.value)

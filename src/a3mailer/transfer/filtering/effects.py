@@ -6,6 +6,7 @@ a mail that has been here before) becomes a keep, so that no mail is lost, and `
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -33,7 +34,7 @@ from a3mailer.telemetry.events import emit, redact_address
 from a3mailer.telemetry.metrics import count
 from a3mailer.transfer.fields import without
 from a3mailer.transfer.filtering import hourly
-from a3mailer.transfer.filtering.answering import is_automatic, is_forged, why_not
+from a3mailer.transfer.filtering.answering import is_automatic, is_forged, recipients, why_not
 from a3mailer.transfer.filtering.hourly import Hourly
 from a3mailer.transfer.filtering.letters import Letters, sender_of
 from a3mailer.transfer.filtering.mail import (
@@ -71,6 +72,8 @@ RESULTS: Final = frozenset((b"authentication-results",))
 TOLD_SECONDS: Final = 7 * 86_400
 ANSWERED_SECONDS: Final = 7 * 86_400
 """An answer is remembered so long at least: the next command may name a longer time than the last one."""
+NAMED: Final = 50
+"""Recipients that are looked at for the account's own."""
 DELIVERED_TO: Final = b"delivered-to"
 """The field by which a mail that comes back is known."""
 
@@ -381,7 +384,7 @@ class Effects:
         mail = self._mail
         known = await self._doors.store.addresses_of(self._account)
         said = (*known, mail.route.address, str(mail.recipient.address), *further)
-        return frozenset(each.strip().lower() for each in said)
+        return frozenset(each.strip().lower() for each in said if each)
 
     async def _sender(self, text: str) -> Mailbox:
         """Whom a letter is from: what the script says, where that is the account's; else its address."""
@@ -392,10 +395,20 @@ class Effects:
                 return wanted
         return Mailbox("", self._mail.route.address)
 
+    async def _addressed(self, fields: Sequence[Field]) -> str:
+        """The account's address that a mail names as its recipient: an answer is from there, as a sender may
+        know no other one (erratum 2035 of RFC 5230)."""
+        for each in itertools.islice(recipients(fields), NAMED):
+            local, _, domain = each.addr_spec.rpartition("@")
+            if await self._doors.directory.owns(self._account, Address(local, domain.lower())):
+                return each.addr_spec
+        return ""
+
     async def _vacation(self, action: Vacation) -> None:
         mail, doors = self._mail, self._doors
-        own = await self._own(action.addresses)
         fields = self._fields_of(action)
+        addressed = await self._addressed(fields)
+        own = await self._own((*action.addresses, addressed))
         why = why_not(mail, fields, own, doors.settings.server.hostname)
         name = memory_name(action.handle, str(mail.reverse_path).lower().encode("utf-8", "replace"))
         before = None if why else await doors.store.document(self._account, ANSWERED, name)
@@ -406,7 +419,7 @@ class Effects:
         if why:
             emit("sieve.not_answered", trace=mail.trace, account=self._account, why=why)
             return
-        sender = await self._sender(action.sender)
+        sender = await self._sender(action.sender or addressed)
         try:
             octets = doors.letters.answer(mail, fields, action, sender)
         except BadPiece as error:

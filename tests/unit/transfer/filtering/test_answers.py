@@ -193,6 +193,8 @@ async def test_how_long_ago_an_answer_was_is_for_the_present_command(town: Town)
         ({"List_Id": b"<x.b.test>"}, "carol@b.test"),
         ({"List_Unsubscribe": b"<https://x.test>"}, "carol@b.test"),
         ({"Precedence": b"Bulk"}, "carol@b.test"),
+        ({"X_Auto_Response_Suppress": b"All"}, "carol@b.test"),
+        ({"X_Auto_Response_Suppress": b"DR, oof, RN"}, "carol@b.test"),
     ],
 )
 async def test_who_is_not_answered(town: Town, fields: dict[str, bytes], sender: str) -> None:
@@ -243,6 +245,18 @@ async def test_only_mail_that_is_addressed_to_the_account_is_answered(town: Town
         other.replace(b"To: undisclosed-recipients:;", b"Cc: x@c.test, Alice.Smith@c.test"), sender="d@b.test"
     )
     assert len(answers(town)) == 2
+
+
+async def test_an_answer_is_from_the_address_that_was_written_to(town: Town) -> None:
+    """Erratum 2035 of RFC 5230; another's, and one that only the script names, is none of them."""
+    await town.script(AWAY.replace(":days 7", ':addresses "alice@elsewhere.test"'))
+    for to, wanted in (
+        ("Ally <ally@a.test>", "ally@a.test"),
+        ("bob@a.test, alice+news@a.test", "alice+news@a.test"),
+        ("alice@elsewhere.test", "alice@a.test"),
+    ):
+        await town.took(mail().replace(b"alice@a.test", to.encode()), sender=f"{len(to)}@b.test")
+        assert b"From: %b\r\n" % wanted.encode() in answers(town)[-1], to
 
 
 async def test_from_is_the_accounts_own_or_passed_over(town: Town) -> None:
