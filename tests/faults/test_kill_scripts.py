@@ -1,10 +1,13 @@
 """kill -9 while scripts look for duplicates: of each mail, sent until it is taken and again, one is there.
 
-What a script remembers is committed with the mail: never the one without the other.
+What a script remembers is committed with the mail, and so is a mailbox that is made for it: never the one
+without the other.
 """
 
+import imaplib
 import pathlib
 import random
+import re
 import smtplib
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +20,9 @@ from tests.faults import kill
 from tests.rig import Rig
 
 SCRIPT: Final = (
-    'require ["duplicate", "fileinto", "copy", "imap4flags", "variables"];\r\n'
+    'require ["duplicate", "fileinto", "copy", "mailbox", "variables"];\r\n'
     "if duplicate { discard; stop; }\r\n"
-    'fileinto :copy "Archive";\r\n'
+    'if header :matches "subject" "*" { fileinto :copy :create "Made/${1}"; }\r\n'
 )
 TAKEN_SECONDS: Final = 60.0
 LATE_SECONDS: Final = 0.02
@@ -51,6 +54,16 @@ def killed_at(rig: Rig, number: int, draw: random.Random) -> None:
         sending.result()
 
 
+def made(rig: Rig) -> dict[str, int]:
+    """The mailboxes that came with a mail, and how many mails each has."""
+    with imaplib.IMAP4("127.0.0.1", rig.port("imap")) as imap:
+        imap.login(*rig.credentials())
+        assert imap.xatom("LIST", '""', '"Made/%"', "RETURN (STATUS (MESSAGES))")[0] == "OK"
+        told = [each for each in imap.untagged_responses["STATUS"] if isinstance(each, bytes)]
+    found = (re.match(rb'"?([^" ]*)"? \(MESSAGES (\d+)\)', line) for line in told)
+    return {each[1].decode(): int(each[2]) for each in found if each}
+
+
 def run(tmp_path: pathlib.Path, kills: int, mails: int, seed: int) -> None:
     draw = random.Random(seed)
     when = set(draw.sample(range(mails), kills))
@@ -68,6 +81,7 @@ def run(tmp_path: pathlib.Path, kills: int, mails: int, seed: int) -> None:
         found = inbox(rig, address, password)
         subjects = sorted(int(each.partition(b"\r\nSubject: ")[2].partition(b"\r\n")[0]) for each in found)
         assert subjects == list(range(mails)), f"seed {seed}"
+        assert made(rig) == {f"Made/{number}": 1 for number in range(mails)}, f"seed {seed}"
         archived = rig.verb("sieve", "list", address)
         assert archived[0]["active"], f"seed {seed}"
 
