@@ -73,7 +73,7 @@ def _midnight(date: bytes, zone: bytes) -> int | None:
     if len(words) != 4 or words[0][-1:] != b"," or words[2] not in _MONTHS or not zones:
         return None
     day = _date(words[1], words[2], words[3])
-    return None if day is None else day - _zone(zones[0])
+    return None if day is None else day - zone_seconds(zones[0])
 
 
 def parse_general(value: bytes) -> int | None:
@@ -88,7 +88,9 @@ def parse_general(value: bytes) -> int | None:
     date = _date(words[0], words[1], words[2])
     if date is None:
         return None
-    return date + _time(words[3] if len(words) > 3 else b"") - _zone(words[4] if len(words) > 4 else b"")
+    return (
+        date + _time(words[3] if len(words) > 3 else b"") - zone_seconds(words[4] if len(words) > 4 else b"")
+    )
 
 
 def _ordered(words: list[bytes]) -> list[bytes]:
@@ -139,7 +141,8 @@ def _time(word: bytes) -> int:
 
 
 # zone = ("+" / "-") 4DIGIT / obs-zone      ; an unknown zone is UTC (RFC 5322 section 4.3)
-def _zone(word: bytes) -> int:
+def zone_seconds(word: bytes) -> int:
+    """Seconds east of UTC; ``word`` in lower case."""
     if word[:1] in (b"+", b"-"):
         digits = word[1:5]
         if len(digits) != 4 or not digits.isdigit():

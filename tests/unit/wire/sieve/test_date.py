@@ -15,6 +15,8 @@ Date: Tue, 1 Apr 1997 09:06:31 -0800 (PST)
 X-Bad: Tue, 32 Jan 1997 09:06:31 -0800
 X-Leap: 29 Feb 1997 09:06:31 -0800
 X-Zone: 1 Jan 2000 00:00:00 GMT
+X-East: 1 Jan 2000 00:00:00 pdt (a comment)
+X-Nowhere: 1 Jan 2000 00:00:00 A
 X-Last: Tue, 1 Apr 1997 09:06:31 -0800; Wed, 31 Dec 2003 23:59:59 +0000
 To: a@x.example, b@x.example
 To: c@x.example
@@ -67,6 +69,8 @@ def test_parts_of_a_date(part: str, wanted: str) -> None:
         ('date :matches "x-leap" "year" "*"', False),
         ('date :matches "x-none" "year" "*"', False),
         ('date :originalzone "x-zone" "zone" "+0000"', True),
+        ('date :originalzone "x-east" "iso8601" "2000-01-01T00:00:00-07:00"', True),
+        ('date :originalzone "x-nowhere" "iso8601" "2000-01-01T00:00:00Z"', True),
         ('date :originalzone "x-last" "date" "2003-12-31"', True),
         ('date :value "ge" :originalzone "date" "hour" "09"', True),
         ('date :value "lt" :originalzone "date" "hour" "09"', False),

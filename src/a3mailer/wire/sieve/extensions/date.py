@@ -16,7 +16,7 @@ PART: Final = "part of a date"
 # time-zone = ( "+" / "-" ) 4DIGIT
 _ZONE: Final = re.compile(rb"([+-])([0-9]{2})([0-5][0-9])")
 # the zone of a date-time, and comments behind it
-_WRITTEN: Final = re.compile(rb"([+-][0-9]{4})[ \t]*+(?:\([^()]*+\)[ \t]*+)?+$")
+_WRITTEN: Final = re.compile(rb"([+-][0-9]{4}|[A-Za-z]{1,5})[ \t]*+(?:\([^()]*+\)[ \t]*+)?+$")
 _EPOCH: Final = 40_587
 """1970-01-01 as a Modified Julian Day."""
 _DAY: Final = 86_400
@@ -103,10 +103,7 @@ def _of_field(value: bytes) -> Moment | None:
     if moment is None or not 0 <= dates.civil_from_days(moment // _DAY)[0] < _LAST_YEAR:
         return None
     found = _WRITTEN.search(text)
-    try:
-        return moment, _zone_minutes(found[1]) if found else 0
-    except BadCall:
-        return moment, 0
+    return moment, dates.zone_seconds(found[1].lower()) // 60 if found else 0
 
 
 def _test(machine: Machine, call: Call) -> bool:
