@@ -89,8 +89,8 @@ def outbound(text: bytes) -> Address:
         raise BadCall(_wrong(text)) from error
 
 
-# mailbox-list, of which each one may be empty
-_LISTED: Final = re.compile(rb'(?:[^",]++|"(?:[^"\\]|\\.)*+"|")++', re.DOTALL)
+# mailbox-list, of which each one may be empty; a quoted-string that does not end goes on to the end
+_LISTED: Final = re.compile(rb'(?:[^",\\]++|\\.|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))++', re.DOTALL)
 
 
 def outbound_list(text: bytes) -> tuple[Address, ...]:

@@ -143,6 +143,17 @@ def test_a_method_that_is_none(uri: str) -> None:
     assert told(NEED + f'set "u" "{uri}"; notify "${{u}}";')[0].startswith("error: ")
 
 
+def test_a_uri_that_is_read_again_and_again_is_charged_for() -> None:
+    """Attack row 38: quotes that do not end are looked at once, and each reading costs steps."""
+    uri = "mailto:" + "%22%5C" * 300
+    steps = []
+    for count in (1, 21):
+        uris = ", ".join(['"${u}"'] * count)
+        steps.append(result(f'{NEED} set "u" "{uri}"; if valid_notify_method [{uris}] {{ stop; }}').steps)
+    once, often = steps
+    assert often - once > 20 * len(uri) // 64
+
+
 def test_another_method_is_an_error_of_the_run_alone() -> None:
     """RFC 5435 section 3.2, as a script may ask before; its example 5."""
     ask = 'if notify_method_capability "xmpp:tim@example.com?message" "Online" "yes"'

@@ -28,6 +28,8 @@ URI: Final = 2_048
 """Octets."""
 MESSAGE: Final = 4_000
 """Characters; a longer message is cut (RFC 5435 section 3.6)."""
+READING: Final = 6
+"""Shift: octets of a URI that are read for one step."""
 RECIPIENTS: Final = 4
 FIELDS: Final = 16
 # option = optionname "=" value      ; optionname = l-d *(l-d / "." / "-" / "_")
@@ -127,11 +129,13 @@ def _is_method(uri: bytes) -> bool:
 
 
 def _valid(machine: Machine, call: Call) -> bool:
+    machine.charge(sum(map(len, call.strings(0))) >> READING)
     return all(map(_is_method, call.strings(0)))
 
 
 def _capability(machine: Machine, call: Call) -> bool:
     """Of mail nobody knows whether its reader is there: ``online`` is maybe. A copy can be filed."""
+    machine.charge(len(call.string(0)) >> READING)
     found = CAPABILITIES.get(call.string(1).lower()) if _is_method(call.string(0)) else None
     return found is not None and call.matches(machine, (found,), call.strings(2))
 
