@@ -140,3 +140,10 @@ def test_addresses_of_a_long_list_are_charged() -> None:
     mail = b"To: " + b", ".join(b"a%d@b.example" % n for n in range(9_000)) + b"\r\n\r\n"
     script = 'if address "to" "x@y.example" { discard; }\n' * 200
     assert told(script, mail)[0].startswith("error: ")
+
+
+def test_long_lists_of_flags_are_charged_for() -> None:
+    words = " ".join(f"k{number}" for number in range(800))
+    need = f'require ["imap4flags", "variables"]; set "v" "{words}";'
+    once, often = (result(need + 'if hasflag "v" "x" {}' * count).steps for count in (1, 21))
+    assert often - once > 20 * len(words) // 64

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import structs
@@ -17,6 +17,8 @@ from a3mailer.wire.sieve.machine import Call, Machine, Tagged
 from a3mailer.wire.sieve.strings import NAME
 from a3mailer.wire.sieve.vocabulary import MATCHING, Extension, Kind, Parameter, Role, Tag, Word
 
+READING: Final = 6
+"""Shift: octets of a list of flags that are read for one step."""
 _SYSTEM: Final = {name.lower(): name for name in SYSTEM_FLAGS}
 # flag-keyword = "$MDNSent" / "$Forwarded" / ... / atom (RFC 9051 section 9)
 _KEYWORD: Final = re.compile(r"[!#$&'+,\-./0-9:;<=>?@A-Z^_`a-z|~\[}]+")
@@ -40,7 +42,13 @@ def _is_keyword(word: str) -> bool:
 def _of(machine: Machine, name: str) -> tuple[str, ...]:
     if not name:
         return machine.flags or ()
-    return flags_of((machine.variable(name),))
+    return _read(machine, (machine.variable(name),))
+
+
+def _read(machine: Machine, texts: Sequence[bytes]) -> tuple[str, ...]:
+    """``flags_of``, charged."""
+    machine.charge(sum(map(len, texts)) >> READING)
+    return flags_of(texts)
 
 
 def _set(machine: Machine, call: Call, flags: tuple[str, ...]) -> None:
@@ -67,16 +75,16 @@ def _variable(machine: Machine, name: bytes) -> str:
 
 
 def _setflag(machine: Machine, call: Call) -> None:
-    _set(machine, call, flags_of(call.strings(1)))
+    _set(machine, call, _read(machine, call.strings(1)))
 
 
 def _addflag(machine: Machine, call: Call) -> None:
     before = " ".join(_of(machine, _name(machine, call))).encode()
-    _set(machine, call, flags_of((before, *call.strings(1))))
+    _set(machine, call, _read(machine, (before, *call.strings(1))))
 
 
 def _removeflag(machine: Machine, call: Call) -> None:
-    gone = {flag.lower() for flag in flags_of(call.strings(1))}
+    gone = {flag.lower() for flag in _read(machine, call.strings(1))}
     before = _of(machine, _name(machine, call))
     _set(machine, call, tuple(flag for flag in before if flag.lower() not in gone))
 
