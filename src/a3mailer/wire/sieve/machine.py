@@ -41,6 +41,8 @@ OWNER = "vnd.a3.owner"
 """The item of the environment that says whose script it is."""
 GLOBAL = "global."
 """The namespace of the variables of all scripts."""
+WORDS = 6
+"""Shift: octets of encoded words that are decoded for one step."""
 BULK = 8
 """Shift: octets that are looked at in one go, for one step."""
 Value = tuple[bytes, ...] | int
@@ -281,7 +283,9 @@ class Machine:
         name = name.lower()
         found = self._seen.get(name)
         if found is None:
-            found = tuple(map(decoded, self.raw_values(name)))
+            raw = self.raw_values(name)
+            self.charge(sum(len(value) for value in raw if b"=?" in value) >> WORDS)
+            found = tuple(map(decoded, raw))
             self.hold(sum(map(len, found)))
             self._seen[name] = found
         return found

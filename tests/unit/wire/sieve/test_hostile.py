@@ -147,3 +147,13 @@ def test_long_lists_of_flags_are_charged_for() -> None:
     need = f'require ["imap4flags", "variables"]; set "v" "{words}";'
     once, often = (result(need + 'if hasflag "v" "x" {}' * count).steps for count in (1, 21))
     assert often - once > 20 * len(words) // 64
+
+
+def test_reading_is_charged_before_it_is_done() -> None:
+    """So that what is long goes to a thread before it begins."""
+    words = b"Subject: " + b"=?utf-8?b?w6TDpMOk?= " * 9_000 + b"\r\n\r\n"
+    html = b"Content-Type: text/html\r\n\r\n" + b"<p>a &amp; b</p>" * 36_000
+    few = Limits(steps=1_000, memory=10_000)
+    for test, mail in (('header "subject" "x"', words), ('body :text "x"', html)):
+        (said,) = told(f'require "body"; if {test} {{ discard; }}', mail, limits=few)
+        assert said.endswith("steps"), "else the memory would be over first"

@@ -20,6 +20,8 @@ from a3mailer.wire.sieve.vocabulary import MATCHING, Extension, Kind, Role, Tag,
 
 BODY: Final = 512 * 1024
 """Octets of one reading, all parts together."""
+READING: Final = 6
+"""Shift: octets that are made text of for one step."""
 TRANSFORM: Final = "transform"
 
 
@@ -44,6 +46,8 @@ def _read(machine: Machine, call: Call, end: int) -> list[bytes]:
     assert isinstance(remembered, dict)
     found = remembered.get((how, wanted))
     if found is None:
+        if how == "text":  # HTML is taken apart
+            machine.charge(min(len(machine.octets) - end, BODY) >> READING)
         found = _cut(_texts(machine.octets, machine.parts, how, wanted, end))
         machine.hold(sum(map(len, found)))
         remembered[how, wanted] = found
