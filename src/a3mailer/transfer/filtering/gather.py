@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
 
 import msgspec
 from msgspec import structs
@@ -17,6 +19,10 @@ from a3mailer.transfer.route import Local
 from a3mailer.transfer.work import Work
 from a3mailer.wire.sieve.actions import Reject
 
+LINE: Final = 400
+"""Characters of a line of a reply."""
+LINES: Final = 50
+"""Lines of a reply."""
 Locals = Mapping[Local, Sequence[int]]
 """Mailboxes with the numbers of the recipients they serve."""
 
@@ -39,17 +45,29 @@ class Gathered(msgspec.Struct):
         for route, made in self.rejected.items():
             assert made.rejected is not None
             free = [number for number in locals_[route] if number not in served]
-            if free and (made.rejected.extended or (at_once and made.rejected.text.isascii())):
+            if free and (made.rejected.extended or (at_once and is_sayable(made.rejected))):
                 found |= {number: refusal(made.rejected) for number in free}
             else:
                 made.refuse(made.rejected)
         return found
 
 
+def is_sayable(action: Reject) -> bool:
+    """Can its exact text be said in the protocol (RFC 5429 section 2.2)?"""
+    return action.text.isascii() and len(_lines(action)) <= LINES
+
+
 def refusal(action: Reject) -> Refused:
-    """What a sender is told in the protocol."""
-    text = "\n".join(line.strip() for line in action.text.splitlines() if line.strip())
-    return Refused(text or "the recipient does not want this mail")
+    """What a sender is told in the protocol, long lines as several ones (RFC 5429 section 2.5)."""
+    return Refused("\n".join(_lines(action)) or "the recipient does not want this mail")
+
+
+def _lines(action: Reject) -> list[str]:
+    """Those of the reason, without empty ones around."""
+    found: list[str] = []
+    for line in action.text.replace("\r\n", "\n").strip().split("\n"):
+        found += textwrap.wrap(line, LINE) if len(line) > LINE else [line.rstrip()]
+    return found
 
 
 async def gathered(

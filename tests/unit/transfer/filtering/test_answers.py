@@ -324,6 +324,19 @@ async def test_a_refusal_is_said_at_once(town: Town) -> None:
     assert await town.counts() == {} and answers(town) == []
 
 
+async def test_a_long_reason_is_said_in_lines_or_by_a_mail(town: Town) -> None:
+    """RFC 5429 sections 2.2 and 2.5: no text is lost of it."""
+    long = " ".join(f"word{number}" for number in range(200))
+    await town.script(f'require "reject"; reject "One\r\n\r\n  {long}";')
+    (said,) = refused(await town.took(mail()))
+    assert said.split() == ["One", *long.split()] and max(map(len, said.split("\n"))) <= 400
+    assert said.startswith("One\n\n") and answers(town) == []
+    many = "\r\n".join(map(str, range(60)))
+    await town.script(f'require "reject"; reject "{many}";')
+    assert await town.took(mail()) == (None,)
+    assert b"\r\n58\r\n59\r\n" in answers(town)[0]
+
+
 async def test_of_several_each_is_told_by_lmtp(town: Town) -> None:
     await town.script('require "reject"; reject "No";')
     outcomes = await town.took(mail(), "alice@a.test", "bob@a.test", client=LMTP)
