@@ -1,4 +1,6 @@
-"""The stage of the agreement: one account, several sessions on it, and what is true by the model.
+"""The stage of the agreement: sessions of an owner and of a reader, and what is true by the model.
+
+Alice's INBOX and Work are shared with Bob, who has his own \\Seen there (RFC 4314 section 4), and an INBOX.
 
 The model knows uids, flags, sizes and contents by itself, by the rules of RFC 9051. Modseqs it learns, and
 checks: what changed has a higher one than all before it, what did not has the one it had. Three are compared
@@ -10,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -24,10 +26,11 @@ from a3mailer.identity.credentials import hash_password
 from a3mailer.identity.directory import Directory
 from a3mailer.mail.changes import Change
 from a3mailer.mail.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
-from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId
+from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId, MailboxId
 from a3mailer.runtime.spool import Spool
 from a3mailer.store import operations as op
 from a3mailer.store.ports import Store, Transaction
+from a3mailer.store.rows import Columns
 from a3mailer.telemetry.events import Secret
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.memory_connection import PATIENCE, MemoryConnection, MemorySession
@@ -49,6 +52,9 @@ BITS: Final = {
     b"\\Deleted": DELETED,
     b"\\Draft": DRAFT,
 }
+ALICE: Final = 1
+"""The account of the owner."""
+SHARED: Final = ("INBOX", "Work")
 ENABLE: Final = {
     "plain": b"",
     "condstore": b"CONDSTORE",
@@ -69,6 +75,10 @@ class Letter:
     """Copies have the same."""
     twin: int = 0
     """What tells copies from each other by POP3; it goes with the message."""
+    seen: bool = False
+    """Whether the reader has seen it."""
+    theirs: int = 0
+    """Its modseq as the reader is told."""
 
 
 @dataclass(slots=True)
@@ -77,6 +87,7 @@ class Box:
 
     id: int
     uid_validity: int
+    account: int
     letters: dict[int, Letter] = field(default_factory=dict)
     gone: dict[int, int] = field(default_factory=dict)
     """Uids that were, and the lowest modseq that their end can have: an act may be several changes."""
@@ -84,11 +95,13 @@ class Box:
     modseq: int = 0
     deleted: bool = False
 
-    def add(self, content: int, flags: Iterable[bytes], origin: int, twin: int = 0) -> int:
+    def add(
+        self, content: int, flags: Iterable[bytes], origin: int, twin: int = 0, *, seen: bool = False
+    ) -> int:
         uid = self.uid_next
         taken = [one.twin for one in self.letters.values() if one.origin == origin]
         twin = uid if self.id == INBOX and twin in taken else twin
-        self.letters[uid] = Letter(uid, content, frozenset(flags), origin=origin, twin=twin)
+        self.letters[uid] = Letter(uid, content, frozenset(flags), origin=origin, twin=twin, seen=seen)
         self.uid_next += 1
         return uid
 
@@ -103,6 +116,9 @@ class Client:
 
     def __init__(self, session: MemorySession, kind: str) -> None:
         self.session = session
+        self.called = kind
+        who, _, kind = kind.rpartition(" ")
+        self.name = who or "alice"
         self.kind = kind
         self.mirror = Mirror()
         self.box: Box | None = None
@@ -139,9 +155,17 @@ class Client:
 
     async def log_in(self) -> None:
         self.take(await self.session.greeting())
-        await self.command(b"LOGIN alice@a.test secret-a")
+        await self.command(b"LOGIN %b@a.test secret-a" % self.name.encode())
         if ENABLE[self.kind]:
             await self.command(b"ENABLE " + ENABLE[self.kind])
+
+    def shown(self, letter: Letter, box: Box | None = None) -> Letter:
+        """As this client is told it."""
+        box = box or self.box
+        if box is None or self.name == "alice" or box.account != ALICE:
+            return letter
+        flags = letter.flags - {b"\\Seen"} | ({b"\\Seen"} if letter.seen else set())
+        return replace(letter, flags=flags, modseq=letter.theirs)
 
     async def learn(self) -> None:
         """Ask for what was announced and not described, as clients do; the answer may announce more."""
@@ -223,6 +247,10 @@ class Stage:
         self.connections = Connections(serve, self._connection)
         self.clients: list[Client] = []
         self.boxes: dict[str, Box] = {}
+        """Alice's."""
+        self.mine = Box(0, 0, 0)
+        """Bob's INBOX."""
+        self.reader = AccountId(0)
         self.sessions = 0
         self.origins = 0
         self.emails: dict[int, int] = {}
@@ -254,16 +282,24 @@ class Stage:
 
     async def begin(self, kinds: tuple[str, ...]) -> None:
         tenant = op.PutTenant(DEFAULT_TENANT, "default")
-        made = op.CreateAccount(DEFAULT_TENANT, "alice@a.test")
-        *_, result = await self.store.commit(
-            Transaction((tenant, op.PutDomain(DEFAULT_TENANT, "a.test"), made))
+        made = [op.CreateAccount(DEFAULT_TENANT, f"{name}@a.test") for name in ("alice", "bob")]
+        *_, alice, bob = await self.store.commit(
+            Transaction((tenant, op.PutDomain(DEFAULT_TENANT, "a.test"), *made))
         )
-        assert isinstance(result, op.AccountCreated)
-        self.account = result.account
-        await self.store.commit(Transaction((op.PutCredential(self.account, "main", "password", STORED),)))
+        assert isinstance(alice, op.AccountCreated) and isinstance(bob, op.AccountCreated)
+        self.account, self.reader = alice.account, bob.account
+        assert self.account == ALICE
+        for each in (self.account, self.reader):
+            await self.store.commit(Transaction((op.PutCredential(each, "main", "password", STORED),)))
         await self.store.commit(Transaction((op.CreateMailbox(self.account, "Work", "", False),)))
         await self.made("INBOX")
         await self.made("Work")
+        row = await self.store.mailbox_named(self.reader, "INBOX")
+        self.mine = Box(row.id, row.uid_validity, self.reader, uid_next=row.uid_next, modseq=row.modseq)
+        owner = await self.connect("plain")
+        for name in SHARED:
+            await owner.command(b"SETACL %b bob lrswipkxteacd" % name.encode())
+        owner.session.connection.end()
         self.clients = [await self.connect(kind) for kind in kinds]
         await self.act(("deliver", 0, "INBOX", (0, 2, 3)))
         for number in range(1, len(kinds)):
@@ -277,7 +313,21 @@ class Stage:
     async def made(self, name: str) -> None:
         """A mailbox is there that was not."""
         row = await self.store.mailbox_named(self.account, name)
-        self.boxes[name] = Box(row.id, row.uid_validity, uid_next=row.uid_next, modseq=row.modseq)
+        self.boxes[name] = Box(
+            row.id, row.uid_validity, self.account, uid_next=row.uid_next, modseq=row.modseq
+        )
+
+    def box(self, client: Client, name: str) -> Box | None:
+        """What a client means by a name: for Bob all that is not shared is his own."""
+        if client.name == "alice" or name in SHARED:
+            return self.boxes.get(name)
+        return self.mine
+
+    def word(self, client: Client, name: str) -> bytes:
+        """How it calls it."""
+        if client.name == "alice":
+            return name.encode()
+        return b'"Other Users/alice/%b"' % name.encode() if name in SHARED else b"INBOX"
 
     def open(self, connection: MemoryConnection, door: Any) -> MemorySession:
         """A connection to another door than IMAP's."""
@@ -324,7 +374,7 @@ class Stage:
         """Its mailbox was deleted: the session ends with BYE, and the program comes back."""
         assert client.box is not None
         async with asyncio.timeout(PATIENCE):
-            while self._heard.get((self.account, client.box.id), 0) <= client.box.modseq:
+            while self._heard.get((client.box.account, client.box.id), 0) <= client.box.modseq:
                 self._news.clear()
                 await self._news.wait()
         said = list(responses(await client.session.feed(b"" if client.idle else b"z NOOP\r\n")))
@@ -333,7 +383,7 @@ class Stage:
 
     async def replace(self, client: Client) -> Client:
         client.session.connection.end()
-        new = await self.connect(client.kind)
+        new = await self.connect(client.called)
         self.clients[self.clients.index(client)] = new
         return new
 
@@ -341,30 +391,36 @@ class Stage:
 
     async def check_store(self) -> None:
         """The store holds what the model does; then the model learns the modseqs."""
-        for box in self.boxes.values():
-            row, columns = await self.store.columns(self.account, box.id)
+        for box in (*self.boxes.values(), self.mine):
+            account, mailbox = AccountId(box.account), MailboxId(box.id)
+            row, columns = await self.store.columns(account, mailbox)
             expected = [(uid, one.flags) for uid, one in box.letters.items()]
-            words = [columns.keywords.get(uid, "") for uid in columns.uids]
-            found = [
-                (uid, named(bits, text))
-                for uid, bits, text in zip(columns.uids, columns.flags, words, strict=True)
-            ]
-            assert found == expected
-            for one, email in zip(box.letters.values(), columns.emails, strict=True):
-                assert self.emails.setdefault(one.origin, email) == email, "copies are one email"
+            assert flags_in(columns) == expected
+            if box is not self.mine:
+                for one, email in zip(box.letters.values(), columns.emails, strict=True):
+                    assert self.emails.setdefault(one.origin, email) == email, "copies are one email"
+                theirs, columns_seen = await self.store.columns_seen_by(self.reader, account, mailbox)
+                marks = [(uid, b"\\Seen" in flags) for uid, flags in flags_in(columns_seen)]
+                assert marks == [(uid, one.seen) for uid, one in box.letters.items()]
+                assert theirs.unseen == sum(not one.seen for one in box.letters.values())
+                modseqs = columns_seen.modseqs
+            else:
+                modseqs = columns.modseqs
             assert list(columns.sizes) == [len(MAILS[one.content]) for one in box.letters.values()]
             assert (row.uid_next, row.uid_validity) == (box.uid_next, box.uid_validity)
-            self._learn(box, row.modseq, columns.modseqs)
+            self._learn(box, row.modseq, columns.modseqs, modseqs)
             await self._until_heard(box)
 
-    def _learn(self, box: Box, modseq: int, modseqs: Iterable[int]) -> None:
-        changed = [one for one, now in zip(box.letters.values(), modseqs, strict=True) if one.modseq == 0]
-        for one, now in zip(box.letters.values(), modseqs, strict=True):
-            if one.modseq:
-                assert now == one.modseq, f"uid {one.uid} has not changed"
-            else:
-                assert box.modseq < now <= modseq, f"uid {one.uid} has changed"
-                one.modseq = now
+    def _learn(self, box: Box, modseq: int, modseqs: Iterable[int], theirs: Iterable[int]) -> None:
+        letters = box.letters.values()
+        changed = [one for one in letters if one.modseq == 0 or one.theirs == 0]
+        for one, now, told in zip(letters, modseqs, theirs, strict=True):
+            for known, new in ((one.modseq, now), (one.theirs, told)):
+                if known:
+                    assert new == known, f"uid {one.uid} has not changed"
+                else:
+                    assert box.modseq < new <= modseq, f"uid {one.uid} has changed"
+            one.modseq, one.theirs = now, told
         ended = [uid for uid, when in box.gone.items() if when == 0]
         assert (modseq > box.modseq) == bool(changed or ended)
         box.gone.update(dict.fromkeys(ended, box.modseq + 1))
@@ -375,7 +431,7 @@ class Stage:
         if not box.letters and not box.gone:
             return
         async with asyncio.timeout(PATIENCE):
-            while self._heard.get((self.account, box.id), 0) < box.modseq:
+            while self._heard.get((box.account, box.id), 0) < box.modseq:
                 self._news.clear()
                 await self._news.wait()
 
@@ -386,34 +442,38 @@ class Stage:
             return
         known = client.mirror.messages
         assert len(known) == len(box.letters)
-        for one, letter in zip(known, box.letters.values(), strict=True):
+        for one, letter in zip(known, map(client.shown, box.letters.values()), strict=True):
             assert one.uid in (None, letter.uid)
             assert one.flags in (None, letter.flags), f"uid {letter.uid}"
             assert one.modseq in (0, letter.modseq), f"uid {letter.uid}"
 
     async def finish(self) -> None:
-        """Everybody looks, and a new client reads all there is."""
+        """Everybody looks, and new clients read all there is."""
         for number in range(len(self.clients)):
             await self.act(("look", number))
-        reader = await self.connect("rev2")
-        self.clients.append(reader)
-        emails: dict[int, bytes] = {}
+        emails: dict[tuple[str, int], bytes] = {}
         threads: dict[bytes, set[int]] = {}
-        for name, box in self.boxes.items():
-            await self.act(("status", len(self.clients) - 1, name))
-            await self.act(("select", len(self.clients) - 1, name, "EXAMINE"))
-            _, said = await reader.command(
-                b"UID FETCH 1:* (FLAGS MODSEQ RFC822.SIZE EMAILID THREADID BODY.PEEK[])"
-            )
-            for one, letter in zip(said, box.letters.values(), strict=True):
-                told = attributes(one.words[2])
-                assert int(told[b"RFC822.SIZE"]) == len(MAILS[letter.content])
-                assert told[b"BODY[]"] == MAILS[letter.content]
-                assert told[b"MODSEQ"] == [b"%d" % letter.modseq]
-                assert emails.setdefault(letter.origin, told[b"EMAILID"][0]) == told[b"EMAILID"][0]
-                threads.setdefault(told[b"THREADID"][0], set()).add(letter.content)
-            self.check(reader)
-        assert len(set(emails.values())) == len(emails)
+        for kind, names in (("rev2", tuple(self.boxes)), ("bob rev2", (*SHARED, "mine"))):
+            reader = await self.connect(kind)
+            self.clients.append(reader)
+            for name in names:
+                await self.act(("status", len(self.clients) - 1, name))
+                await self.act(("select", len(self.clients) - 1, name, "EXAMINE"))
+                _, said = await reader.command(
+                    b"UID FETCH 1:* (FLAGS MODSEQ RFC822.SIZE EMAILID THREADID BODY.PEEK[])"
+                )
+                assert reader.box is not None
+                for one, letter in zip(said, map(reader.shown, reader.box.letters.values()), strict=True):
+                    told = attributes(one.words[2])
+                    assert int(told[b"RFC822.SIZE"]) == len(MAILS[letter.content])
+                    assert told[b"BODY[]"] == MAILS[letter.content]
+                    assert told[b"MODSEQ"] == [b"%d" % letter.modseq]
+                    key = reader.name, letter.origin
+                    assert emails.setdefault(key, told[b"EMAILID"][0]) == told[b"EMAILID"][0]
+                    if reader.name == "alice":
+                        threads.setdefault(told[b"THREADID"][0], set()).add(letter.content)
+                self.check(reader)
+        assert len({(who, told) for (who, _), told in emails.items()}) == len(emails)
         seen = {number for group in threads.values() for number in group}
         for together in THREADS:
             group = seen & set(together)
@@ -427,6 +487,14 @@ class Stage:
         for forget in self._forgets:
             forget()
         self.authenticator.close()
+
+
+def flags_in(columns: Columns) -> list[tuple[int, frozenset[bytes]]]:
+    """By uid."""
+    words = [columns.keywords.get(uid, "") for uid in columns.uids]
+    return [
+        (uid, named(bits, text)) for uid, bits, text in zip(columns.uids, columns.flags, words, strict=True)
+    ]
 
 
 def named(bits: int, words: str) -> frozenset[bytes]:

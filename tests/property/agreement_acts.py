@@ -28,8 +28,8 @@ THREADS: Final = ((0, 1), (2, 4))
 BOXES: Final = ("INBOX", "INBOX", "Work", "Temp")
 CLIENTS: Final = 4
 LENGTH: Final = 60
-KINDS: Final = ("plain", "condstore", "qresync", "rev2")
-"""What a client enables after its login."""
+KINDS: Final = ("plain", "condstore", "qresync", "rev2", "bob plain", "bob qresync", "bob rev2")
+"""What a client enables after its login, and whose it is when it is not Alice's."""
 SEARCHES: Final = 10
 
 Act = tuple[Any, ...]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from a3mailer.mail.ids import MailboxId, Uid
+from a3mailer.mail.ids import AccountId, MailboxId, Uid
 from a3mailer.store import operations as op
 from a3mailer.store.ports import Transaction
 from tests.property.agreement import BITS, CONTENTS, Box, Client, Doing, Letter, Stage, joined
@@ -32,13 +32,15 @@ async def append(
         b"(%b) {%d+}\r\n%b" % (b" ".join(sorted(flags)), len(MAILS[number]), MAILS[number])
         for number in contents
     ]
-    box = stage.boxes.get(name)
-    command = b"APPEND %b %b" % (name.encode(), b" ".join(parts))
+    box = stage.box(client, name)
+    command = b"APPEND %b %b" % (stage.word(client, name), b" ".join(parts))
     code, _ = await client.command(command, ok=b"OK" if box else b"NO")
     if box is None:
         assert code == b"TRYCREATE"
         return
-    uids = [box.add(number, flags, stage.origin()) for number in contents]
+    own = flags if client.name == "alice" or box is stage.mine else flags - {b"\\Seen"}
+    seen = own != flags
+    uids = [box.add(number, own, stage.origin(), seen=seen) for number in contents]
     kind, validity, told = code.split(b" ")
     assert (kind, int(validity), numbers(told)) == (b"APPENDUID", box.uid_validity, uids)
 
@@ -56,8 +58,8 @@ async def enter(stage: Stage, client: Client, name: str, how: bytes, had: Mirror
         known = b" %b" % joined(mirror.cached) if len(mirror.cached) % 2 else b""
         parameters = b" (QRESYNC (%d %d%b))" % (had.uid_validity, had.highest, known)
     mirror.qresync = client.kind == "qresync"
-    box = client.box = stage.boxes.get(name)
-    command = b"%b %b%b" % (how, name.encode(), parameters)
+    box = client.box = stage.box(client, name)
+    command = b"%b %b%b" % (how, stage.word(client, name), parameters)
     if box is None:
         await client.command(command, ok=b"NO")
         return
@@ -140,7 +142,7 @@ async def store(
     code, _ = await client.command(command, expunges=by_uid, ok=b"NO" if client.read_only else b"OK")
     if client.read_only:
         return
-    there = {uid: box.letters[uid] for uid in uids if uid in box.letters}
+    there = {uid: client.shown(box.letters[uid]) for uid in uids if uid in box.letters}
     refused = {uid for uid, one in there.items() if one.modseq > limit or (since >= 0 and one.modseq == 0)}
     if refused:
         assert code.startswith(b"MODIFIED "), code
@@ -148,17 +150,25 @@ async def store(
         expected = refused if by_uid else {uids[uid] for uid in refused}
         assert told & {uid if by_uid else uids[uid] for uid in there} == expected
     for uid in there.keys() - refused:
-        flag(box, uid, changed(box.letters[uid].flags, mode, flags))
+        flag(box, uid, changed(there[uid].flags, mode, flags), client)
     if silent:
         for one in client.mirror.messages:
             if one.uid in uids and one.uid not in refused and one.flags is not None:
                 one.flags = changed(one.flags, mode, flags)
 
 
-def flag(box: Box, uid: int, flags: frozenset[bytes]) -> None:
-    """A message has other flags than before, and so a modseq that is to be learnt; or the same."""
-    if box.letters[uid].flags != flags:
-        box.letters[uid] = replace(box.letters[uid], flags=flags, modseq=0)
+def flag(box: Box, uid: int, flags: frozenset[bytes], client: Client | None = None) -> None:
+    """A message has other flags than before, and so a modseq that is to be learnt; or the same.
+
+    By a reader \\Seen is changed for itself."""
+    one = box.letters[uid]
+    if client is not None and client.shown(one, box) is not one:
+        if one.seen != (b"\\Seen" in flags):
+            one = replace(one, seen=not one.seen, theirs=0)
+        flags = flags - {b"\\Seen"} | one.flags & {b"\\Seen"}
+    if one.flags != flags:
+        one = replace(one, flags=flags, modseq=0, theirs=0)
+    box.letters[uid] = one
 
 
 async def copy(
@@ -166,13 +176,23 @@ async def copy(
 ) -> None:
     if (box := client.box) is None or not (places := client.places(chosen)):
         return
-    target = stage.boxes.get(name)
+    target = stage.box(client, name)
+    crosses = target is not None and target.account != box.account
+    if crosses and not move:  # what others expunge meanwhile is copied or not
+        await look(stage, client)
+        places = client.places(chosen)
+    if not places:
+        return
     uids = [client.uid(place) for place in places]
     word = b"MOVE" if move else b"COPY"
     command = b"%b%b %b %b" % (
-        b"UID " if by_uid else b"", word, joined(uids if by_uid else places), name.encode()
+        b"UID " if by_uid else b"", word, joined(uids if by_uid else places), stage.word(client, name)
     )  # fmt: skip
     refused = target is None or (move and client.read_only)
+    if crosses and not refused and not set(uids) <= box.letters.keys():
+        code, _ = await client.command(command, ok=b"NO")
+        assert code == b"EXPUNGEISSUED"
+        return
     code, said = await client.command(command, ok=b"NO" if refused else b"OK")
     if target is None or refused:
         return
@@ -185,10 +205,22 @@ async def copy(
         letters = [box.letters[uid] for uid in there]
         if move:
             box.remove(there)
-        copies = [target.add(one.content, one.flags, one.origin, one.twin) for one in letters]
+        if target.account == box.account:
+            copies = [
+                target.add(one.content, one.flags, one.origin, one.twin, seen=one.seen) for one in letters
+            ]
+        else:
+            copies = [crossed(stage, client, box, one, target) for one in letters]
         assert (int(validity), numbers(old), numbers(new)) == (target.uid_validity, there, copies)
     if move:
         assert not set(there) & set(client.mirror.uids()), "who moves is told at once"
+
+
+def crossed(stage: Stage, client: Client, box: Box, one: Letter, target: Box) -> int:
+    """A message becomes another one, of another account; its uid. Only the reader can do that."""
+    flags = client.shown(one, box).flags
+    own = flags if target is stage.mine else flags - {b"\\Seen"}
+    return target.add(one.content, own, stage.origin(), seen=own != flags)
 
 
 async def move(stage: Stage, client: Client, chosen: frozenset[int], name: str, by_uid: bool) -> None:
@@ -210,7 +242,7 @@ async def body(stage: Stage, client: Client, chosen: frozenset[int], peek: bool,
         if uid in box.letters:
             assert found[uid] == MAILS[box.letters[uid].content]
             if not (peek or client.read_only):
-                flag(box, uid, box.letters[uid].flags | {b"\\Seen"})
+                flag(box, uid, client.shown(box.letters[uid]).flags | {b"\\Seen"}, client)
 
 
 def fetched(said: Iterable[Response]) -> list[dict[bytes, object]]:
@@ -248,7 +280,8 @@ async def search(stage: Stage, client: Client, number: int, by_uid: bool) -> Non
     before = client.before
     uids = found if by_uid else [before[place - 1] for place in found]
     there = [uid for uid in before if uid in box.letters]
-    assert [uid for uid in uids if uid in box.letters] == [uid for uid in there if matches(box.letters[uid])]
+    expected = [uid for uid in there if matches(client.shown(box.letters[uid]))]
+    assert [uid for uid in uids if uid in box.letters] == expected
 
 
 async def since(stage: Stage, client: Client, ago: int, vanished: bool) -> None:
@@ -261,7 +294,8 @@ async def since(stage: Stage, client: Client, ago: int, vanished: bool) -> None:
         b"UID FETCH 1:* (FLAGS) (CHANGEDSINCE %d%b)" % (modseq, b" VANISHED" if vanished else b"")
     )
     known = set(client.before)
-    changed = {uid for uid, one in box.letters.items() if one.modseq > modseq and uid in known}
+    letters = {uid: client.shown(one) for uid, one in box.letters.items()}
+    changed = {uid for uid, one in letters.items() if one.modseq > modseq and uid in known}
     assert changed <= {int(told[b"UID"]) for told in fetched(said) if b"UID" in told}  # type: ignore[call-overload]
     earlier = [one.words for one in said if one.words[:2] == [b"VANISHED", [b"EARLIER"]]]
     gone = {uid for words in earlier for uid in numbers(words[2])}
@@ -272,12 +306,13 @@ async def since(stage: Stage, client: Client, ago: int, vanished: bool) -> None:
 
 async def status(stage: Stage, client: Client, name: str) -> None:
     items = b"MESSAGES UNSEEN DELETED SIZE UIDNEXT UIDVALIDITY HIGHESTMODSEQ"
-    box = stage.boxes.get(name)
-    _, said = await client.command(b"STATUS %b (%b)" % (name.encode(), items), ok=b"OK" if box else b"NO")
+    box = stage.box(client, name)
+    word = stage.word(client, name)
+    _, said = await client.command(b"STATUS %b (%b)" % (word, items), ok=b"OK" if box else b"NO")
     if box is None:
         return
     (told,) = [attributes(one.words[2]) for one in said if one.words and one.words[0] == b"STATUS"]
-    letters = box.letters.values()
+    letters = [client.shown(one, box) for one in box.letters.values()]
     assert {key: int(value) for key, value in told.items()} == {
         b"MESSAGES": len(letters),
         b"UNSEEN": sum(b"\\Seen" not in one.flags for one in letters),
@@ -315,7 +350,7 @@ async def back(stage: Stage, client: Client) -> None:
     """It asks for what it missed (RFC 7162 section 3.2.5), or begins anew."""
     assert client.left is not None
     (box, had), client.left = client.left, None
-    for name in [name for name, one in stage.boxes.items() if one is box]:
+    for name in [name for name, one in (*stage.boxes.items(), ("mine", stage.mine)) if one is box]:
         follows = client.kind == "qresync" and None not in had.uids() and had.highest
         await enter(stage, client, name, b"SELECT", had if follows else None)
 
@@ -337,23 +372,28 @@ async def race(
             await deliver(stage, client, "INBOX", (0,))
         elif uids and what == "expunge":
             await stage.store.commit(
-                Transaction((op.Expunge(stage.account, MailboxId(box.id), tuple(uids)),))
+                Transaction((op.Expunge(AccountId(box.account), MailboxId(box.id), tuple(uids)),))
             )
             box.remove(uids)
         elif uids:
-            change = op.StoreFlags(stage.account, MailboxId(box.id), tuple(uids), "+", bits, words)
+            account = AccountId(box.account)
+            change = op.StoreFlags(account, MailboxId(box.id), tuple(uids), "+", bits, words)
             await stage.store.commit(Transaction((change,)))
             for uid in uids:
                 flag(box, uid, box.letters[uid].flags | flags)
 
-    stage.between.once = happens
     name, *values = act
+    crosses = name in ("copy", "move") and stage.box(client, values[1]) not in (None, *stage.boxes.values())
+    if client.name == "alice" or not (crosses or box is stage.mine):
+        stage.between.once = happens
     await ACTS[name](stage, client, *values)
     await stage.between.happen()
 
 
 async def mailbox(stage: Stage, client: Client, what: str) -> None:
     """Temp comes, goes, and is called otherwise."""
+    if client.name != "alice":
+        return
     there = "Temp" in stage.boxes
     other = "Other" in stage.boxes
     if what == "CREATE":

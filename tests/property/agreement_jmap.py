@@ -281,7 +281,7 @@ async def jmap_move(stage: Stage, client: Client, what: str, number: int, names:
                 flag(box, uid, flags)
         elif box.id in wanted - have:
             first = shown[0][1]
-            box.add(first.content, flags, first.origin, first.twin)
+            box.add(first.content, flags, first.origin, first.twin, seen=first.seen)
         elif box.id in have - wanted:
             box.remove([one.uid for other, one in shown if other is box])
 

@@ -71,6 +71,15 @@ class SeenRules(StoreCase):
         assert await seen_by(world, world.bob) == []
         assert (await world.box(world.alice)).unseen == before.unseen
 
+    async def test_what_jmap_moves_has_been_seen_by_who_saw_it(self, world: World) -> None:
+        sent = await world.named(world.alice, "Sent")
+        done = (await world.fill(world.alice, 2))[0]
+        await store(world, "+", SEEN, 1)
+        await world.do(op.ChangeEmail(world.alice, done.email, mailboxes=(sent,)))
+        _, columns = await world.store.columns_seen_by(world.bob, world.alice, sent)
+        assert [flags & SEEN for flags in columns.flags] == [SEEN]
+        assert (await world.store.mailbox_seen_by(world.bob, world.alice, sent)).unseen == 0
+
     async def test_other_flags_are_everybodys(self, world: World) -> None:
         await world.fill(world.alice, 2)
         await store(world, "+", SEEN | FLAGGED | DELETED, 1)

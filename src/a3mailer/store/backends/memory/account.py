@@ -10,7 +10,7 @@ from a3mailer.mail.errors import NoSuchMailbox, NoSuchMessage
 from a3mailer.mail.flags import DELETED, SEEN, keywords_text
 from a3mailer.mail.ids import AccountId, EmailId, MailboxId, ModSeq
 from a3mailer.store import operations as op
-from a3mailer.store.backends.memory import twins
+from a3mailer.store.backends.memory import seen, twins
 from a3mailer.store.backends.memory.mail import check_quota, enter, leave, mark, next_modseq
 from a3mailer.store.backends.memory.state import State
 from a3mailer.store.rows import AccountChanges, AccountColumns, Departed, Message, Placed
@@ -106,6 +106,7 @@ def change_email(state: State, o: op.ChangeEmail) -> op.Done:
         fresh = replace(shown[0], flags=merged[0], keywords=merged[1], saved_date=state.now)
         entered = enter(state, state.mailbox(o.account, mailbox), fresh, modseq)
         twins.carry(state, twins.of(state, shown[0]), entered)
+        seen.carry(state, shown[0], entered, AccountId(0))
     for message in leaving:
         leave(state, message, modseq, moved=True)
     return op.Done(modseq)

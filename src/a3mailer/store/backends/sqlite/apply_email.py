@@ -17,6 +17,7 @@ from a3mailer.store.backends.sqlite.apply_mail import (
     add_copy,
     expunge_rows,
 )
+from a3mailer.store.backends.sqlite.apply_seen import carry
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import Ledger, Row
 from a3mailer.store.operations import ChangeEmail, Destroyed, DestroyEmails, Done
@@ -66,7 +67,9 @@ def change_email(ledger: Ledger, op: ChangeEmail, work: Work) -> Done:
     for number in sorted(entering):
         mailbox = ledger.touch_mailbox(op.account, number)
         ledger.add_keywords(mailbox, merged[1] or "")
-        add_copy(ledger, account, mailbox, modseq, *merged, shown[0][1:])
+        source, uid, *_ = shown[0]
+        fresh = add_copy(ledger, account, mailbox, modseq, *merged, shown[0][1:])
+        carry(ledger, (op.account, source), mailbox, [(uid, fresh)], modseq, 0)
     ledger.flush()
     for row in shown:
         if row[0] in leaving:
