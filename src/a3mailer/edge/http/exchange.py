@@ -12,6 +12,7 @@ import msgspec
 from a3mailer.edge.connection import Connection
 from a3mailer.edge.http.lasting import Lasting
 from a3mailer.identity.principal import ANONYMOUS, Principal
+from a3mailer.mail.envelope import Client
 from a3mailer.wire.http.engine import Head
 
 MAX_QUERY: Final = 50
@@ -48,7 +49,7 @@ class Request:
 
     head: Head
     peer: str
-    """The client's address."""
+    """The client's address; behind a trusted proxy what its PROXY header says."""
     secure: bool
     read_body: Callable[[], Awaitable[bytes]]
     """All of it, within the route's limit. Errors: BadRequest (413), ConnectionLost."""
@@ -73,6 +74,12 @@ class Request:
         if len({name for name, _ in pairs}) != len(pairs):
             raise BadRequest(400, "a query parameter occurs twice")
         return dict(pairs)
+
+    @property
+    def submitter(self) -> Client:
+        """Who submits mail by it (RFC 6409): rules and trace are those of SMTP submission."""
+        who, tls = self.principal, "HTTPS" if self.secure else ""
+        return Client(self.peer, 0, tls=tls, account=who.account, login=who.login, protocol="submission")
 
     def header(self, name: bytes) -> str | None:
         """The one value of a field (lower-case name). Errors: BadRequest (400) where there are several."""

@@ -18,7 +18,6 @@ from a3mailer.edge.http.api.json import LARGE, MAX_JSON, answer, read
 from a3mailer.edge.http.exchange import BadRequest, Request, Response
 from a3mailer.edge.http.routes import Route
 from a3mailer.mail.compose import Attachment, Mailbox
-from a3mailer.mail.envelope import Client
 from a3mailer.store.ports import Store
 from a3mailer.transfer.applications import templates
 from a3mailer.transfer.applications.sending import MAX_KEY, Letter, Sending, Sent
@@ -97,16 +96,8 @@ class SendingApi:
             raise BadRequest(400, f"an idempotency key has up to {MAX_KEY} characters of ASCII")
         asked, octets = await read(request, Send)
         who = request.principal
-        client = Client(
-            request.peer,
-            0,
-            tls="HTTPS" if request.secure else "",
-            account=who.account,
-            login=who.login,
-            protocol="submission",
-        )
         letter = await self._letter(request, asked, key, octets)
-        sent = await self.sending(client, who.address, letter)
+        sent = await self.sending(request.submitter, who.address, letter)
         where = f"/api/v1/messages/{sent.number}"
         return answer(shown(sent), 202, (("Location", where),))
 

@@ -19,6 +19,7 @@ from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.jmap.session import state_of
 from a3mailer.identity.principal import Principal
 from a3mailer.identity.roles import allow
+from a3mailer.mail.envelope import Client
 from a3mailer.mail.errors import MailError
 from a3mailer.runtime.supervise import contained
 from a3mailer.telemetry.metrics import count
@@ -80,20 +81,20 @@ class Dispatcher:
         mine = own(principal, of_account(self._services, principal))
         return {mine.key: mine}
 
-    async def answer(self, principal: Principal, octets: bytes) -> Response:
+    async def answer(self, principal: Principal, client: Client, octets: bytes) -> Response:
         """Do what a request asks. Errors: RequestError; then nothing was done."""
         if len(octets) > MAX_SIZE_REQUEST:
             raise RequestError("limit", f"at most {MAX_SIZE_REQUEST} octets", limit="maxSizeRequest")
         with self._slots.taken(principal):
             request = parse(octets) if len(octets) < LARGE else await asyncio.to_thread(parse, octets)
-            return await self.perform(principal, request)
+            return await self.perform(principal, client, request)
 
-    async def admitted(self, principal: Principal, request: Request) -> Response:
+    async def admitted(self, principal: Principal, client: Client, request: Request) -> Response:
         """The same for a request that is decoded already. Errors: RequestError."""
         with self._slots.taken(principal):
-            return await self.perform(principal, request)
+            return await self.perform(principal, client, request)
 
-    async def perform(self, principal: Principal, request: Request) -> Response:
+    async def perform(self, principal: Principal, client: Client, request: Request) -> Response:
         """The same where it is known that there is room for it. Errors: RequestError."""
         if len(request.method_calls) > MAX_CALLS:
             raise RequestError("limit", f"at most {MAX_CALLS} calls", limit="maxCallsInRequest")
@@ -103,6 +104,7 @@ class Dispatcher:
         exchange = Exchange(
             self._services,
             principal,
+            client,
             accounts,
             frozenset(request.using),
             dict(request.created_ids or {}),

@@ -74,7 +74,7 @@ class Jmap:
 
     async def _api(self, request: Request) -> Response:
         try:
-            answer = await self.dispatcher.answer(request.principal, await _body(request))
+            answer = await self.dispatcher.answer(request.principal, request.submitter, await _body(request))
         except RequestError as error:
             return problem_of(error)
         return Response(200, msgspec.json.encode(answer), JSON, UNKEPT)

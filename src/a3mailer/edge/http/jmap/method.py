@@ -25,6 +25,7 @@ import msgspec
 from a3mailer.edge.http.jmap.accounts import Account, Accounts
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.identity.principal import Principal
+from a3mailer.mail.envelope import Client
 from a3mailer.wire.jmap.errors import MethodError
 from a3mailer.wire.jmap.request import Arguments
 
@@ -35,6 +36,8 @@ class Exchange:
 
     services: Services
     principal: Principal
+    client: Client
+    """Where the request comes from, as submissions know it."""
     accounts: Accounts
     using: frozenset[str]
     created_ids: dict[str, str] = field(default_factory=dict)

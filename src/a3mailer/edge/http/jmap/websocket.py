@@ -26,6 +26,7 @@ from a3mailer.edge.http.lasting import Lasting
 from a3mailer.edge.http.routes import Route
 from a3mailer.edge.park import WHOLE, Topic
 from a3mailer.identity.principal import Principal
+from a3mailer.mail.envelope import Client
 from a3mailer.mail.errors import MailError
 from a3mailer.telemetry.metrics import count
 from a3mailer.wire.jmap.errors import ERROR, RequestError
@@ -72,7 +73,7 @@ class WebSockets:
         who = request.principal
 
         def begin(connection: Connection, rest: bytes) -> Lasting:
-            return Socket(connection, self.dispatcher, self.hub, who, rest)
+            return Socket(connection, self.dispatcher, self.hub, who, request.submitter, rest)
 
         fields = (
             ("Upgrade", "websocket"),
@@ -97,6 +98,7 @@ class Socket:
     dispatcher: Dispatcher
     hub: Hub
     principal: Principal
+    client: Client
     rest: bytes = b""
     engine: ws.WebSocketEngine = field(default_factory=lambda: ws.WebSocketEngine(MAX_SIZE_REQUEST))
     following: Following | None = None
@@ -204,7 +206,7 @@ class Socket:
         """Errors: RequestError."""
         kind = value.get("@type")
         if kind == "Request":
-            response = await self.dispatcher.admitted(self.principal, request_of(value))
+            response = await self.dispatcher.admitted(self.principal, self.client, request_of(value))
             told = {"@type": "Response", **msgspec.to_builtins(response, builtin_types=(bytes,))}
             if request_id is not None:
                 told["requestId"] = request_id

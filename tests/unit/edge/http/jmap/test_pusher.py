@@ -19,6 +19,7 @@ from a3mailer.edge.http.jmap.capabilities import CORE
 from a3mailer.edge.http.jmap.methods import pushsubscription
 from a3mailer.edge.http.jmap.pusher import Pusher
 from a3mailer.identity.principal import Principal
+from a3mailer.mail.envelope import Client
 from a3mailer.runtime.http import HttpAnswer, HttpFailure
 from a3mailer.store import operations as op
 from a3mailer.store.ports import Transaction
@@ -64,7 +65,7 @@ class PushWorld(EventWorld):
         who = Principal(account.id, account.tenant, account.address, "user", "alice", epoch=account.epoch)
         call = (f"PushSubscription/{method}", dict(arguments), "0")
         ((_, told, _),) = (
-            await self.jmap.dispatcher.perform(who, Request((CORE,), (call,)))
+            await self.jmap.dispatcher.perform(who, Client("192.0.2.1", 0), Request((CORE,), (call,)))
         ).method_responses
         return told
 

@@ -37,6 +37,7 @@ from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.jmap.standard import changes, get, query
 from a3mailer.edge.http.jmap.standard import set as setting
 from a3mailer.identity.principal import Principal
+from a3mailer.mail.envelope import Client
 from a3mailer.mail.errors import OverQuota
 from a3mailer.mail.ids import AccountId, TenantId
 from a3mailer.store.backends.memory.store import MemoryStore
@@ -48,6 +49,7 @@ from a3mailer.wire.webpush.vapid import private_key
 from tests.transcripts.jmap_world import submitting_of
 
 ALICE = Principal(AccountId(7), TenantId(1), "alice@a.test", "user", "alice@a.test")
+CLIENT = Client("192.0.2.1", 0)
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,7 +164,7 @@ class World:
 
     async def ask(self, method: str, **arguments: object) -> dict[str, Any]:
         request = Request((CORE,), ((f"Note/{method}", {"accountId": "A7", **arguments}, "c"),))
-        response = await self.dispatcher.perform(ALICE, request)
+        response = await self.dispatcher.perform(ALICE, CLIENT, request)
         ((name, told, _),) = response.method_responses
         return {"error": told.get("type"), **told} if name == "error" else told
 
@@ -194,7 +196,7 @@ async def test_get_tells_each_record_once(world: World) -> None:
 
 async def test_accounts_of_others_are_not_found(world: World) -> None:
     request = Request((CORE,), (("Note/get", {"accountId": "A8"}, "c"), ("Note/get", {}, "d")))
-    responses = (await world.dispatcher.perform(ALICE, request)).method_responses
+    responses = (await world.dispatcher.perform(ALICE, CLIENT, request)).method_responses
     assert [told["type"] for _, told, _ in responses] == ["accountNotFound", "invalidArguments"]
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from a3mailer.edge.http.jmap.capabilities import MAIL, MDN
 from a3mailer.edge.http.jmap.email_changing import indexed
@@ -26,7 +26,6 @@ from a3mailer.edge.http.jmap.replies import set_error
 from a3mailer.edge.http.jmap.standard.get import too_many
 from a3mailer.edge.http.jmap.standard.set import told
 from a3mailer.mail.compose import BadPiece, Draft, Mailbox, letter
-from a3mailer.mail.envelope import Client
 from a3mailer.mail.errors import DamagedContent, MailError, NoSuchMessage, NotAllowed, TooLarge
 from a3mailer.mail.message import MessageIndex
 from a3mailer.mail.message.dates import format_date
@@ -259,8 +258,7 @@ def _extensions(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 async def _submit(call: Call, number: str, recipients: tuple[str, ...], octets: bytes) -> None:
     """Errors: SetError, MailError."""
     submitting, account = call.services.submitting, call.account.id
-    client = Client("127.0.0.1", 0, "jmap", tls="HTTPS", account=account, login=call.principal.login,
-                    protocol="submission")  # fmt: skip
+    client = structs.replace(call.exchange.client, account=account)
     try:
         envelope = submitting.envelope(client, Path(""), [Path(each) for each in recipients], octets)
         await submitting(client, number, envelope, octets, ())

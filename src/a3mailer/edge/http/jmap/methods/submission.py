@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
+from msgspec import structs
 
 from a3mailer.edge.http.jmap.accounts import Account
 from a3mailer.edge.http.jmap.capabilities import SUBMISSION
@@ -36,7 +37,6 @@ from a3mailer.edge.http.jmap.standard.changes import Changes as ChangesMethod
 from a3mailer.edge.http.jmap.standard.get import Get
 from a3mailer.edge.http.jmap.standard.query import Query, QueryChanges
 from a3mailer.edge.http.jmap.standard.set import Set, SetArguments, change
-from a3mailer.mail.envelope import Client
 from a3mailer.mail.errors import Conflict, MailError, NoSuchThing, NotAllowed, TooLarge, TooMany
 from a3mailer.mail.message.headers import header_end
 from a3mailer.transfer.applications.submitting import BadRecipients, Path
@@ -200,8 +200,7 @@ async def _submit(call: Call, record: Record) -> Record:
     if not recipients:
         raise SetError("noRecipients")
     submitting = services.submitting
-    client = Client("127.0.0.1", 0, "jmap", tls="HTTPS", account=account.id, login=call.principal.login,
-                    protocol="submission")  # fmt: skip
+    client = structs.replace(call.exchange.client, account=account.id)
     header = octets[: header_end(octets, 0, len(octets))]
     try:
         await check_authors(header, account.id, submitting.directory)
