@@ -162,6 +162,9 @@ def inspect_deep(
                 if isinstance(row, Finding):
                     yield row
                     return
+                if row[1] <= last:  # a damaged tree would be walked for ever
+                    yield Finding("database-damaged", DATABASE, f"email {row[1]} comes after {last}")
+                    return
                 last = row[1]
                 if (row[0], row[2]) not in bad and (finding := _differs(runner, blobs, row)):
                     yield finding
