@@ -30,12 +30,15 @@ from bench.server import Server
 SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
 SMOKE_SIZES: Final = (500, 1_000)
 PEER_SIZE: Final = 100_000
-SETTINGS: Final = ("profile=plain", "limits.profile=off")
+SETTINGS: Final = ("profile=plain", "limits.profile=off", "store.encryption=off", "store.compression=off")
+"""At rest nothing is compressed and encrypted, as with the peer (``bench/imap.py`` has both)."""
 BATCH: Final = 200
 REPEATS: Final = 5
 SHOWN: Final = 50
 CHANGED: Final = 10
-LOGINS: Final = 50
+LOGINS: Final = 200
+SHORT: Final = 50
+"""How often what takes microseconds is done in one go."""
 FLAT: Final = 1.5
 WORDS: Final = (
     "lunch",
@@ -94,15 +97,16 @@ def times(act: Callable[[Imap, int], None], count: int) -> Callable[[Imap], obje
     return lambda client: act(client, count)
 
 
-def anew(client: Imap) -> None:
+def anew(client: Imap, count: int) -> None:
     """The mailbox is left and entered."""
-    client.command(b"UNSELECT")
-    client.select()
+    for _ in range(count):
+        client.command(b"UNSELECT")
+        client.select()
 
 
 WORKS: Final = (
-    Work("SELECT", anew, flat=True),
-    Work("STATUS", once(b"STATUS INBOX (MESSAGES UNSEEN UIDNEXT)"), flat=True),
+    Work("50 x UNSELECT, SELECT", times(anew, SHORT), flat=True),
+    Work("50 x STATUS", times(again(lambda _n: b"STATUS INBOX (MESSAGES UNSEEN UIDNEXT)"), SHORT), flat=True),
     Work("FETCH of 50", once(b"FETCH 101:150 (UID FLAGS ENVELOPE)"), flat=True),
     Work("FETCH FLAGS of all", once(b"FETCH 1:* (UID FLAGS)"), 1.0, most=100_000),
     Work("FETCH ENVELOPE of all", once(b"FETCH 1:* (UID ENVELOPE)"), 1 / 4, most=100_000),

@@ -105,6 +105,14 @@ def segments(directory: Path) -> list[Path]:
     return sorted((directory / "segments").glob("*.seg"))
 
 
+def varint(number: int) -> bytes:
+    """As SQLite writes a key below 2**56."""
+    octets = [number & 0x7F]
+    while number := number >> 7:
+        octets.append(number & 0x7F | 0x80)
+    return bytes(reversed(octets))
+
+
 def flip(path: Path, at: int) -> None:
     """One bit of one octet."""
     with path.open("r+b") as file:

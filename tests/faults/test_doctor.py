@@ -28,7 +28,7 @@ from a3mailer.store.ports import Content, StoreUnusable, Transaction
 from a3mailer.store.upkeep import KINDS, silent
 from a3mailer.testing.clock import FakeClock
 from tests.faults import damaged
-from tests.faults.damaged import copy_of, examine, execute, flip, kinds, mail, readable, segments
+from tests.faults.damaged import copy_of, examine, execute, flip, kinds, mail, readable, segments, varint
 
 STEP = 1000
 
@@ -303,7 +303,7 @@ def test_a_tree_whose_keys_do_not_ascend_is_not_walked_for_ever(place: Path) -> 
     """A flip in a page of emails led the deep look back to mails that it had seen, again and again."""
     path = place / "store.db"
     ids = [number for (number,) in execute(place, "SELECT id FROM fragments ORDER BY id")]
-    octets, low, high = path.read_bytes(), _varint(ids[0]), _varint(ids[-1])
+    octets, low, high = path.read_bytes(), varint(ids[0]), varint(ids[-1])
     for found in re.finditer(re.escape(high), octets):
         path.write_bytes(octets[: found.start()] + low + octets[found.end() :])
         if [number for (number,) in execute(place, "SELECT id FROM fragments")] == [*ids[:-1], ids[0]]:
@@ -311,14 +311,6 @@ def test_a_tree_whose_keys_do_not_ascend_is_not_walked_for_ever(place: Path) -> 
     else:
         pytest.fail("the key was not found")
     assert "database-damaged" in {finding.kind for finding in examine(place, deep=True)}
-
-
-def _varint(number: int) -> bytes:
-    """As SQLite writes a key below 2**56."""
-    octets = [number & 0x7F]
-    while number := number >> 7:
-        octets.append(number & 0x7F | 0x80)
-    return bytes(reversed(octets))
 
 
 def test_damage_that_changes_the_type_of_a_column_is_a_finding(place: Path) -> None:
