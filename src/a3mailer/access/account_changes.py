@@ -7,13 +7,14 @@ record told. A record that was created and changed is told as created once its c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
 
 from a3mailer.mail.errors import NoSuchThing
 from a3mailer.mail.flags import DELETED
 from a3mailer.mail.ids import AccountId, EmailId, MailboxId, ModSeq, ThreadId
+from a3mailer.mail.mailbox import parents
 from a3mailer.store.ports import AccountReader, MailReader
 from a3mailer.store.rows import AccountChanges, Mailbox, Message
 
@@ -162,7 +163,8 @@ class _Lives:
 async def mailboxes_changed(reader: Reader, account: AccountId, since: State, most: int) -> tuple[Told, bool]:
     """Mailboxes, and whether nothing but their counts changed. Errors: NoSuchThing, NoSuchAccount.
 
-    A thread that was read in one mailbox counts as read in all it is in: those changed when it did."""
+    A thread that was read in one mailbox counts as read in all it is in: those changed when it did. A mailbox
+    whose parent came or went has another name and parent than before."""
     changes = await changes_since(reader, account, since)
     boxes = {box.id: box for box in await reader.mailboxes(account)}
     events = [
@@ -177,6 +179,10 @@ async def mailboxes_changed(reader: Reader, account: AccountId, since: State, mo
     for thread, modseq in turns:
         threads[ThreadId(thread)] = max(modseq, threads.get(ThreadId(thread), 0))
     rows = await reader.thread_places(account, sorted(threads))
+    known = {event.number for event in events if event.kind != "updated"}
+    moved = {number: at for number, at in _moved(events, boxes).items() if number not in known}
+    events = [event for event in events if event.number not in moved]
+    events += [Event(modseq, number, "updated") for number, modseq in moved.items()]
     known = {event.number for event in events}
     beside: dict[int, int] = {}
     for row in rows:
@@ -184,8 +190,34 @@ async def mailboxes_changed(reader: Reader, account: AccountId, since: State, mo
             beside[row.mailbox] = max(threads[row.thread], beside.get(row.mailbox, 0))
     events += [Event(modseq, number, "updated") for number, modseq in beside.items()]
     told = page(events, since, changes.modseq, most)
-    counts = all((boxes[MailboxId(each)].changed, each) <= since for each in told.of("updated"))
+    counts = all(
+        each not in moved and (boxes[MailboxId(each)].changed, each) <= since for each in told.of("updated")
+    )
     return told, counts
+
+
+def _moved(events: Iterable[Event], boxes: Mapping[MailboxId, Mailbox]) -> dict[int, int]:
+    """Mailboxes that may have got another parent, and when: those below one that is new or was changed, and,
+    where one went, those that have a level above them which is no mailbox."""
+    came: dict[str, int] = {}
+    went = 0
+    for event in events:
+        if event.kind == "destroyed":
+            went = max(went, event.modseq)
+        elif event.modseq in ((box := boxes[MailboxId(event.number)]).added, box.changed):
+            came[box.name] = event.modseq
+    if not came and not went:
+        return {}
+    names = {box.name for box in boxes.values()}
+    moved: dict[int, int] = {}
+    for box in boxes.values():
+        above = parents(box.name)
+        at = max((came.get(name, 0) for name in above), default=0)
+        if not names.issuperset(above):
+            at = max(at, went)
+        if at > box.changed:
+            moved[int(box.id)] = at
+    return moved
 
 
 def _of_mailbox(box: Mailbox, since: State) -> Event:

@@ -20,7 +20,8 @@ SYSTEM_FLAGS: Final[dict[str, int]] = {
 }
 MAX_KEYWORDS: Final = 64
 """Keywords one message may carry."""
-MAX_KEYWORD_LENGTH: Final = 128
+MAX_KEYWORD_LENGTH: Final = 255
+"""What JMAP allows (RFC 8621 section 4.1.1)."""
 MAX_MAILBOX_KEYWORDS: Final = 1024
 """Distinct keywords one mailbox may hold."""
 

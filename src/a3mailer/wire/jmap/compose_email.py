@@ -265,7 +265,7 @@ def _part(given: object, pieces: Pieces, disposition: str, taken: Iterable[str] 
         raise Wrong("that is no media type")
     media = media.lower()
     extra = _part_header(given, set(taken))
-    further = _fields(given, disposition)
+    further = _fields(given, "" if _names_disposition(given) else disposition)
     if media.startswith("multipart/"):
         children = given.get("subParts")
         if not isinstance(children, list) or not children or "partId" in given or "blobId" in given:
@@ -279,6 +279,11 @@ def _part(given: object, pieces: Pieces, disposition: str, taken: Iterable[str] 
     return Part(made.head + further + extra, made.body)
 
 
+def _names_disposition(given: Json) -> bool:
+    found = [header_property(name) for name, value in given.items() if value is not None]
+    return any(each is not None and each.field == b"content-disposition" for each in found)
+
+
 def _part_header(given: Json, taken: set[str]) -> str:
     """Lines of the header fields that a part names by themselves."""
     lines: list[str] = []
@@ -287,17 +292,21 @@ def _part_header(given: Json, taken: set[str]) -> str:
             continue
         wanted = header_property(name)
         lower = "" if wanted is None else wanted.name.lower()
-        if wanted is None or lower in taken or lower in _OWN:
+        if wanted is None or lower in taken or given.get(_OWN.get(lower, "")) is not None or lower in _NEVER:
             raise Wrong(f"{name[:100]} cannot be given for a part, or is given twice")
         taken.add(lower)
         lines += field_lines(wanted, value)
     return "".join(lines)
 
 
-_OWN: Final = frozenset(
-    ("content-type", "content-transfer-encoding", "content-disposition", "content-id", "content-language",
-     "content-location")
-)  # fmt: skip
+_OWN: Final = {
+    "content-disposition": "disposition",
+    "content-id": "cid",
+    "content-language": "language",
+    "content-location": "location",
+}
+"""Fields that a part names by a property of its own, or by themselves."""
+_NEVER: Final = frozenset(("content-type", "content-transfer-encoding"))
 
 
 def _leaf(given: Json, media: str, pieces: Pieces) -> Part:

@@ -5,6 +5,7 @@ A mailbox's name is the last level of the one IMAP knows; its parent is the near
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
@@ -14,6 +15,7 @@ from msgspec import Meta
 
 from a3mailer.access.account_changes import State, Told, mailboxes_changed
 from a3mailer.edge.http.jmap.capabilities import MAIL
+from a3mailer.edge.http.jmap.limits import MAX_SIZE_MAILBOX_NAME
 from a3mailer.edge.http.jmap.method import Call, Method
 from a3mailer.edge.http.jmap.records import (
     By,
@@ -198,7 +200,8 @@ class Mailboxes:
 
     async def _create(self, call: Call, record: Record) -> Record:
         tree = await self._tree(call)
-        name = _full_name(tree, record["name"], record["parentId"])
+        own_name = _own_name(record["name"])
+        name = _full_name(tree, own_name, record["parentId"])
         use = _special_use(tree, record["role"], None)
         store, account = call.services.store, call.account.id
         create = CreateMailbox(account, name, use, bool(record["isSubscribed"]))
@@ -209,25 +212,31 @@ class Mailboxes:
             await store.commit(Transaction((change,), tenant=call.account.tenant))
         made = {"id": object_id(MAILBOX_LETTER, done.mailbox), **dict.fromkeys(COUNTS, 0)}
         box = await store.mailbox(account, done.mailbox)
+        if own_name != record["name"]:
+            made["name"] = own_name
         return made | {"myRights": _rights(box)}
 
     async def update(self, call: Call, updates: Mapping[str, Update]) -> Updated:
         done: dict[str, Record | SetError | None] = {}
         for id, update in updates.items():
             try:
-                await self._update(call, id, update.changed)
-                done[id] = None
+                done[id] = await self._update(call, id, update)
             except MailError as error:
                 done[id] = _name_error(error)
             except SetError as error:
                 done[id] = error
         return done
 
-    async def _update(self, call: Call, id: str, changed: Record) -> None:
+    async def _update(self, call: Call, id: str, update: Update) -> Record | None:
+        """What became of it beyond the patch. What is as it was is left alone."""
         tree = await self._tree(call)
         box = tree.get(id)
         if box is None:
             raise SetError("notFound")
+        changed = {name: each for name, each in update.changed.items() if each != update.record[name]}
+        named = changed.get("name")
+        if named is not None:
+            changed["name"] = _own_name(named)
         account = call.account.id
         operations: list[Operation] = []
         if "name" in changed or "parentId" in changed:
@@ -248,6 +257,7 @@ class Mailboxes:
             operations.append(attributes)
         if operations:
             await call.services.store.commit(Transaction(tuple(operations), tenant=call.account.tenant))
+        return {"name": changed["name"]} if named != changed.get("name") else None
 
     async def destroy(self, call: Call, ids: Sequence[str]) -> Destroyed:
         tree = await self._tree(call)
@@ -290,6 +300,14 @@ def _record(tree: Tree, box: Mailbox) -> Record:
 def _rights(box: Mailbox) -> dict[str, bool]:
     kept = ("mayRename", "mayDelete") if box.id == INBOX else ()
     return {right: right not in kept for right in RIGHTS}
+
+
+def _own_name(name: str) -> str:
+    """A name as Net-Unicode has it (RFC 5198 section 2). Errors: SetError."""
+    made = unicodedata.normalize("NFC", name)
+    if len(made.encode()) > MAX_SIZE_MAILBOX_NAME:
+        raise invalid_properties("name", because=f"more than {MAX_SIZE_MAILBOX_NAME} octets")
+    return made
 
 
 def _full_name(tree: Tree, name: str, parent_id: str | None) -> str:
@@ -419,11 +437,27 @@ class MailboxQueryChanges(QueryChanges):
     """Mailbox/queryChanges."""
 
     async def run(self, call: Call, arguments: Any) -> dict[str, object]:
-        return await QueryChanges(_as_tree(arguments)).run(call, arguments)
+        records = _as_tree(arguments)
+        if arguments.sort_as_tree or arguments.filter_as_tree:
+            records = InTree(sort_as_tree=arguments.sort_as_tree, filter_as_tree=arguments.filter_as_tree)
+        return await QueryChanges(records).run(call, arguments)
 
 
 def _as_tree(arguments: Any) -> Mailboxes:
     return replace(MAILBOXES, sort_as_tree=arguments.sort_as_tree, filter_as_tree=arguments.filter_as_tree)
+
+
+class InTree(Mailboxes):
+    """As /queryChanges sees it where a mailbox's place depends on those above it: each may be another."""
+
+    async def changes(self, call: Call, since: str, most: int) -> Changes:
+        found = await Mailboxes.changes(self, call, since, most)
+        if found.further["updatedProperties"] is not None or not (
+            found.created or found.updated or found.destroyed
+        ):
+            return found
+        others = [id for id in await self.ids(call, most) if id not in found.created]
+        return replace(found, updated=others)
 
 
 class MailboxSet(Set):
@@ -436,13 +470,13 @@ class MailboxSet(Set):
 
 
 PROPERTIES: Final = table(
-    Property("name", Annotated[str, Meta(min_length=1, max_length=255)], By.CLIENT),
+    Property("name", Annotated[str, Meta(min_length=1, max_length=1024)], By.CLIENT),
     Property("parentId", Ref | None, By.CLIENT, None, refers=True),
     Property("role", str | None, By.CLIENT, None),
     Property("sortOrder", Annotated[int, Meta(ge=0, le=MAX_SORT_ORDER)], By.CLIENT, 0),
     *[Property(name, UnsignedInt) for name in COUNTS],
     Property("myRights", dict),
-    Property("isSubscribed", bool, By.CLIENT, False),
+    Property("isSubscribed", bool, By.CLIENT, True),
 )
 MAILBOXES: Final = Mailboxes()
 METHODS: Final[tuple[Method, ...]] = (

@@ -229,6 +229,9 @@ async def _submit(call: Call, record: Record) -> Record:
         "sendAt": kept_record["sendAt"],
         "undoStatus": _undo(kept_record, now),
         "envelope": shown,
+        "deliveryStatus": await _delivery(call, f"S{number}"),
+        "dsnBlobIds": [],
+        "mdnBlobIds": [],
     }
 
 

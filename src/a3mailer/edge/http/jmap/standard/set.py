@@ -233,7 +233,7 @@ async def _update(
     ids = _meant(call, wanted, doomed, done)
     if not ids:
         return
-    everything = frozenset(records.properties)
+    everything = frozenset(records.properties).union(*map(_named, wanted.values()))
     found = await records.read(call, tuple(dict.fromkeys(ids.values())), everything)
     ready: dict[str, Update] = {}
     for number, (key, real) in enumerate(ids.items()):
@@ -254,6 +254,11 @@ async def _update(
             done.not_updated[real] = result
         else:
             done.updated[real] = result or None
+
+
+def _named(patch: Record) -> set[str]:
+    """The properties that a patch may name: who sends back a whole record is told if something is another."""
+    return {path.partition("/")[0] for path in patch}
 
 
 def _meant(call: Call, wanted: Mapping[str, Record], doomed: set[str | None], done: Done) -> dict[str, str]:

@@ -1,0 +1,189 @@
+"""What RFC 8620 and 8621 say in so many words, and was once read otherwise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from a3mailer.mail.flags import MAX_KEYWORD_LENGTH
+from a3mailer.store import operations as op
+from a3mailer.store.ports import Transaction
+from tests.transcripts.jmap_world import JmapSession, JmapWorld
+
+
+class Alice:
+    """Her account, asked by JMAP; ``imap`` is what another door does to it."""
+
+    def __init__(self, world: JmapWorld, session: JmapSession) -> None:
+        self.world = world
+        self.account = world.accounts["alice"]
+        self._session = session
+
+    async def ask(self, method: str, **arguments: Any) -> dict[str, Any]:
+        call = json.dumps([[method, {"accountId": f"A{self.account}", **arguments}, "0"]])
+        name, answer, _ = json.loads((await self._session.feed(call.encode() + b"\r\n")).decode())
+        return dict(answer) if name == method else {"error": answer["type"]}
+
+    async def imap(self, operation: op.Operation) -> Any:
+        (result,) = await self.world.store.commit(Transaction((operation,)))
+        return result
+
+    async def one(self, method: str, id: str, *properties: str) -> dict[str, Any]:
+        """Some properties of a record."""
+        named = {"properties": list(properties)} if properties else {}
+        (found,) = (await self.ask(method, ids=[id], **named))["list"]
+        return dict(found)
+
+    async def state(self, kind: str) -> str:
+        return str((await self.ask(f"{kind}/get", ids=[]))["state"])
+
+
+@pytest.fixture
+async def alice() -> AsyncIterator[Alice]:
+    world = JmapWorld({"messages": "plain mixed"})
+    await world.fill()
+    async with world.stage() as stage:
+        session = JmapSession(stage.open(1), lambda octets: [octets])
+        await session.greeting()
+        yield Alice(world, session)
+    world.close()
+
+
+async def test_a_new_mailbox_is_subscribed_to(alice: Alice) -> None:
+    """RFC 8621 section 2: isSubscribed SHOULD default to true for new mailboxes of the user's own."""
+    made = await alice.ask(
+        "Mailbox/set", create={"a": {"name": "A"}, "b": {"name": "B", "isSubscribed": False}}
+    )
+    assert made["created"]["a"]["isSubscribed"] is True
+    shown = {key: await alice.one("Mailbox/get", made["created"][key]["id"], "isSubscribed") for key in "ab"}
+    assert [shown[key]["isSubscribed"] for key in "ab"] == [True, False]
+
+
+async def test_a_mailbox_name_is_net_unicode(alice: Alice) -> None:
+    """RFC 8621 section 2, RFC 5198: names are normalized, so that equal ones are found to be equal."""
+    made = await alice.ask("Mailbox/set", create={"a": {"name": "e\u0301"}})
+    assert made["created"]["a"]["name"] == "\u00e9"
+    twin = await alice.ask("Mailbox/set", create={"b": {"name": "\u00e9"}})
+    assert twin["notCreated"]["b"]["type"] == "invalidProperties"
+    id = made["created"]["a"]["id"]
+    done = await alice.ask("Mailbox/set", update={id: {"name": "o\u0308"}})
+    assert done["updated"] == {id: {"name": "\u00f6"}}
+    assert (await alice.one("Mailbox/get", id, "name"))["name"] == "\u00f6"
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"), [("\u00e9" * 127, True), ("\u00e9" * 128, False), ("x" * 255, True)]
+)
+async def test_the_size_of_a_mailbox_name_is_in_octets(alice: Alice, name: str, taken: bool) -> None:
+    """RFC 8621 section 1.3.1: maxSizeMailboxName is in UTF-8 octets."""
+    made = await alice.ask("Mailbox/set", create={"a": {"name": name}})
+    assert bool(made["created"]) is taken
+    if not taken:
+        assert made["notCreated"]["a"]["properties"] == ["name"]
+
+
+async def test_a_child_is_told_of_when_its_parent_goes_or_comes(alice: Alice) -> None:
+    """RFC 8620 section 5.2: its name and parentId are others then."""
+    deep = (await alice.imap(op.CreateMailbox(alice.account, "P/Q/R"))).mailbox
+    (middle,) = [box for box in await alice.world.store.mailboxes(alice.account) if box.name == "P/Q"]
+    child = f"F{deep}"
+    before, state = await alice.one("Mailbox/get", child), await alice.state("Mailbox")
+    await alice.imap(op.DeleteMailbox(alice.account, middle.id))
+    after = await alice.one("Mailbox/get", child)
+    assert (before["name"], after["name"]) == ("R", "Q/R") and before["parentId"] != after["parentId"]
+    told = await alice.ask("Mailbox/changes", sinceState=state)
+    assert (told["updated"], told["destroyed"], told["updatedProperties"]) == (
+        [child],
+        [f"F{middle.id}"],
+        None,
+    )
+    again = (await alice.imap(op.CreateMailbox(alice.account, "P/Q"))).mailbox
+    told = await alice.ask("Mailbox/changes", sinceState=told["newState"])
+    assert (told["created"], told["updated"]) == ([f"F{again}"], [child])
+    first = await alice.ask("Mailbox/changes", sinceState=state, maxChanges=1)
+    assert first["hasMoreChanges"]
+    second = await alice.ask("Mailbox/changes", sinceState=first["newState"])
+    assert child in second["updated"], "in pages, too"
+
+
+async def test_those_below_a_mailbox_move_with_it_in_a_tree(alice: Alice) -> None:
+    """RFC 8620 section 5.6: with sortAsTree a child's place depends on what its parent is."""
+    made = await alice.ask("Mailbox/set", create={"a": {"name": "Aa"}, "c": {"name": "C", "parentId": "#a"}})
+    parent, child = (made["created"][key]["id"] for key in "ac")
+    asked: dict[str, Any] = {"sort": [{"property": "sortOrder"}, {"property": "name"}], "sortAsTree": True}
+    before = await alice.ask("Mailbox/query", **asked)
+    await alice.ask("Mailbox/set", update={parent: {"sortOrder": 9}})
+    told = await alice.ask("Mailbox/queryChanges", sinceQueryState=before["queryState"], **asked)
+    ids = [id for id in before["ids"] if id not in told["removed"]]
+    for each in told["added"]:
+        ids.insert(each["index"], each["id"])
+    now = (await alice.ask("Mailbox/query", **asked))["ids"]
+    assert ids == now and now[-2:] == [parent, child] != before["ids"][-2:]
+
+
+async def test_a_whole_record_may_be_sent_back(alice: Alice) -> None:
+    """RFC 8620 section 5.3: the client may send the whole object; what it did not change is no error."""
+    for kind, id in (("Email", "M1"), ("Mailbox", "F1")):
+        state, record = await alice.state(kind), await alice.one(f"{kind}/get", id)
+        done = await alice.ask(f"{kind}/set", update={id: record})
+        assert done["updated"] == {id: None} and done["notUpdated"] is None
+        assert await alice.state(kind) == state, "nothing changed"
+    done = await alice.ask("Email/set", update={"M1": {"subject": "another"}})
+    assert done["notUpdated"]["M1"]["properties"] == ["subject"]
+
+
+async def test_a_keyword_has_255_characters(alice: Alice) -> None:
+    """RFC 8621 section 4.1.1."""
+    assert MAX_KEYWORD_LENGTH == 255
+    word = "k" * 255
+    done = await alice.ask("Email/set", update={"M1": {f"keywords/{word}": True}})
+    assert done["updated"] == {"M1": None}
+    assert (await alice.one("Email/get", "M1", "keywords"))["keywords"] == {word: True}
+    done = await alice.ask("Email/set", update={"M1": {f"keywords/{word}k": True}})
+    assert done["notUpdated"]["M1"]["type"] == "invalidProperties"
+
+
+async def test_a_new_submission_is_told_with_all_that_the_server_set(alice: Alice) -> None:
+    """RFC 8620 section 5.3: "created" has all server-set properties."""
+    envelope = {"mailFrom": {"email": "alice@example.test"}, "rcptTo": [{"email": "bob@example.test"}]}
+    create = {"s": {"emailId": "M1", "identityId": "I0", "envelope": envelope}}
+    made = (await alice.ask("EmailSubmission/set", create=create))["created"]["s"]
+    kept = await alice.one("EmailSubmission/get", made["id"])
+    assert {**create["s"], **made} == kept
+
+
+async def test_a_part_may_name_its_fields_by_themselves(alice: Alice) -> None:
+    """RFC 8621 section 4.6: fields that begin with Content- are for parts, but for the transfer encoding."""
+    parts = [
+        {
+            "partId": "1",
+            "type": "text/plain",
+            "header:Content-Language": " en",
+            "header:Content-ID:asRaw": " <a@b>",
+        },
+        {"partId": "1", "type": "text/plain", "header:Content-Disposition": " attachment; filename=x"},
+    ]
+    body = {
+        "bodyStructure": {"type": "multipart/mixed", "subParts": parts},
+        "bodyValues": {"1": {"value": "x"}},
+    }
+    made = await alice.ask("Email/set", create={"e": {"mailboxIds": {"F1": True}, **body}})
+    found = await alice.one("Email/get", made["created"]["e"]["id"], "bodyStructure")
+    first, second = found["bodyStructure"]["subParts"]
+    assert (first["language"], first["cid"], second["disposition"], second["name"]) == (
+        ["en"],
+        "a@b",
+        "attachment",
+        "x",
+    )
+    for wrong in (
+        {"header:Content-Transfer-Encoding": " 7bit"},
+        {"header:Content-Language": " en", "language": ["de"]},
+    ):
+        part = {"partId": "1", "type": "text/plain", **wrong}
+        create = {"mailboxIds": {"F1": True}, "bodyStructure": part, "bodyValues": {"1": {"value": "x"}}}
+        refused = await alice.ask("Email/set", create={"e": create})
+        assert refused["notCreated"]["e"]["type"] == "invalidProperties"
