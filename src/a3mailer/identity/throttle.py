@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+from functools import lru_cache
 from typing import Final
 
 from a3mailer.runtime.shared import SharedTable
@@ -33,6 +34,11 @@ HALF_LIFE: Final = 1800.0
 KNOWN_SECONDS: Final = 30 * 86400.0
 MAX_KEYS: Final = 32_768
 """Counts kept, and as many known networks; the least of them go first."""
+RENEWED_SECONDS: Final = HALF_LIFE
+"""A network that was known for no longer than this is not written down anew: most logins change nothing."""
+
+REMEMBERED: Final = 1024
+"""Addresses whose networks are kept."""
 
 _EVERYBODY: Final = "\0"
 
@@ -41,6 +47,7 @@ class TooManyFailures(Exception):
     """The wait would be longer than MAX_WAIT."""
 
 
+@lru_cache(REMEMBERED)
 def network(ip: str) -> str:
     """The block an address is counted under: itself for IPv4, the /64 for IPv6."""
     try:
@@ -82,12 +89,16 @@ class Throttle:
         """The try was right: its counts are taken back, and the network is known from now on."""
         net = network(ip)
         own = f"{login}\0{net}"
-        with self._counts.locked():
-            self._counts.remove(own)
-            for key, _ in self._keys(login, net, now)[1:]:
-                self._counts.put(key, max(0.0, self._count(key, now) - 1.0), now)
-        with self._known.locked():
-            self._known.put(own, now + KNOWN_SECONDS, now)
+        known = self._known.get(own)
+        left = known[0] - now if known is not None else 0.0
+        if left <= 0 or self._counts.get(own) is not None:
+            with self._counts.locked():
+                self._counts.remove(own)
+                for key, _ in self._keys(login, net, now)[1:]:
+                    self._counts.put(key, max(0.0, self._count(key, now) - 1.0), now)
+        if left < KNOWN_SECONDS - RENEWED_SECONDS:
+            with self._known.locked():
+                self._known.put(own, now + KNOWN_SECONDS, now)
 
     def failures(self, login: str, ip: str, now: float) -> float:
         """How many there are for this account from this network."""

@@ -324,6 +324,32 @@ def test_every_process_counts_in_the_same_memory() -> None:
     assert counts.begin("bob", "192.0.2.1", 13.0) == 0.0
 
 
+def test_a_known_network_stays_known_by_logins_alone() -> None:
+    counts = Throttle()
+    now = 0.0
+    while now < 3 * throttle.KNOWN_SECONDS:
+        counts.succeeded("bob", "192.0.2.1", now)
+        now += throttle.KNOWN_SECONDS / 7
+    for number in range(1000):  # of a stranger, from everywhere
+        with suppress(TooManyFailures):
+            counts.begin("bob", f"10.0.{number % 250}.1", now)
+    assert counts.begin("bob", "192.0.2.1", now) == 0.0
+    counts.succeeded("bob", "192.0.2.1", now)
+    assert counts.failures("bob", "192.0.2.1", now) == 0.0
+
+
+def test_a_known_network_is_forgotten_without_logins() -> None:
+    counts = Throttle()
+    counts.succeeded("bob", "192.0.2.1", 0.0)
+    counts.succeeded("bob", "192.0.2.1", throttle.RENEWED_SECONDS / 2)  # too soon to be written down
+    late = throttle.KNOWN_SECONDS + throttle.RENEWED_SECONDS
+    for number in range(1000):
+        with suppress(TooManyFailures):
+            counts.begin("bob", f"10.0.{number % 250}.1", late)
+    with pytest.raises(TooManyFailures):
+        counts.begin("bob", "192.0.2.1", late)
+
+
 # --- tokens ---------------------------------------------------------------------------------------------
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from a3mailer.config.tree import Imap
 
+REMEMBERED: Final = 64
+"""Lists that are kept: few are ever different."""
 BEFORE_LOGIN: Final = (b"IMAP4rev1", b"IMAP4rev2", b"LITERAL-", b"SASL-IR", b"ID", b"ENABLE")
 AFTER_LOGIN: Final[Mapping[bytes, int]] = {
     b"IMAP4rev1": 3501,
@@ -79,6 +82,7 @@ ENABLEABLE: Final = frozenset(
 )
 
 
+@lru_cache(REMEMBERED)
 def before_login(*, start_tls: bool, mechanisms: tuple[str, ...], login: bool) -> bytes:
     """What a stranger is told: STARTTLS where there is TLS to start, LOGINDISABLED where LOGIN is refused."""
     words = list(BEFORE_LOGIN)
@@ -90,17 +94,22 @@ def before_login(*, start_tls: bool, mechanisms: tuple[str, ...], login: bool) -
     return b" ".join(words)
 
 
-# capability =/ "IMAPSIEVE=" sieveurl-server
 def after_login(settings: Imap, *, jmap: bool = False, sieve: str = "") -> bytes:
     """What a user is told. ``jmap``: the same mail is there by JMAP (RFC 9698); ``sieve``: scripts hear of
     what is done to mail, and are kept there (RFC 6785)."""
+    return _after_login(settings.utf8_accept, settings.message_limit, settings.append_size, jmap, sieve)
+
+
+# capability =/ "IMAPSIEVE=" sieveurl-server
+@lru_cache(REMEMBERED)
+def _after_login(utf8_accept: bool, message_limit: int, append_size: int, jmap: bool, sieve: str) -> bytes:
     words = list(AFTER_LOGIN)
-    if settings.utf8_accept:
+    if utf8_accept:
         words.append(b"UTF8=ACCEPT")
     if jmap:
         words.append(b"JMAPACCESS")
     if sieve:
         words.append(b"IMAPSIEVE=" + sieve.encode("ascii"))
-    words.append(b"MESSAGELIMIT=%d" % settings.message_limit)
-    words.append(b"APPENDLIMIT=%d" % settings.append_size)
+    words.append(b"MESSAGELIMIT=%d" % message_limit)
+    words.append(b"APPENDLIMIT=%d" % append_size)
     return b" ".join(words)

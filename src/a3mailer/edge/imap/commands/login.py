@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.response import Completed, Response
+from a3mailer.edge.imap.response import Completed
 from a3mailer.edge.imap.session import Session
 from a3mailer.identity.sasl.exchange import NotConfidential
 from a3mailer.telemetry.events import Secret
@@ -36,10 +35,10 @@ class Login:
         except UnicodeDecodeError as error:
             raise p.fail("name and password are UTF-8") from error
 
-    async def run(self, session: Session) -> AsyncIterator[Response]:
+    async def run(self, session: Session) -> Completed:
         context = session.context()
         if not context.confidential:
             raise NotConfidential("LOGIN")
         principal = await context.authenticator.password(self.userid, self.password, context.ip)
         session.logged_in(principal)
-        yield Completed(b"CAPABILITY " + await session.capabilities(), b"logged in")
+        return Completed(b"CAPABILITY " + await session.capabilities(), b"logged in")

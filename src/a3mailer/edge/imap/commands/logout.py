@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.response import Response
+from a3mailer.edge.imap.response import DONE, Completed
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.parser import Parser
 
@@ -25,7 +24,8 @@ class Logout:
         p.end()
         return cls()
 
-    async def run(self, session: Session) -> AsyncIterator[Response]:
+    def run(self, session: Session) -> Completed:
         session.unselect()
         session.state = state.LOGOUT
-        yield b"* BYE logging out\r\n"
+        session.write(b"* BYE logging out\r\n")
+        return DONE

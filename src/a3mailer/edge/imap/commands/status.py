@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.mailboxes import status_line
-from a3mailer.edge.imap.response import Response
+from a3mailer.edge.imap.response import DONE, Completed
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.listing import parse_status_items
 from a3mailer.wire.imap.parser import Parser
@@ -33,6 +32,7 @@ class Status:
         p.end()
         return cls(mailbox, items)
 
-    async def run(self, session: Session) -> AsyncIterator[Response]:
+    async def run(self, session: Session) -> Completed:
         row = await session.mailbox(self.mailbox)
-        yield await status_line(session, row, self.items)
+        session.write(await status_line(session, row, self.items))
+        return DONE
