@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -11,6 +11,7 @@ from msgspec import Meta
 from a3mailer.edge.http.jmap.limits import MAX_CHANGES
 from a3mailer.edge.http.jmap.method import Call
 from a3mailer.edge.http.jmap.records import Changing
+from a3mailer.edge.http.jmap.standard.of_type import OfType
 from a3mailer.wire.jmap.values import MAX_INT, Id
 
 
@@ -23,24 +24,11 @@ class ChangesArguments(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(OfType[Changing]):
     """The method of a type."""
 
-    records: Changing
+    verb: ClassVar = "/changes"
     form: type[msgspec.Struct] = ChangesArguments
-    writes: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.records.name}/changes"
-
-    @property
-    def capability(self) -> str:
-        return self.records.capability
-
-    @property
-    def action(self) -> str:
-        return self.records.action
 
     async def run(self, call: Call, arguments: ChangesArguments) -> dict[str, object]:
         most = min(arguments.max_changes or MAX_CHANGES, MAX_CHANGES)

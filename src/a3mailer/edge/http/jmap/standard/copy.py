@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
@@ -12,6 +12,7 @@ from a3mailer.edge.http.jmap.limits import MAX_OBJECTS_IN_SET
 from a3mailer.edge.http.jmap.method import Call
 from a3mailer.edge.http.jmap.records import Created, Record, Settable
 from a3mailer.edge.http.jmap.standard.get import too_many
+from a3mailer.edge.http.jmap.standard.of_type import ChangingType
 from a3mailer.edge.http.jmap.standard.set import told
 from a3mailer.wire.jmap.errors import MethodError, SetError, invalid_arguments, invalid_properties
 from a3mailer.wire.jmap.values import Id, is_id
@@ -43,24 +44,11 @@ class Copyable(Settable, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(ChangingType[Copyable]):
     """The method of a type."""
 
-    records: Copyable
+    verb: ClassVar = "/copy"
     form: type[msgspec.Struct] = CopyArguments
-    writes: bool = True
-
-    @property
-    def name(self) -> str:
-        return f"{self.records.name}/copy"
-
-    @property
-    def capability(self) -> str:
-        return self.records.capability
-
-    @property
-    def action(self) -> str:
-        return self.records.change_action
 
     async def run(self, call: Call, arguments: CopyArguments) -> dict[str, object]:
         return await copy(self.records, call, arguments)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 
 from a3mailer.edge.http.jmap.limits import MAX_OBJECTS_IN_GET
 from a3mailer.edge.http.jmap.method import Call
 from a3mailer.edge.http.jmap.records import Records
+from a3mailer.edge.http.jmap.standard.of_type import OfType
 from a3mailer.wire.jmap.errors import MethodError, invalid_arguments
 from a3mailer.wire.jmap.values import Id
 
@@ -23,24 +25,11 @@ class GetArguments(msgspec.Struct, frozen=True, kw_only=True, rename="camel", fo
 
 
 @dataclass(frozen=True, slots=True)
-class Get:
+class Get(OfType[Records]):
     """The method of a type."""
 
-    records: Records
+    verb: ClassVar = "/get"
     form: type[msgspec.Struct] = GetArguments
-    writes: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.records.name}/get"
-
-    @property
-    def capability(self) -> str:
-        return self.records.capability
-
-    @property
-    def action(self) -> str:
-        return self.records.action
 
     async def run(self, call: Call, arguments: GetArguments) -> dict[str, object]:
         wanted = properties_of(self.records, arguments.properties)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from a3mailer.edge.http.jmap.limits import COLLATIONS, MAX_COMPARATORS, MAX_CONDITIONS, MAX_IN_QUERY
 from a3mailer.edge.http.jmap.method import Call
 from a3mailer.edge.http.jmap.records import Comparator, Operator, Queryable, Results, Searchable
+from a3mailer.edge.http.jmap.standard.of_type import OfType
 from a3mailer.wire.jmap.errors import MethodError, invalid_arguments
 from a3mailer.wire.jmap.values import Id, Int, UnsignedInt
 
@@ -49,24 +50,11 @@ class QueryChangesArguments(_Search, frozen=True, kw_only=True, rename="camel", 
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class Query(OfType[Searchable]):
     """The method of a type."""
 
-    records: Searchable
+    verb: ClassVar = "/query"
     form: type[msgspec.Struct] = QueryArguments
-    writes: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.records.name}/query"
-
-    @property
-    def capability(self) -> str:
-        return self.records.capability
-
-    @property
-    def action(self) -> str:
-        return self.records.action
 
     async def run(self, call: Call, arguments: QueryArguments) -> dict[str, object]:
         filter, sort = searched(self.records, arguments.filter, arguments.sort)
@@ -75,24 +63,11 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class QueryChanges:
+class QueryChanges(OfType[Queryable]):
     """The method of a type."""
 
-    records: Queryable
+    verb: ClassVar = "/queryChanges"
     form: type[msgspec.Struct] = QueryChangesArguments
-    writes: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.records.name}/queryChanges"
-
-    @property
-    def capability(self) -> str:
-        return self.records.capability
-
-    @property
-    def action(self) -> str:
-        return self.records.action
 
     async def run(self, call: Call, arguments: QueryChangesArguments) -> dict[str, object]:
         filter, sort = searched(self.records, arguments.filter, arguments.sort)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
@@ -14,6 +14,7 @@ from a3mailer.edge.http.jmap.method import Call
 from a3mailer.edge.http.jmap.records import NEEDED, By, Property, Record, Settable, Update
 from a3mailer.edge.http.jmap.replies import set_error
 from a3mailer.edge.http.jmap.standard.get import too_many
+from a3mailer.edge.http.jmap.standard.of_type import ChangingType
 from a3mailer.mail.errors import MailError
 from a3mailer.wire.jmap import patch as patches
 from a3mailer.wire.jmap.errors import MethodError, SetError, invalid_properties
@@ -37,24 +38,11 @@ class SetArguments(msgspec.Struct, frozen=True, kw_only=True, rename="camel", fo
 
 
 @dataclass(frozen=True, slots=True)
-class Set:
+class Set(ChangingType[Settable]):
     """The method of a type."""
 
-    records: Settable
+    verb: ClassVar = "/set"
     form: type[msgspec.Struct] = SetArguments
-    writes: bool = True
-
-    @property
-    def name(self) -> str:
-        return f"{self.records.name}/set"
-
-    @property
-    def capability(self) -> str:
-        return self.records.capability
-
-    @property
-    def action(self) -> str:
-        return self.records.change_action
 
     async def run(self, call: Call, arguments: SetArguments) -> dict[str, object]:
         done = await change(self.records, call, arguments)
