@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from a3mailer.access import sort as sorting
 from a3mailer.access import sortkeys
 from a3mailer.access.casemap import casemap
-from a3mailer.access.found import envelope_fields
 from a3mailer.access.labour import Labour
 from a3mailer.access.sort import Order, listed, sort, sorted_by
 from a3mailer.access.sortkeys import Criterion, Listed, SortKeys, address_key
 from a3mailer.access.watch import Views
 from a3mailer.mail.ids import INBOX, AccountId
 from a3mailer.mail.message import index
+from a3mailer.mail.message.enveloped import envelope_fields
 from a3mailer.mail.message.subject import base_subject
 from a3mailer.mail.message.words import decode_words
 from a3mailer.store.backends.memory.store import MemoryStore

@@ -15,12 +15,12 @@ from enum import Enum
 from typing import Final
 
 from a3mailer.access.account_mail import EMAIL_MASK, AccountMail
-from a3mailer.access.found import addresses_text
 from a3mailer.access.labour import Labour
 from a3mailer.access.sort import sorted_by
 from a3mailer.access.sortkeys import Criterion, Listed, SortKeys
 from a3mailer.access.texts import SearchReader, Texts, needles
 from a3mailer.mail.ids import AccountId, EmailId
+from a3mailer.mail.message.enveloped import addresses_text
 from a3mailer.mail.message.searched import needle
 from a3mailer.store.rows import Fragments
 from a3mailer.store.texts import Sought, Where

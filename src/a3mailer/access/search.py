@@ -8,8 +8,8 @@ messages whose fate the stages before it left open. RFC 9051 section 6.4.4.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress, groupby
 from typing import Final
 
 from a3mailer.access import found
@@ -38,6 +38,7 @@ from a3mailer.mail.criteria import (
 )
 from a3mailer.mail.criteria import Clock as DateClock
 from a3mailer.mail.ids import EmailId, Uid
+from a3mailer.mail.message.enveloped import addresses_text
 from a3mailer.mail.message.searched import fold, needle
 from a3mailer.store.rows import Message
 from a3mailer.store.texts import Sought, Where
@@ -46,8 +47,15 @@ BLOCK: Final = 4096
 """Messages evaluated together."""
 READ_MESSAGES: Final = 512
 """Rows read at once."""
+ASKED: Final = 256
+"""Messages of a block that are open: from so many on, the index is asked for the whole mailbox at once."""
+FEW: Final = 64
+"""Bits that are set one by one in a number of BLOCK bits."""
 TESTED: Final = 2000
 """Rows compared with a key before others get their turn."""
+
+
+_NOTHING: Final[Mapping[Leaf, int]] = {}
 
 
 def stage(leaf: Leaf) -> int:
@@ -65,8 +73,11 @@ def stage(leaf: Leaf) -> int:
             return 0
 
 
-def bounds(program: Program, known: dict[Leaf, int], everyone: int) -> tuple[int, int]:
-    """Masks of messages that match for certain, and of those that may, given the leaves known so far."""
+def bounds(
+    program: Program, known: Mapping[Leaf, int], everyone: int, may: Mapping[Leaf, int] = _NOTHING
+) -> tuple[int, int]:
+    """Masks of messages that match for certain, and of those that may, given the leaves known so far, and of
+    some that are not which messages ``may`` match them."""
     stack: list[tuple[int, int]] = []
     for one in program:
         if one is Operator.NOT:
@@ -81,7 +92,7 @@ def bounds(program: Program, known: dict[Leaf, int], everyone: int) -> tuple[int
                 stack.append((low1 | low2, high1 | high2))
         else:
             mask = known.get(one)
-            stack.append((0, everyone) if mask is None else (mask, mask))
+            stack.append((0, may.get(one, everyone)) if mask is None else (mask, mask))
     low, high = stack.pop()
     return low, high
 
@@ -91,18 +102,23 @@ def mask_of(bits: bytes) -> int:
     return int(bits[::-1], 2) if bits else 0
 
 
+_BITS: Final = bytes(octet == 49 for octet in range(256))
+"""Of the digits of a mask, whether one is set."""
+
+
 def members(mask: int) -> list[int]:
     """The places of the bits that are set."""
     count = mask.bit_length()
     if mask.bit_count() == count:
         return list(range(count))
-    return [at for at, bit in enumerate(reversed(bin(mask)[2:])) if bit == "1"]
+    bits = f"{mask:b}"[::-1].encode()
+    return list(compress(range(count), bits.translate(_BITS)))
 
 
 class Search:
     """One search over one view; a step of its labour is a message."""
 
-    __slots__ = ("_account", "_base", "_labour", "_reader", "_texts", "_view", "program")
+    __slots__ = ("_account", "_base", "_labour", "_likely", "_reader", "_texts", "_view", "program")
 
     def __init__(self, reader: SearchReader, view: View, program: Program, labour: Labour) -> None:
         self._reader = reader
@@ -111,6 +127,8 @@ class Search:
         self._labour = labour
         self._base = labour.done
         self._texts = Texts(reader, self._account, labour)
+        self._likely: dict[Leaf, set[int]] | None = None
+        """Of texts the emails that may have them, once the index was asked."""
         self.program = program
 
     async def places(self) -> list[int]:
@@ -144,14 +162,45 @@ class Search:
         for leaf in by_stage.pop(0, ()):
             known[leaf] = self._column(leaf, low, high, everyone)
             await self._labour.step(0)
+        may_match: Mapping[Leaf, int] = _NOTHING
         for number in sorted(by_stage):
-            sure, may = bounds(self.program, known, everyone)
-            undecided = members(may & ~sure & wanted)
+            sure, may = bounds(self.program, known, everyone, may_match)
+            open_ = may & ~sure & wanted
+            if may_match is _NOTHING and (self._likely is not None or open_.bit_count() >= ASKED):
+                may_match = await self._ruled_out(low, high)
+                sure, may = bounds(self.program, known, everyone, may_match)
+                open_ = may & ~sure & wanted
+            undecided = members(open_)
             if not undecided:
                 return sure
             masks = await self._stages[number](self, by_stage[number], [low + at for at in undecided], low)
             known.update(zip(by_stage[number], masks, strict=True))
         return bounds(self.program, known, everyone)[0]
+
+    async def _ruled_out(self, low: int, high: int) -> dict[Leaf, int]:
+        """Which messages of a block may have each of the texts, as far as the index rules some out."""
+        if self._likely is None:
+            leaves = [leaf for leaf in self.program if isinstance(leaf, Contains | Header)]
+            sought = {leaf: one for leaf in leaves if (one := _sought(leaf)) is not None}
+            sets = await self._texts.likely(list(sought.values())) if sought else ()
+            self._likely = {
+                leaf: emails for leaf, emails in zip(sought, sets, strict=True) if emails is not None
+            }
+        return {leaf: await self._placed(emails, low, high) for leaf, emails in self._likely.items()}
+
+    async def _placed(self, emails: set[int], low: int, high: int) -> int:
+        """A mask of a block's messages of these emails."""
+        if not emails:
+            return 0
+        block = self._view.columns.emails[low:high]
+        places = list(compress(range(high - low), map(emails.__contains__, block)))
+        await self._labour.step(0)
+        if len(places) > FEW:
+            bits = bytearray(b"0" * (high - low))
+            for at in places:
+                bits[at] = 49
+            return mask_of(bytes(bits))
+        return sum([1 << at for at in places])
 
     # --- columns -----------------------------------------------------------------------------------
 
@@ -244,7 +293,7 @@ class Search:
 
     async def _octets(self, leaves: Sequence[Leaf], places: list[int], low: int) -> list[int]:
         emails = self._view.columns.emails
-        sought = [_sought(leaf) for leaf in leaves]
+        sought = [one for leaf in leaves if (one := _sought(leaf)) is not None]
         at_of = {emails[at]: at for at in places}
 
         async def looked(email: EmailId) -> None:
@@ -322,14 +371,21 @@ def _address_test(place: str, wanted: str) -> Callable[[bytes], bool]:
             for piece in pieces:
                 if piece not in lower:
                     return False
-        return bool(envelope) and wanted in fold(found.addresses_text(envelope, place))
+        return bool(envelope) and wanted in fold(addresses_text(envelope, place))
 
     return test
 
 
-def _sought(leaf: Leaf) -> Sought:
-    """What a key looks for in texts. No other keys come here."""
-    if isinstance(leaf, Header):
-        return Sought(Where.HEADER, needle(leaf.text), leaf.name)
-    assert isinstance(leaf, Contains)
-    return Sought(Where.TEXT if leaf.place is Place.TEXT else Where.BODY, needle(leaf.text))
+def _sought(leaf: Leaf) -> Sought | None:
+    """What a key looks for in texts; None of keys that look for none."""
+    match leaf:
+        case Header(name, text):
+            return Sought(Where.HEADER, needle(text), name)
+        case Contains(Place.TEXT, text):
+            return Sought(Where.TEXT, needle(text))
+        case Contains(Place.BODY, text):
+            return Sought(Where.BODY, needle(text))
+        case Contains(_, text):
+            return Sought(Where.ENVELOPE, fold(text))
+        case _:
+            return None

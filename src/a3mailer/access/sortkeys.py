@@ -14,11 +14,11 @@ from enum import Enum
 from typing import Any, Final
 
 from a3mailer.access.casemap import casemap
-from a3mailer.access.found import unquoted
 from a3mailer.access.labour import Labour
 from a3mailer.mail.errors import DamagedContent, NoSuchMessage
 from a3mailer.mail.ids import AccountId, EmailId
 from a3mailer.mail.message import identifiers
+from a3mailer.mail.message.enveloped import unquoted
 from a3mailer.mail.message.packed import header_end_of
 from a3mailer.mail.message.subject import base_subject
 from a3mailer.mail.message.wire import skip

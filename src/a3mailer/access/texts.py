@@ -25,7 +25,7 @@ from a3mailer.mail.message import MessageIndex, limits
 from a3mailer.mail.message.searched import Searched, needle, searched
 from a3mailer.store.ports import MailReader, TextReader
 from a3mailer.store.rows import Fragments
-from a3mailer.store.texts import Sought
+from a3mailer.store.texts import Likely, Sought
 
 READ_OCTETS: Final = 1024 * 1024
 """Contents read at once."""
@@ -91,13 +91,17 @@ class Texts:
         ``looked`` is called behind each mail that had to be read, and has to let others work."""
         known = await self._reader.texts_with(self._account, sought, set(emails), self._rest)
         found = list(known.found)
-        left = [email for email in emails if email > known.upto]
+        left = [email for email in emails if email > known.upto or email in known.left]
         for first in range(0, len(left), READ_MAILS):
             wanted = [EmailId(email) for email in left[first : first + READ_MAILS]]
             rows = await self._reader.fragments(self._account, wanted)
             for group in _groups(rows):
                 await self._read(group, sought, found, looked or self._turn)
         return found
+
+    async def likely(self, sought: Sequence[Sought]) -> Likely:
+        """Of each sought text the emails of the account that may have it. Errors: TooCostly."""
+        return await self._reader.texts_likely(self._account, sought, self._rest)
 
     async def _rest(self) -> None:
         await self._labour.step(0)

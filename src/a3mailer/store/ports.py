@@ -50,7 +50,7 @@ from a3mailer.store.rows import (
     Report,
     Token,
 )
-from a3mailer.store.texts import Matches, Sought, TextCounts
+from a3mailer.store.texts import Likely, Matches, Sought, TextCounts
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -340,6 +340,12 @@ class TextReader(Protocol):
         """Which of ``emails`` have each of the sought texts, of those the index holds.
 
         What it says of those is exact; ``turn`` is called now and then, for others to get theirs."""
+        ...
+
+    async def texts_likely(
+        self, account: AccountId, sought: Sequence[Sought], turn: Callable[[], Awaitable[None]]
+    ) -> Likely:
+        """Which emails of the whole account may have each of the sought texts; ``turn`` as above."""
         ...
 
     async def text_counts(self, account: AccountId) -> TextCounts:

@@ -16,10 +16,13 @@ class Where(Enum):
     BODY = 2
     HEADER = 3
     """The values of the header fields of one name."""
+    ENVELOPE = 4
+    """The decoded Subject, or the addresses of ENVELOPE: an index does not know them, but rules mails out."""
 
 
 class Sought(NamedTuple):
-    """A text that is looked for, as ``searched.needle`` makes it; ``name``: of a field, in lower case."""
+    """A text that is looked for, as ``searched.needle`` makes it (of ENVELOPE: ``searched.fold``); ``name``:
+    of a field, in lower case."""
 
     where: Where
     text: str
@@ -35,10 +38,16 @@ class Sought(NamedTuple):
 class Matches(NamedTuple):
     """What an index knows: of each sought text the emails that have it, of emails up to ``upto``.
 
-    The emails above ``upto`` are not in the index: whoever asks looks into them himself."""
+    The emails above ``upto``, and those ``left`` out, are not in the index: whoever asks looks into them
+    himself."""
 
     found: tuple[set[int], ...]
     upto: int
+    left: frozenset[int] = frozenset()
+
+
+Likely = tuple[set[int] | None, ...]
+"""Of each sought text the emails that may have it: no other has. None: too many, or nobody knows."""
 
 
 class TextCounts(NamedTuple):

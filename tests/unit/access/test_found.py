@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from a3mailer.access.found import envelope_fields, strings
 from a3mailer.mail.message import index
+from a3mailer.mail.message.enveloped import envelope_fields, strings
 from a3mailer.mail.message.wire import skip
 
 PIECES = [

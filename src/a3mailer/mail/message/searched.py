@@ -24,6 +24,7 @@ from a3mailer.mail.message.words import decode_words
 
 _NAME: Final = 80  # octets of the name of a field that is remembered
 _NOTHING: Final[Mapping[int, str]] = {}
+_BETWEEN: Final = str.maketrans('<>,"', "    ")
 _UNUSUAL: Final = re.compile(rb"[^\n\x20-\x7e]|=\?|  | \n|\n |\n[^:\n]*+\n|\n[^:\n]*+:(?! )|\n[^:\n]* :")
 """What keeps an unfolded header, between line ends, from being read as a whole."""
 
@@ -56,6 +57,13 @@ def collapse(text: str) -> str:
 def needle(text: str) -> str:
     """A text that is looked for, in the form of what it is looked for in."""
     return collapse(fold(text))
+
+
+def pieces(text: str) -> list[str]:
+    """The pieces of a folded text between white space, commas, quotes and angle brackets.
+
+    Where a text holds another, each piece of the other stands inside a piece of it."""
+    return text.translate(_BETWEEN).split()
 
 
 def searched(octets: Octets, index: MessageIndex, extracted: Mapping[int, str] = _NOTHING) -> Searched:

@@ -76,7 +76,7 @@ class TextRules(StoreCase):
     async def test_only_the_emails_asked_for_are_found(self, world: World, indexed: Indexed) -> None:
         emails = [(await world.append(world.alice, mail("s", "apple"))).email for _ in range(6)]
         await indexed(world.alice)
-        found, upto = await world.store.texts_with(
+        found, upto, _left = await world.store.texts_with(
             world.alice, [Sought(Where.TEXT, "apple")], set(emails[2:4]), turn
         )
         assert found[0] == {email for email in emails[2:4] if email <= upto}
@@ -86,7 +86,7 @@ class TextRules(StoreCase):
         theirs = (await world.append(world.bob, mail("s", "pear"))).email
         await indexed(world.alice)
         await indexed(world.bob)
-        found, _ = await world.store.texts_with(world.bob, [Sought(Where.TEXT, "apple")], {theirs}, turn)
+        found, *_ = await world.store.texts_with(world.bob, [Sought(Where.TEXT, "apple")], {theirs}, turn)
         assert found == (set(),)
 
     async def test_what_is_erased_is_not_found(self, world: World, indexed: Indexed) -> None:
@@ -95,7 +95,7 @@ class TextRules(StoreCase):
         await indexed(world.alice)
         await world.erase(world.alice, erased.email)
         for _ in range(2):
-            found, _upto = await world.store.texts_with(
+            found, *_ = await world.store.texts_with(
                 world.alice, [Sought(Where.TEXT, "apple two")], {kept.email, erased.email}, turn
             )
             assert found == (set(),)
@@ -106,7 +106,7 @@ class TextRules(StoreCase):
         await indexed(world.alice)
         await world.do(op.RemoveAccount(world.alice, world.now))
         for _ in range(2):
-            found, upto = await world.store.texts_with(
+            found, upto, _left = await world.store.texts_with(
                 world.alice, [Sought(Where.TEXT, "apple")], {email}, turn
             )
             assert (found, upto) == ((set(),), 0)

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from a3mailer.access.account_mail import Email, merged
 from a3mailer.access.blobs import name_of, name_of_part
-from a3mailer.access.found import envelope_fields, strings, unquoted
 from a3mailer.access.labour import Labour
 from a3mailer.edge.http.jmap.method import Call
 from a3mailer.edge.http.jmap.records import NEEDED, By, Property, Record
@@ -23,6 +22,7 @@ from a3mailer.mail.errors import DamagedContent, NoSuchMessage
 from a3mailer.mail.flags import ANSWERED, DRAFT, FLAGGED, SEEN
 from a3mailer.mail.ids import AccountId, BlobId, EmailId
 from a3mailer.mail.message import MessageIndex
+from a3mailer.mail.message.enveloped import envelope_fields, strings, unquoted
 from a3mailer.mail.message.words import decode_words
 from a3mailer.mail.objectids import EMAIL_LETTER, MAILBOX_LETTER, THREAD_LETTER, number_of, object_id
 from a3mailer.store.rows import Fragments

@@ -16,6 +16,7 @@ from typing import Any, Final
 from a3mailer.mail.errors import DamagedContent, NoSuchAccount, NoSuchMessage
 from a3mailer.mail.ids import AccountId
 from a3mailer.mail.message import MessageIndex, limits
+from a3mailer.mail.message.enveloped import all_in
 from a3mailer.mail.message.searched import Searched, searched
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.backends.sqlite.apply_mail import NUMBER_BITS
@@ -47,8 +48,12 @@ FULL: Final = 2048
 FULL_OCTETS: Final = 32 * 1024 * 1024
 """Nor is one of so many octets."""
 _ACCOUNTS: Final = "SELECT account, next_email FROM accounts WHERE account > ? ORDER BY account LIMIT 1000"
-_DUE: Final = "SELECT id, size, blob, parts FROM fragments WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+_DUE: Final = (
+    "SELECT id, size, blob, parts, subject, envelope FROM fragments"
+    " WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+)
 _LIVING: Final = "SELECT id FROM fragments WHERE id BETWEEN ? AND ?"
+_THERE: Final = "SELECT 1 FROM fragments WHERE id=?"
 _NUMBER: Final = (1 << NUMBER_BITS) - 1
 
 
@@ -111,7 +116,9 @@ class Indexing:
         upto = due[-1][0] & _NUMBER if due and (due[-1][0] & _NUMBER) < last else last
         try:
             entries = await self._entries(account, due)
-            shelf = self._add(folder, account, shelf, entries, upto)
+            taken = {entry.email for entry in entries}
+            left = [email for row in due if (email := row[0] & _NUMBER) not in taken]
+            shelf = self._add(folder, account, shelf, entries, left, upto)
             self._merge(folder, account, shelf)
         except (FileNotFoundError, NoSuchAccount):  # it was taken away meanwhile
             return len(due)
@@ -123,12 +130,14 @@ class Indexing:
         small = [row[2] for row in due if row[1] <= limits.SEARCHED]
         contents = dict(zip(small, await self._blobs.many(account, small), strict=True))
         entries: list[Entry] = []
-        for number, size, blob, parts in due:
+        for number, size, blob, parts, subject, envelope in due:
             octets = contents.get(blob)
             if size > limits.SEARCHED:
                 octets = await self._beginning(account, blob)
             if octets is not None:
-                entries.append(Entry(number & _NUMBER, self._searched(octets, MessageIndex.unpack(parts))))
+                text = self._searched(octets, MessageIndex.unpack(parts))
+                vouched = all_in(text.header, subject, envelope)
+                entries.append(Entry(number & _NUMBER, text, vouched))
             await asyncio.sleep(0)
         return entries
 
@@ -146,9 +155,18 @@ class Indexing:
         size = write(volume_in(folder, number), account, self._keys.cipher(account), entries)
         return Listed(number, len(entries), size, entries[0].email, entries[-1].email)
 
-    def _add(self, folder: Path, account: int, shelf: Shelf, entries: Sequence[Entry], upto: int) -> Shelf:
+    def _add(
+        self,
+        folder: Path,
+        account: int,
+        shelf: Shelf,
+        entries: Sequence[Entry],
+        left: Sequence[int],
+        upto: int,
+    ) -> Shelf:
         added = (self._write(folder, account, entries),) if entries else ()
-        shelf = Shelf(upto=upto, swept=shelf.swept, volumes=(*shelf.volumes, *added))
+        volumes = (*shelf.volumes, *added)
+        shelf = Shelf(upto=upto, swept=shelf.swept, volumes=volumes, left=(*shelf.left, *left))
         put_shelf(folder, shelf)
         return shelf
 
@@ -167,7 +185,7 @@ class Indexing:
         first = shelf.volumes.index(old[0])
         others = tuple(one for one in shelf.volumes if one not in old)
         volumes = (*others[:first], *new, *others[first:])
-        shelf = Shelf(upto=shelf.upto, swept=shelf.swept, volumes=volumes)
+        shelf = Shelf(upto=shelf.upto, swept=shelf.swept, volumes=volumes, left=shelf.left)
         put_shelf(folder, shelf)
         for one in old:
             volume_in(folder, one.number).unlink(missing_ok=True)
@@ -189,7 +207,9 @@ class Indexing:
                 shelf = self._replace(folder, account, shelf, (one,), entries)
                 dropped += one.emails - len(entries)
                 await asyncio.sleep(0)
-            put_shelf(folder, Shelf(upto=shelf.upto, swept=int(self._clock.now()), volumes=shelf.volumes))
+            left = self._still(account, shelf.left)
+            now = int(self._clock.now())
+            put_shelf(folder, Shelf(upto=shelf.upto, swept=now, volumes=shelf.volumes, left=left))
             named = {volume_in(folder, one.number).name for one in shelf.volumes}
             for path in folder.glob("*.volume"):
                 if path.name not in named:
@@ -199,6 +219,11 @@ class Indexing:
         except DamagedContent:
             take_away(self._root, account)
         return dropped
+
+    def _still(self, account: int, emails: Sequence[int]) -> tuple[int, ...]:
+        """Those of some emails that are there."""
+        base = account << NUMBER_BITS
+        return tuple(email for email in emails if self._execute(_THERE, (base | email,)).fetchone())
 
     def _living(self, account: int, one: Listed) -> set[int]:
         base = account << NUMBER_BITS

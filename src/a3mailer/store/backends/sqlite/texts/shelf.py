@@ -39,6 +39,8 @@ class Shelf(msgspec.Struct, frozen=True, kw_only=True):
     swept: int = 0
     """When it was last looked for mails that are gone, seconds since the epoch."""
     volumes: tuple[Listed, ...] = ()
+    left: tuple[int, ...] = ()
+    """Emails up to ``upto`` that are in no volume although they are there: nobody could read them."""
 
 
 def folder_of(root: Path, account: int) -> Path:

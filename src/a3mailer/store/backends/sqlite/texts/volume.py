@@ -15,7 +15,10 @@ import os
 import struct
 from array import array
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import compress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -26,22 +29,26 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from a3mailer.keys.wrap import WRAPPED_SIZE, KeyMismatch, new_key, unwrap, wrap
 from a3mailer.mail.errors import DamagedContent
-from a3mailer.mail.message.searched import Searched
+from a3mailer.mail.message.searched import Searched, pieces
 from a3mailer.store.backends.sqlite.texts.grams import BUCKETS, buckets_of
 from a3mailer.store.texts import Sought, Where
 
-MAGIC: Final = b"A3TEXT\x00\x01"
+MAGIC: Final = b"A3TEXT\x00\x02"
 LOOKED: Final = 5000
 """Looks into a text, found in its mask or not, before others get their turn: some milliseconds."""
-FILTERED: Final = 256
+FILTERED: Final = 64
 """Mails from which on a volume has a filter: fewer are looked at sooner than the filter would be."""
 BLOCK: Final = 16 * 1024
 PAGE: Final = 4096
 """Octets of rows that are sealed together."""
 LEVEL: Final = 3
+ANSWERS: Final = 64
+"""Texts of which an open volume remembers in which mails they are, and in which not."""
 _LENGTH: Final = struct.Struct("<I")
 _BOUND: Final = struct.Struct("<qcI")
 _NONCE: Final = struct.Struct("<cI7x")
+_BITS: Final = bytes(octet == 49 for octet in range(256))
+"""Of the digits of a mask, whether one is set."""
 HEAD, FILTER, TEXTS = b"h", b"p", b"b"
 MOST: Final = 1 << 31
 """Octets that one piece may expand to."""
@@ -52,6 +59,8 @@ class Entry(NamedTuple):
 
     email: int
     searched: Searched
+    vouched: bool = True
+    """Whether the header has all that the mail's Subject and addresses are searched for."""
 
 
 class _Head(msgspec.Struct, frozen=True, array_like=True):
@@ -65,6 +74,8 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
     """Octets of a filter's row; 0 without a filter."""
     pages: bytes
     """Lengths of the pages on disk ("I")."""
+    odd: bytes
+    """Numbers of the emails that nobody vouches for ("I")."""
 
 
 def _bound(account: int, kind: bytes, number: int) -> tuple[bytes, bytes]:
@@ -113,7 +124,8 @@ def write(path: Path, account: int, cipher: AESGCM, entries: Sequence[Entry]) ->
         ]
     emails = array("I", [entry.email for entry in entries]).tobytes()
     lengths = array("I", map(len, pages)).tobytes()
-    head = _Head(emails, bodies.tobytes(), table.tobytes(), row, lengths)
+    odd = array("I", [entry.email for entry in entries if not entry.vouched]).tobytes()
+    head = _Head(emails, bodies.tobytes(), table.tobytes(), row, lengths, odd)
     sealed = sealer.seal(HEAD, 0, msgspec.msgpack.encode(head))
     wrapped = wrap(cipher, sealer.key, _binding(account))
     draft = path.with_suffix(".new")
@@ -149,7 +161,19 @@ def _blocks(entries: Iterable[Entry]) -> Iterator[tuple[int, list[int], bytes]]:
 class Volume:
     """A volume that is read. Its descriptor is open as long as it is."""
 
-    __slots__ = ("_account", "_cipher", "_expand", "_fd", "_places", "_row", "bodies", "emails", "table")
+    __slots__ = (
+        "_account",
+        "_answers",
+        "_cipher",
+        "_expand",
+        "_fd",
+        "_places",
+        "_row",
+        "bodies",
+        "emails",
+        "odd",
+        "table",
+    )
 
     def __init__(self, path: Path, account: int, cipher: AESGCM) -> None:
         """Errors: FileNotFoundError, DamagedContent."""
@@ -171,7 +195,10 @@ class Volume:
         self.emails.frombytes(head.emails)
         self.bodies.frombytes(head.bodies)
         self.table.frombytes(head.blocks)
+        self.odd = array("I")
+        self.odd.frombytes(head.odd)
         self._row = head.row
+        self._answers: OrderedDict[Sought, tuple[int, int]] = OrderedDict()
         self._places = array("Q", [lead + length])
         lengths = array("I")
         lengths.frombytes(head.pages)
@@ -218,24 +245,37 @@ class Volume:
             text = self.block(number)
             for slot in self.slots(number):
                 start, body, end = self.span(slot, number, text)
-                yield Entry(self.emails[slot], Searched(text[start:body].decode(), text[body:end].decode()))
+                email = self.emails[slot]
+                kept = Searched(text[start:body].decode(), text[body:end].decode())
+                yield Entry(email, kept, email not in self.odd)
 
     # --- looking -----------------------------------------------------------------------------------
 
-    def candidates(self, sought: Sought, pages: dict[int, bytes]) -> int:
-        """A bit a slot (the first slot in the highest) of mails that may have it. Errors: DamagedContent.
+    def candidates(self, sought: Sought, pages: dict[int, bytes]) -> tuple[int, int]:
+        """A bit a slot (the first slot in the highest) of mails that may have it, and of those that have it
+        for certain: what the filter says, and what looking found before. Errors: DamagedContent.
 
         ``pages``: of the filter, those opened before for others of one search."""
+        known = self._answers.get(sought)
+        if known is None:
+            known = self._filtered(sought, pages), 0
+            self._learn(sought, *known)
+        return known
+
+    def _learn(self, sought: Sought, may: int, sure: int) -> None:
+        self._answers[sought] = may, sure
+        self._answers.move_to_end(sought)
+        if len(self._answers) > ANSWERS:
+            self._answers.popitem(last=False)
+
+    def _filtered(self, sought: Sought, pages: dict[int, bytes]) -> int:
         count = len(self.emails)
         everyone = (1 << count) - 1
-        buckets = buckets_of(sought.text)
-        if sought.where is Where.HEADER:
-            buckets |= buckets_of(f"{sought.name}: ")
         if not self._row:
             return everyone
         spare = 8 * self._row - count
         rows = _rows_a_page(self._row)
-        for one in sorted(buckets):
+        for one in buckets_sought(sought):
             number, place = divmod(one, rows)
             page = pages.get(number)
             if page is None:
@@ -246,6 +286,10 @@ class Volume:
             if not everyone:
                 break
         return everyone
+
+    def named(self, mask: int) -> Iterator[int]:
+        """The emails of the slots of a mask."""
+        return compress(self.emails, f"{mask:0{len(self.emails)}b}".encode().translate(_BITS))
 
     def among(self, mask: int, wanted: Collection[int]) -> list[int]:
         """The slots of a mask whose emails are wanted."""
@@ -264,7 +308,7 @@ class Volume:
     ) -> Iterator[None]:
         """Add to ``found`` emails of slots and masks that have it; a step is a block, or LOOKED looks.
 
-        Errors: DamagedContent."""
+        What was found is remembered behind the last step. Errors: DamagedContent."""
         firsts = self.table[::3]
         last = len(self.emails) - 1
         looks = [
@@ -272,6 +316,7 @@ class Volume:
             for one, mask, into in zip(sought, masks, found, strict=True)
         ]
         text, known, end, looked = b"", -1, 0, 0
+        answers: list[tuple[list[int], list[int]]] = [([], []) for _ in looks]
         for slot in slots:
             if slot >= end:
                 if known >= 0:
@@ -281,13 +326,37 @@ class Volume:
                 text = self.block(known)
             start, body = self.bodies[2 * slot : 2 * slot + 2]
             stop = self.bodies[2 * slot + 2] if slot + 1 < end else len(text)
-            for one, needle, mask, into in looks:
-                if mask >> (last - slot) & 1 and _has(text, one, needle, start, body, stop):
-                    into.add(self.emails[slot])
+            for (one, needle, mask, into), answer in zip(looks, answers, strict=True):
+                if mask >> (last - slot) & 1:
+                    has = _has(text, one, needle, start, body, stop)
+                    answer[has].append(slot)
+                    if has:
+                        into.add(self.emails[slot])
             looked += len(looks)
             if looked >= LOOKED:
                 looked = 0
                 yield
+        if len(looks) <= ANSWERS:
+            for one, (missing, having) in zip(sought, answers, strict=True):
+                may, sure = self._answers.get(one, ((1 << last + 1) - 1, 0))
+                self._learn(one, may & ~self._mask(missing), sure | self._mask(having))
+
+    def _mask(self, slots: Iterable[int]) -> int:
+        bits = bytearray(b"0" * len(self.emails))
+        for slot in slots:
+            bits[slot] = 49
+        return int(bits, 2)
+
+
+@lru_cache(ANSWERS)
+def buckets_sought(sought: Sought) -> tuple[int, ...]:
+    """The buckets of a text, ascending; none where it says too little to rule a mail out."""
+    if sought.where is Where.ENVELOPE:
+        return tuple(sorted({one for piece in pieces(sought.text) for one in buckets_of(piece)}))
+    found = buckets_of(sought.text)
+    if sought.where is Where.HEADER:
+        found |= buckets_of(f"{sought.name}: ")
+    return tuple(sorted(found))
 
 
 def _has(text: bytes, one: Sought, needle: bytes, start: int, body: int, stop: int) -> bool:
