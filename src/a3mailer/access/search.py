@@ -112,7 +112,14 @@ def members(mask: int) -> list[int]:
     if mask.bit_count() == count:
         return list(range(count))
     bits = f"{mask:b}"[::-1].encode()
-    return list(compress(range(count), bits.translate(_BITS)))
+    if mask.bit_count() > count >> 5:
+        return list(compress(range(count), bits.translate(_BITS)))
+    places: list[int] = []
+    at = bits.find(b"1")
+    while at >= 0:
+        places.append(at)
+        at = bits.find(b"1", at + 1)
+    return places
 
 
 class Search:
