@@ -187,3 +187,16 @@ async def test_a_part_may_name_its_fields_by_themselves(alice: Alice) -> None:
         create = {"mailboxIds": {"F1": True}, "bodyStructure": part, "bodyValues": {"1": {"value": "x"}}}
         refused = await alice.ask("Email/set", create={"e": create})
         assert refused["notCreated"]["e"]["type"] == "invalidProperties"
+
+
+async def test_what_one_mailbox_gives_up_another_takes_in_the_same_call(alice: Alice) -> None:
+    """RFC 8620 section 5.3: it is the final state that has to be valid."""
+    made = await alice.ask("Mailbox/set", create={"a": {"name": "A"}, "b": {"name": "B"}})
+    a, b = (made["created"][key]["id"] for key in "ab")
+    done = await alice.ask("Mailbox/set", update={a: {"name": "B"}, b: {"name": "C"}})
+    assert done["updated"] == {a: None, b: None} and done["notUpdated"] is None
+    roles = {each["role"]: each["id"] for each in (await alice.ask("Mailbox/get"))["list"]}
+    done = await alice.ask("Mailbox/set", update={a: {"role": "trash"}, roles["trash"]: {"role": None}})
+    assert done["notUpdated"] is None and (await alice.one("Mailbox/get", a, "role"))["role"] == "trash"
+    done = await alice.ask("Mailbox/set", update={a: {"name": "INBOX"}, b: {"name": "D"}})
+    assert list(done["notUpdated"]) == [a] and list(done["updated"]) == [b]

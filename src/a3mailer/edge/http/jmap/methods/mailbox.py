@@ -68,6 +68,8 @@ ROLES: Final = {
 """Roles and the special uses of IMAP (RFC 6154); ``inbox`` is INBOX and no other."""
 _SPECIAL_USES: Final = {use: role for role, use in ROLES.items()}
 COUNTS: Final = ("totalEmails", "unreadEmails", "totalThreads", "unreadThreads")
+ROUNDS: Final = 8
+"""How often updates are tried while others of the same call succeed."""
 MAX_SORT_ORDER: Final = (1 << 31) - 1
 RIGHTS: Final = (
     "mayReadItems", "mayAddItems", "mayRemoveItems", "maySetSeen", "maySetKeywords", "mayCreateChild",
@@ -217,14 +219,21 @@ class Mailboxes:
         return made | {"myRights": _rights(box)}
 
     async def update(self, call: Call, updates: Mapping[str, Update]) -> Updated:
+        """What one gives up another may take in the same call, whichever is first (RFC 8620 section 5.3)."""
         done: dict[str, Record | SetError | None] = {}
-        for id, update in updates.items():
-            try:
-                done[id] = await self._update(call, id, update)
-            except MailError as error:
-                done[id] = _name_error(error)
-            except SetError as error:
-                done[id] = error
+        waiting = list(updates)
+        for _ in range(ROUNDS):
+            for id in waiting:
+                try:
+                    done[id] = await self._update(call, id, updates[id])
+                except MailError as error:
+                    done[id] = _name_error(error)
+                except SetError as error:
+                    done[id] = error
+            refused = [id for id in waiting if isinstance(done[id], SetError)]
+            if not refused or len(refused) == len(waiting):
+                break
+            waiting = refused
         return done
 
     async def _update(self, call: Call, id: str, update: Update) -> Record | None:
