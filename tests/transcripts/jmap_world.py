@@ -96,13 +96,14 @@ class JmapWorld:
         self.views = Views(self.store, self.store)
         self.authenticator = Authenticator(self.store, self.settings, self.clock, Audit(), b"k" * 32)
         self.scripts = Scripts(self.store, self.settings)
+        self.mail = AllMail(self.store)
         self.jmap = Jmap.of(
             Services(
                 self.store,
                 self.clock,
                 lambda: self.settings,
                 Blobs(self.store, self.clock),
-                AllMail(self.store),
+                self.mail,
                 Making(permitted),
                 private_key(b"v" * 32),
                 submitting_of(self.store, self.clock, self.settings),

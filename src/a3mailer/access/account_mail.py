@@ -11,7 +11,7 @@ import asyncio
 from array import array
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Final, NamedTuple, Protocol
@@ -30,6 +30,8 @@ AT_ONCE: Final = 256
 """Emails changed at once above which columns are made anew, not changed."""
 KEPT_EMAILS: Final = 1_000_000
 """Emails of all accounts that are kept in a worker."""
+KEPT_OCTETS: Final = 16 << 20
+"""Octets that doors made of emails, of all accounts, that are kept in a worker."""
 _READ: Final = SEEN | DRAFT
 _UNREAD: Final = bytes(0 if bits & _READ else 1 for bits in range(256))
 
@@ -92,8 +94,8 @@ def _email(rows: list[Message]) -> Email:
 class AccountMail:
     """What is known of one account, as of ``modseq``."""
 
-    __slots__ = ("boxes", "counts", "dates", "emails", "flags", "keywords", "modseq", "more", "orders",
-                 "replies", "sizes", "threads", "trash")  # fmt: skip
+    __slots__ = ("boxes", "counts", "dates", "emails", "flags", "keywords", "made", "modseq", "more",
+                 "octets", "orders", "replies", "sizes", "threads", "trash")  # fmt: skip
 
     def __init__(self, trash: int) -> None:
         self.modseq = -1
@@ -115,6 +117,10 @@ class AccountMail:
         self.counts: dict[int, Counts] = {}
         self.orders: dict[int, list[int]] = {}
         """By mailbox (0: all), the keys of its emails, ascending; only where somebody asked."""
+        self.made: dict[Hashable, dict[int, bytes]] = {}
+        """What doors made of emails, by what for and by email; forgotten when the email changes."""
+        self.octets = 0
+        """Of all that."""
 
     # --- looking -----------------------------------------------------------------------------------
 
@@ -159,6 +165,11 @@ class AccountMail:
             found.sort()
             self.orders[mailbox] = found
         return found
+
+    def keep(self, purpose: Hashable, email: int, octets: bytes) -> None:
+        """Remember what was made of an email as it is now."""
+        self.made.setdefault(purpose, {})[email] = octets
+        self.octets += len(octets)
 
     # --- filling -----------------------------------------------------------------------------------
 
@@ -251,6 +262,9 @@ class AccountMail:
     def change(self, touched: Iterable[int], now: dict[int, Email], modseq: ModSeq) -> None:
         """These emails are what ``now`` says, or are not there any more."""
         numbers = sorted(touched)
+        for page in self.made.values():
+            for number in numbers:
+                self.octets -= len(page.pop(number, b""))
         before = {number: self.email(at) for number in numbers if (at := self.place(number)) >= 0}
         threads = {each.thread for each in (*before.values(), *now.values())}
         for thread in threads:
@@ -344,14 +358,19 @@ class AllMail:
             await reading.wait()
         reading = self._reading[account] = asyncio.Event()
         try:
-            mail = self._known.pop(account, None)
-            mail = await self._load(account) if mail is None else await self._kept_up(account, mail)
+            before = self._known.pop(account, None)
+            mail = await self._load(account) if before is None else await self._kept_up(account, before)
             self._known[account] = mail
         finally:
             del self._reading[account]
             reading.set()
-        self._make_room(account)
+        if mail is not before:
+            self._make_room(account)
         return mail
+
+    async def known(self, account: AccountId) -> AccountMail | None:
+        """The same where it does not take reading all of it: somebody asked before. Errors: NoSuchAccount."""
+        return await self.of(account) if account in self._known or account in self._reading else None
 
     def _make_room(self, account: AccountId) -> None:
         kept = sum(len(mail.emails) for mail in self._known.values())
@@ -359,6 +378,16 @@ class AllMail:
             if kept <= KEPT_EMAILS:
                 break
             kept -= len(self._known.pop(oldest).emails)
+
+    def make_room_for_octets(self) -> None:
+        """Forget what was made of emails where it is more than KEPT_OCTETS, of who asked longest ago."""
+        kept = sum(mail.octets for mail in self._known.values())
+        for mail in self._known.values():
+            if kept <= KEPT_OCTETS:
+                break
+            kept -= mail.octets
+            mail.made.clear()
+            mail.octets = 0
 
     async def _load(self, account: AccountId) -> AccountMail:
         mail = AccountMail(trash_of(await self._reader.mailboxes(account)))
@@ -371,6 +400,8 @@ class AllMail:
 
     async def _kept_up(self, account: AccountId, mail: AccountMail) -> AccountMail:
         changes = await self._reader.account_changes(account, ModSeq(mail.modseq))
+        if changes.modseq == mail.modseq and changes.complete:
+            return mail
         touched = {row.email for row in changes.changed} | {row.email for row in changes.gone}
         if not changes.complete or len(touched) > max(AT_ONCE, len(mail.emails) // 4):
             return await self._load(account)

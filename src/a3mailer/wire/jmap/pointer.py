@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from a3mailer.wire.jmap.errors import MethodError
 
 MAX_TOKENS: Final = 32
@@ -42,7 +44,7 @@ def _unescaped(token: str) -> str:
 def evaluate(pointer: str, value: object) -> object:
     """What the pointer refers to. Errors: MethodError (``invalidResultReference``)."""
     try:
-        return _follow(tokens(pointer), 0, value)
+        return _plain(_follow(tokens(pointer), 0, value))
     except (ValueError, LookupError, TypeError) as error:
         raise MethodError("invalidResultReference", f"{pointer[:100]}: {error}") from error
 
@@ -50,6 +52,7 @@ def evaluate(pointer: str, value: object) -> object:
 def _follow(path: tuple[str, ...], at: int, value: object) -> object:
     """As deep as a pointer has tokens."""
     while at < len(path):
+        value = _plain(value)
         token = path[at]
         at += 1
         if isinstance(value, dict):
@@ -68,6 +71,11 @@ def _follow(path: tuple[str, ...], at: int, value: object) -> object:
         else:
             value = value[_index(token)]
     return value
+
+
+def _plain(value: object) -> object:
+    """A part of a result that is JSON already, as values."""
+    return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
 
 
 # array-index = %x30 / ( %x31-39 *(%x30-39) )

@@ -34,6 +34,7 @@ from a3mailer.wire.jmap.values import UTCDate, utc_date
 ROWS: Final = frozenset(("id", "blobId", "threadId", "mailboxIds", "keywords", "size", "receivedAt"))
 """Properties that the rows say."""
 _FRAGMENTS: Final = frozenset(("preview", "hasAttachment"))
+"""Properties that are said as they were stored."""
 _PEOPLE: Final = {"from": 2, "to": 5, "cc": 6, "bcc": 7}
 """Places in ENVELOPE."""
 REMEMBERED: Final = 2048
@@ -41,6 +42,8 @@ REMEMBERED: Final = 2048
 READ_SECONDS: Final = 60.0
 """What of the processor one /get may cost."""
 _ENVELOPE: Final = frozenset((*_PEOPLE, "subject", "sentAt", "messageId", "inReplyTo"))
+LISTED: Final = ROWS | _FRAGMENTS | _ENVELOPE
+"""Properties that are seldom read from the octets."""
 BODY: Final = frozenset(("bodyStructure", "bodyValues", "textBody", "htmlBody", "attachments"))
 KEYWORDS: Final = {"$seen": SEEN, "$answered": ANSWERED, "$flagged": FLAGGED, "$draft": DRAFT}
 """System flags in the words of JMAP."""
@@ -136,13 +139,7 @@ async def read_emails(
 async def _add_further(
     call: Call, account: AccountId, record: Record, row: Fragments, wanted: frozenset[str], options: Options
 ) -> None:
-    record["preview"] = row.preview
-    record["hasAttachment"] = row.has_attachment
-    wanted -= _FRAGMENTS
-    of_envelope = wanted & _ENVELOPE
-    if of_envelope and (light := _of_envelope(row.envelope, of_envelope)) is not None:
-        record.update(light)
-        wanted -= of_envelope
+    wanted = add_stored(record, row, wanted)
     if not wanted:
         return
     index = MessageIndex.unpack(row.index)
@@ -153,6 +150,18 @@ async def _add_further(
         octets = b""
         index = index._replace(parts=index.parts[:1], header_end=0)
     record.update(of_octets(octets, index, partial(name_of_part, row.blob), wanted, options))
+
+
+def add_stored(record: Record, row: Fragments, wanted: frozenset[str]) -> frozenset[str]:
+    """What delivery has made; the properties that are still to be read from the octets."""
+    record["preview"] = row.preview
+    record["hasAttachment"] = row.has_attachment
+    wanted -= _FRAGMENTS
+    of_envelope = wanted & _ENVELOPE
+    if of_envelope and (light := _of_envelope(row.envelope, of_envelope)) is not None:
+        record.update(light)
+        wanted -= of_envelope
+    return wanted
 
 
 def of_rows(email: Email, blob: BlobId) -> Record:

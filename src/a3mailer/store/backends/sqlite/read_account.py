@@ -65,6 +65,9 @@ class ReadAccount:
         return columns
 
     async def account_changes(self, account: AccountId, since: ModSeq) -> AccountChanges:
+        modseq, forgotten = _account_row(self._look, account)
+        if modseq == since:  # what is asked most: is anything new?
+            return AccountChanges(since, (), (), (), (), since >= forgotten)
         changed: list[Row] = []
         gone: list[Row] = []
         with self._lenders.lend() as execute:

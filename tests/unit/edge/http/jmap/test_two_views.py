@@ -127,3 +127,42 @@ async def test_a_thread_shows_its_emails_by_date(two: Two) -> None:
     await two.jmap("Email/set", destroy=["M1"])
     (thread,) = (await two.jmap("Thread/get", ids=["T1"]))["list"]
     assert thread["emailIds"] == ["M2"]
+
+
+SHOWN = ["threadId", "mailboxIds", "keywords", "from", "subject", "sentAt", "receivedAt", "preview", "size"]
+
+
+async def test_what_is_kept_of_emails_is_what_would_be_made_anew(two: Two) -> None:
+    """A list is answered from what was made before, until the email changes; whether it is known or not."""
+
+    async def get(*ids: str) -> dict[str, Any]:
+        return await two.jmap("Email/get", ids=[*ids], properties=SHOWN)
+
+    two.world.mail._known.clear()
+    anew = await get("M1", "M2", "M3", "M77", "x")
+    assert len(anew["list"]) == 3
+    await two.jmap("Email/query")
+    assert await get("M1", "M2", "M3", "M77", "x") == anew
+    assert [len(each) for each in (await two.world.mail.of(two.account)).made.values()] == [3]
+    assert await get("M3", "M1", "M3") == {**anew, "list": [anew["list"][2], anew["list"][0]], "notFound": []}
+    await two.imap(op.StoreFlags(two.account, INBOX, (Uid(2),), "+", FLAGGED, ("Work",)))
+    await two.imap(op.Copy(two.account, INBOX, (Uid(3),), MailboxId(6), move=True))
+    await two.imap(op.Expunge(two.account, INBOX, (Uid(1),)))
+    kept = await get("M1", "M2", "M3")
+    assert kept["notFound"] == ["M1"]
+    assert kept["list"][0]["keywords"] == {"$flagged": True, "work": True}
+    assert kept["list"][1]["mailboxIds"] == {"F6": True}
+    two.world.mail._known.clear()
+    assert await get("M1", "M2", "M3") == kept
+
+
+async def test_what_is_made_of_emails_is_forgotten_beyond_its_octets(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("a3mailer.access.account_mail.KEPT_OCTETS", 10)
+    await two.jmap("Email/query")
+    first = await two.jmap("Email/get", ids=["M1"], properties=SHOWN)
+    mail = await two.world.mail.of(two.account)
+    assert mail.octets == 0
+    assert mail.made == {}
+    assert await two.jmap("Email/get", ids=["M1"], properties=SHOWN) == first

@@ -14,7 +14,15 @@ from a3mailer.access.blobs import name_of_part, read_name
 from a3mailer.edge.http.jmap import email_changing as changing
 from a3mailer.edge.http.jmap import email_query as querying
 from a3mailer.edge.http.jmap.capabilities import MAIL
-from a3mailer.edge.http.jmap.email_records import PROPERTIES, SETTABLE, Options, of_octets, read_emails
+from a3mailer.edge.http.jmap.email_listed import listed
+from a3mailer.edge.http.jmap.email_records import (
+    LISTED,
+    PROPERTIES,
+    SETTABLE,
+    Options,
+    of_octets,
+    read_emails,
+)
 from a3mailer.edge.http.jmap.limits import MAX_OBJECTS_IN_GET, MAX_OBJECTS_IN_SET
 from a3mailer.edge.http.jmap.method import Call, Method
 from a3mailer.edge.http.jmap.records import (
@@ -207,8 +215,13 @@ class EmailGet(Get):
 
     async def run(self, call: Call, arguments: Any) -> dict[str, object]:
         wanted = SHOWN if arguments.properties is None else properties_of(EMAILS, arguments.properties)
-        records = replace(EMAILS, options=options_of(arguments))
-        return await get(records, call, arguments.ids, wanted)
+        options = options_of(arguments)
+        ids = None if arguments.ids is None else tuple(dict.fromkeys(arguments.ids))
+        if ids is not None and len(ids) <= MAX_OBJECTS_IN_GET and wanted <= LISTED:
+            mail = await call.services.mail.known(call.account.id)
+            if mail is not None:
+                return await listed(call, mail, ids, wanted)
+        return await get(replace(EMAILS, options=options), call, ids, wanted)
 
 
 # --- query -------------------------------------------------------------------------------------------
