@@ -10,13 +10,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from a3mailer.access.account_changes import State, write_state
 from a3mailer.edge.http.jmap.accounts import Account
 from a3mailer.edge.http.jmap.capabilities import MAIL, QUOTA, SIEVE, SUBMISSION, VACATION
 from a3mailer.edge.http.jmap.methods import identity, sieve, submission, vacation
 from a3mailer.edge.http.jmap.methods.quota import quota_state
 from a3mailer.edge.http.jmap.services import Services
-from a3mailer.mail.errors import NoSuchAccount
+from a3mailer.edge.http.jmap.states import state_of
 
 StateOf = Callable[[Services, Account], Awaitable[str]]
 
@@ -31,14 +30,6 @@ class DataType:
     state: StateOf
 
 
-async def mail_state(services: Services, account: Account) -> str:
-    """Of mailboxes, emails and threads: one counter (ADR 0042). Errors: NoSuchAccount."""
-    row = await services.store.account(account.id)
-    if row is None:
-        raise NoSuchAccount(str(account.id))
-    return write_state(State(row.modseq))
-
-
 async def delivery_state(services: Services, account: Account) -> str:
     """Of mail that came in (RFC 8621 section 1.5): counts what was ever put where mail is delivered to."""
     boxes = await services.store.mailboxes(account.id)
@@ -48,9 +39,9 @@ async def delivery_state(services: Services, account: Account) -> str:
 WRITTEN: Final = frozenset(("\\Drafts", "\\Sent", "\\Trash"))
 """Where mail lies that did not come in."""
 TYPES: Final[tuple[DataType, ...]] = (
-    DataType("Mailbox", MAIL, mail_state),  # RFC 8621
-    DataType("Thread", MAIL, mail_state),
-    DataType("Email", MAIL, mail_state),
+    DataType("Mailbox", MAIL, state_of),  # RFC 8621
+    DataType("Thread", MAIL, state_of),
+    DataType("Email", MAIL, state_of),
     DataType("EmailDelivery", MAIL, delivery_state),
     DataType("Identity", SUBMISSION, identity.state),
     DataType("EmailSubmission", SUBMISSION, submission.state),
