@@ -16,8 +16,8 @@ LITERAL_MINUS: Final = 4096
 """Largest non-synchronising literal before login (RFC 7888 section 5)."""
 LITERAL_DIGITS: Final = 19
 """Digits of a literal's length (number64)."""
-CONTINUATION_LINE: Final = 12 * 1024
-"""One line of AUTHENTICATE or IDLE (RFC 4954 section 4 names the same for SASL)."""
+CONTINUATION_LINE: Final = PRE_LOGIN_COMMAND
+"""One line of AUTHENTICATE or IDLE: strangers write most of them."""
 APPEND_MESSAGES: Final = 1000
 """Messages in one MULTIAPPEND."""
 SKIPPED_OCTETS: Final = 128 * 1024 * 1024

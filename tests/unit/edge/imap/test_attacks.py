@@ -168,6 +168,16 @@ async def test_a_stranger_gets_8_kib_a_command_and_then_bye(stage: Stage, octets
     assert session.closed
 
 
+async def test_a_response_of_sasl_has_8_kib_too(stage: Stage) -> None:
+    session = await stranger(stage)
+    assert await session.feed(b"a1 AUTHENTICATE PLAIN\r\n") == b"+ \r\n"
+    assert (await session.feed(b"A" * 8188 + b"\r\n")).startswith(b"a1 NO ")
+    assert await session.feed(b"a2 AUTHENTICATE PLAIN\r\n") == b"+ \r\n"
+    assert await session.feed(b"A" * 8192) == b""
+    assert (await session.feed(b"A" * 2)).startswith(b"* BYE command line too long")
+    assert session.closed
+
+
 @pytest.mark.parametrize(
     "command",
     [
