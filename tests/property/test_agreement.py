@@ -1,5 +1,7 @@
 """IMAP, POP3 and JMAP sessions on one account, and the store below them, agree with a model after every act.
 
+Some of the IMAP sessions are another person's, with whom two mailboxes are shared and who has one of his own.
+
 That it can fail was tried, fifteen lines changed one at a time, each red within eight histories: EXPUNGE in
 ascending order, or inside FETCH; EXISTS too late; VANISHED (EARLIER) or FETCH after QRESYNC without its
 first; CLOSE that keeps; MODIFIED, APPENDUID, COPYUID or STATUS wrong; SEARCH by old flags; CHANGEDSINCE short

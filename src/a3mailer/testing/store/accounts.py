@@ -172,6 +172,16 @@ class AccountMailRules(StoreCase):
 class EmailRules(StoreCase):
     """Acts on all rows of an email."""
 
+    async def test_keywords_of_a_moved_email_are_in_order(self, world: World) -> None:
+        """Else a STORE that sets one of them again is a change."""
+        words = tuple("abcdefgh")
+        sent = await world.named(world.alice, "Sent")
+        added = await world.append(world.alice, keywords=words)
+        await world.do(op.ChangeEmail(world.alice, added.email, mailboxes=(sent,)))
+        assert (await world.message(world.alice, Uid(1), sent)).keywords == " ".join(words)
+        again = op.StoreFlags(world.alice, sent, (Uid(1),), "+", 0, ("a",))
+        assert (await world.one(op.Flagged, again)).changed == ()
+
     async def test_keywords_of_all_rows_change_together(self, world: World) -> None:
         sent = await world.named(world.alice, "Sent")
         done = await world.append(world.alice, flags=FLAGGED, keywords=("x",))

@@ -92,7 +92,7 @@ def _merged(rows: list[Row]) -> tuple[int, str]:
         flags |= row[2]
         seen &= row[2]
         keywords.update((row[3] or "").split())
-    return flags & ~SEEN | seen, " ".join(keywords)
+    return flags & ~SEEN | seen, " ".join(sorted(keywords))
 
 
 def _after(op: ChangeEmail, flags: int, keywords: str | None) -> tuple[int, str | None]:
