@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
+from a3mailer.access.labour import Labour
 from a3mailer.access.subscriptions import subscriptions
 from a3mailer.access.tree import Node, tree
 from a3mailer.edge.imap.annotations import metadata_line, named
@@ -23,7 +23,7 @@ from a3mailer.wire.imap.wildcard import Pattern
 CRITERIA: Final = frozenset((b"SUBSCRIBED", b"SPECIAL-USE"))
 """Selection options by which a name is chosen, or is not."""
 SLICE: Final = 500
-"""Names matched before others get their turn."""
+"""Names whose lines are sent together."""
 
 _STATUS: Final[dict[bytes, Callable[[Mailbox], bytes]]] = {
     b"MESSAGES": lambda row: b"%d" % row.messages,
@@ -79,14 +79,16 @@ def counters(session: Session, row: Mailbox, items: Iterable[bytes]) -> bytes:
 
 
 async def list_lines(session: Session, request: ListRequest, word: bytes) -> AsyncIterator[bytes]:
-    """The lines of one LIST or LSUB, and what is told of each mailbox besides, in slices."""
-    listing = await _listing(session, request, word)
+    """The lines of one LIST or LSUB, and what else is told of each mailbox, in slices. Errors: TooCostly."""
+    nodes = await _nodes(session, request)
+    labour = session.labour(len(nodes))
+    listing = _Listing(nodes, await _matched(nodes, request, labour), request, word)
     out: list[bytes] = []
     for number, node in enumerate(listing.nodes, 1):
-        if listing.matches(node.name):
+        if node.name in listing.matched:
             out += await _node_lines(session, node, listing)
+            await labour.step(0)
         if number % SLICE == 0:
-            await asyncio.sleep(0)
             yield b"".join(out)
             out.clear()
     yield b"".join(out)
@@ -95,26 +97,25 @@ async def list_lines(session: Session, request: ListRequest, word: bytes) -> Asy
 class _Listing:
     """One LIST: all names, and what its selection options choose of them (RFC 5258 section 3)."""
 
-    __slots__ = ("_patterns", "above", "chosen", "criteria", "entries", "nodes", "request", "untold", "word")
+    __slots__ = ("above", "chosen", "criteria", "entries", "matched", "nodes", "request", "untold", "word")
 
-    def __init__(self, nodes: tuple[Node, ...], request: ListRequest, word: bytes) -> None:
+    def __init__(
+        self, nodes: tuple[Node, ...], matched: frozenset[str], request: ListRequest, word: bytes
+    ) -> None:
         self.nodes = nodes
+        self.matched = matched
+        """Names that a pattern matches."""
         self.request = request
         self.word = word
         self.entries = named(request.metadata)
-        self._patterns = [Pattern(request.reference + pattern) for pattern in request.patterns if pattern]
         self.criteria = tuple(sorted(request.selection & CRITERIA))
         self.chosen = frozenset(node.name for node in nodes if self._selects(node))
         self.above = frozenset(parent for name in self.chosen for parent in parents(name))
         """Names with a chosen one somewhere below."""
         self.untold = frozenset(
-            parent for name in self.chosen if not self.matches(name) for parent in parents(name)
+            parent for name in self.chosen if name not in matched for parent in parents(name)
         )
         """Those with a chosen one below that no pattern matches."""
-
-    def matches(self, name: str) -> bool:
-        """Whether a pattern matches."""
-        return any(pattern.matches(name) for pattern in self._patterns)
 
     def _selects(self, node: Node) -> bool:
         row = node.mailbox
@@ -144,14 +145,28 @@ class _Listing:
         return b' ("CHILDINFO" (%b))' % b" ".join(b'"%b"' % one for one in self.criteria)
 
 
-async def _listing(session: Session, request: ListRequest, word: bytes) -> _Listing:
+async def _nodes(session: Session, request: ListRequest) -> tuple[Node, ...]:
     store, account = session.services.store, session.account
     rows = await store.mailboxes(account) + await session.services.rights.shared(session.principal)
     names = frozenset[str]()
     selects = b"SUBSCRIBED" in request.selection
     if selects or b"SUBSCRIBED" in request.returns:
         names = await subscriptions(store, account)
-    return _Listing(tree(rows, names, missing=selects), request, word)
+    return tree(rows, names, missing=selects)
+
+
+async def _matched(nodes: Iterable[Node], request: ListRequest, labour: Labour) -> frozenset[str]:
+    """The names that a pattern matches: 64 long patterns and 10,000 names are minutes. Errors: TooCostly."""
+    patterns = [Pattern(request.reference + pattern) for pattern in request.patterns if pattern]
+    found: set[str] = set()
+    for node in nodes:
+        for pattern in patterns:
+            if pattern.matches(node.name):
+                found.add(node.name)
+                break
+            await labour.step(0)
+        await labour.step()
+    return frozenset(found)
 
 
 async def _node_lines(session: Session, node: Node, listing: _Listing) -> list[bytes]:

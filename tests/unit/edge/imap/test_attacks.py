@@ -332,6 +332,28 @@ async def test_a_hostile_pattern_over_many_mailboxes(stage: Stage) -> None:
     assert said == b"a1 OK LIST completed\r\n"
 
 
+async def test_hostile_patterns_leave_others_their_turn_and_have_a_budget(
+    stage: Stage, world: ImapWorld
+) -> None:
+    """63 patterns of a KiB, 10,000 names: two minutes in which nobody else was answered."""
+    session, other = await user(stage, selected=False), await user(stage, 2)
+    for number in range(10):
+        await session.feed(b"c CREATE %b%d\r\n" % (b"a" * 900, number))
+    command = b'a1 LIST "" (' + b" ".join([b"*a%" * 330 + b"b"] * 60) + b")\r\n"
+    world.services.clock = BusyClock(0.0)
+    session.connection.put(command)
+    answered = 0
+    while not session.connection.taken():
+        if await other.feed(b"b NOOP\r\n"):
+            answered += 1
+    assert answered > 2
+    await session.feed(b"")
+    world.services.clock = BusyClock(30.0)
+    *progress, last = (await session.feed(command)).splitlines()
+    assert all(line.startswith(b'* OK [INPROGRESS ("a1" ') for line in progress)
+    assert last == b"a1 NO [LIMIT] that would take too long"
+
+
 # --- row 36 ----------------------------------------------------------------------------------------------
 
 
