@@ -312,7 +312,8 @@ def test_flags() -> None:
     assert parse_flags(Parser(b"(\\seen \\Deleted $Junk $junk x)")) == FlagList(9, ("$Junk", "x"))
     assert parse_flags(Parser(b"\\Seen x")) == FlagList(1, ("x",))
     assert parse_flags(Parser(b"()")) == FlagList()
-    for octets in (b"(\\Foo)", b"(\\Recent)", b"\\", b"(" + b"x" * 200 + b")", b"(a", b"(a  b)", b"(" * 1000):
+    assert parse_flags(Parser(b"x" * 255)) == FlagList(0, ("x" * 255,))  # RFC 8621 section 4.1.1
+    for octets in (b"(\\Foo)", b"(\\Recent)", b"\\", b"(" + b"x" * 256 + b")", b"(a", b"(a  b)", b"(" * 1000):
         with pytest.raises(BadSyntax):
             parse_flags(Parser(octets))
     many = b" ".join(b"k%d" % n for n in range(65))
