@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,31 @@ async def issued(
     )
 
 
+@asynccontextmanager
+async def served(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    port: int,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[None]:
+    """A server of the test's own; each of its connections is closed when the test ends."""
+    open_: set[asyncio.StreamWriter] = set()
+
+    async def whole(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_.add(writer)
+        try:
+            await serve(reader, writer)
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            open_.discard(writer)
+
+    async with await asyncio.start_server(whole, "127.0.0.1", port, ssl=tls):
+        yield
+    while open_:
+        await asyncio.sleep(0.01)
+
+
 async def test_http_01(pebble: Pebble, world: World) -> None:
     asked: list[str] = []
 
@@ -85,9 +111,8 @@ async def test_http_01(pebble: Pebble, world: World) -> None:
         writer.write(
             b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body)
         )
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", pebble.http):
+    async with served(serve, pebble.http):
         chain = await issued(world, pebble.url, Means(world.answers), "http-01")
     assert set(chain.names) == set(NAMES) and chain.above and len(asked) >= len(NAMES)
     assert not any(world.answers.http(path.removeprefix(HTTP_PATH)) for path in asked)
@@ -108,10 +133,10 @@ async def test_tls_alpn_01(pebble: Pebble, world: World) -> None:
     outer = context("")
     outer.sni_callback = choose  # type: ignore[assignment]
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
+    async def serve(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        pass
 
-    async with await asyncio.start_server(serve, "127.0.0.1", pebble.tls, ssl=outer):
+    async with served(serve, pebble.tls, outer):
         chain = await issued(world, pebble.url, Means(world.answers), "tls-alpn-01")
     assert set(chain.names) == set(NAMES) and not world.answers.awaited()
 
