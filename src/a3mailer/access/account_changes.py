@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple
 
+from a3mailer.access.account_view import AccountView
 from a3mailer.mail.errors import NoSuchThing
 from a3mailer.mail.flags import DELETED
 from a3mailer.mail.ids import AccountId, EmailId, MailboxId, ModSeq, ThreadId
 from a3mailer.mail.mailbox import parents
-from a3mailer.store.ports import AccountReader, MailReader
 from a3mailer.store.rows import AccountChanges, Mailbox, Message
 
 WHOLE: Final = 1 << 62
@@ -65,11 +65,7 @@ def write_state(state: State) -> str:
     return str(state.modseq) if state.number == WHOLE else f"{state.modseq}.{state.number}"
 
 
-class Reader(MailReader, AccountReader, Protocol):
-    """What is read here."""
-
-
-async def changes_since(reader: AccountReader, account: AccountId, since: State) -> AccountChanges:
+async def changes_since(reader: AccountView, account: AccountId, since: State) -> AccountChanges:
     """What the store says. Errors: NoSuchThing where it cannot say everything, NoSuchAccount."""
     before = since.modseq if since.number == WHOLE else since.modseq - 1
     changes = await reader.account_changes(account, ModSeq(before))
@@ -89,7 +85,7 @@ def page(events: Iterable[Event], since: State, now: int, most: int) -> Told:
     return Told(tuple(told), State(last.modseq) if whole else State(*last[:2]), more=True)
 
 
-async def emails_changed(reader: AccountReader, account: AccountId, since: State, most: int) -> Told:
+async def emails_changed(reader: AccountView, account: AccountId, since: State, most: int) -> Told:
     """Emails. Errors: NoSuchThing, NoSuchAccount."""
     changes = await changes_since(reader, account, since)
     touched = {row.email for row in changes.changed} | {row.email for row in changes.gone}
@@ -102,7 +98,7 @@ async def emails_changed(reader: AccountReader, account: AccountId, since: State
     return page(lives.events(touched), since, changes.modseq, most)
 
 
-async def threads_changed(reader: AccountReader, account: AccountId, since: State, most: int) -> Told:
+async def threads_changed(reader: AccountView, account: AccountId, since: State, most: int) -> Told:
     """Threads: those that emails came into or left. Errors: NoSuchThing, NoSuchAccount.
 
     Not told is a thread whose email is not marked \\Deleted any more; the email is, as updated."""
@@ -160,7 +156,9 @@ class _Lives:
                 yield Event(self._left[number], number, "destroyed")
 
 
-async def mailboxes_changed(reader: Reader, account: AccountId, since: State, most: int) -> tuple[Told, bool]:
+async def mailboxes_changed(
+    reader: AccountView, account: AccountId, since: State, most: int
+) -> tuple[Told, bool]:
     """Mailboxes, and whether nothing but their counts changed. Errors: NoSuchThing, NoSuchAccount.
 
     A thread that was read in one mailbox counts as read in all it is in: those changed when it did. A mailbox

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Final, NamedTuple, Protocol
 
+from a3mailer.access.account_view import AccountView
 from a3mailer.access.sortkeys import SortKeys
 from a3mailer.mail.flags import DELETED, DRAFT, SEEN
 from a3mailer.mail.ids import AccountId, EmailId, ModSeq
-from a3mailer.store.ports import AccountReader, MailReader
+from a3mailer.store.ports import MailReader
 from a3mailer.store.rows import AccountColumns, Mailbox, Message
 
 EMAIL_BITS: Final = 32
@@ -36,7 +37,7 @@ _READ: Final = SEEN | DRAFT
 _UNREAD: Final = bytes(0 if bits & _READ else 1 for bits in range(256))
 
 
-class Reader(MailReader, AccountReader, Protocol):
+class Reader(AccountView, MailReader, Protocol):
     """What is read here."""
 
 
@@ -343,10 +344,11 @@ def trash_of(mailboxes: Iterable[Mailbox]) -> int:
 class AllMail:
     """The accounts this worker knows; who was asked for longest ago is forgotten first."""
 
-    __slots__ = ("_known", "_reader", "_reading", "keys")
+    __slots__ = ("_known", "_reading", "_view", "keys")
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, reader: Reader, view: AccountView | None = None) -> None:
+        """``view``: what is shown, where that is not everything."""
+        self._view: AccountView = reader if view is None else view
         self.keys = SortKeys(reader)
         """What emails are sorted by."""
         self._known: dict[AccountId, AccountMail] = {}
@@ -390,8 +392,8 @@ class AllMail:
             mail.octets = 0
 
     async def _load(self, account: AccountId) -> AccountMail:
-        mail = AccountMail(trash_of(await self._reader.mailboxes(account)))
-        columns = await self._reader.account_columns(account)
+        mail = AccountMail(trash_of(await self._view.mailboxes(account)))
+        columns = await self._view.account_columns(account)
         if len(columns.emails) > APART:
             await asyncio.to_thread(mail.fill, columns)
         else:
@@ -399,16 +401,16 @@ class AllMail:
         return mail
 
     async def _kept_up(self, account: AccountId, mail: AccountMail) -> AccountMail:
-        changes = await self._reader.account_changes(account, ModSeq(mail.modseq))
+        changes = await self._view.account_changes(account, ModSeq(mail.modseq))
         if changes.modseq == mail.modseq and changes.complete:
             return mail
         touched = {row.email for row in changes.changed} | {row.email for row in changes.gone}
         if not changes.complete or len(touched) > max(AT_ONCE, len(mail.emails) // 4):
             return await self._load(account)
         if changes.mailboxes or changes.mailboxes_gone:
-            trash = trash_of(await self._reader.mailboxes(account))
+            trash = trash_of(await self._view.mailboxes(account))
             if trash != mail.trash:
                 return await self._load(account)
-        rows = await self._reader.places(account, [EmailId(number) for number in touched])
+        rows = await self._view.places(account, [EmailId(number) for number in touched])
         mail.change(touched, merged(rows), changes.modseq)
         return mail

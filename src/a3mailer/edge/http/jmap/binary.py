@@ -78,9 +78,9 @@ class Binary:
                   about="Octets of a mail, a part or an upload, in ranges (RFC 8620 section 6.2)."),
         )  # fmt: skip
 
-    def _account(self, principal: Principal, key: str, rule: str) -> Account:
+    async def _account(self, principal: Principal, key: str, rule: str) -> Account:
         """Errors: BadRequest (404, 403)."""
-        account = self.dispatcher.accounts(principal).get(key)
+        account = (await self.dispatcher.accounts(principal)).get(key)
         if account is None:
             raise BadRequest(404, "no such account")
         if not allow(principal, rule, account.target):
@@ -89,7 +89,7 @@ class Binary:
 
     async def _upload(self, request: Request) -> Response:
         who = request.principal
-        account = self._account(who, request.parameters["accountId"], WRITE)
+        account = await self._account(who, request.parameters["accountId"], WRITE)
         try:
             with self._slots.taken(who):
                 octets = await whole_body(request, "maxSizeUpload")
@@ -102,7 +102,7 @@ class Binary:
         return Response(201, msgspec.json.encode(made), JSON, (("Cache-Control", "no-store"),))
 
     async def _download(self, request: Request) -> Response:
-        account = self._account(request.principal, request.parameters["accountId"], READ)
+        account = await self._account(request.principal, request.parameters["accountId"], READ)
         name, query = request.parameters["blobId"], request.query
         try:
             size = await self.blobs.size(account.id, name)

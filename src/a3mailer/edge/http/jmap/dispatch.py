@@ -76,8 +76,8 @@ class Dispatcher:
         self._methods: Mapping[str, Method] = {each.name: each for each in methods}
         self._slots = Slots(MAX_CONCURRENT_REQUESTS, "maxConcurrentRequests")
 
-    def accounts(self, principal: Principal) -> Accounts:
-        """The accounts the asker may use."""
+    async def accounts(self, principal: Principal) -> Accounts:
+        """The accounts the asker may use, its own first. Errors: MailError."""
         mine = own(principal, of_account(self._services, principal))
         return {mine.key: mine}
 
@@ -100,7 +100,7 @@ class Dispatcher:
             raise RequestError("limit", f"at most {MAX_CALLS} calls", limit="maxCallsInRequest")
         if unknown := sorted(set(request.using) - KNOWN):
             raise RequestError("unknownCapability", f"{unknown[0][:200]} is not supported here")
-        accounts = self.accounts(principal)
+        accounts = await self.accounts(principal)
         exchange = Exchange(
             self._services,
             principal,

@@ -69,7 +69,7 @@ class Jmap:
 
     async def _session(self, request: Request) -> Response:
         who = request.principal
-        told = session(self.services, who, self.dispatcher.accounts(who), origin_of(request))
+        told = session(self.services, who, await self.dispatcher.accounts(who), origin_of(request))
         return Response(200, msgspec.json.encode(told), JSON, UNKEPT)
 
     async def _api(self, request: Request) -> Response:

@@ -50,7 +50,7 @@ class Hub:
         services: Services,
         watcher: Watcher,
         types: Sequence[DataType],
-        accounts: Callable[[Principal], Accounts],
+        accounts: Callable[[Principal], Awaitable[Accounts]],
         current: Callable[[Principal], Awaitable[bool]],
     ) -> None:
         """``current``: do the credentials still stand?"""
@@ -100,7 +100,7 @@ class Hub:
     async def states(self, principal: Principal, types: frozenset[str]) -> States:
         """As of now. Errors: MailError."""
         found: States = {}
-        for key, account in self._accounts(principal).items():
+        for key, account in (await self._accounts(principal)).items():
             found[key] = {
                 each.name: await each.state(self._services, account)
                 for each in self._types
