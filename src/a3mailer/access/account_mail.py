@@ -370,12 +370,22 @@ class AllMail:
             self._make_room(account)
         return mail
 
+    @property
+    def emails(self) -> int:
+        """How many are kept."""
+        return sum(len(mail.emails) for mail in self._known.values())
+
+    @property
+    def octets(self) -> int:
+        """That doors made of them and that are kept."""
+        return sum(mail.octets for mail in self._known.values())
+
     async def known(self, account: AccountId) -> AccountMail | None:
         """The same where it does not take reading all of it: somebody asked before. Errors: NoSuchAccount."""
         return await self.of(account) if account in self._known or account in self._reading else None
 
     def _make_room(self, account: AccountId) -> None:
-        kept = sum(len(mail.emails) for mail in self._known.values())
+        kept = self.emails
         for oldest in [each for each in self._known if each != account]:
             if kept <= KEPT_EMAILS:
                 break
@@ -383,7 +393,7 @@ class AllMail:
 
     def make_room_for_octets(self) -> None:
         """Forget what was made of emails where it is more than KEPT_OCTETS, of who asked longest ago."""
-        kept = sum(mail.octets for mail in self._known.values())
+        kept = self.octets
         for mail in self._known.values():
             if kept <= KEPT_OCTETS:
                 break

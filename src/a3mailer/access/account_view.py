@@ -1,8 +1,8 @@
-"""What is read of an account as a whole (RFC 8621): a store shows all of it, ``lent.Lent`` what one may see."""
+"""What is read of an account as a whole (RFC 8621): the store shows all, ``lent.Lent`` what one may see."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Protocol
 
 from a3mailer.mail.ids import AccountId, BlobId, EmailId

@@ -16,6 +16,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+from a3mailer.access.account_view import AccountView
 from a3mailer.mail.errors import NoSuchMessage
 from a3mailer.mail.ids import AccountId, BlobId, TenantId
 from a3mailer.mail.message import encodings
@@ -104,11 +105,16 @@ def _number(digits: str) -> int | None:
 class Blobs:
     """Reads and takes octets for accounts. Errors of reading: NoSuchMessage, DamagedContent, TryLater."""
 
-    __slots__ = ("_clock", "_store")
+    __slots__ = ("_clock", "_keeper", "_store", "_view")
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, view: AccountView | None = None, keeper: AccountId | None = None
+    ) -> None:
+        """``view``: what is shown, where that is not everything; ``keeper``: who keeps uploads then."""
         self._store = store
         self._clock = clock
+        self._view: AccountView = store if view is None else view
+        self._keeper = keeper
 
     async def size(self, account: AccountId, name: str) -> int:
         """How many octets it has."""
@@ -116,7 +122,7 @@ class Blobs:
             return len(await self._script(account, *script))
         found = _named(name)
         if found.whole:
-            return await self._store.content_size(account, found.blob)
+            return await self._view.content_size(account, found.blob)
         return len(await self.octets(account, name))
 
     async def octets(self, account: AccountId, name: str, start: int = 0, stop: int | None = None) -> bytes:
@@ -125,10 +131,10 @@ class Blobs:
             return (await self._script(account, *script))[start:stop]
         found = _named(name)
         if found.whole:
-            return await self._store.octets(account, found.blob, start, stop)
-        if found.stop > await self._store.content_size(account, found.blob):
+            return await self._view.octets(account, found.blob, start, stop)
+        if found.stop > await self._view.content_size(account, found.blob):
             raise NoSuchMessage(name)
-        octets = await self._store.octets(account, found.blob, found.start, found.stop)
+        octets = await self._view.octets(account, found.blob, found.start, found.stop)
         if found.coding in _LETTERS:
             if len(octets) < LARGE:
                 octets = encodings.decode(octets, found.coding)
@@ -138,7 +144,7 @@ class Blobs:
 
     async def _script(self, account: AccountId, digest: str, ident: str) -> bytes:
         """Whoever knows its digest has been shown it. Errors: NoSuchMessage."""
-        found = await self._store.document(account, SCRIPT, ident)
+        found = await self._view.document(account, SCRIPT, ident)
         octets = b"" if found is None else found.value.encode()
         if found is None or hashlib.sha256(octets).hexdigest() != digest:
             raise NoSuchMessage(f"no script {ident[:60]} with these octets")
@@ -151,7 +157,7 @@ class Blobs:
 
         Errors: TooLarge, StoreFull, TryLater."""
         expires = int(self._clock.now()) + UPLOAD_SECONDS
-        put = PutUpload(account, uploader, 0, expires, most)
+        put = PutUpload(self._keeper or account, uploader, 0, expires, most)
         (made,) = await self._store.commit(Transaction((put,), (Content(octets, _NOTHING),), tenant))
         assert isinstance(made, Uploaded)
         return name_of(made.blob)

@@ -2,8 +2,13 @@
 
 What JMAP reads of an account (``account_mail``, ``account_changes``, rows by email and by thread) goes
 through here for accounts of others, so that nothing that reads can show what was not granted (RFC 4314, RFC
-8620 section 1.6.2). A mailbox is there where it may be listed or read, an email where one of its mailboxes
-may be read. What is read by email (fragments, texts) is asked for emails that were found here.
+8620 section 1.6.2). A mailbox is there where it may be listed, an email where one of its mailboxes may
+be listed and read. What is read by email beyond that (sort keys, texts) is asked for emails that were found
+here.
+
+A blob is there where an email that is there has it. Which one that is is remembered when the email is shown
+and found by looking through all that is there; whether it still is there is asked each time. What the reader
+uploads for this account is kept in the reader's own, so nobody else can name it, and counts there.
 
 ``scope`` says what is visible: where it is another one than before, no changes lead from one view to the
 next, as rows come and go that nothing happened to.
@@ -11,22 +16,36 @@ next, as rows come and go that nothing happened to.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from a3mailer.access.rights import Rights
 from a3mailer.access.subscriptions import subscribed
 from a3mailer.identity.principal import Principal
-from a3mailer.mail.errors import NoSuchAccount
+from a3mailer.mail.errors import NoSuchAccount, NoSuchMessage
 from a3mailer.mail.flags import SEEN
-from a3mailer.mail.ids import AccountId, EmailId, MailboxId, ModSeq, ThreadId
+from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, ThreadId
+from a3mailer.mail.rights import ROOT
 from a3mailer.store.ports import AccountReader, DirectoryReader, DocumentReader, MailReader, SeenReader
-from a3mailer.store.rows import AccountChanges, AccountColumns, Columns, Mailbox, Message, Placed
+from a3mailer.store.rows import (
+    AccountChanges,
+    AccountColumns,
+    Columns,
+    Document,
+    Fragments,
+    Mailbox,
+    Message,
+    Placed,
+)
 
-READ = "message.read"
-LIST = "mailbox.list"
+READ: Final = "message.read"
+LIST: Final = "mailbox.list"
+AT_ONCE: Final = 512
+"""Emails whose blobs are read at once."""
 
 
 class Reader(MailReader, AccountReader, DirectoryReader, DocumentReader, SeenReader, Protocol):
@@ -46,7 +65,7 @@ class _Marks:
 class Lent:
     """One account of another, for one reader; it is kept while the scope stays."""
 
-    __slots__ = ("_marks", "_rights", "_store", "account", "subject")
+    __slots__ = ("_emails", "_looked", "_marks", "_rights", "_store", "account", "subject")
 
     def __init__(self, store: Reader, rights: Rights, subject: Principal, account: AccountId) -> None:
         self._store = store
@@ -54,25 +73,38 @@ class Lent:
         self.subject = subject
         self.account = account
         self._marks: dict[MailboxId, _Marks] = {}
+        self._emails: dict[BlobId, EmailId] = {}
+        """What has a blob, as far as it was shown."""
+        self._looked: tuple[int, frozenset[int]] | None = None
+        """As of which modseq all that is there is in there, and what could be read then."""
 
     # --- what is visible ---------------------------------------------------------------------------
 
     async def readable(self) -> frozenset[int]:
         """The mailboxes whose mail may be read."""
         found = await self._store.mailboxes(self.account)
-        return frozenset([int(box.id) for box in found if await self._may(READ, box.id)])
+        return frozenset([int(box.id) for box in found if await self._may_read(box.id)])
+
+    async def letters(self, mailbox: MailboxId) -> str:
+        """The rights that the reader may use there; none where it may not even list it."""
+        letters = await self._rights.allowed(self.subject, self.account, mailbox)
+        if not await self._may(READ, mailbox):
+            letters = letters.replace("r", "")  # a token may be good for mailboxes and not for mail
+        return letters if "l" in letters or mailbox == ROOT else ""
 
     async def scope(self) -> str:
         """Equal while the same is visible."""
-        rights = [
-            (int(box.id), await self._rights.allowed(self.subject, self.account, box.id))
-            for box in await self._store.mailboxes(self.account)
-        ]
+        boxes = await self._store.mailboxes(self.account)
+        rights = [(int(box.id), await self.letters(box.id)) for box in boxes]
         shown = ",".join(f"{box}{letters}" for box, letters in sorted(rights) if letters)
         return hashlib.blake2b(shown.encode(), digest_size=6).hexdigest()
 
     async def _may(self, action: str, mailbox: MailboxId) -> bool:
         return await self._rights.may(self.subject, action, self.account, mailbox)
+
+    async def _may_read(self, mailbox: MailboxId) -> bool:
+        """``mayReadItems`` takes both (RFC 8621 section 2)."""
+        return await self._may(READ, mailbox) and await self._may(LIST, mailbox)
 
     async def mailboxes(self, account: AccountId) -> tuple[Mailbox, ...]:
         """With the owner's names, and the reader's subscriptions and counts."""
@@ -82,7 +114,7 @@ class Lent:
         prefix, reader = owner.prefix(self.subject), self.subject.account
         found: list[Mailbox] = []
         for box in await self._store.mailboxes_seen_by(reader, account):
-            if await self._may(LIST, box.id) or await self._may(READ, box.id):
+            if await self._may(LIST, box.id):
                 is_subscribed = await subscribed(self._store, reader, prefix + box.name)
                 found.append(replace(box, subscribed=is_subscribed))
         return tuple(found)
@@ -169,14 +201,76 @@ class Lent:
         found: list[Message] = []
         for row in rows:
             if row.mailbox not in visible:
-                visible[row.mailbox] = await self._may(READ, row.mailbox)
+                visible[row.mailbox] = await self._may_read(row.mailbox)
                 if visible[row.mailbox]:
                     marks[row.mailbox] = await self._marks_of(row.mailbox)
             if visible[row.mailbox]:
                 mine = marks[row.mailbox]
                 modseq = ModSeq(max(row.modseq, mine.modseqs.get(row.uid, 0)))
+                self._emails[row.blob] = row.email
                 found.append(replace(row, flags=_seen(row.flags, row.uid, mine.seen), modseq=modseq))
         return tuple(found)
+
+    async def _there(self, emails: Sequence[EmailId]) -> tuple[Message, ...]:
+        """Rows that may be read, with the owner's marks."""
+        rows = await self._store.places(self.account, emails)
+        boxes = {row.mailbox for row in rows}
+        visible = {box for box in boxes if await self._may_read(box)}
+        return tuple(row for row in rows if row.mailbox in visible)
+
+    # --- contents ----------------------------------------------------------------------------------
+
+    async def fragments(self, account: AccountId, emails: Iterable[EmailId]) -> tuple[Fragments, ...]:
+        """As of ``MailReader``."""
+        asked = tuple(emails)
+        rows = await self._there(asked) if self._own(account) else ()
+        self._emails.update({row.blob: row.email for row in rows})
+        there = {row.email for row in rows}
+        return await self._store.fragments(account, [email for email in asked if email in there])
+
+    async def octets(self, account: AccountId, blob: BlobId, start: int = 0, end: int | None = None) -> bytes:
+        """As of ``MailReader``."""
+        return await self._store.octets(await self._holder(account, blob), blob, start, end)
+
+    async def content_size(self, account: AccountId, blob: BlobId) -> int:
+        """As of ``MailReader``."""
+        return await self._store.content_size(await self._holder(account, blob), blob)
+
+    async def document(self, account: AccountId, kind: str, name: str) -> Document | None:
+        """None: scripts of others are not there."""
+        return None
+
+    async def _holder(self, account: AccountId, blob: BlobId) -> AccountId:
+        """Where a blob is kept: with an email that may be read, or with the reader. Errors: NoSuchMessage."""
+        self._own(account)
+        if await self._has(blob):
+            return account
+        with suppress(NoSuchMessage):
+            await self._store.content_size(self.subject.account, blob)
+            return self.subject.account
+        await self._look_through()
+        if not await self._has(blob):
+            raise NoSuchMessage(f"no blob {blob.hex()} that may be read")
+        return account
+
+    async def _has(self, blob: BlobId) -> bool:
+        email = self._emails.get(blob)
+        return email is not None and any(row.blob == blob for row in await self._there((email,)))
+
+    async def _look_through(self) -> None:
+        """Remember the blobs of all that may be read, unless nothing is new since that was done."""
+        visible, row = await self.readable(), await self._store.account(self.account)
+        if row is None or self._looked == (row.modseq, visible):
+            return
+        whole = await self._store.account_columns(self.account)
+        boxes = zip(whole.mailboxes, whole.emails, strict=True)
+        emails = [EmailId(email) for email in dict.fromkeys(email for box, email in boxes if box in visible)]
+        self._emails.clear()
+        for at in range(0, len(emails), AT_ONCE):
+            rows = await self._store.places(self.account, emails[at : at + AT_ONCE])
+            self._emails.update({row.blob: row.email for row in rows if row.mailbox in visible})
+            await asyncio.sleep(0)
+        self._looked = (whole.modseq, visible)
 
     async def _marks_of(self, mailbox: MailboxId) -> _Marks:
         """As of now."""
