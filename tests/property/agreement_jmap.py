@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
+from a3mailer.access.loans import Loans
 from a3mailer.access.pushes import Making
+from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts
 from a3mailer.edge.http.api.authorise import Authorise
 from a3mailer.edge.http.door import HttpDoor
@@ -148,6 +150,7 @@ class Program:
 async def program(stage: Stage) -> Program:
     """The one of this history."""
     if stage.jmap is None:
+        rights = Rights(stage.store, Directory(stage.store, stage.settings))
         jmap = Jmap.of(
             Services(
                 stage.store,
@@ -159,6 +162,7 @@ async def program(stage: Stage) -> Program:
                 private_key(b"v" * 32),
                 submitting_of(stage.store, stage.clock, stage.settings),
                 Scripts(stage.store, stage.settings),
+                Loans(stage.store, rights, stage.clock),
             ),
             stage.authenticator.current,
         )

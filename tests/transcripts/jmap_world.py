@@ -19,7 +19,9 @@ from pathlib import Path
 
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
+from a3mailer.access.loans import Loans
 from a3mailer.access.pushes import Making
+from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Auth, Limits, Server, Settings
@@ -97,6 +99,10 @@ class JmapWorld:
         self.authenticator = Authenticator(self.store, self.settings, self.clock, Audit(), b"k" * 32)
         self.scripts = Scripts(self.store, self.settings)
         self.mail = AllMail(self.store)
+        directory = Directory(self.store, self.settings)
+        self.rights = Rights(self.store, directory)
+        self.store.watch(directory.heard)
+        self.store.watch(self.rights.heard)
         self.jmap = Jmap.of(
             Services(
                 self.store,
@@ -108,6 +114,7 @@ class JmapWorld:
                 private_key(b"v" * 32),
                 submitting_of(self.store, self.clock, self.settings),
                 self.scripts,
+                Loans(self.store, self.rights, self.clock),
             ),
             self.authenticator.current,
         )

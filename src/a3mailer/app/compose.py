@@ -14,6 +14,7 @@ from typing import Final
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
 from a3mailer.access.filing import Filing
+from a3mailer.access.loans import Loans
 from a3mailer.access.pushes import Making
 from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts as UserScripts
@@ -450,7 +451,12 @@ def _web(
     clients = _clients(held, settings, policy, certificates)
     vapid, blobs = private_key(vapid_key(held.directory)), Blobs(store, clock)
     making = Making(http.permitted)
-    services = JmapServices(store, clock, settings, blobs, AllMail(store), making, vapid, submitting, scripts)
+    rights = Rights(store, directory)
+    store.watch(rights.heard)
+    loans = Loans(store, rights, clock)
+    services = JmapServices(
+        store, clock, settings, blobs, AllMail(store), making, vapid, submitting, scripts, loans
+    )
     jmap = Jmap.of(services, authenticator.current)
     further = (
         *clients.routes(),

@@ -23,7 +23,7 @@ from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.jmap.session import DOWNLOAD, UPLOAD
 from a3mailer.edge.http.routes import Route
 from a3mailer.identity.principal import Principal
-from a3mailer.identity.roles import action, allow
+from a3mailer.identity.roles import action
 from a3mailer.mail.errors import NoSuchMessage
 from a3mailer.wire.jmap.errors import RequestError
 
@@ -83,9 +83,12 @@ class Binary:
         account = (await self.dispatcher.accounts(principal)).get(key)
         if account is None:
             raise BadRequest(404, "no such account")
-        if not allow(principal, rule, account.target):
+        if not account.admits(principal, rule):
             raise BadRequest(403, f"this needs the right to {rule}")
         return account
+
+    def _blobs(self, account: Account) -> Blobs:
+        return self.blobs if account.loan is None else account.loan.blobs
 
     async def _upload(self, request: Request) -> Response:
         who = request.principal
@@ -94,7 +97,9 @@ class Binary:
             with self._slots.taken(who):
                 octets = await whole_body(request, "maxSizeUpload")
                 most = self.services.settings().jmap.upload_quota
-                name = await self.blobs.upload(account.id, account.tenant, who.account, octets, most)
+                name = await self._blobs(account).upload(
+                    account.id, account.tenant, who.account, octets, most
+                )
         except RequestError as error:
             return problem_of(error)
         media = media_type(request.header(b"content-type") or "")
@@ -103,9 +108,9 @@ class Binary:
 
     async def _download(self, request: Request) -> Response:
         account = await self._account(request.principal, request.parameters["accountId"], READ)
-        name, query = request.parameters["blobId"], request.query
+        name, query, blobs = request.parameters["blobId"], request.query, self._blobs(account)
         try:
-            size = await self.blobs.size(account.id, name)
+            size = await blobs.size(account.id, name)
         except NoSuchMessage as error:
             raise BadRequest(404, "no such blob") from error
         tag = f'"{name}"'
@@ -122,12 +127,12 @@ class Binary:
             return Response(304, fields=fields)
         part = asked(request.header(b"range") or "", request.header(b"if-range"), tag, size)
         if part is None:
-            return Response(200, await self.blobs.octets(account.id, name), media, fields)
+            return Response(200, await blobs.octets(account.id, name), media, fields)
         start, stop = part
         if start >= stop:
             return Response(416, fields=(("Content-Range", f"bytes */{size}"),))
         where = ("Content-Range", f"bytes {start}-{stop - 1}/{size}")
-        octets = await self.blobs.octets(account.id, name, start, stop)
+        octets = await blobs.octets(account.id, name, start, stop)
         return Response(206, octets, media, (*fields, where))
 
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from a3mailer import __version__
+from a3mailer.access.loans import Loan
 from a3mailer.access.scripts import NAME
 from a3mailer.edge.http.jmap import limits
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.identity.principal import Object, Principal
 from a3mailer.identity.roles import action, allow
 from a3mailer.mail.mailbox import MAX_DEPTH
+from a3mailer.mail.rights import ROOT
 from a3mailer.wire.webpush.vapid import public_key
 
 CORE: Final = "urn:ietf:params:jmap:core"
@@ -128,6 +130,22 @@ CAPABILITIES: Final[tuple[Capability, ...]] = (
         SIEVE, "sieve.list", lambda _: {"implementation": f"A3Mailer {__version__}"}, _sieve
     ),  # RFC 9661
 )
+
+
+LENT: Final = frozenset((CORE, MAIL))
+"""What there is for accounts of others: their mail (RFC 8620 section 1.6.2)."""
+
+
+def of_loan(services: Services, principal: Principal, loan: Loan) -> dict[str, Mapping[str, object]]:
+    """``accountCapabilities`` of another's account; without mail it is none."""
+    found = {
+        each.urn: each.account(services)
+        for each in CAPABILITIES
+        if each.urn in LENT and each.account is not None and allow(principal, each.needs, loan.target)
+    }
+    if MAIL in found:
+        found[MAIL] = {**found[MAIL], "mayCreateTopLevelMailbox": loan.has(ROOT, "k")}
+    return found
 
 
 def of_server(services: Services) -> dict[str, Mapping[str, object]]:

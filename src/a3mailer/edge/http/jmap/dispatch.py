@@ -10,15 +10,14 @@ from typing import Any, Final
 
 import msgspec
 
-from a3mailer.edge.http.jmap.accounts import Account, Accounts, own
-from a3mailer.edge.http.jmap.capabilities import CAPABILITIES, CORE, of_account
+from a3mailer.edge.http.jmap.accounts import Account, Accounts, lent, own
+from a3mailer.edge.http.jmap.capabilities import CAPABILITIES, CORE, MAIL, of_account, of_loan
 from a3mailer.edge.http.jmap.limits import MAX_CALLS, MAX_CONCURRENT_REQUESTS, MAX_SIZE_REQUEST
 from a3mailer.edge.http.jmap.method import Call, Exchange, Method
 from a3mailer.edge.http.jmap.replies import method_error
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.jmap.session import state_of
 from a3mailer.identity.principal import Principal
-from a3mailer.identity.roles import allow
 from a3mailer.mail.envelope import Client
 from a3mailer.mail.errors import MailError
 from a3mailer.runtime.supervise import contained
@@ -79,7 +78,13 @@ class Dispatcher:
     async def accounts(self, principal: Principal) -> Accounts:
         """The accounts the asker may use, its own first. Errors: MailError."""
         mine = own(principal, of_account(self._services, principal))
-        return {mine.key: mine}
+        found = {mine.key: mine}
+        for loan in await self._services.loans.of(principal):
+            capabilities = of_loan(self._services, principal, loan)
+            if MAIL in capabilities:
+                account = lent(loan, capabilities)
+                found[account.key] = account
+        return found
 
     async def answer(self, principal: Principal, client: Client, octets: bytes) -> Response:
         """Do what a request asks. Errors: RequestError; then nothing was done."""
@@ -164,13 +169,12 @@ class Dispatcher:
         if "from_account_id" in fields:
             call.giver = _account(call, method, arguments.from_account_id, "fromAccount")
         if "account_id" not in fields:
-            target = next(iter(call.exchange.accounts.values())).target
+            account = next(iter(call.exchange.accounts.values()))
         else:
-            call.given = _account(call, method, arguments.account_id, "account")
-            target = call.given.target
+            account = call.given = _account(call, method, arguments.account_id, "account")
             if method.writes and call.given.read_only:
                 raise MethodError("accountReadOnly")
-        if not allow(call.principal, method.action, target):
+        if not account.admits(call.principal, method.action):
             raise MethodError("forbidden", f"this needs the right to {method.action}")
 
 

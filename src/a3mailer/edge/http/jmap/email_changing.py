@@ -77,7 +77,7 @@ def mailboxes_of(given: object, boxes: Mapping[int, Mailbox]) -> tuple[MailboxId
 
 async def boxes_of(call: Call, account: Account) -> dict[int, Mailbox]:
     """The mailboxes of an account by number."""
-    return {int(box.id): box for box in await call.services.store.mailboxes(account.id)}
+    return {int(box.id): box for box in await call.view.mailboxes(account.id)}
 
 
 # --- creating ----------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ async def append(call: Call, octets: bytes, record: Record, boxes: Mapping[int, 
         Transaction((operation,), (content,), tenant=call.account.tenant)
     )
     assert isinstance(done, Appended)
-    (row,) = await call.services.store.fragments(call.account.id, [done.email])
+    (row,) = await call.view.fragments(call.account.id, [done.email])
     return {
         "id": object_id(EMAIL_LETTER, done.email),
         "blobId": name_of(row.blob),
@@ -124,7 +124,7 @@ async def create(call: Call, record: Record, boxes: Mapping[int, Mailbox]) -> Re
     missing: list[str] = []
     for name in blobs_of(record):
         try:
-            contents[name] = await call.services.blobs.octets(call.account.id, name)
+            contents[name] = await call.blobs.octets(call.account.id, name)
         except (NoSuchMessage, DamagedContent):
             missing.append(name)
         if sum(map(len, contents.values())) > MAX_SIZE_ATTACHMENTS:

@@ -12,10 +12,11 @@ from typing import Final
 
 import msgspec
 
-from a3mailer.access.account_changes import State, write_state
+from a3mailer.access.account_changes import State
 from a3mailer.access.account_mail import AccountMail
 from a3mailer.edge.http.jmap.email_records import ROWS, Options, add_stored, of_rows, read_emails
 from a3mailer.edge.http.jmap.method import Call
+from a3mailer.edge.http.jmap.states import written
 from a3mailer.mail.ids import EmailId
 from a3mailer.mail.objectids import EMAIL_LETTER, number_of
 
@@ -28,7 +29,7 @@ async def listed(
     call: Call, mail: AccountMail, ids: Sequence[str], wanted: frozenset[str]
 ) -> dict[str, object]:
     """The response of an Email/get; ``ids`` are unlike each other, ``wanted`` of ``LISTED``."""
-    state = write_state(State(mail.modseq))
+    state = written(call.account, State(mail.modseq))
     numbers = {id: number_of(EMAIL_LETTER, id) for id in ids}
     kept = mail.made.get(wanted) or {}
     found = {number: octets for number in numbers.values() if (octets := kept.get(number or 0))}
@@ -36,7 +37,7 @@ async def listed(
     for at in range(0, len(missing), AT_ONCE):
         found |= await _made(call, mail, missing[at : at + AT_ONCE], wanted)
     if missing:
-        call.services.mail.make_room_for_octets()
+        call.mail.make_room_for_octets()
     told = [octets for number in numbers.values() if (octets := found.get(number))]
     return {
         "accountId": call.account.key,
@@ -50,7 +51,7 @@ async def _made(
     call: Call, mail: AccountMail, numbers: Sequence[int], wanted: frozenset[str]
 ) -> dict[int | None, bytes]:
     """Records of those that are there; kept for the next time."""
-    rows = await call.services.store.fragments(call.account.id, [EmailId(each) for each in numbers])
+    rows = await call.view.fragments(call.account.id, [EmailId(each) for each in numbers])
     further = wanted - ROWS
     made: dict[int | None, bytes] = {}
     hard: list[str] = []

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from a3mailer.access import email_search as search
-from a3mailer.access.account_changes import State, write_state
+from a3mailer.access.account_changes import State
 from a3mailer.access.account_mail import EMAIL_BITS, EMAIL_MASK, AccountMail
 from a3mailer.access.email_search import Join, Joined, Leaf, Node, Order
 from a3mailer.access.labour import Labour
@@ -20,6 +20,7 @@ from a3mailer.edge.http.jmap.email_records import KEYWORDS
 from a3mailer.edge.http.jmap.limits import EMAIL_SORTS
 from a3mailer.edge.http.jmap.method import Call
 from a3mailer.edge.http.jmap.records import Comparator, Operator
+from a3mailer.edge.http.jmap.states import written
 from a3mailer.mail.objectids import EMAIL_LETTER, MAILBOX_LETTER, number_of, object_id
 from a3mailer.wire.jmap.errors import MethodError, invalid_arguments
 from a3mailer.wire.jmap.values import Id, UnsignedInt, UTCDate, read_date
@@ -225,8 +226,8 @@ class Found:
 async def results(call: Call, filter: Any, sort: Sequence[Comparator], *, collapse: bool) -> Simple | Found:
     """The results of a query. Errors: MethodError."""
     node, orders = node_of(filter), orders_of(sort)
-    mail = await call.services.mail.of(call.account.id)
-    state = write_state(State(mail.modseq))
+    mail = await call.mail.of(call.account.id)
+    state = written(call.account, State(mail.modseq))
     mailbox = _only_mailbox(filter)
     by_date = not orders or (len(orders) == 1 and orders[0].criterion is Criterion.ARRIVAL)
     descending = orders[0].descending if orders and by_date else True

@@ -116,7 +116,7 @@ async def read_emails(
     call: Call, ids: Sequence[str], properties: frozenset[str], options: Options
 ) -> dict[str, Record]:
     """Records of those that are there."""
-    store, account = call.services.store, call.account.id
+    store, account = call.view, call.account.id
     numbers = [EmailId(number) for id in ids if (number := number_of(EMAIL_LETTER, id)) is not None]
     rows = await store.places(account, numbers)
     blobs = {int(row.email): row.blob for row in rows}
@@ -145,7 +145,7 @@ async def _add_further(
     index = MessageIndex.unpack(row.index)
     end = None if wanted & BODY else index.header_end
     try:
-        octets = await call.services.store.octets(account, row.blob, 0, end)
+        octets = await call.view.octets(account, row.blob, 0, end)
     except (DamagedContent, NoSuchMessage):
         octets = b""
         index = index._replace(parts=index.parts[:1], header_end=0)

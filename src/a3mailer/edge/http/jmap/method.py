@@ -22,6 +22,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from a3mailer.access.account_mail import AllMail
+from a3mailer.access.account_view import AccountView
+from a3mailer.access.blobs import Blobs
 from a3mailer.edge.http.jmap.accounts import Account, Accounts
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.identity.principal import Principal
@@ -81,9 +84,35 @@ class Call:
     def principal(self) -> Principal:
         return self.exchange.principal
 
+    @property
+    def view(self) -> AccountView:
+        """What is read of the account's mail."""
+        return view_of(self.services, self.account)
+
+    @property
+    def mail(self) -> AllMail:
+        """What is kept of it."""
+        loan = self.account.loan
+        return self.services.mail if loan is None else loan.mail
+
+    @property
+    def blobs(self) -> Blobs:
+        """Its blobs."""
+        return blobs_of(self.services, self.account)
+
     def then(self, method: str, arguments: Arguments) -> None:
         """Make this call after the response of the one in hand, under its call id (section 5.4)."""
         self.implied.append((method, arguments))
+
+
+def view_of(services: Services, account: Account) -> AccountView:
+    """What is read of an account's mail."""
+    return services.store if account.loan is None else account.loan.view
+
+
+def blobs_of(services: Services, account: Account) -> Blobs:
+    """The blobs of an account."""
+    return services.blobs if account.loan is None else account.loan.blobs
 
 
 class Method(Protocol):

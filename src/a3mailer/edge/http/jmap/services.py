@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
+from a3mailer.access.loans import Loans
 from a3mailer.access.pushes import Making
 from a3mailer.access.scripts import Scripts
 from a3mailer.config.tree import Settings
@@ -31,3 +32,5 @@ class Services:
     """What pushes are signed with (RFC 9749)."""
     submitting: Submitting
     scripts: Scripts
+    loans: Loans
+    """What others lend."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from a3mailer.edge.http.jmap.accounts import Account
 from a3mailer.edge.http.jmap.capabilities import MAIL, QUOTA, SIEVE, SUBMISSION, VACATION
+from a3mailer.edge.http.jmap.method import view_of
 from a3mailer.edge.http.jmap.methods import identity, sieve, submission, vacation
 from a3mailer.edge.http.jmap.methods.quota import quota_state
 from a3mailer.edge.http.jmap.services import Services
@@ -32,7 +33,7 @@ class DataType:
 
 async def delivery_state(services: Services, account: Account) -> str:
     """Of mail that came in (RFC 8621 section 1.5): counts what was ever put where mail is delivered to."""
-    boxes = await services.store.mailboxes(account.id)
+    boxes = await view_of(services, account).mailboxes(account.id)
     return str(sum(box.uid_next for box in boxes if box.special_use not in WRITTEN))
 
 

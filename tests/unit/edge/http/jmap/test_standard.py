@@ -11,7 +11,9 @@ import pytest
 
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
+from a3mailer.access.loans import Loans
 from a3mailer.access.pushes import Making
+from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts
 from a3mailer.config.tree import Settings
 from a3mailer.edge.http.jmap import limits
@@ -36,6 +38,7 @@ from a3mailer.edge.http.jmap.records import (
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.jmap.standard import changes, get, query
 from a3mailer.edge.http.jmap.standard import set as setting
+from a3mailer.identity.directory import Directory
 from a3mailer.identity.principal import Principal
 from a3mailer.mail.envelope import Client
 from a3mailer.mail.errors import OverQuota
@@ -158,6 +161,7 @@ class World:
                 private_key(b"v" * 32),
                 submitting_of(store, clock, Settings()),
                 Scripts(store, Settings()),
+                Loans(store, Rights(store, Directory(store, Settings())), clock),
             ),
             methods,
         )

@@ -107,9 +107,7 @@ class Upload:
         account = call.account
         most = call.services.settings().jmap.upload_quota
         octets = b"".join(pieces)
-        name = await call.services.blobs.upload(
-            account.id, account.tenant, call.principal.account, octets, most
-        )
+        name = await call.blobs.upload(account.id, account.tenant, call.principal.account, octets, most)
         return {"id": name, "type": wanted.type, "size": len(octets)}
 
     async def _piece(self, call: Call, source: Source) -> bytes:
@@ -126,12 +124,12 @@ class Upload:
                 raise invalid_properties("data", because="no base64") from error
         name = call.exchange.real(source.blob or "")
         try:
-            size = await call.services.blobs.size(call.account.id, name or "")
+            size = await call.blobs.size(call.account.id, name or "")
             start = source.offset or 0
             stop = size if source.length is None else start + source.length
             if start > size or stop > size or stop - start > MAX_SIZE_BLOB_SET:
                 raise invalid_properties("data", because="a range that is not all there, or too large")
-            return await call.services.blobs.octets(call.account.id, name or "", start, stop)
+            return await call.blobs.octets(call.account.id, name or "", start, stop)
         except NoSuchMessage as error:
             raise SetError("blobNotFound", notFound=[source.blob]) from error
 
@@ -180,7 +178,7 @@ class BlobGet:
         self, call: Call, name: str, arguments: BlobGetArguments, wanted: frozenset[str], left: int
     ) -> tuple[int, bytes]:
         """Size of the whole, and the octets in the range. Errors: NoSuchMessage, MethodError."""
-        blobs, account = call.services.blobs, call.account.id
+        blobs, account = call.blobs, call.account.id
         size = await blobs.size(account, name)
         start = min(arguments.offset or 0, size)
         stop = size if arguments.length is None else min(size, start + arguments.length)

@@ -9,7 +9,7 @@ import msgspec
 
 from a3mailer.edge.http.jmap.capabilities import CORE
 from a3mailer.edge.http.jmap.limits import MAX_OBJECTS_IN_SET
-from a3mailer.edge.http.jmap.method import Call, Method
+from a3mailer.edge.http.jmap.method import Call, Method, blobs_of
 from a3mailer.edge.http.jmap.replies import set_error
 from a3mailer.edge.http.jmap.standard.get import too_many
 from a3mailer.identity.roles import allow
@@ -71,8 +71,8 @@ class BlobCopy:
 
     async def _copy(self, call: Call, name: str) -> str:
         """Its name in the other account. Errors: NoSuchMessage, TooLarge, StoreFull ..."""
-        blobs, account = call.services.blobs, call.account
-        octets = await blobs.octets(call.source.id, name)
+        blobs, account = call.blobs, call.account
+        octets = await blobs_of(call.services, call.source).octets(call.source.id, name)
         most = call.services.settings().jmap.upload_quota
         return await blobs.upload(account.id, account.tenant, call.principal.account, octets, most)
 

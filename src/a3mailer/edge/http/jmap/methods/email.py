@@ -89,7 +89,7 @@ class Emails:
         return await state_of(call.services, call.account)
 
     async def ids(self, call: Call, most: int) -> Sequence[str]:
-        mail = await call.services.mail.of(call.account.id)
+        mail = await call.mail.of(call.account.id)
         if len(mail.emails) > most:
             raise too_many(most)
         return [object_id(EMAIL_LETTER, number) for number in mail.emails]
@@ -98,9 +98,9 @@ class Emails:
         return await read_emails(call, ids, properties, self.options)
 
     async def changes(self, call: Call, since: str, most: int) -> Changes:
-        store, account = call.services.store, call.account.id
-        told = await told_since(since, lambda state: emails_changed(store, account, state, most))
-        return as_changes(told, EMAIL_LETTER)
+        view, account = call.view, call.account.id
+        told = await told_since(call.account, since, lambda state: emails_changed(view, account, state, most))
+        return as_changes(call.account, told, EMAIL_LETTER)
 
     async def query(self, call: Call, filter: Any, sort: Sequence[Comparator]) -> Results:
         return await querying.results(call, filter, sort, collapse=self.collapse)
@@ -111,10 +111,10 @@ class WithThreads(Emails):
 
     async def changes(self, call: Call, since: str, most: int) -> Changes:
         found = await Emails.changes(self, call, since, most)
-        store, account = call.services.store, call.account.id
-        rows = await changes_since(store, account, since_of(since))
+        account = call.account.id
+        rows = await changes_since(call.view, account, since_of(call.account, since))
         threads = {row.thread for row in rows.changed} | {row.thread for row in rows.gone}
-        mail = await call.services.mail.of(account)
+        mail = await call.mail.of(account)
         beside = {mail.emails[at] for thread in threads for at in mail.members(thread)}
         known = {*found.created, *found.updated}
         more = [id for number in sorted(beside) if (id := object_id(EMAIL_LETTER, number)) not in known]
@@ -170,7 +170,7 @@ class ChangedEmails(Emails):
         if record["id"] not in found:
             raise SetError("notFound")
         before = found[record["id"]]
-        octets = await call.services.blobs.octets(call.source.id, before["blobId"])
+        octets = await source.blobs.octets(call.source.id, before["blobId"])
         kept = {name: before[name] for name in ("keywords", "receivedAt")}
         return await changing.append(call, octets, kept | record, boxes)
 
@@ -218,7 +218,7 @@ class EmailGet(Get):
         options = options_of(arguments)
         ids = None if arguments.ids is None else tuple(dict.fromkeys(arguments.ids))
         if ids is not None and len(ids) <= MAX_OBJECTS_IN_GET and wanted <= LISTED:
-            mail = await call.services.mail.known(call.account.id)
+            mail = await call.mail.known(call.account.id)
             if mail is not None:
                 return await listed(call, mail, ids, wanted)
         return await get(replace(EMAILS, options=options), call, ids, wanted)
@@ -315,7 +315,7 @@ async def _import(call: Call, given: Record, boxes: Any) -> Record:
     if name is None:
         raise invalid_properties("blobId")
     try:
-        octets = await call.services.blobs.octets(call.account.id, name)
+        octets = await call.blobs.octets(call.account.id, name)
     except (NoSuchMessage, DamagedContent) as error:
         raise invalid_properties("blobId", because="there is no such blob") from error
     if not is_mail(octets):
@@ -375,7 +375,7 @@ class EmailParse:
         not_mails: list[str] = []
         for name in names:
             try:
-                octets = await call.services.blobs.octets(call.account.id, name)
+                octets = await call.blobs.octets(call.account.id, name)
             except (NoSuchMessage, DamagedContent):
                 lost.append(name)
                 continue
@@ -399,9 +399,7 @@ async def _parsed(call: Call, name: str, octets: bytes, wanted: frozenset[str], 
     if found is None or found.coding != b"7bit":  # what is inside has no name of its own in what is stored
         most = call.services.settings().jmap.upload_quota
         account = call.account
-        stored = await call.services.blobs.upload(
-            account.id, account.tenant, call.principal.account, octets, most
-        )
+        stored = await call.blobs.upload(account.id, account.tenant, call.principal.account, octets, most)
         again = read_name(stored)
         assert again is not None
         blob, offset = again.blob, 0

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from a3mailer.access.account_changes import State, Told, mailboxes_changed
+from a3mailer.edge.http.jmap.accounts import Account
 from a3mailer.edge.http.jmap.capabilities import MAIL
 from a3mailer.edge.http.jmap.limits import MAX_SIZE_MAILBOX_NAME
 from a3mailer.edge.http.jmap.method import Call, Method
@@ -71,10 +72,18 @@ COUNTS: Final = ("totalEmails", "unreadEmails", "totalThreads", "unreadThreads")
 ROUNDS: Final = 8
 """How often updates are tried while others of the same call succeed."""
 MAX_SORT_ORDER: Final = (1 << 31) - 1
-RIGHTS: Final = (
-    "mayReadItems", "mayAddItems", "mayRemoveItems", "maySetSeen", "maySetKeywords", "mayCreateChild",
-    "mayRename", "mayDelete", "maySubmit",
-)  # fmt: skip
+RIGHTS: Final = {
+    "mayReadItems": "lr",
+    "mayAddItems": "i",
+    "mayRemoveItems": "te",
+    "maySetSeen": "s",
+    "maySetKeywords": "w",
+    "mayCreateChild": "k",
+    "mayRename": "x",
+    "mayDelete": "x",
+    "maySubmit": "p",
+}
+"""``myRights``, and what each is in another's mailbox (section 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +156,7 @@ class Mailboxes:
         return await state_of(call.services, call.account)
 
     async def _tree(self, call: Call) -> Tree:
-        return Tree.of(await call.services.store.mailboxes(call.account.id))
+        return Tree.of(await call.view.mailboxes(call.account.id))
 
     # --- reading -----------------------------------------------------------------------------------
 
@@ -157,9 +166,9 @@ class Mailboxes:
     async def read(self, call: Call, ids: Sequence[str], properties: frozenset[str]) -> Mapping[str, Record]:
         tree = await self._tree(call)
         found = {id: box for id in ids if (box := tree.get(id)) is not None}
-        records = {id: _record(tree, box) for id, box in found.items()}
+        records = {id: _record(tree, box, call.account) for id, box in found.items()}
         if found and not properties.isdisjoint(COUNTS):
-            mail = await call.services.mail.of(call.account.id)
+            mail = await call.mail.of(call.account.id)
             for id, box in found.items():
                 counts = mail.counted(box.id)
                 values = (counts.emails, counts.unread, counts.threads, counts.unread_threads)
@@ -171,12 +180,14 @@ class Mailboxes:
 
         async def read(state: State) -> Told:
             nonlocal only_counts
-            told, only_counts = await mailboxes_changed(call.services.store, call.account.id, state, most)
+            told, only_counts = await mailboxes_changed(call.view, call.account.id, state, most)
             return told
 
-        told = await told_since(since, read)
+        told = await told_since(call.account, since, read)
         only_counts = only_counts and bool(told.of("updated"))
-        return as_changes(told, MAILBOX_LETTER, {"updatedProperties": COUNTS if only_counts else None})
+        return as_changes(
+            call.account, told, MAILBOX_LETTER, {"updatedProperties": COUNTS if only_counts else None}
+        )
 
     async def query(self, call: Call, filter: Any, sort: Sequence[Comparator]) -> Results:
         state = await self.state(call)
@@ -216,7 +227,7 @@ class Mailboxes:
         box = await store.mailbox(account, done.mailbox)
         if own_name != record["name"]:
             made["name"] = own_name
-        return made | {"myRights": _rights(box)}
+        return made | {"myRights": _rights(box, call.account)}
 
     async def update(self, call: Call, updates: Mapping[str, Update]) -> Updated:
         """What one gives up another may take in the same call, whichever is first (RFC 8620 section 5.3)."""
@@ -285,7 +296,7 @@ class Mailboxes:
         if tree.has_child(box):
             return SetError("mailboxHasChild")
         if not self.remove_emails:
-            mail = await call.services.mail.of(call.account.id)
+            mail = await call.mail.of(call.account.id)
             if mail.counted(box.id).emails:
                 return SetError("mailboxHasEmail")
         delete = DeleteMailbox(call.account.id, box.id)
@@ -293,7 +304,7 @@ class Mailboxes:
         return None
 
 
-def _record(tree: Tree, box: Mailbox) -> Record:
+def _record(tree: Tree, box: Mailbox, account: Account) -> Record:
     parent = tree.parent(box)
     return {
         "id": object_id(MAILBOX_LETTER, box.id),
@@ -301,14 +312,18 @@ def _record(tree: Tree, box: Mailbox) -> Record:
         "parentId": None if parent is None else object_id(MAILBOX_LETTER, parent.id),
         "role": role_of(box),
         "sortOrder": box.sort_order,
-        "myRights": _rights(box),
+        "myRights": _rights(box, account),
         "isSubscribed": box.subscribed,
     }
 
 
-def _rights(box: Mailbox) -> dict[str, bool]:
+def _rights(box: Mailbox, account: Account) -> dict[str, bool]:
     kept = ("mayRename", "mayDelete") if box.id == INBOX else ()
-    return {right: right not in kept for right in RIGHTS}
+    loan = account.loan
+    return {
+        right: right not in kept and (loan is None or loan.has(box.id, letters))
+        for right, letters in RIGHTS.items()
+    }
 
 
 def _own_name(name: str) -> str:

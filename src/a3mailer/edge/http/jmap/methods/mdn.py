@@ -219,7 +219,7 @@ async def _email(call: Call, reference: str, before: Mapping[str, object]) -> tu
         raise SetError("notFound", "there is no such message")
     if SENT in email["keywords"] or id in before:
         raise SetError("mdnAlreadySent", f"{SENT} is set already")
-    return id, await call.services.blobs.octets(call.account.id, email["blobId"])
+    return id, await call.blobs.octets(call.account.id, email["blobId"])
 
 
 def _check_allowed(found: Asked, mdn: Given) -> None:
@@ -295,7 +295,7 @@ class MdnParse:
         others: list[str] = []
         for name in names:
             try:
-                octets = await call.services.blobs.octets(call.account.id, name)
+                octets = await call.blobs.octets(call.account.id, name)
             except (NoSuchMessage, DamagedContent):
                 lost.append(name)
                 continue

@@ -170,10 +170,10 @@ async def _octets(call: Call, blob: str) -> bytes:
     """The octets of a script that is to be. Errors: SetError, TooLarge."""
     most = call.services.scripts.largest
     try:
-        size = await call.services.blobs.size(call.account.id, blob)
+        size = await call.blobs.size(call.account.id, blob)
         if size > most:
             raise TooLarge(f"a script has at most {most} octets")
-        return await call.services.blobs.octets(call.account.id, blob)
+        return await call.blobs.octets(call.account.id, blob)
     except (NoSuchMessage, DamagedContent) as error:
         raise SetError("blobNotFound", "there is no such blob", notFound=[blob]) from error
 

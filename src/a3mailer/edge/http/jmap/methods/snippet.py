@@ -66,11 +66,11 @@ class SnippetGet:
         querying.node_of(filter)
         subject, body = list(_words(filter, ("subject", "text"))), list(_words(filter, ("body", "text")))
         numbers = [EmailId(number) for id in ids if (number := number_of(EMAIL_LETTER, id)) is not None]
-        there = merged(await call.services.store.places(call.account.id, numbers))
+        there = merged(await call.view.places(call.account.id, numbers))
         order = [number for number in numbers if number in there]
         labour = Labour(call.services.clock, SECONDS)
         found = {}
-        for row in await call.services.store.fragments(call.account.id, order):
+        for row in await call.view.fragments(call.account.id, order):
             id = object_id(EMAIL_LETTER, row.email)
             found[id] = {
                 "emailId": id,
@@ -101,7 +101,7 @@ async def _preview(call: Call, account: AccountId, row: Fragments, words: list[s
     if not words:
         return None
     try:
-        octets = await call.services.store.octets(account, row.blob, 0, limits.SEARCHED)
+        octets = await call.view.octets(account, row.blob, 0, limits.SEARCHED)
     except (DamagedContent, NoSuchMessage):
         return None
     for part in MessageIndex.unpack(row.index).parts:

@@ -34,14 +34,14 @@ class Threads:
         return await state_of(call.services, call.account)
 
     async def ids(self, call: Call, most: int) -> Sequence[str]:
-        mail = await call.services.mail.of(call.account.id)
+        mail = await call.mail.of(call.account.id)
         if len(mail.emails) - sum(map(len, mail.replies.values())) > most:
             raise too_many(most)
         return [object_id(THREAD_LETTER, number) for number in sorted(set(mail.threads))]
 
     async def read(self, call: Call, ids: Sequence[str], properties: frozenset[str]) -> Mapping[str, Record]:
         numbers = [ThreadId(number) for id in ids if (number := number_of(THREAD_LETTER, id)) is not None]
-        emails = merged(await call.services.store.thread_places(call.account.id, numbers))
+        emails = merged(await call.view.thread_places(call.account.id, numbers))
         members: dict[int, list[int]] = {}
         for email in sorted(emails.values(), key=lambda each: each.key):
             members.setdefault(email.thread, []).append(email.number)
@@ -52,9 +52,11 @@ class Threads:
         }
 
     async def changes(self, call: Call, since: str, most: int) -> Changes:
-        store, account = call.services.store, call.account.id
-        told = await told_since(since, lambda state: threads_changed(store, account, state, most))
-        return as_changes(told, THREAD_LETTER)
+        view, account = call.view, call.account.id
+        told = await told_since(
+            call.account, since, lambda state: threads_changed(view, account, state, most)
+        )
+        return as_changes(call.account, told, THREAD_LETTER)
 
 
 PROPERTIES: Final = table(Property("emailIds", list))

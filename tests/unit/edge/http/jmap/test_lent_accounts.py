@@ -1,0 +1,182 @@
+"""Accounts of others in JMAP: alice lends, bob sees what he may and nothing else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from a3mailer.edge.http.jmap.capabilities import CAPABILITIES
+from a3mailer.edge.http.jmap.session import session
+from a3mailer.identity.principal import Principal
+from a3mailer.mail.envelope import Client
+from a3mailer.mail.flags import SEEN
+from a3mailer.mail.ids import DEFAULT_TENANT, INBOX
+from a3mailer.mail.message import index
+from a3mailer.mail.objectids import ACCOUNT_LETTER, EMAIL_LETTER, MAILBOX_LETTER, object_id
+from a3mailer.mail.rights import of_account
+from a3mailer.store import operations as op
+from a3mailer.store.ports import Content, Transaction
+from a3mailer.wire.jmap.request import Request
+from tests.transcripts.jmap_world import JmapWorld
+
+CLIENT = Client("192.0.2.1", 40000)
+USING = tuple(each.urn for each in CAPABILITIES)
+
+
+class Two(JmapWorld):
+    """Alice lends bob her INBOX and Work, and Private not at all."""
+
+    async def begin(self, inbox: str = "lrs", work: str = "lrswipkxte") -> None:
+        await self.fill()
+        self.boxes = {"INBOX": INBOX}
+        for name in ("Private", "Work"):
+            (made,) = await self.do(op.CreateMailbox(self.accounts["alice"], name))
+            assert isinstance(made, op.MailboxCreated)
+            self.boxes[name] = made.mailbox
+        await self.grant("INBOX", inbox)
+        await self.grant("Work", work)
+
+    async def do(self, *operations: op.Operation) -> tuple[op.Result, ...]:
+        return await self.store.commit(Transaction(operations))
+
+    async def grant(self, name: str, letters: str) -> None:
+        to = of_account(self.accounts["bob"])
+        await self.do(op.ChangeGrant(self.accounts["alice"], self.boxes[name], to, "=", letters))
+        self.rights.forget()
+
+    async def put(self, *names: str, subject: str = "x", flags: int = 0) -> str:
+        octets = f"From: a@b.test\r\nSubject: {subject}\r\n\r\ny\r\n".encode()
+        first, *also = (self.boxes[name] for name in names)
+        append = op.Append(self.accounts["alice"], first, 0, flags, also=tuple(also))
+        (made,) = await self.store.commit(Transaction((append,), (Content(octets, index(octets)),)))
+        assert isinstance(made, op.Appended)
+        return object_id(EMAIL_LETTER, made.email)
+
+    def who(self, name: str) -> Principal:
+        address = f"{name}@example.test"
+        return Principal(self.accounts[name], DEFAULT_TENANT, address, "user", address)
+
+    @property
+    def hers(self) -> str:
+        return object_id(ACCOUNT_LETTER, self.accounts["alice"])
+
+    @property
+    def his(self) -> str:
+        return object_id(ACCOUNT_LETTER, self.accounts["bob"])
+
+    def box(self, name: str) -> str:
+        return object_id(MAILBOX_LETTER, self.boxes[name])
+
+    async def ask(self, method: str, who: str = "bob", **arguments: Any) -> dict[str, Any]:
+        request = Request(USING, ((method, {"accountId": self.hers, **arguments}, "c"),))
+        response = await self.jmap.dispatcher.perform(self.who(who), CLIENT, request)
+        ((name, told, _), *_) = response.method_responses
+        return {"error": told["type"]} if name == "error" else told
+
+
+async def two(**letters: str) -> Two:
+    world = Two()
+    await world.begin(**letters)
+    return world
+
+
+async def test_the_session_shows_what_is_lent() -> None:
+    world = await two()
+    bob = world.who("bob")
+    accounts = await world.jmap.dispatcher.accounts(bob)
+    told: Any = session(world.jmap.services, bob, accounts, "https://x.test")
+    hers = told["accounts"][world.hers]
+    assert (hers["name"], hers["isPersonal"]) == ("alice@example.test", False)
+    assert set(hers["accountCapabilities"]) == {"urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"}
+    assert hers["accountCapabilities"]["urn:ietf:params:jmap:mail"]["mayCreateTopLevelMailbox"] is False
+    assert set(told["primaryAccounts"].values()) == {world.his}
+    before = told["state"]
+    for name in ("INBOX", "Work"):
+        await world.grant(name, "")
+    told = session(world.jmap.services, bob, await world.jmap.dispatcher.accounts(bob), "https://x.test")
+    assert set(told["accounts"]) == {world.his} and told["state"] != before
+    assert await world.ask("Email/query") == {"error": "accountNotFound"}
+
+
+async def test_mailboxes_that_may_be_listed_with_the_rights_there() -> None:
+    world = await two()
+    found = {each["name"]: each for each in (await world.ask("Mailbox/get"))["list"]}
+    assert set(found) == {"INBOX", "Work"}
+    allowed = {name for name, may in found["INBOX"]["myRights"].items() if may}
+    assert allowed == {"mayReadItems", "maySetSeen"}
+    assert all(found["Work"]["myRights"].values())
+    told = await world.ask("Mailbox/get", ids=[world.box("Private")])
+    assert told["notFound"] == [world.box("Private")]
+
+
+async def test_emails_that_may_be_read() -> None:
+    world = await two()
+    shown = await world.put("INBOX", subject="shown", flags=SEEN)
+    hidden = await world.put("Private", subject="hidden")
+    both = await world.put("Private", "Work", subject="both")
+    assert set((await world.ask("Email/query"))["ids"]) == {shown, both}
+    for properties in (
+        ["subject", "mailboxIds", "keywords"],
+        ["subject", "mailboxIds", "keywords", "headers"],
+    ):
+        told = await world.ask("Email/get", ids=[shown, hidden, both], properties=properties)
+        assert told["notFound"] == [hidden]
+        (first, second) = told["list"] if isinstance(told["list"], list) else json.loads(bytes(told["list"]))
+        assert first["subject"] == "shown" and first["keywords"] == {}, "bob has seen nothing"
+        assert second["mailboxIds"] == {world.box("Work"): True}
+    assert (await world.ask("Email/query", filter={"text": "hidden"}))["ids"] == []
+    assert (await world.ask("Email/query", filter={"subject": "both"}))["ids"] == [both]
+    told = await world.ask("SearchSnippet/get", emailIds=[shown, hidden], filter={"subject": "shown"})
+    assert told["notFound"] == [hidden] and "<mark>shown</mark>" in told["list"][0]["subject"]
+    threads = (await world.ask("Thread/get"))["list"]
+    assert [email for each in threads for email in each["emailIds"]] == [shown, both]
+
+
+async def test_json_that_is_kept_is_the_readers_own() -> None:
+    world = await two()
+    shown = await world.put("INBOX", flags=SEEN)
+    for who, seen in (("alice", {"$seen": True}), ("bob", {}), ("alice", {"$seen": True}), ("bob", {})):
+        await world.ask("Email/query", who)
+        told = await world.ask("Email/get", who, ids=[shown], properties=["keywords"])
+        assert json.loads(bytes(told["list"]))[0]["keywords"] == seen
+
+
+async def test_blobs_that_may_be_read() -> None:
+    world = await two()
+    shown, hidden = await world.put("INBOX", subject="shown"), await world.put("Private", subject="hidden")
+    told = await world.ask("Email/get", "alice", ids=[shown, hidden], properties=["blobId"])
+    blobs = [each["blobId"] for each in told["list"]]
+    told = await world.ask("Email/parse", blobIds=blobs, properties=["subject"])
+    assert set(told["parsed"]) == {blobs[0]} and told["notFound"] == [blobs[1]]
+    told = await world.ask("Blob/copy", fromAccountId=world.hers, accountId=world.his, blobIds=blobs)
+    assert set(told["copied"]) == {blobs[0]} and set(told["notCopied"]) == {blobs[1]}
+
+
+async def test_states_are_of_what_is_lent() -> None:
+    world = await two()
+    shown = await world.put("INBOX")
+    state = (await world.ask("Email/get", ids=[]))["state"]
+    query = (await world.ask("Email/query"))["queryState"]
+    await world.put("Private", subject="p")
+    new = await world.put("Work", subject="w")
+    told = await world.ask("Email/changes", sinceState=state)
+    assert (told["created"], told["updated"], told["destroyed"]) == ([new], [], [])
+    told = await world.ask("Email/queryChanges", sinceQueryState=query)
+    assert [each["id"] for each in told["added"]] == [new]
+    for method in ("Mailbox", "Thread"):
+        assert "newState" in await world.ask(f"{method}/changes", sinceState=state)
+    plain = state.rpartition("-")[2]
+    assert await world.ask("Email/changes", sinceState=plain) == {"error": "cannotCalculateChanges"}
+    assert await world.ask("Email/changes", "alice", sinceState=state) == {"error": "cannotCalculateChanges"}
+    await world.grant("Work", "l")
+    assert await world.ask("Email/changes", sinceState=state) == {"error": "cannotCalculateChanges"}
+    assert (await world.ask("Email/query"))["ids"] == [shown]
+
+
+async def test_who_may_only_read_changes_nothing() -> None:
+    world = await two(inbox="lr", work="")
+    id = await world.put("INBOX")
+    told = await world.ask("Email/set", update={id: {"keywords/$seen": True}})
+    assert told == {"error": "accountReadOnly"}
+    for method in ("Identity/get", "EmailSubmission/get", "Quota/get", "SieveScript/get"):
+        assert await world.ask(method) == {"error": "accountNotSupportedByMethod"}
