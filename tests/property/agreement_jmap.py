@@ -18,6 +18,7 @@ from a3mailer.edge.http.door import HttpDoor
 from a3mailer.edge.http.jmap.door import Jmap
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.routes import Routes
+from a3mailer.identity.directory import Directory
 from a3mailer.testing.memory_connection import MemoryConnection, MemorySession
 from a3mailer.wire.webpush.vapid import private_key
 from tests.property.agreement import Box, Client, Doing, Letter, Stage

@@ -34,6 +34,8 @@ class Loan:
     account: AccountId
     tenant: TenantId
     address: str
+    prefix: str
+    """The levels before the names of its mailboxes, as the reader subscribes to them."""
     scope: str
     view: Lent
     mail: AllMail
@@ -72,6 +74,11 @@ class Loans:
             self._make_room(len(found))
         return tuple(found)
 
+    async def anew(self, subject: Principal) -> tuple[Loan, ...]:
+        """The same after mailboxes came or went, which have rights that nobody has asked for yet."""
+        self._rights.forget()
+        return await self.of(subject)
+
     async def _loan(self, subject: Principal, account: AccountId, kept: Loan | None) -> Loan | None:
         owner = await self._rights.owner(account)
         if owner is None:
@@ -90,6 +97,7 @@ class Loans:
             account,
             owner.tenant,
             owner.address,
+            owner.prefix(subject),
             await view.scope(),
             view,
             AllMail(self._store, view),

@@ -78,7 +78,7 @@ def lent(loan: Loan, capabilities: Mapping[str, Mapping[str, object]]) -> Accoun
         loan.address,
         loan.target,
         personal=False,
-        read_only=True,
+        read_only=CHANGING.isdisjoint(loan.target.rights),
         capabilities=capabilities,
         loan=loan,
     )

@@ -8,14 +8,17 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from a3mailer.access.blobs import name_of
 from a3mailer.access.keywords import spelled
+from a3mailer.access.loans import Loan
 from a3mailer.edge.http.jmap.accounts import Account
 from a3mailer.edge.http.jmap.email_records import KEYWORDS
+from a3mailer.edge.http.jmap.lent_changing import Rows, Wanted, appending, changing, destroying, rows_of
 from a3mailer.edge.http.jmap.limits import MAX_MAILBOXES_PER_EMAIL, MAX_SIZE_ATTACHMENTS
 from a3mailer.edge.http.jmap.method import Call
 from a3mailer.edge.http.jmap.records import Record, Update
@@ -25,7 +28,7 @@ from a3mailer.mail.flags import MAX_KEYWORD_LENGTH, MAX_KEYWORDS
 from a3mailer.mail.ids import EmailId, MailboxId
 from a3mailer.mail.message import MessageIndex, index
 from a3mailer.mail.objectids import EMAIL_LETTER, MAILBOX_LETTER, THREAD_LETTER, number_of, object_id
-from a3mailer.store.operations import Append, Appended, ChangeEmail, Destroyed, DestroyEmails
+from a3mailer.store.operations import Append, Appended, ChangeEmail, Destroyed, DestroyEmails, Operation
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.store.rows import Mailbox
 from a3mailer.wire.jmap.compose_email import Pieces, blobs_of, compose_email
@@ -94,13 +97,15 @@ async def append(call: Call, octets: bytes, record: Record, boxes: Mapping[int, 
     first, *also = mailboxes_of(record.get("mailboxIds"), boxes)
     words = spelled(marks.words, boxes[first].keywords)
     date = _date(record.get("receivedAt"))
-    operation = Append(call.account.id, first, 0, marks.flags, words, internal_date=date, also=tuple(also))
+    append = Append(call.account.id, first, 0, marks.flags, words, internal_date=date, also=tuple(also))
+    loan = call.account.loan
+    operations = (append,) if loan is None else appending(call.account, loan, append)
     content = Content(octets, await indexed(octets))
-    (done,) = await call.services.store.commit(
-        Transaction((operation,), (content,), tenant=call.account.tenant)
+    done, *_ = await call.services.store.commit(
+        Transaction(operations, (content,), tenant=call.account.tenant)
     )
     assert isinstance(done, Appended)
-    (row,) = await call.view.fragments(call.account.id, [done.email])
+    (row,) = await call.services.store.fragments(call.account.id, [done.email])
     return {
         "id": object_id(EMAIL_LETTER, done.email),
         "blobId": name_of(row.blob),
@@ -141,10 +146,8 @@ async def create(call: Call, record: Record, boxes: Mapping[int, Mailbox]) -> Re
 # --- changing ----------------------------------------------------------------------------------------
 
 
-def change_of(call: Call, id: str, update: Update, boxes: Mapping[int, Mailbox]) -> ChangeEmail | None:
-    """What is to be done; None: nothing. Errors: SetError."""
-    number = number_of(EMAIL_LETTER, id)
-    assert number is not None
+def wanted_of(update: Update, boxes: Mapping[int, Mailbox]) -> Wanted:
+    """What is to be done. Errors: SetError."""
     before, changed = update.record, update.changed
     on = off = Marks(0, ())
     if "keywords" in changed:
@@ -153,50 +156,78 @@ def change_of(call: Call, id: str, update: Update, boxes: Mapping[int, Mailbox])
         off = Marks(was.flags & ~now.flags, tuple(set(was.words) - set(now.words)))
     into: tuple[MailboxId, ...] = ()
     out_of: tuple[MailboxId, ...] = ()
-    mine = mailboxes_of(before["mailboxIds"], boxes)
     if "mailboxIds" in changed:
-        wanted = mailboxes_of(changed["mailboxIds"], boxes)
+        mine, wanted = mailboxes_of(before["mailboxIds"], boxes), mailboxes_of(changed["mailboxIds"], boxes)
         into = tuple(each for each in wanted if each not in mine)
         out_of = tuple(each for each in mine if each not in wanted)
-    if not (on.flags or off.flags or on.words or off.words or into or out_of):
-        return None
+    return Wanted(on.flags, off.flags, frozenset(on.words), frozenset(off.words), into, out_of)
+
+
+def change_of(
+    call: Call, id: str, update: Update, boxes: Mapping[int, Mailbox], lent: Mapping[int, Rows]
+) -> tuple[Operation, ...]:
+    """What does it. Errors: SetError."""
+    number = number_of(EMAIL_LETTER, id)
+    assert number is not None
+    wanted = wanted_of(update, boxes)
+    if not wanted:
+        return ()
+    loan = call.account.loan
+    if loan is not None:
+        if number not in lent:
+            raise SetError("notFound")
+        return changing(call.account, loan, wanted, lent[number], boxes)
+    mine = mailboxes_of(update.record["mailboxIds"], boxes)
     in_use = {word for box in mine for word in boxes[box].keywords}
-    lower = set(off.words)
-    gone = tuple(word for word in in_use if word.lower() in lower)
-    words = spelled(on.words, in_use)
-    return ChangeEmail(call.account.id, EmailId(number), on.flags, off.flags, words, gone, None, into, out_of)
+    gone = tuple(word for word in in_use if word.lower() in wanted.words_off)
+    words = spelled(tuple(wanted.words_on), in_use)
+    change = ChangeEmail(
+        call.account.id, EmailId(number), wanted.on, wanted.off, words, gone, None, wanted.into, wanted.out_of
+    )
+    return (change,)
 
 
 async def update(call: Call, updates: Mapping[str, Update]) -> dict[str, Record | SetError | None]:
     """All of them together, or each for itself."""
     boxes = await boxes_of(call, call.account)
     done: dict[str, Record | SetError | None] = {}
-    ready: dict[str, ChangeEmail] = {}
+    ready: dict[str, tuple[Operation, ...]] = {}
+    lent = await _lent(call, updates)
     for id, each in updates.items():
         try:
-            operation = change_of(call, id, each, boxes)
+            operations = change_of(call, id, each, boxes, lent)
         except SetError as error:
             done[id] = error
             continue
         done[id] = None
-        if operation is not None:
-            ready[id] = operation
+        if operations:
+            ready[id] = operations
     if not ready:
         return done
     commit = call.services.store.commit
     try:
-        await commit(Transaction(tuple(ready.values()), tenant=call.account.tenant))
+        await commit(Transaction(tuple(chain.from_iterable(ready.values())), tenant=call.account.tenant))
     except MailError:
-        for id, operation in ready.items():
+        for id, operations in ready.items():
             try:
-                await commit(Transaction((operation,), tenant=call.account.tenant))
+                await commit(Transaction(operations, tenant=call.account.tenant))
             except MailError as error:
                 done[id] = set_error(error)
     return done
 
 
+async def _lent(call: Call, ids: Iterable[str]) -> Mapping[int, Rows]:
+    """What is seen of emails in another's account."""
+    loan = call.account.loan
+    if loan is None:
+        return {}
+    return await rows_of(loan, [EmailId(n) for id in ids if (n := number_of(EMAIL_LETTER, id)) is not None])
+
+
 async def destroy(call: Call, ids: Sequence[str]) -> dict[str, SetError | None]:
     """Out of every mailbox."""
+    if call.account.loan is not None:
+        return await _destroy_lent(call, call.account.loan, ids)
     numbers = {id: EmailId(number) for id in ids if (number := number_of(EMAIL_LETTER, id)) is not None}
     gone: frozenset[int] = frozenset()
     if numbers:
@@ -205,3 +236,22 @@ async def destroy(call: Call, ids: Sequence[str]) -> dict[str, SetError | None]:
         assert isinstance(done, Destroyed)
         gone = frozenset(done.emails)
     return {id: None if numbers.get(id) in gone else SetError("notFound") for id in ids}
+
+
+async def _destroy_lent(call: Call, loan: Loan, ids: Sequence[str]) -> dict[str, SetError | None]:
+    """Out of every mailbox where the reader sees it, each email for itself."""
+    lent = await _lent(call, ids)
+    done: dict[str, SetError | None] = dict.fromkeys(ids, SetError("notFound"))
+    for id in ids:
+        rows = lent.get(number_of(EMAIL_LETTER, id) or 0)
+        if rows is None:
+            continue
+        try:
+            operations = destroying(call.account, loan, rows)
+            await call.services.store.commit(Transaction(operations, tenant=call.account.tenant))
+            done[id] = None
+        except SetError as error:
+            done[id] = error
+        except MailError as error:
+            done[id] = set_error(error)
+    return done

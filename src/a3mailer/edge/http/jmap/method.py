@@ -17,7 +17,7 @@ The standard methods of section 5 are written once, in ``standard/``; a type say
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import msgspec
@@ -99,6 +99,15 @@ class Call:
     def blobs(self) -> Blobs:
         """Its blobs."""
         return blobs_of(self.services, self.account)
+
+    async def renew(self) -> None:
+        """Where the account is another's: as it is lent now. Errors: MailError."""
+        if self.account.loan is None:
+            return
+        for loan in await self.services.loans.anew(self.principal):
+            if loan.account == self.account.id:
+                account = self.given = replace(self.account, loan=loan, target=loan.target)
+                self.exchange.accounts = {**self.exchange.accounts, account.key: account}
 
     def then(self, method: str, arguments: Arguments) -> None:
         """Make this call after the response of the one in hand, under its call id (section 5.4)."""

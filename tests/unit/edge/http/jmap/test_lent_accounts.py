@@ -180,3 +180,191 @@ async def test_who_may_only_read_changes_nothing() -> None:
     assert told == {"error": "accountReadOnly"}
     for method in ("Identity/get", "EmailSubmission/get", "Quota/get", "SieveScript/get"):
         assert await world.ask(method) == {"error": "accountNotSupportedByMethod"}
+
+
+# --- changing ----------------------------------------------------------------------------------------
+
+
+async def shown(world: Two, id: str, who: str = "bob") -> tuple[set[str], set[str]]:
+    """Keywords and names of mailboxes, as somebody sees them."""
+    told = await world.ask("Email/get", who, ids=[id], properties=["keywords", "mailboxIds", "headers"])
+    names = {world.box(name): name for name in world.boxes}
+    if not told["list"]:
+        return set(), set()
+    (email,) = told["list"]
+    return set(email["keywords"]), {names[each] for each in email["mailboxIds"]}
+
+
+def forbidden(told: dict[str, Any], id: str) -> bool:
+    refused = {k: v for name in told if name.startswith("not") for k, v in (told[name] or {}).items()}
+    return id in refused and refused[id]["type"] == "forbidden"
+
+
+async def test_what_bob_has_seen_is_his_mark() -> None:
+    world = await two()
+    id = await world.put("INBOX")
+    before = (await world.ask("Email/get", ids=[]))["state"]
+    told = await world.ask("Email/set", update={id: {"keywords/$seen": True}})
+    assert told["updated"] == {id: None} and told["oldState"] == before != told["newState"]
+    assert await shown(world, id) == ({"$seen"}, {"INBOX"})
+    assert await shown(world, id, "alice") == (set(), {"INBOX"})
+    counts = (await world.ask("Mailbox/get", ids=[world.box("INBOX")]))["list"][0]
+    assert counts["unreadEmails"] == 0
+    told = await world.ask("Email/changes", sinceState=before)
+    assert told["updated"] == [id]
+    told = await world.ask("Email/set", update={id: {"keywords": {}}})
+    assert await shown(world, id) == (set(), {"INBOX"})
+
+
+async def test_keywords_need_the_right_on_all_mailboxes() -> None:
+    world = await two()
+    id = await world.put("INBOX")
+    assert forbidden(await world.ask("Email/set", update={id: {"keywords/$flagged": True}}), id)
+    work = await world.put("Work", "Private", subject="w")
+    told = await world.ask("Email/set", update={work: {"keywords": {"$flagged": True, "todo": True}}})
+    assert told["updated"] == {work: None}
+    assert await shown(world, work) == ({"$flagged", "todo"}, {"Work"})
+    told = await world.ask("Email/set", update={work: {"keywords": {"$seen": True}}})
+    assert await shown(world, work) == ({"$seen"}, {"Work"})
+    both = await world.put("Work", "INBOX", subject="b")
+    assert forbidden(await world.ask("Email/set", update={both: {"keywords/$flagged": True}}), both)
+    hidden = await world.put("Private", subject="p")
+    told = await world.ask("Email/set", update={hidden: {"keywords/$flagged": True}})
+    assert told["notUpdated"][hidden]["type"] == "notFound"
+
+
+async def test_mailboxes_of_emails_need_rights_on_both_sides() -> None:
+    world = await two()
+    id = await world.put("INBOX")
+    to_work = {f"mailboxIds/{world.box('Work')}": True}
+    away = {f"mailboxIds/{world.box('INBOX')}": None}
+    assert forbidden(await world.ask("Email/set", update={id: to_work | away}), id), "it may not leave INBOX"
+    told = await world.ask("Email/set", update={id: to_work})
+    assert told["updated"] == {id: None} and await shown(world, id) == (set(), {"INBOX", "Work"})
+    told = await world.ask("Email/set", update={id: {f"mailboxIds/{world.box('Work')}": None}})
+    assert told["updated"] == {id: None} and await shown(world, id) == (set(), {"INBOX"})
+    work = await world.put("Work", subject="w", flags=SEEN)
+    gone = {"mailboxIds": {world.box("INBOX"): True}}
+    assert forbidden(await world.ask("Email/set", update={work: gone}), work), "nothing comes into INBOX"
+    nowhere = {"mailboxIds": {world.box("Private"): True}}
+    told = await world.ask("Email/set", update={work: nowhere})
+    assert told["notUpdated"][work]["type"] == "invalidProperties"
+    await world.grant("INBOX", "lrite")
+    told = await world.ask("Email/set", update={work: gone})
+    assert told["updated"] == {work: None} and await shown(world, work) == (set(), {"INBOX"})
+
+
+async def test_destroying_leaves_what_is_not_seen() -> None:
+    world = await two()
+    inbox, work = await world.put("INBOX"), await world.put("Work", "Private", subject="w")
+    told = await world.ask("Email/set", destroy=[inbox, work, "M999"])
+    assert told["destroyed"] == [work] and forbidden(told, inbox)
+    assert told["notDestroyed"]["M999"]["type"] == "notFound"
+    assert await shown(world, work) == (set(), set())
+    assert await shown(world, work, "alice") == (set(), {"Private"})
+
+
+async def test_mail_is_put_where_the_right_is() -> None:
+    world = await two()
+
+    async def create(name: str, **keywords: bool) -> dict[str, Any]:
+        email = {"mailboxIds": {world.box(name): True}, "keywords": keywords, "subject": "new"}
+        return await world.ask("Email/set", create={"k": email})
+
+    assert forbidden(await create("INBOX"), "k")
+    told = await create("Work", **{"$seen": True, "$draft": True})
+    id = told["created"]["k"]["id"]
+    assert await shown(world, id) == ({"$seen", "$draft"}, {"Work"})
+    assert await shown(world, id, "alice") == ({"$draft"}, {"Work"})
+    await world.grant("Work", "lri")
+    assert forbidden(await create("Work", **{"$seen": True}), "k")
+    assert forbidden(await create("Work", **{"$draft": True}), "k")
+    assert (await create("Work"))["created"]
+
+
+async def test_mail_comes_and_goes_between_accounts() -> None:
+    world = await two()
+    await world.deliver(b"Subject: his\r\n\r\nx\r\n", account="bob")
+    (mine,) = (await world.ask("Email/query", accountId=world.his))["ids"]
+    target = {"id": mine, "mailboxIds": {world.box("Work"): True}}
+    told = await world.ask("Email/copy", fromAccountId=world.his, create={"k": target})
+    assert await shown(world, told["created"]["k"]["id"]) == (set(), {"Work"})
+    lent, hidden = await world.put("INBOX", subject="a"), await world.put("Private", subject="b")
+    inbox = {world.box("INBOX"): True}
+    wanted = {name: {"id": id, "mailboxIds": inbox} for name, id in (("a", lent), ("b", hidden))}
+    told = await world.ask(
+        "Email/copy",
+        fromAccountId=world.hers,
+        accountId=world.his,
+        create=wanted,
+        onSuccessDestroyOriginal=True,
+    )
+    assert set(told["created"]) == {"a"} and told["notCreated"]["b"]["type"] == "notFound"
+    assert await shown(world, lent) == (set(), {"INBOX"}), "it may not be destroyed there"
+
+
+# --- mailboxes ---------------------------------------------------------------------------------------
+
+
+async def test_subscriptions_to_what_is_lent_are_the_readers_own() -> None:
+    world = await two()
+    inbox = world.box("INBOX")
+    told = await world.ask("Mailbox/set", update={inbox: {"isSubscribed": True}})
+    assert told["updated"] == {inbox: None}
+
+    async def subscribed() -> bool:
+        return bool((await world.ask("Mailbox/get", ids=[inbox]))["list"][0]["isSubscribed"])
+
+    assert await subscribed()
+    assert [each.name for each in await world.store.documents(world.accounts["bob"], "subscription")] == [
+        "Other Users/alice/INBOX"
+    ]
+    await world.ask("Mailbox/set", update={inbox: {"isSubscribed": False}})
+    assert not await subscribed()
+    for patch in ({"role": "junk"}, {"sortOrder": 7}, {"name": "Other"}, {"parentId": world.box("Work")}):
+        assert forbidden(await world.ask("Mailbox/set", update={inbox: patch}), inbox), patch
+
+
+async def test_mailboxes_are_made_moved_and_removed_by_right() -> None:
+    world = await two()
+    work = world.box("Work")
+    for parent in (None, world.box("INBOX")):
+        told = await world.ask("Mailbox/set", create={"k": {"name": "New", "parentId": parent}})
+        assert forbidden(told, "k")
+    before = (await world.ask("Mailbox/get", ids=[]))["state"]
+    told = await world.ask(
+        "Mailbox/set", create={"k": {"name": "New", "parentId": work, "isSubscribed": True}}
+    )
+    new = told["created"]["k"]["id"]
+    assert all(told["created"]["k"]["myRights"].values()), "it has the rights of its parent"
+    assert told["oldState"] == before != told["newState"] == (await world.ask("Mailbox/get", ids=[]))["state"]
+    (made,) = (await world.ask("Mailbox/get", ids=[new]))["list"]
+    assert (made["name"], made["parentId"], made["isSubscribed"]) == ("New", work, True)
+    told = await world.ask("Mailbox/set", update={new: {"name": "Newer"}})
+    assert told["updated"] == {new: None}
+    (made,) = (await world.ask("Mailbox/get", ids=[new]))["list"]
+    assert (made["name"], made["isSubscribed"]) == ("Newer", True)
+    assert forbidden(await world.ask("Mailbox/set", update={new: {"parentId": None}}), new)
+    assert forbidden(await world.ask("Mailbox/set", destroy=[world.box("INBOX")]), world.box("INBOX"))
+    assert (await world.ask("Mailbox/set", destroy=[work]))["notDestroyed"][work]["type"] == "mailboxHasChild"
+    id = await world.put("Work")
+    told = await world.ask("Email/set", update={id: {"mailboxIds": {new: True}}})
+    assert told["updated"] == {id: None}
+    told = await world.ask("Mailbox/set", destroy=[new])
+    assert told["notDestroyed"][new]["type"] == "mailboxHasEmail"
+    told = await world.ask("Mailbox/set", destroy=[new], onDestroyRemoveEmails=True)
+    assert told["destroyed"] == [new]
+    names = {box.name for box in await world.store.mailboxes(world.accounts["alice"])}
+    assert "Work/Newer" not in names and "Work" in names
+
+
+async def test_what_was_just_made_may_be_used() -> None:
+    world = await two()
+    id = await world.put("Work")
+    made = {"k": {"name": "New", "parentId": world.box("Work")}}
+    calls = (
+        ("Mailbox/set", {"accountId": world.hers, "create": made}, "a"),
+        ("Email/set", {"accountId": world.hers, "update": {id: {"mailboxIds": {"#k": True}}}}, "b"),
+    )  # fmt: skip
+    response = await world.jmap.dispatcher.perform(world.who("bob"), CLIENT, Request(USING, calls))
+    assert response.method_responses[1][1]["updated"] == {id: None}

@@ -14,6 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from a3mailer.access.account_changes import State, Told, mailboxes_changed
+from a3mailer.access.loans import Loan
+from a3mailer.access.subscriptions import subscribe, unsubscribe
 from a3mailer.edge.http.jmap.accounts import Account
 from a3mailer.edge.http.jmap.capabilities import MAIL
 from a3mailer.edge.http.jmap.limits import MAX_SIZE_MAILBOX_NAME
@@ -43,6 +45,7 @@ from a3mailer.mail.errors import AlreadyExists, BadName, MailError, NotAllowed
 from a3mailer.mail.ids import INBOX
 from a3mailer.mail.mailbox import INBOX_NAME, SEPARATOR, parents
 from a3mailer.mail.objectids import MAILBOX_LETTER, number_of, object_id
+from a3mailer.mail.rights import ROOT
 from a3mailer.store.operations import (
     CreateMailbox,
     DeleteMailbox,
@@ -216,10 +219,19 @@ class Mailboxes:
         own_name = _own_name(record["name"])
         name = _full_name(tree, own_name, record["parentId"])
         use = _special_use(tree, record["role"], None)
-        store, account = call.services.store, call.account.id
+        store, account, loan = call.services.store, call.account.id, call.account.loan
         create = CreateMailbox(account, name, use, bool(record["isSubscribed"]))
-        (done,) = await store.commit(Transaction((create,), tenant=call.account.tenant))
+        operations: tuple[Operation, ...] = (create,)
+        if loan is not None:
+            call.account.needs("k", _number(record["parentId"]))
+            _owners(record, {"role": None, "sortOrder": 0})
+            operations = (
+                CreateMailbox(account, name),
+                *_subscribing(loan, None, name, record["isSubscribed"]),
+            )
+        done, *_ = await store.commit(Transaction(operations, tenant=call.account.tenant))
         assert isinstance(done, MailboxCreated)
+        await call.renew()
         if record["sortOrder"]:
             change = SetMailbox(account, done.mailbox, sort_order=record["sortOrder"])
             await store.commit(Transaction((change,), tenant=call.account.tenant))
@@ -257,18 +269,12 @@ class Mailboxes:
         named = changed.get("name")
         if named is not None:
             changed["name"] = _own_name(named)
-        account = call.account.id
-        operations: list[Operation] = []
-        if "name" in changed or "parentId" in changed:
-            parent = tree.parent(box)
-            before = None if parent is None else object_id(MAILBOX_LETTER, parent.id)
-            name = _full_name(tree, changed.get("name", tree.name(box)), changed.get("parentId", before))
-            if name != box.name:
-                if box.id == INBOX:
-                    raise SetError("forbidden", "INBOX stays what it is")
-                if name.startswith(box.name + SEPARATOR):
-                    raise invalid_properties("parentId", because="a mailbox is not below itself")
-                operations.append(RenameMailbox(account, box.id, name))
+        account, loan = call.account.id, call.account.loan
+        operations = _renaming(call.account, tree, box, changed)
+        if loan is not None:
+            _owners(changed, update.record)
+            wanted = changed.pop("isSubscribed", box.subscribed)
+            operations += _subscribing(loan, box, _full_name_of(tree, box, changed), wanted)
         use = _special_use(tree, changed["role"], box) if "role" in changed else None
         attributes = SetMailbox(
             account, box.id, changed.get("isSubscribed"), use, sort_order=changed.get("sortOrder")
@@ -277,6 +283,7 @@ class Mailboxes:
             operations.append(attributes)
         if operations:
             await call.services.store.commit(Transaction(tuple(operations), tenant=call.account.tenant))
+            await call.renew()
         return {"name": changed["name"]} if named != changed.get("name") else None
 
     async def destroy(self, call: Call, ids: Sequence[str]) -> Destroyed:
@@ -287,29 +294,34 @@ class Mailboxes:
         for id, box in sorted(known.items(), key=lambda each: -each[1].name.count(SEPARATOR)):
             try:
                 done[id] = await self._destroy(call, box)
+            except SetError as error:
+                done[id] = error
             except MailError as error:
                 done[id] = set_error(error)
         return done
 
     async def _destroy(self, call: Call, box: Mailbox) -> SetError | None:
         tree = await self._tree(call)
+        call.account.needs("lrx", box.id)  # whether mail is in it is seen by who may read
         if tree.has_child(box):
             return SetError("mailboxHasChild")
         if not self.remove_emails:
             mail = await call.mail.of(call.account.id)
             if mail.counted(box.id).emails:
                 return SetError("mailboxHasEmail")
+        else:
+            call.account.needs("te", box.id)
         delete = DeleteMailbox(call.account.id, box.id)
         await call.services.store.commit(Transaction((delete,), tenant=call.account.tenant))
+        await call.renew()
         return None
 
 
 def _record(tree: Tree, box: Mailbox, account: Account) -> Record:
-    parent = tree.parent(box)
     return {
         "id": object_id(MAILBOX_LETTER, box.id),
         "name": tree.name(box),
-        "parentId": None if parent is None else object_id(MAILBOX_LETTER, parent.id),
+        "parentId": _parent_id(tree, box),
         "role": role_of(box),
         "sortOrder": box.sort_order,
         "myRights": _rights(box, account),
@@ -324,6 +336,57 @@ def _rights(box: Mailbox, account: Account) -> dict[str, bool]:
         right: right not in kept and (loan is None or loan.has(box.id, letters))
         for right, letters in RIGHTS.items()
     }
+
+
+def _number(parent_id: str | None) -> int:
+    """The mailbox whose rights say whether another may be made below it."""
+    number = number_of(MAILBOX_LETTER, parent_id) if parent_id is not None else None
+    return int(ROOT) if number is None else number
+
+
+def _owners(changed: Mapping[str, object], before: Mapping[str, object]) -> None:
+    """What an account's owner alone decides. Errors: SetError."""
+    if any(changed.get(name, before[name]) != before[name] for name in ("role", "sortOrder")):
+        raise SetError("forbidden", "role and sortOrder are the owner's")
+
+
+def _subscribing(loan: Loan, before: Mailbox | None, name: str, wanted: object) -> list[Operation]:
+    """To another's mailbox one subscribes by name (``access.subscriptions``)."""
+    reader = loan.view.subject.account
+    was = before.name if before is not None and before.subscribed else None
+    now = name if wanted else None
+    if was == now:
+        return []
+    left = [] if was is None else [unsubscribe(reader, loan.prefix + was)]
+    return left if now is None else [*left, subscribe(reader, loan.prefix + now)]
+
+
+def _full_name_of(tree: Tree, box: Mailbox, changed: Mapping[str, Any]) -> str:
+    """What a mailbox will be called. Errors: SetError."""
+    if "name" not in changed and "parentId" not in changed:
+        return box.name
+    return _full_name(
+        tree, changed.get("name", tree.name(box)), changed.get("parentId", _parent_id(tree, box))
+    )
+
+
+def _parent_id(tree: Tree, box: Mailbox) -> str | None:
+    parent = tree.parent(box)
+    return None if parent is None else object_id(MAILBOX_LETTER, parent.id)
+
+
+def _renaming(account: Account, tree: Tree, box: Mailbox, changed: Mapping[str, Any]) -> list[Operation]:
+    """Errors: SetError."""
+    name = _full_name_of(tree, box, changed)
+    if name == box.name:
+        return []
+    if box.id == INBOX:
+        raise SetError("forbidden", "INBOX stays what it is")
+    if name.startswith(box.name + SEPARATOR):
+        raise invalid_properties("parentId", because="a mailbox is not below itself")
+    account.needs("x", box.id)
+    account.needs("k", _number(changed.get("parentId", _parent_id(tree, box))))
+    return [RenameMailbox(account.id, box.id, name)]
 
 
 def _own_name(name: str) -> str:
