@@ -23,7 +23,6 @@ from a3mailer.edge.http.routes import Route
 from a3mailer.edge.park import WHOLE, Topic
 from a3mailer.identity.principal import Principal
 from a3mailer.mail.errors import MailError
-from a3mailer.mail.ids import AccountId
 from a3mailer.telemetry.metrics import count
 
 ANYBODY: Final = "session.login"
@@ -119,21 +118,21 @@ class EventSource:
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        return ((self.following.principal.account, WHOLE),)
+        return tuple((account, WHOLE) for account in sorted(self.following.accounts))
 
     async def run(self, reason: str) -> Lasting | None:
         """``Lasting``."""
-        hub, account = self.following.hub, AccountId(self.following.principal.account)
+        hub = self.following.hub
         ear = self.ear = Ear(self.connection.nudge)
         if reason == "begin":
             self._later()
             count("a3_jmap_listeners")
-        hub.listen(account, ear)
+        hub.listen(self.following.accounts, ear)
         ended = True
         try:
             ended = not await self._serve(reason, ear)
         finally:
-            hub.leave(account, ear)
+            hub.leave(ear)
             self.ear = None
             if ended:
                 count("a3_jmap_listeners", by=-1)
@@ -151,6 +150,7 @@ class EventSource:
                 ear.stale = False
                 if not await self._tell():
                     return False
+                self.following.hub.listen(self.following.accounts, ear)
             if self.ping and loop.time() >= self.due:
                 self._write(b'event: ping\ndata: {"interval":%d}\n\n' % self.ping)
             if ear.stale:

@@ -21,6 +21,7 @@ from a3mailer.identity.principal import Principal
 from a3mailer.mail.changes import EVERYTHING, Change
 from a3mailer.mail.errors import MailError
 from a3mailer.mail.ids import AccountId
+from a3mailer.mail.objectids import ACCOUNT_LETTER, number_of
 from a3mailer.store.ports import Watcher
 
 MAX_TOLD: Final = 4096
@@ -33,11 +34,13 @@ _decoder: Final = msgspec.json.Decoder(States)
 
 @dataclass(slots=True, eq=False)
 class Ear:
-    """Somebody who is awake and hears of an account's changes."""
+    """Somebody who is awake and hears of changes of some accounts."""
 
     nudge: Callable[[], None]
     stale: bool = True
     """Something may have changed since ``stale`` was last set to False."""
+    accounts: frozenset[AccountId] = frozenset()
+    """Whose changes it hears of; the hub sets it."""
 
 
 class Hub:
@@ -74,16 +77,21 @@ class Hub:
             ear.stale = True
             ear.nudge()
 
-    def listen(self, account: AccountId, ear: Ear) -> None:
-        """From now on."""
-        self._ears.setdefault(account, set()).add(ear)
+    def listen(self, accounts: frozenset[AccountId], ear: Ear) -> None:
+        """To these from now on. Of those that are new something may have been missed."""
+        for account in ear.accounts - accounts:
+            known = self._ears[account]
+            known.discard(ear)
+            if not known:
+                del self._ears[account]
+        for account in accounts - ear.accounts:
+            self._ears.setdefault(account, set()).add(ear)
+            ear.stale = True
+        ear.accounts = accounts
 
-    def leave(self, account: AccountId, ear: Ear) -> None:
+    def leave(self, ear: Ear) -> None:
         """No more."""
-        known = self._ears.get(account, set())
-        known.discard(ear)
-        if not known:
-            self._ears.pop(account, None)
+        self.listen(frozenset(), ear)
 
     def names(self, types: frozenset[str] | None) -> frozenset[str]:
         """Those of these types that there are; None: all."""
@@ -107,6 +115,11 @@ class Hub:
                 if each.name in types and each.capability in account.capabilities
             }
         return found
+
+
+def accounts_of(states: States) -> frozenset[AccountId]:
+    """The accounts whose states these are."""
+    return frozenset(AccountId(n) for key in states if (n := number_of(ACCOUNT_LETTER, key)) is not None)
 
 
 def changed(now: States, told: States) -> States:
@@ -149,10 +162,18 @@ class Following:
     principal: Principal
     types: frozenset[str]
     told: States = field(default_factory=dict)
+    lent: frozenset[AccountId] = frozenset()
+    """Accounts of others, as of the last news."""
+
+    @property
+    def accounts(self) -> frozenset[AccountId]:
+        """Whose changes are news."""
+        return self.lent | {self.principal.account}
 
     async def news(self) -> States:
         """What is to be told now, which is then taken as told. Errors: MailError."""
         now = await self.hub.states(self.principal, self.types)
         found = changed(now, self.told)
         self.told = now
+        self.lent = accounts_of(now) - {self.principal.account}
         return found

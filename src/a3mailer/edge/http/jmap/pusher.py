@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from a3mailer.access.pushes import Subscription, drop, put, subscriptions
 from a3mailer.edge.http.exchange import JSON
-from a3mailer.edge.http.jmap.news import Hub, States, changed, state_change
+from a3mailer.edge.http.jmap.news import Hub, States, accounts_of, changed, state_change
 from a3mailer.edge.http.jmap.services import Services
-from a3mailer.mail.changes import EVERYTHING, Change
+from a3mailer.mail.changes import EVERYTHING, RIGHTS, Change
 from a3mailer.mail.errors import MailError, NoSuchThing
 from a3mailer.mail.ids import AccountId
 from a3mailer.runtime.http import HttpClient, HttpFailure
@@ -67,6 +67,8 @@ class Pusher:
         self._http = http
         self._known: set[AccountId] = set()
         """Accounts that have subscriptions."""
+        self._borrowers: dict[AccountId, frozenset[AccountId]] = {}
+        """Those of them that others lend something, by whom."""
         self._stale: set[AccountId] = set()
         self._all = True
         """Every account is to be looked at."""
@@ -90,8 +92,12 @@ class Pusher:
         """The store's watcher."""
         if change == EVERYTHING:
             self._all = True
-        elif change.account in self._known or change.mailbox < 0:
-            self._stale.add(change.account)
+        elif change[:2] == RIGHTS:
+            self._stale |= self._known
+        else:
+            if change.account in self._known or change.mailbox < 0:
+                self._stale.add(change.account)
+            self._stale |= self._borrowers.get(change.account, frozenset())
 
     async def round(self) -> int:
         """Look at every account that may have something to push; how many there were."""
@@ -139,6 +145,8 @@ class Pusher:
             return
         types = self._hub.names(None if each.types is None else frozenset(each.types))
         states = await self._hub.states(each.principal(account), types)
+        for lender in accounts_of(states) - {account}:
+            self._borrowers[lender] = self._borrowers.get(lender, frozenset()) | {account}
         if not each.told:
             await self._keep(account, id, each, msgspec.structs.replace(each, told=states), NEVER)
             return

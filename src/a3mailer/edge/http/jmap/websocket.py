@@ -28,6 +28,7 @@ from a3mailer.edge.park import WHOLE, Topic
 from a3mailer.identity.principal import Principal
 from a3mailer.mail.envelope import Client
 from a3mailer.mail.errors import MailError
+from a3mailer.mail.ids import AccountId
 from a3mailer.telemetry.metrics import count
 from a3mailer.wire.jmap.errors import ERROR, RequestError
 from a3mailer.wire.jmap.ijson import decode
@@ -109,22 +110,27 @@ class Socket:
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        return ((self.principal.account, WHOLE),)
+        return tuple((account, WHOLE) for account in sorted(self.accounts))
+
+    @property
+    def accounts(self) -> frozenset[AccountId]:
+        """Whose changes wake it."""
+        return frozenset((self.principal.account,)) if self.following is None else self.following.accounts
 
     async def run(self, reason: str) -> Lasting | None:
         """``Lasting``."""
-        account, ear = self.principal.account, Ear(self.connection.nudge)
+        ear = Ear(self.connection.nudge)
         if reason == "begin":
             self._later()
             count("a3_jmap_listeners")
             self.engine.receive(self.rest)
             self.rest = b""
-        self.hub.listen(account, ear)
+        self.hub.listen(self.accounts, ear)
         ended = True
         try:
             ended = not await self._serve(reason, ear)
         finally:
-            self.hub.leave(account, ear)
+            self.hub.leave(ear)
             if ended:
                 count("a3_jmap_listeners", by=-1)
         if ended:
@@ -141,6 +147,7 @@ class Socket:
                 return False
             if not await self._answer() or not await self._push(ear):
                 return False
+            self.hub.listen(self.accounts, ear)
             if ear.stale and self.following is not None:
                 reason = "change"
                 continue

@@ -18,6 +18,7 @@ from a3mailer.edge.http.jmap.news import Hub, packed, unpacked
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.jmap.types import DataType
 from a3mailer.mail.ids import INBOX
+from a3mailer.mail.rights import of_account
 from a3mailer.store import operations as op
 from a3mailer.store.ports import Transaction
 from a3mailer.testing.memory_connection import MemorySession
@@ -199,3 +200,21 @@ def test_what_was_told_goes_there_and_back() -> None:
     assert unpacked(packed(states)) == states and packed(states).isascii()
     for wrong in ("", "!", "e30", "WzFd", "x" * 5000, "é", "eyJhIjoxfQ"):
         assert unpacked(wrong) in (None, {}), wrong
+
+
+async def test_what_is_lent_is_news_too(world: EventWorld) -> None:
+    async with world.stage() as stage:
+        bob = stage.open(1)
+        assert await begin(bob, "types=*&closeafter=no&ping=0", who="bob") == b""
+        to = of_account(world.accounts["bob"])
+        await world.store.commit(
+            Transaction((op.ChangeGrant(world.accounts["alice"], INBOX, to, "=", "lr"),))
+        )
+        ((_, _, data),) = told(await bob.feed(b""))
+        assert set(data["changed"]) == {"A1"}, "it is heard that there is another account"
+        await world.deliver(MAIL)
+        ((_, _, data),) = told(await bob.feed(b""))
+        assert data["changed"] == {"A1": {"Email": "2"}}
+        await world.store.commit(Transaction((op.ChangeGrant(world.accounts["alice"], INBOX, to, "=", ""),)))
+        await world.deliver(MAIL)
+        assert await bob.feed(b"") == b""

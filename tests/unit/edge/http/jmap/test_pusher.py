@@ -20,6 +20,8 @@ from a3mailer.edge.http.jmap.methods import pushsubscription
 from a3mailer.edge.http.jmap.pusher import Pusher
 from a3mailer.identity.principal import Principal
 from a3mailer.mail.envelope import Client
+from a3mailer.mail.ids import INBOX
+from a3mailer.mail.rights import of_account
 from a3mailer.runtime.http import HttpAnswer, HttpFailure
 from a3mailer.store import operations as op
 from a3mailer.store.ports import Transaction
@@ -207,3 +209,18 @@ async def test_an_account_has_only_so_many_and_makes_only_so_many(world: PushWor
     world.clock.advance(pushsubscription.NEW_SECONDS + 1)
     told = await world.ask("set", create=records)
     assert told["created"] is None and {each["type"] for each in told["notCreated"].values()} == {"overQuota"}
+
+
+async def test_what_is_lent_is_pushed_too(world: PushWorld) -> None:
+    alice, bob = world.accounts["alice"], world.accounts["bob"]
+    await world.store.commit(Transaction((op.ChangeGrant(bob, INBOX, of_account(alice), "=", "lr"),)))
+    world.rights.forget()
+    await world.verified()
+    await world.deliver(MAIL, account="bob")
+    await world.round(10)
+    (told,) = world.web.taken()
+    assert set(told["changed"]) == {"A2"}
+    await world.store.commit(Transaction((op.ChangeGrant(bob, INBOX, of_account(alice), "=", ""),)))
+    await world.deliver(MAIL, account="bob")
+    await world.round(10)
+    assert world.web.taken() == []
