@@ -36,12 +36,14 @@ from a3mailer.identity.credentials import hash_password
 from a3mailer.identity.directory import Directory
 from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId
 from a3mailer.mail.message import index
+from a3mailer.mail.rights import of_account
 from a3mailer.runtime.http import HttpFailure
 from a3mailer.runtime.shared import SharedTable
 from a3mailer.store.backends.memory.store import MemoryStore
 from a3mailer.store.operations import (
     AccountCreated,
     Append,
+    ChangeGrant,
     CreateAccount,
     PutCredential,
     PutDomain,
@@ -83,7 +85,8 @@ def submitting_of(store: Store, clock: FakeClock, settings: Settings) -> Submitt
 
 
 class JmapWorld:
-    """One worker; ``options`` are a transcript's: ``messages``, ``quota``."""
+    """One worker; ``options`` are a transcript's: ``messages``, ``quota``, ``lent`` (what bob may do with
+    alice's INBOX)."""
 
     def __init__(self, options: dict[str, str] | None = None) -> None:
         options = options or {}
@@ -141,6 +144,11 @@ class JmapWorld:
             assert isinstance(result, AccountCreated)
             self.accounts[name] = result.account
             await self.store.commit(Transaction((PutCredential(result.account, "main", "password", STORED),)))
+        if letters := self.options.get("lent"):
+            to = of_account(self.accounts["bob"])
+            grant = ChangeGrant(self.accounts["alice"], INBOX, to, "=", letters)
+            await self.store.commit(Transaction((grant,)))
+            self.rights.forget()
         for name in self.options.get("messages", "").split():
             await self.deliver((MAILS / f"{name}.eml").read_bytes().replace(b"\n", b"\r\n"))
 

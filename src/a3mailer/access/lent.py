@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from a3mailer.access.rights import Rights
-from a3mailer.access.subscriptions import subscribed
+from a3mailer.access.subscriptions import subscribed, subscriptions
 from a3mailer.identity.principal import Principal
 from a3mailer.mail.errors import NoSuchAccount, NoSuchMessage
 from a3mailer.mail.flags import SEEN
@@ -65,7 +65,17 @@ class _Marks:
 class Lent:
     """One account of another, for one reader; it is kept while the scope stays."""
 
-    __slots__ = ("_emails", "_looked", "_marks", "_rights", "_store", "account", "subject")
+    __slots__ = (
+        "_emails",
+        "_generation",
+        "_letters",
+        "_looked",
+        "_marks",
+        "_rights",
+        "_store",
+        "account",
+        "subject",
+    )
 
     def __init__(self, store: Reader, rights: Rights, subject: Principal, account: AccountId) -> None:
         self._store = store
@@ -75,6 +85,9 @@ class Lent:
         self._marks: dict[MailboxId, _Marks] = {}
         self._emails: dict[BlobId, EmailId] = {}
         """What has a blob, as far as it was shown."""
+        self._letters: dict[MailboxId, str] = {}
+        self._generation = -1
+        """That of the rights that ``_letters`` are of."""
         self._looked: tuple[int, frozenset[int]] | None = None
         """As of which modseq all that is there is in there, and what could be read then."""
 
@@ -87,16 +100,35 @@ class Lent:
 
     async def letters(self, mailbox: MailboxId) -> str:
         """The rights that the reader may use there; none where it may not even list it."""
+        generation = self._rights.generation
+        if generation != self._generation:
+            self._letters.clear()
+            self._generation = generation
+        known = self._letters.get(mailbox)
+        if known is None:
+            known = await self._asked(mailbox)
+            if generation == self._rights.generation == self._generation:
+                self._letters[mailbox] = known
+        return known
+
+    async def _asked(self, mailbox: MailboxId) -> str:
         letters = await self._rights.allowed(self.subject, self.account, mailbox)
         if not await self._may(READ, mailbox):
             letters = letters.replace("r", "")  # a token may be good for mailboxes and not for mail
         return letters if "l" in letters or mailbox == ROOT else ""
 
     async def scope(self) -> str:
-        """Equal while the same is visible."""
+        """Equal while the same is visible, and subscribed to."""
         boxes = await self._store.mailboxes(self.account)
         rights = [(int(box.id), await self.letters(box.id)) for box in boxes]
-        shown = ",".join(f"{box}{letters}" for box, letters in sorted(rights) if letters)
+        owner, names = await self._rights.owner(self.account), frozenset[str]()
+        if owner is not None:
+            subscribed_to = await subscriptions(self._store, self.subject.account)
+            prefix = owner.prefix(self.subject)
+            names = frozenset(str(box.id) for box in boxes if prefix + box.name in subscribed_to)
+        shown = ",".join(
+            f"{box}{letters}{'+' if str(box) in names else ''}" for box, letters in sorted(rights) if letters
+        )
         return hashlib.blake2b(shown.encode(), digest_size=6).hexdigest()
 
     async def _may(self, action: str, mailbox: MailboxId) -> bool:

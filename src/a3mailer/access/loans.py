@@ -8,7 +8,7 @@ A loan stands for a scope (``lent.Lent.scope``): where something else is lent, i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from a3mailer.access.account_mail import KEPT_EMAILS, KEPT_OCTETS, AllMail
@@ -89,8 +89,9 @@ class Loans:
         if not letters:
             return None
         letters[int(ROOT)] = await view.letters(ROOT)
+        scope = await view.scope()
         if kept is not None and kept.letters == letters and kept.address == owner.address:
-            return kept
+            return kept if kept.scope == scope else replace(kept, scope=scope)
         if kept is not None:
             view = Lent(self._store, self._rights, subject, account)
         return Loan(
@@ -98,7 +99,7 @@ class Loans:
             owner.tenant,
             owner.address,
             owner.prefix(subject),
-            await view.scope(),
+            scope,
             view,
             AllMail(self._store, view),
             Blobs(self._store, self._clock, view, subject.account),

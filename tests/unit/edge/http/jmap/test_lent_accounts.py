@@ -310,7 +310,7 @@ async def test_subscriptions_to_what_is_lent_are_the_readers_own() -> None:
     world = await two()
     inbox = world.box("INBOX")
     told = await world.ask("Mailbox/set", update={inbox: {"isSubscribed": True}})
-    assert told["updated"] == {inbox: None}
+    assert told["updated"] == {inbox: None} and told["oldState"] != told["newState"]
 
     async def subscribed() -> bool:
         return bool((await world.ask("Mailbox/get", ids=[inbox]))["list"][0]["isSubscribed"])
