@@ -1,0 +1,109 @@
+"""Shared mailboxes by JMAP, over a whole server with workers: one gives by IMAP, the other has it by JMAP."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import aiohttp
+import imapclient
+import pytest
+
+from tests.compat.senders import anyone
+from tests.rig import Rig
+
+CORE, MAIL = "urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"
+LETTER = b"Subject: %b\r\nFrom: <alice@example.test>\r\n\r\nFor all.\r\n"
+SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    accounts = [(f"{name}@example.test", f"secret-{name}") for name in ("alice", "bob")]
+    with Rig(tmp_path_factory.mktemp("lent"), accounts=accounts, workers=2) as made:
+        yield made
+
+
+@pytest.fixture
+async def bob(rig: Rig) -> AsyncIterator[aiohttp.ClientSession]:
+    word = base64.b64encode(b"bob@example.test:secret-bob").decode()
+    base = f"https://127.0.0.1:{rig.port('https')}"
+    async with aiohttp.ClientSession(
+        base, headers={"Authorization": f"Basic {word}"}, connector=aiohttp.TCPConnector(ssl=False)
+    ) as session:
+        yield session
+
+
+@pytest.fixture
+def alice(rig: Rig) -> Iterator[imapclient.IMAPClient]:
+    made = imapclient.IMAPClient("127.0.0.1", rig.port("imaps"), ssl_context=anyone())
+    made.login(*rig.credentials(0))
+    yield made
+    made.logout()
+
+
+async def lent(bob: aiohttp.ClientSession, *, there: bool = True) -> dict[str, Any]:
+    """The account of alice, once every worker has heard of it (or that it is gone)."""
+    agreed, told = 0, {}
+    async with asyncio.timeout(SECONDS):
+        while agreed < 10:
+            async with bob.get("/.well-known/jmap") as answer:
+                session = await answer.json()
+            found = {key: each for key, each in session["accounts"].items() if not each["isPersonal"]}
+            agreed = agreed + 1 if bool(found) is there else 0
+            told = {"api": session["apiUrl"], "events": session["eventSourceUrl"], "accounts": found}
+            await asyncio.sleep(0.02)
+    return told
+
+
+async def call(bob: aiohttp.ClientSession, method: str, **arguments: object) -> dict[str, Any]:
+    body = {"using": [CORE, MAIL], "methodCalls": [[method, arguments, "0"]]}
+    async with bob.post("/jmap/api", json=body) as answer:
+        assert answer.status == 200, await answer.text()
+        ((_, told, _),) = (await answer.json())["methodResponses"]
+    return dict(told)
+
+
+async def test_what_is_shared_by_imap_is_there_by_jmap(
+    bob: aiohttp.ClientSession, alice: imapclient.IMAPClient
+) -> None:
+    alice.append("INBOX", LETTER % b"shown")
+    alice.create_folder("Private")
+    alice.append("Private", LETTER % b"hidden")
+    assert not (await lent(bob, there=False))["accounts"]
+    alice.setacl("INBOX", "bob", "lrs")
+    ((account, told),) = (await lent(bob))["accounts"].items()
+    assert told["name"] == "alice@example.test" and set(told["accountCapabilities"]) == {CORE, MAIL}
+
+    (id,) = (await call(bob, "Email/query", accountId=account))["ids"]
+    properties = ["subject", "keywords", "blobId"]
+    (email,) = (await call(bob, "Email/get", accountId=account, ids=[id], properties=properties))["list"]
+    assert (email["subject"], email["keywords"]) == ("shown", {})
+    async with bob.get(f"/jmap/download/{account}/{email['blobId']}?name=a&type=a%2Fb") as answer:
+        assert await answer.read() == LETTER % b"shown"
+    done = await call(bob, "Email/set", accountId=account, update={id: {"keywords/$seen": True}})
+    assert done["updated"] == {id: None}
+    alice.select_folder("INBOX", readonly=True)
+    assert alice.get_flags([1]) == {1: ()}, "it is bob's own mark"
+    done = await call(bob, "Email/set", accountId=account, destroy=[id])
+    assert done["notDestroyed"][id]["type"] == "forbidden"
+
+    alice.setacl("INBOX", "bob", "")
+    assert not (await lent(bob, there=False))["accounts"]
+    assert (await call(bob, "Email/query", accountId=account))["type"] == "accountNotFound"
+
+
+async def test_mail_to_what_is_lent_is_an_event(
+    bob: aiohttp.ClientSession, alice: imapclient.IMAPClient
+) -> None:
+    alice.setacl("INBOX", "bob", "lr")
+    told = await lent(bob)
+    (account,) = told["accounts"]
+    url = told["events"].replace("{types}", "Email").replace("{closeafter}", "state").replace("{ping}", "0")
+    async with asyncio.timeout(SECONDS), bob.get(url) as answer:
+        await asyncio.to_thread(alice.append, "INBOX", LETTER % b"news")
+        assert account.encode() in await answer.read()
+    alice.setacl("INBOX", "bob", "")
+    await lent(bob, there=False)
