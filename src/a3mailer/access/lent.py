@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from a3mailer.access.rights import Rights
-from a3mailer.access.subscriptions import subscribed, subscriptions
+from a3mailer.access.subscriptions import subscriptions
 from a3mailer.identity.principal import Principal
 from a3mailer.mail.errors import NoSuchAccount, NoSuchMessage
 from a3mailer.mail.flags import SEEN
@@ -46,6 +46,8 @@ READ: Final = "message.read"
 LIST: Final = "mailbox.list"
 AT_ONCE: Final = 512
 """Emails whose blobs are read at once."""
+APART: Final = 2000
+"""Rows of an account that are looked through outside the event loop."""
 
 
 class Reader(MailReader, AccountReader, DirectoryReader, DocumentReader, SeenReader, Protocol):
@@ -144,11 +146,11 @@ class Lent:
         if owner is None:
             raise NoSuchAccount(str(account))
         prefix, reader = owner.prefix(self.subject), self.subject.account
+        names = await subscriptions(self._store, reader)
         found: list[Mailbox] = []
         for box in await self._store.mailboxes_seen_by(reader, account):
             if await self._may(LIST, box.id):
-                is_subscribed = await subscribed(self._store, reader, prefix + box.name)
-                found.append(replace(box, subscribed=is_subscribed))
+                found.append(replace(box, subscribed=prefix + box.name in names))
         return tuple(found)
 
     def _own(self, account: AccountId) -> AccountId:
@@ -163,36 +165,27 @@ class Lent:
         whole = await self._store.account_columns(self._own(account))
         visible = await self.readable()
         marks = {box: await self._marks_of(MailboxId(box)) for box in visible}
-        kept = [at for at, box in enumerate(whole.mailboxes) if box in visible]
-        flags = bytearray(
-            _seen(whole.flags[at], whole.uids[at], marks[whole.mailboxes[at]].seen) for at in kept
-        )
-        names = ("mailboxes", "uids", "emails", "threads", "dates", "sizes")
-        columns = {
-            name: type(column)(column.typecode, [column[at] for at in kept])
-            for name in names
-            for column in (getattr(whole, name),)
-        }
-        keywords = {new: whole.keywords[old] for new, old in enumerate(kept) if old in whole.keywords}
-        return replace(whole, flags=flags, keywords=keywords, **columns)
+        seen = {box: mine.seen for box, mine in marks.items()}
+        if len(whole.emails) > APART:
+            return await asyncio.to_thread(_columns, whole, seen)
+        return _columns(whole, seen)
 
     async def account_changes(self, account: AccountId, since: ModSeq) -> AccountChanges:
         """As of ``AccountReader``; what others have seen is no change. Errors: NoSuchAccount."""
         found = await self._store.account_changes(self._own(account), since)
+        if found.complete and found.modseq == since:
+            return replace(found, changed=(), gone=(), mailboxes=(), mailboxes_gone=())
         visible = await self.readable()
         rows: list[Placed] = []
         complete = found.complete
-        touched = [box for box in found.mailboxes if box in visible]
-        for box in sorted(visible):
-            mailbox = MailboxId(box)
+        touched = sorted(box for box in found.mailboxes if box in visible)
+        for mailbox in touched:  # a reader's mark, too, is an act in its mailbox
             news = await self._store.changes_seen_by(self.subject.account, account, mailbox, since)
             complete = complete and news.complete
             if news.changed.uids:
                 marks = await self._marks_of(mailbox)
                 marks.modseqs.update(zip(news.changed.uids, news.changed.modseqs, strict=True))
                 rows += await self._placed(mailbox, news.changed)
-                if mailbox not in touched:
-                    touched.append(mailbox)
         gone = tuple(each for each in found.gone if each.mailbox in visible)
         return replace(
             found,
@@ -295,8 +288,10 @@ class Lent:
         if row is None or self._looked == (row.modseq, visible):
             return
         whole = await self._store.account_columns(self.account)
-        boxes = zip(whole.mailboxes, whole.emails, strict=True)
-        emails = [EmailId(email) for email in dict.fromkeys(email for box, email in boxes if box in visible)]
+        if len(whole.emails) > APART:
+            emails = await asyncio.to_thread(_emails, whole, visible)
+        else:
+            emails = _emails(whole, visible)
         self._emails.clear()
         for at in range(0, len(emails), AT_ONCE):
             rows = await self._store.places(self.account, emails[at : at + AT_ONCE])
@@ -321,5 +316,25 @@ class Lent:
         return marks
 
 
-def _seen(flags: int, uid: int, seen: set[int]) -> int:
+def _columns(whole: AccountColumns, seen: Mapping[int, Set[int]]) -> AccountColumns:
+    """The rows of some mailboxes, with what was seen in each."""
+    kept = [at for at, box in enumerate(whole.mailboxes) if box in seen]
+    flags = bytearray(_seen(whole.flags[at], whole.uids[at], seen[whole.mailboxes[at]]) for at in kept)
+    names = ("mailboxes", "uids", "emails", "threads", "dates", "sizes")
+    columns = {
+        name: type(column)(column.typecode, [column[at] for at in kept])
+        for name in names
+        for column in (getattr(whole, name),)
+    }
+    keywords = {new: whole.keywords[old] for new, old in enumerate(kept) if old in whole.keywords}
+    return replace(whole, flags=flags, keywords=keywords, **columns)
+
+
+def _emails(whole: AccountColumns, visible: Container[int]) -> list[EmailId]:
+    """Each once that is in one of these mailboxes."""
+    rows = zip(whole.mailboxes, whole.emails, strict=True)
+    return [EmailId(email) for email in dict.fromkeys(email for box, email in rows if box in visible)]
+
+
+def _seen(flags: int, uid: int, seen: Set[int]) -> int:
     return flags | SEEN if uid in seen else flags & ~SEEN

@@ -23,8 +23,8 @@ from a3mailer.store.ports import Store
 
 KEPT: Final = 256
 """Loans that are kept in a worker."""
-_Key = tuple[AccountId, str, frozenset[str], AccountId]
-"""Whose, in which role, with which scopes of a token; of which account."""
+_Key = tuple[AccountId, str, str, frozenset[str], AccountId]
+"""Whose, by which address, in which role, with which scopes of a token; of which account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Loans:
         """As of now. Errors: MailError."""
         found: list[Loan] = []
         for account in sorted(await self._rights.lenders(subject)):
-            key = (subject.account, subject.role, subject.scopes, account)
+            key = (subject.account, subject.address, subject.role, subject.scopes, account)
             loan = await self._loan(subject, account, self._kept.pop(key, None))
             if loan is not None:
                 self._kept[key] = loan
