@@ -38,6 +38,7 @@ from a3mailer.mail.errors import (
     NoSuchAccount,
     NoSuchDomain,
     NoSuchMailbox,
+    NotAllowed,
     NotPermitted,
     TooMany,
 )
@@ -52,9 +53,11 @@ from a3mailer.mail.rights import (
     NEGATIVE,
     ROOT,
     canonical,
+    changed,
     of_account,
     of_group,
 )
+from a3mailer.store.operations import ChangeGrant
 from a3mailer.store.ports import DirectoryReader, DocumentReader, MailReader, SeenReader, SharingReader
 from a3mailer.store.rows import AddressEntry, Mailbox
 
@@ -236,6 +239,20 @@ class Rights:
                 raise NoSuchMailbox
         elif not allow(subject, action, object_of(subject, account, rights)):
             raise NotPermitted(action) if SEEING.intersection(rights) else NoSuchMailbox
+
+    async def granting(self, row: Mailbox, identifier: str, mode: str, rights: str) -> ChangeGrant | None:
+        """What changes an identifier's rights on a mailbox, as SETACL means it; None: they are so already.
+
+        Whether the subject may (``mailbox.share``) is asked before. Errors: NotAllowed (a person has all
+        rights on its own)."""
+        owner = await self.owner(row.account)
+        who = identifier.removeprefix(NEGATIVE)
+        if owner is None or owner.shared or who != of_account(row.account):
+            return ChangeGrant(row.account, row.id, identifier, mode, rights)
+        stays = identifier.startswith(NEGATIVE) == (rights == "")
+        if stays and (rights == "" or changed(ALL_RIGHTS, mode, rights) == ALL_RIGHTS):
+            return None
+        raise NotAllowed("the owner of a mailbox has all rights")
 
     # --- names -------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from a3mailer.config.tree import Server, Settings
 from a3mailer.identity.directory import Directory
 from a3mailer.identity.principal import Principal
 from a3mailer.identity.roles import RIGHTS
-from a3mailer.mail.errors import BadName, MailError, NoSuchAccount, NoSuchMailbox, NotPermitted
+from a3mailer.mail.errors import BadName, MailError, NoSuchAccount, NoSuchMailbox, NotAllowed, NotPermitted
 from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId, MailboxId, TenantId
 from a3mailer.mail.rights import ALL_RIGHTS, ANYONE, ROOT, of_account, of_group
 from a3mailer.store import operations as op
@@ -270,3 +270,24 @@ async def test_identifiers(world: World) -> None:
             await world.rights.identifier(alice, text)
     with pytest.raises(NoSuchAccount):
         await world.rights.shown("account:99999")
+
+
+async def test_a_person_keeps_all_rights_on_what_is_his(world: World) -> None:
+    alice, team = world.ids["alice"], world.ids["team"]
+    inbox = await world.store.mailbox(alice, INBOX)
+    bob = of_account(world.ids["bob"])
+    change = await world.rights.granting(inbox, bob, "=", "lr")
+    assert change == op.ChangeGrant(alice, INBOX, bob, "=", "lr")
+    mine = of_account(alice)
+    for identifier, mode, letters in ((mine, "=", ALL_RIGHTS), (mine, "+", "l"), (f"-{mine}", "=", "")):
+        assert await world.rights.granting(inbox, identifier, mode, letters) is None
+    for identifier, mode, letters in (
+        (mine, "=", "lr"),
+        (mine, "-", "x"),
+        (mine, "=", ""),
+        (f"-{mine}", "+", "l"),
+    ):
+        with pytest.raises(NotAllowed):
+            await world.rights.granting(inbox, identifier, mode, letters)
+    shared = await world.store.mailbox(team, INBOX)
+    assert await world.rights.granting(shared, of_account(team), "=", "lr") is not None, "nobody is a team"

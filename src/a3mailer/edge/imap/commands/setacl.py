@@ -9,9 +9,8 @@ from typing import ClassVar
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.response import DONE, Failed, Response
 from a3mailer.edge.imap.session import Session
-from a3mailer.edge.imap.sharing import is_person, parse_identifier, parse_mod_rights
-from a3mailer.mail.rights import ALL_RIGHTS, NEGATIVE, changed, of_account
-from a3mailer.store.operations import ChangeGrant
+from a3mailer.edge.imap.sharing import parse_identifier, parse_mod_rights
+from a3mailer.mail.errors import NotAllowed
 from a3mailer.wire.imap.parser import Parser
 
 
@@ -41,15 +40,12 @@ class SetAcl:
     async def run(self, session: Session) -> AsyncIterator[Response]:
         row = await session.mailbox(self.mailbox, "mailbox.share")
         identifier = await session.services.rights.identifier(session.principal, self.identifier)
-        if identifier.removeprefix(NEGATIVE) == of_account(row.account) and await is_person(
-            session, row.account
-        ):
-            stays = identifier.startswith(NEGATIVE) == (self.rights == "")
-            if stays and (self.rights == "" or changed(ALL_RIGHTS, self.mode, self.rights) == ALL_RIGHTS):
-                yield DONE
-            else:
-                yield Failed(b"CANNOT", b"the owner of a mailbox has all rights")
+        try:
+            change = await session.services.rights.granting(row, identifier, self.mode, self.rights)
+        except NotAllowed as error:
+            yield Failed(b"CANNOT", str(error).encode())
             return
-        await session.commit(ChangeGrant(row.account, row.id, identifier, self.mode, self.rights))
-        session.services.rights.forget()
+        if change is not None:
+            await session.commit(change)
+            session.services.rights.forget()
         yield DONE
