@@ -1,7 +1,7 @@
 """What a reader is told of another's account, change by change, is what it sees when it reads anew.
 
-That it can fail was tried: without marks, departures, or modseqs of marks, and with a short cut too many, each
-was red at once.
+That it can fail was tried: without marks, departures, or modseqs of marks, and with a short cut too many,
+each was red at once.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ from a3mailer.store.ports import Watcher
 
 MAX_TOLD: Final = 4096
 """Characters of what a client gives back of what it was told."""
+TOO_MUCH: Final = "-"
+"""In place of more than that: who gives it back, or what nobody told it, is told of everything."""
 
 States = dict[str, dict[str, str]]
 """Account id -> type -> state."""
@@ -140,8 +142,9 @@ def state_change(states: States, push_state: str = "") -> bytes:
 
 
 def packed(states: States) -> str:
-    """All that was told, as a text that a client gives back to hear what it missed."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(states)).rstrip(b"=").decode("ascii")
+    """All that was told, as a text that a client gives back to hear what it missed; TOO_MUCH where it is."""
+    text = base64.urlsafe_b64encode(msgspec.json.encode(states)).rstrip(b"=").decode("ascii")
+    return text if len(text) <= MAX_TOLD else TOO_MUCH
 
 
 def unpacked(text: str) -> States | None:

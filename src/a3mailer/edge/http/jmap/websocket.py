@@ -234,12 +234,11 @@ class Socket:
             raise RequestError("notRequest", f"at most {MAX_TYPES} types")
         types = None if wanted.data_types is None else frozenset(wanted.data_types)
         following = Following(self.hub, self.principal, self.hub.names(types))
-        known = unpacked(wanted.push_state or "")
         try:
-            if known is None:
+            if not wanted.push_state:
                 await following.news()
             else:
-                following.told = known
+                following.told = unpacked(wanted.push_state) or {}
         except MailError as error:
             raise RequestError(
                 "limit", "try again later", limit="maxConcurrentRequests", status=503

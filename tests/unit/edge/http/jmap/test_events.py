@@ -14,7 +14,7 @@ from a3mailer.edge.http.jmap import events
 from a3mailer.edge.http.jmap.accounts import Account
 from a3mailer.edge.http.jmap.capabilities import CORE
 from a3mailer.edge.http.jmap.events import wanted
-from a3mailer.edge.http.jmap.news import Hub, packed, unpacked
+from a3mailer.edge.http.jmap.news import MAX_TOLD, Hub, packed, unpacked
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.jmap.types import DataType
 from a3mailer.mail.ids import INBOX
@@ -147,7 +147,11 @@ async def test_who_comes_back_hears_what_was_missed(world: EventWorld) -> None:
             await begin(stage.open(3), "types=*&closeafter=no&ping=0", f"Last-Event-ID: {id}")
         )
         assert data["changed"] == {"A1": {"Email": "3"}}
-        assert await begin(stage.open(4), "types=*&closeafter=no&ping=0", "Last-Event-ID: e30x!") == b""
+        for number, other in enumerate(("e30x!", packed({f"A{n}": {"Email": "1"} for n in range(1000)}))):
+            assert len(other) <= MAX_TOLD
+            fields = "types=*&closeafter=no&ping=0", f"Last-Event-ID: {other}"
+            ((_, _, data),) = told(await begin(stage.open(4 + number), *fields))
+            assert data["changed"] == {"A1": {"Email": "3", "Mailbox": "6"}}, "who knows nothing hears all"
 
 
 async def test_pings_come_when_nothing_else_does(world: EventWorld, monkeypatch: pytest.MonkeyPatch) -> None:
