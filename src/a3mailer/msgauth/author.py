@@ -27,6 +27,7 @@ REMEMBERED: Final = 4_096
 """Domains whose A-labels are kept, and From fields whose authors."""
 REMEMBERED_OCTETS: Final = 512
 """Of a From field that is kept; strangers write them."""
+SEVERAL: Final = "authors of several domains"
 
 _NOT_IN_A_NAME: Final = bytes(c for c in range(256) if not 0x21 <= c <= 0x7E or c == 0x3A)
 _CONTROLS: Final = bytes(c for c in range(256) if (c < 0x20 and c != 0x09) or c == 0x7F)
@@ -68,6 +69,28 @@ def _name(name: bytes) -> str:
 
 def author(header: bytes) -> Author:
     """Who a mail says it is from; ``header`` is its header block as received."""
+    value = _value(header)
+    if isinstance(value, Author):
+        return value
+    return _remembered(value) if len(value) <= REMEMBERED_OCTETS else _of_value(value)
+
+
+def authors(header: bytes) -> tuple[str, ...]:
+    """The addresses of the one From field, of several domains, too; none where they are not plain."""
+    value = _value(header)
+    if isinstance(value, Author):
+        return ()
+    found = _of_value(value)
+    if not found.domain and found.problem != SEVERAL:
+        return ()
+    return tuple(
+        f"{each.local_part.decode('utf-8', 'replace')}@{domain_name(each.domain)}"
+        for each in addresses.parse_mailboxes(value)
+    )
+
+
+def _value(header: bytes) -> bytes | Author:
+    """Of the one From field, unfolded; why there is none."""
     values = []
     for name, value in _lines(header):
         plain = name.rstrip(b" \t")
@@ -79,8 +102,7 @@ def author(header: bytes) -> Author:
         return Author("", "no From field")
     if len(values) > 1:
         return Author("", f"{len(values)} From fields")
-    value = values[0].strip(b" \t")
-    return _remembered(value) if len(value) <= REMEMBERED_OCTETS else _of_value(value)
+    return values[0].strip(b" \t")
 
 
 def _lines(header: bytes) -> list[tuple[bytes, bytes]]:
@@ -113,7 +135,7 @@ def _of_value(value: bytes) -> Author:
             return Author("", "a From field that is not a plain list of addresses")
         domains.add(domain)
     if len(domains) > 1:
-        return Author("", "authors of several domains")
+        return Author("", SEVERAL)
     if {domain_name(a.domain) for a in addresses.parse_mailboxes(value)} != domains:
         return Author("", "a From field that readers understand differently")
     return Author(domains.pop())

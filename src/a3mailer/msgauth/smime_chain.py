@@ -1,0 +1,238 @@
+"""Certificates of those who sign mails (RFC 8550, 5280): whose they are, and who vouches for them at a time.
+
+Pure: authorities, lists of revoked certificates and times are handed in; nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Final
+
+import idna
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.x509 import verification
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+
+from a3mailer.msgauth.cms import MAX_LISTS
+from a3mailer.msgauth.dane import AUTHORITIES, HASHES, element
+
+MAX_DEPTH: Final = 8
+"""Certificates between the signer's and the authority."""
+MAX_ADDRESSES: Final = 64
+"""Of one certificate that are looked at."""
+SMTP_UTF8_MAILBOX: Final = ObjectIdentifier("1.3.6.1.5.5.7.8.9")
+"""RFC 8398."""
+UTF8_STRING: Final = 0x0C
+KNOWN_CRITICAL: Final = frozenset(
+    (x509.KeyUsage, x509.ExtendedKeyUsage, x509.SubjectAlternativeName, x509.BasicConstraints,
+     x509.CertificatePolicies, x509.AuthorityKeyIdentifier, x509.SubjectKeyIdentifier)
+)  # fmt: skip
+"""Extensions of a signer's certificate that may be critical: what they say is looked at."""
+_MAIL: Final = frozenset((ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE))
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    CryptographyDeprecationWarning,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose word counts. ``name`` changes with it."""
+
+    authorities: tuple[x509.Certificate, ...] = ()
+    lists: tuple[x509.CertificateRevocationList, ...] = ()
+    name: str = ""
+
+
+def trust_of(authorities: bytes, lists: bytes = b"") -> Trust:
+    """Of PEM files; certificates that cannot be read are passed over. Errors: ValueError (none could)."""
+    found = [each for each in map(certificate_of, _pem(authorities, b"CERTIFICATE")) if each is not None]
+    if authorities.strip() and not found:
+        raise ValueError("no certificate in it that can be read")
+    name = hashlib.sha256(hashlib.sha256(authorities).digest() + lists).hexdigest()[:16]
+    return Trust(tuple(found), tuple(_lists(_pem(lists, b"X509 CRL"))), name)
+
+
+def _pem(octets: bytes, label: bytes) -> list[bytes]:
+    begins, ends = b"-----BEGIN %b-----" % label, b"-----END %b-----" % label
+    found = (each.partition(ends)[0] for each in octets.split(begins)[1:])
+    return [begins + each + ends for each in found]
+
+
+def certificate_of(octets: bytes) -> x509.Certificate | None:
+    """DER or PEM; None where nobody can read it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CryptographyDeprecationWarning)
+        try:
+            if octets.startswith(b"-----"):
+                return x509.load_pem_x509_certificate(octets)
+            return x509.load_der_x509_certificate(octets)
+        except _UNREADABLE:
+            return None
+
+
+def _lists(octets: Iterable[bytes]) -> list[x509.CertificateRevocationList]:
+    found = []
+    for each in octets:
+        try:
+            if each.startswith(b"-----"):
+                found.append(x509.load_pem_x509_crl(each))
+            else:
+                found.append(x509.load_der_x509_crl(each))
+        except _UNREADABLE:
+            continue
+    return found
+
+
+# --- whose -------------------------------------------------------------------------------------------
+
+
+def addresses_of(certificate: x509.Certificate) -> list[str]:
+    """Addresses in it (RFC 8550 section 3): of the subject's alternative names and of the subject itself."""
+    found: list[str] = []
+    try:
+        found += [
+            str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)
+        ]
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        found += names.get_values_for_type(x509.RFC822Name)
+        found += [_utf8(each) for each in names if isinstance(each, x509.OtherName)]
+    except x509.ExtensionNotFound:
+        pass
+    except _UNREADABLE:
+        return []
+    return [each for each in found if "@" in each][:MAX_ADDRESSES]
+
+
+def _utf8(name: x509.OtherName) -> str:
+    inner = element(name.value, 0) if name.type_id == SMTP_UTF8_MAILBOX else None
+    if inner is None or inner[0] != UTF8_STRING:
+        return ""
+    return name.value[inner[1] : inner[2]].decode("utf-8", "replace")
+
+
+def same_address(one: str, other: str) -> bool:
+    """Whatever the case, and however the domain is written (RFC 8550 section 3, RFC 8398 section 5)."""
+    local_part, _, domain = one.rpartition("@")
+    others, _, domains = other.rpartition("@")
+    return bool(local_part) and local_part.lower() == others.lower() and _domain(domain) == _domain(domains)
+
+
+def _domain(name: str) -> str:
+    name = name.lower()
+    if name.isascii():
+        return name
+    try:
+        return idna.encode(name, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        return name
+
+
+# --- who vouches -------------------------------------------------------------------------------------
+
+
+def _signs(_policy: object, _certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    if usage is not None and not (usage.digital_signature or usage.content_commitment):
+        raise ValueError("the key is not for signing messages")
+
+
+def _is_for_mail(
+    _policy: object, _certificate: x509.Certificate, usages: x509.ExtendedKeyUsage | None
+) -> None:
+    if usages is not None and not _MAIL & set(usages):
+        raise ValueError("the key is not for mail")
+
+
+_ANYHOW: Final = verification.Criticality.AGNOSTIC
+_ABOVE: Final = AUTHORITIES.may_be_present(x509.ExtendedKeyUsage, _ANYHOW, _is_for_mail)
+_SIGNERS: Final = (
+    verification.ExtensionPolicy.permit_all()
+    .may_be_present(x509.KeyUsage, _ANYHOW, _signs)
+    .may_be_present(x509.ExtendedKeyUsage, _ANYHOW, _is_for_mail)
+)
+
+
+def problems(
+    leaf: x509.Certificate,
+    others: Sequence[x509.Certificate],
+    lists: Sequence[bytes],
+    trust: Trust,
+    at: datetime,
+) -> list[str]:
+    """What speaks against a signer's certificate at a time; empty: nothing."""
+    found = _own(leaf, at)
+    if found:
+        return found
+    if not trust.authorities:
+        return ["No authority is believed here"]
+    try:
+        chain = (
+            verification.PolicyBuilder()
+            .store(verification.Store(list(trust.authorities)))
+            .time(at)
+            .max_chain_depth(MAX_DEPTH)
+            .extension_policies(ca_policy=_ABOVE, ee_policy=_SIGNERS)
+            .build_client_verifier()
+            .verify(leaf, [each for each in others if each != leaf])
+            .chain
+        )
+    except (verification.VerificationError, *_UNREADABLE):
+        return ["No authority that is believed here vouches for the certificate of the signer"]
+    return _revoked(chain, (*trust.lists, *_lists(lists[:MAX_LISTS])), at)
+
+
+def _own(leaf: x509.Certificate, at: datetime) -> list[str]:
+    """What the certificate itself says."""
+    found = []
+    if at > leaf.not_valid_after_utc:
+        found.append(f"The certificate of the signer ended on {leaf.not_valid_after_utc:%Y-%m-%d}")
+    if at < leaf.not_valid_before_utc:
+        found.append(f"The certificate of the signer begins on {leaf.not_valid_before_utc:%Y-%m-%d}")
+    try:
+        for extension in leaf.extensions:
+            if extension.critical and type(extension.value) not in KNOWN_CRITICAL:
+                found.append("The certificate of the signer demands what is not known here")
+            elif isinstance(extension.value, x509.KeyUsage):
+                _signs(None, leaf, extension.value)
+            elif isinstance(extension.value, x509.ExtendedKeyUsage):
+                _is_for_mail(None, leaf, extension.value)
+    except _UNREADABLE as error:
+        told = str(error) if str(error).startswith("the key is not") else "it cannot be read"
+        found.append(f"The certificate of the signer is not good for this: {told}")
+    return found
+
+
+def _revoked(
+    chain: Sequence[x509.Certificate], lists: Sequence[x509.CertificateRevocationList], at: datetime
+) -> list[str]:
+    """A list counts where the authority above the certificate has signed it; its age does not: who is on it
+    was revoked."""
+    for certificate, above in pairwise(chain):
+        for each in lists:
+            if each.issuer == above.subject and _is_by(each, above):
+                entry = each.get_revoked_certificate_by_serial_number(certificate.serial_number)
+                if entry is not None and entry.revocation_date_utc <= at:
+                    return [f"The certificate was revoked on {entry.revocation_date_utc:%Y-%m-%d}"]
+    return []
+
+
+def _is_by(each: x509.CertificateRevocationList, above: x509.Certificate) -> bool:
+    try:
+        weak = each.signature_hash_algorithm is not None and not isinstance(
+            each.signature_hash_algorithm, HASHES
+        )
+        return not weak and each.is_signature_valid(above.public_key())  # type: ignore[arg-type]
+    except (InvalidSignature, *_UNREADABLE):
+        return False
