@@ -5,8 +5,13 @@ What ``operations`` says of operations holds for them.
 
 from __future__ import annotations
 
+from typing import Final
+
 from a3mailer.mail.ids import AccountId, EmailId, MailboxId, ModSeq
 from a3mailer.store.operation import Operation, Result
+
+MAX_SIGNATURE: Final = 8192
+"""Octets of what is remembered of the signature of an email."""
 
 
 class ChangeEmail(Operation, frozen=True):
@@ -40,3 +45,16 @@ class Destroyed(Result, frozen=True):
     emails: tuple[EmailId, ...]
     """Those that were there, in ascending order."""
     modseq: ModSeq
+
+
+class RememberSignature(Operation, frozen=True):
+    """Keep what was found out of the signature of an email with its fragments. Result: Done.
+
+    ``told``: clients were told otherwise, so that the email counts as changed, in all its rows. Else nobody
+    is told and no modseq is taken. Errors: NoSuchMessage."""
+
+    account: AccountId
+    email: EmailId
+    value: bytes
+    """At most MAX_SIGNATURE octets, which are the access floor's own."""
+    told: bool = False

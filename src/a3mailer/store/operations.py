@@ -29,6 +29,7 @@ from a3mailer.store.document_operations import RemoveDocument as RemoveDocument
 from a3mailer.store.email_operations import ChangeEmail as ChangeEmail
 from a3mailer.store.email_operations import Destroyed as Destroyed
 from a3mailer.store.email_operations import DestroyEmails as DestroyEmails
+from a3mailer.store.email_operations import RememberSignature as RememberSignature
 from a3mailer.store.mailbox_operations import CreateMailbox as CreateMailbox
 from a3mailer.store.mailbox_operations import DeleteMailbox as DeleteMailbox
 from a3mailer.store.mailbox_operations import MailboxCreated as MailboxCreated
@@ -527,6 +528,7 @@ AnyOperation = (
     | Undelete
     | ChangeEmail
     | DestroyEmails
+    | RememberSignature
     | PurgeVault
     | ExpireMailboxes
     | Enqueue

@@ -162,6 +162,8 @@ class Fragments:
     has_attachment: bool
     size: int
     blob: BlobId
+    smime: bytes = b""
+    """What was found out of its signature since (``operations.RememberSignature``); empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from a3mailer.testing.store.queue import QueueRules
 from a3mailer.testing.store.reports import ReportRules
 from a3mailer.testing.store.seen import SeenRules
 from a3mailer.testing.store.sharing import SharingRules
+from a3mailer.testing.store.signatures import SignatureRules
 from a3mailer.testing.store.texts import TextRules
 from a3mailer.testing.store.transactions import TransactionRules
 from a3mailer.testing.store.twins import TwinRules
@@ -46,6 +47,7 @@ class MailStoreCompliance(
     TwinRules,
     AccountMailRules,
     EmailRules,
+    SignatureRules,
     TextRules,
     SeenRules,
     TransactionRules,

@@ -405,7 +405,7 @@ async def test_a_store_of_an_older_version(tmp_path: Path) -> None:
         "DROP TABLE mailboxes_gone; DROP INDEX messages_copied; DROP INDEX messages_replies;"
         "DROP INDEX messages_twins; ALTER TABLE messages DROP COLUMN twin;"
         "ALTER TABLE messages DROP COLUMN copied; ALTER TABLE fragments DROP COLUMN mailbox;"
-        "ALTER TABLE fragments DROP COLUMN lineage;"
+        "ALTER TABLE fragments DROP COLUMN lineage; ALTER TABLE fragments DROP COLUMN smime;"
         "ALTER TABLE fragments DROP COLUMN uid; ALTER TABLE expunged DROP COLUMN added;"
         "ALTER TABLE mailboxes DROP COLUMN added; ALTER TABLE mailboxes DROP COLUMN changed;"
         "ALTER TABLE mailboxes DROP COLUMN sort_order; ALTER TABLE accounts DROP COLUMN tombstones_from;"

@@ -159,3 +159,18 @@ def destroy_emails(state: State, o: op.DestroyEmails) -> op.Destroyed:
         for message in going:
             leave(state, message, modseq)
     return op.Destroyed(tuple(EmailId(email) for email in sorted(there)), modseq)
+
+
+def remember_signature(state: State, o: op.RememberSignature) -> op.Done:
+    """``RememberSignature``."""
+    found = [m for m in rows(state, o.account) if m.email == o.email]
+    state.account(o.account)
+    if not found:
+        raise NoSuchMessage(str(o.email))
+    key = o.account, o.email
+    state.put(state.fragments, key, replace(state.fragments[key], smime=o.value))
+    if o.told:
+        modseq = next_modseq(state, o.account, sorted({m.mailbox for m in found}))
+        for message in found:
+            mark(state, message, replace(message, modseq=modseq))
+    return op.Done(state.account(o.account).modseq)

@@ -70,6 +70,7 @@ APPLY: Final[dict[type[Operation], Callable[[State, Any], Result]]] = {
     op.Undelete: mail.undelete,
     op.ChangeEmail: whole.change_email,
     op.DestroyEmails: whole.destroy_emails,
+    op.RememberSignature: whole.remember_signature,
     op.PurgeVault: mail.purge_vault,
     op.ExpireMailboxes: mail.expire_mailboxes,
     op.EraseEmails: mail.erase_emails,

@@ -41,6 +41,7 @@ TABLE: Final[dict[type[Operation], Apply]] = {
     op.Undelete: apply_mail.undelete,
     op.ChangeEmail: apply_email.change_email,
     op.DestroyEmails: apply_email.destroy_emails,
+    op.RememberSignature: apply_email.remember_signature,
     op.PurgeVault: apply_vault.purge_vault,
     op.ExpireMailboxes: apply_vault.expire_mailboxes,
     op.EraseEmails: apply_vault.erase_emails,

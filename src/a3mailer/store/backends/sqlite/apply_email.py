@@ -20,7 +20,7 @@ from a3mailer.store.backends.sqlite.apply_mail import (
 from a3mailer.store.backends.sqlite.apply_seen import carry
 from a3mailer.store.backends.sqlite.handover import Work
 from a3mailer.store.backends.sqlite.ledger import Ledger, Row
-from a3mailer.store.operations import ChangeEmail, Destroyed, DestroyEmails, Done
+from a3mailer.store.operations import ChangeEmail, Destroyed, DestroyEmails, Done, RememberSignature
 
 ROWS: Final = (
     "SELECT m.mailbox, m.uid, m.flags, m.keywords, m.modseq, m.email, m.size, m.thread, m.internal_date,"
@@ -141,3 +141,21 @@ def destroy_emails(ledger: Ledger, op: DestroyEmails, work: Work) -> Destroyed:
         for number, state in states.items():
             expunge_rows(ledger, account, state, by_mailbox[number], modseq, IN_VAULT)
     return Destroyed(tuple([EmailId(email) for email in sorted(there)]), ModSeq(account.modseq))
+
+
+def remember_signature(ledger: Ledger, op: RememberSignature, work: Work) -> Done:
+    """Rows that are marked \\Deleted change as well: they may come back."""
+    account = ledger.touch_account(op.account)
+    rows = rows_of(ledger, op.account, (op.email,))
+    if not rows:
+        raise NoSuchMessage(str(op.email))
+    number = op.account << NUMBER_BITS | op.email
+    ledger.execute("UPDATE fragments SET smime = ? WHERE id = ?", (op.value, number))
+    if op.told:
+        boxes = [ledger.touch_mailbox(op.account, box) for box in sorted({row[0] for row in rows})]
+        modseq = ledger.next_modseq(account, *boxes)
+        ledger.connection.executemany(
+            "UPDATE messages SET modseq=? WHERE account=? AND mailbox=? AND uid=?",
+            [(modseq, op.account, row[0], row[1]) for row in rows],
+        )
+    return Done(ModSeq(account.modseq))

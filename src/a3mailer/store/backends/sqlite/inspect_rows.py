@@ -72,9 +72,15 @@ STAND_INS: Final = (
     (
         "fragments",
         "mailbox",
-        "CREATE TEMP VIEW fragments AS SELECT *, 0 AS mailbox, 0 AS uid, NULL AS lineage FROM main.fragments",
+        "CREATE TEMP VIEW fragments AS SELECT *, 0 AS mailbox, 0 AS uid, NULL AS lineage, NULL AS smime"
+        " FROM main.fragments",
     ),
-    ("fragments", "lineage", "CREATE TEMP VIEW fragments AS SELECT *, NULL AS lineage FROM main.fragments"),
+    (
+        "fragments",
+        "lineage",
+        "CREATE TEMP VIEW fragments AS SELECT *, NULL AS lineage, NULL AS smime FROM main.fragments",
+    ),
+    ("fragments", "smime", "CREATE TEMP VIEW fragments AS SELECT *, NULL AS smime FROM main.fragments"),
 )
 """Table, column, and what stands in where a database that an older version wrote last lacks it."""
 

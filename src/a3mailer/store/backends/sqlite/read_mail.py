@@ -331,7 +331,7 @@ _DATES_EACH: Final = (
 )
 _FRAGMENTS: Final = (
     "SELECT f.id, f.envelope, f.bodystructure, f.parts, f.preview, f.subject, f.sent_date, f.has_attachment,"
-    " f.size, f.blob FROM carray(?) AS c CROSS JOIN fragments AS f ON f.id = c.value"
+    " f.size, f.blob, f.smime FROM carray(?) AS c CROSS JOIN fragments AS f ON f.id = c.value"
 )
 """CROSS JOIN: SQLite keeps the order written, so the rows come in the order asked."""
 
@@ -422,7 +422,9 @@ async def first_added(execute: Execute, account: int, mailbox: int, since: int) 
 
 
 def _to_fragments(row: Row) -> Fragments:
-    number, envelope, bodystructure, parts, preview, subject, sent_date, has_attachment, size, blob = row
+    number, envelope, bodystructure, parts, preview, subject, sent_date, has_attachment, size, blob, smime = (
+        row
+    )
     email = EmailId(number & (1 << NUMBER_BITS) - 1)
     return Fragments(
         email,
@@ -435,4 +437,5 @@ def _to_fragments(row: Row) -> Fragments:
         bool(has_attachment),
         size,
         BlobId(blob),
+        smime or b"",
     )

@@ -101,7 +101,7 @@ _NOT_HOME: Final = "UPDATE messages SET copied = 1 WHERE account = ? AND email =
 """The new fragments do not say where the email lies."""
 _MAKE_AGAIN: Final = """
     UPDATE fragments SET envelope=?, bodystructure=?, parts=?, preview=?, subject=?, sent_date=?,
-        has_attachment=?, size=?, lineage=? WHERE id=?"""
+        has_attachment=?, size=?, lineage=?, smime=NULL WHERE id=?"""
 
 
 def repair_fragments(
