@@ -23,6 +23,7 @@ from a3mailer.access.loans import Loans
 from a3mailer.access.pushes import Making
 from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts
+from a3mailer.access.signatures import Authorities, Signatures
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Auth, Limits, Server, Settings
 from a3mailer.edge.http.api.authorise import Authorise
@@ -118,6 +119,7 @@ class JmapWorld:
                 submitting_of(self.store, self.clock, self.settings),
                 self.scripts,
                 Loans(self.store, self.rights, self.clock),
+                Signatures(self.store, self.clock, Authorities(Path("/nowhere"), lambda: self.settings)),
             ),
             self.authenticator.current,
         )

@@ -1,9 +1,9 @@
 """Searching the emails of an account, whatever their mailboxes (RFC 8621 section 4.4): filters and orders.
 
 A filter is a tree of conditions, each with a stage: 0 what the columns of ``AccountMail`` say, 1 fragments,
-2 the texts of the mail (``texts.py``: an index, where it reaches). A stage asks only for the emails whose
-fate the stages before it left open. What a mailbox holds by date is kept in order and is neither filtered nor
-sorted. Work is done in slices, under a budget.
+2 signatures (``signatures.py``), 3 the texts of the mail (``texts.py``: an index, where it reaches). A stage
+asks only for the emails whose fate the stages before it left open. What a mailbox holds by date is kept in
+order and is neither filtered nor sorted. Work is done in slices, under a budget.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 
 from a3mailer.access.account_mail import EMAIL_MASK, AccountMail
 from a3mailer.access.labour import Labour
+from a3mailer.access.signatures import VERIFIED, Signature, Signatures
 from a3mailer.access.sort import sorted_by
 from a3mailer.access.sortkeys import Criterion, Listed, SortKeys
 from a3mailer.access.texts import SearchReader, Texts, needles
@@ -33,7 +34,8 @@ BLOCK: Final = 4096
 """Emails whose texts are asked for at once."""
 COLUMNS: Final = 0
 FRAGMENTS: Final = 1
-TEXTS: Final = 2
+SIGNATURES: Final = 2
+TEXTS: Final = 3
 
 
 @dataclass(slots=True)
@@ -43,6 +45,8 @@ class Look:
     mail: AccountMail
     at: int
     row: Fragments | None = None
+    signed: bool = False
+    signature: Signature | None = None
     having: Mapping[Sought, set[int]] = field(default_factory=dict)
     """Emails that have these texts."""
 
@@ -55,6 +59,8 @@ class Leaf:
     test: Callable[[Look], bool]
     sought: Sought | None = None
     """What TEXTS asks for."""
+    verified: bool = False
+    """Whether SIGNATURES asks for more than that there is one."""
 
 
 class Join(Enum):
@@ -154,6 +160,29 @@ def has_attachment(wanted: bool) -> Leaf:
     return Leaf(FRAGMENTS, lambda look: look.row is not None and look.row.has_attachment is wanted)
 
 
+def is_signed(wanted: bool) -> Leaf:
+    """Whether there is anything to say of a signature (RFC 9219 section 4.2)."""
+    return Leaf(SIGNATURES, lambda look: look.signed is wanted)
+
+
+def is_verified(wanted: bool) -> Leaf:
+    """Whether the signature is good now."""
+
+    def test(look: Look) -> bool:
+        return (look.signature is not None and look.signature.status == VERIFIED) is wanted
+
+    return Leaf(SIGNATURES, test, verified=True)
+
+
+def was_verified(wanted: bool) -> Leaf:
+    """Whether it was good when the email came."""
+
+    def test(look: Look) -> bool:
+        return (look.signature is not None and look.signature.status_then == VERIFIED) is wanted
+
+    return Leaf(SIGNATURES, test, verified=True)
+
+
 def addressed(place: str, text: str) -> Node:
     """``from``, ``to``, ``cc`` or ``bcc`` hold the text."""
     wanted = needles(text)
@@ -220,11 +249,18 @@ class Order:
 class Search:
     """One search in one account."""
 
-    __slots__ = ("_account", "_keys", "_labour", "_mail", "_reader")
+    __slots__ = ("_account", "_keys", "_labour", "_mail", "_reader", "_signatures")
 
     def __init__(
-        self, reader: SearchReader, keys: SortKeys, account: AccountId, mail: AccountMail, labour: Labour
+        self,
+        reader: SearchReader,
+        keys: SortKeys,
+        account: AccountId,
+        mail: AccountMail,
+        labour: Labour,
+        signatures: Signatures,
     ) -> None:
+        self._signatures = signatures
         self._reader = reader
         self._keys = keys
         self._account = account
@@ -251,8 +287,10 @@ class Search:
 
     async def _look_into(self, numbers: Sequence[int], looks: dict[int, Look | None], node: Node) -> None:
         """Read what the columns have left open."""
-        if any(leaf.stage == FRAGMENTS for leaf in leaves(node)):
+        if any(leaf.stage in (FRAGMENTS, SIGNATURES) for leaf in leaves(node)):
             numbers = await self._by_fragments(numbers, looks, node)
+        if any(leaf.stage == SIGNATURES for leaf in leaves(node)):
+            numbers = await self._by_signatures(numbers, looks, node)
         sought = list(dict.fromkeys(leaf.sought for leaf in leaves(node) if leaf.sought is not None))
         if not numbers or not sought:
             return
@@ -285,6 +323,28 @@ class Search:
                 else:
                     self._decide(number, found, looks)
                 await self._labour.step()
+        return later
+
+    async def _by_signatures(
+        self, numbers: Sequence[int], looks: dict[int, Look | None], node: Node
+    ) -> list[int]:
+        """Those that are still open after it."""
+        verified = any(leaf.verified for leaf in leaves(node))
+        later: list[int] = []
+        for number in numbers:
+            look = looks[number]
+            assert look is not None
+            if look.row is not None:
+                found = self._account, look.row, self._mail.dates[look.at]
+                look.signed = await self._signatures.is_signed(*found)
+                if look.signed and verified:
+                    look.signature = await self._signatures.of(*found)
+            decided = matches(node, look, SIGNATURES)
+            if decided is None:
+                later.append(number)
+            else:
+                self._decide(number, decided, looks)
+            await self._labour.step()
         return later
 
     @staticmethod

@@ -18,6 +18,7 @@ from a3mailer.access.loans import Loans
 from a3mailer.access.pushes import Making
 from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts as UserScripts
+from a3mailer.access.signatures import Authorities, Signatures
 from a3mailer.app.examining import examiner, hours
 from a3mailer.app.held import Held
 from a3mailer.app.listeners import PORTS, Port
@@ -454,8 +455,10 @@ def _web(
     rights = Rights(store, directory)
     store.watch(rights.heard)
     loans = Loans(store, rights, clock)
+    system = ssl.get_default_verify_paths().cafile or ""
+    signatures = Signatures(store, clock, Authorities(held.directory, settings, system))
     services = JmapServices(
-        store, clock, settings, blobs, AllMail(store), making, vapid, submitting, scripts, loans
+        store, clock, settings, blobs, AllMail(store), making, vapid, submitting, scripts, loans, signatures
     )
     jmap = Jmap.of(services, authenticator.current)
     further = (

@@ -309,6 +309,16 @@ class Msgauth(Section, frozen=True, kw_only=True):
     bimi_unverified: Annotated[
         bool, _d("... also pictures that no certificate vouches for; they are told apart.")
     ] = False
+    smime_authorities: Annotated[
+        str,
+        _d(
+            "PEM file, in the data directory, of the authorities whose certificates count in S/MIME"
+            " signatures; empty: those of the system."
+        ),
+    ] = ""
+    smime_revoked: Annotated[
+        str, _d("... and of lists (CRL) of certificates that were revoked; none is fetched.")
+    ] = ""
 
 
 class Milter(Section, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """Filters of JMAP over an index of texts that reaches some of the emails only, or none."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,8 @@ from a3mailer.access import email_search as search
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.email_search import Join, Joined, Node
 from a3mailer.access.labour import Labour
+from a3mailer.access.signatures import Authorities, Signatures
+from a3mailer.config.tree import Settings
 from a3mailer.mail.ids import INBOX, AccountId, BlobId, EmailId
 from a3mailer.mail.message import MessageIndex, index
 from a3mailer.mail.message.searched import searched
@@ -86,7 +89,8 @@ async def test_what_is_found_does_not_depend_on_the_index(
     store.upto = upto
     every = AllMail(store)
     mail = await every.of(account)
-    one = search.Search(store, every.keys, account, mail, Labour(clock, 60.0))
+    signatures = Signatures(store, clock, Authorities(Path("/nowhere"), Settings))
+    one = search.Search(store, every.keys, account, mail, Labour(clock, 60.0), signatures)
     assert await one.matching([1, 2, 3, 4], node) == found
     assert store.asked == texts, "one question for all emails and texts"
     assert store.read <= len(MAILS) - upto, "what the index holds is not read"

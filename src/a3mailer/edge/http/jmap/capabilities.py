@@ -32,6 +32,7 @@ MAIL: Final = "urn:ietf:params:jmap:mail"
 SUBMISSION: Final = "urn:ietf:params:jmap:submission"
 MDN: Final = "urn:ietf:params:jmap:mdn"
 VACATION: Final = "urn:ietf:params:jmap:vacationresponse"
+SMIME: Final = "urn:ietf:params:jmap:smimeverify"
 SIEVE: Final = "urn:ietf:params:jmap:sieve"
 
 Description = Callable[[Services], Mapping[str, object]]
@@ -124,6 +125,7 @@ CAPABILITIES: Final[tuple[Capability, ...]] = (
     Capability(SUBMISSION, "smtp.submit", account=_submission),
     Capability(VACATION, "sieve.list"),
     Capability(MDN, "smtp.submit"),  # RFC 9007
+    Capability(SMIME, "message.read"),  # RFC 9219
     Capability(QUOTA, "quota.read"),  # RFC 9425
     Capability(BLOB, "message.read", account=_blob),  # RFC 9404
     Capability(

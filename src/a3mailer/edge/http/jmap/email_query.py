@@ -16,6 +16,7 @@ from a3mailer.access.account_mail import EMAIL_BITS, EMAIL_MASK, AccountMail
 from a3mailer.access.email_search import Join, Joined, Leaf, Node, Order
 from a3mailer.access.labour import Labour
 from a3mailer.access.sortkeys import Criterion
+from a3mailer.edge.http.jmap.capabilities import SMIME
 from a3mailer.edge.http.jmap.email_records import KEYWORDS
 from a3mailer.edge.http.jmap.limits import EMAIL_SORTS
 from a3mailer.edge.http.jmap.method import Call
@@ -60,6 +61,9 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbi
     bcc: Words | None = None
     subject: Words | None = None
     body: Words | None = None
+    has_smime: bool | None = None
+    has_verified_smime: bool | None = None
+    has_verified_smime_at_delivery: bool | None = None
     header: Annotated[tuple[Words, ...], Meta(min_length=1, max_length=2)] | None = None
 
 
@@ -84,7 +88,19 @@ def _leaves(one: Condition) -> list[Node]:
         found.append(search.sized(one.min_size, one.max_size))
     if one.has_attachment is not None:
         found.append(search.has_attachment(one.has_attachment))
-    return found + _keyword_leaves(one) + _text_leaves(one)
+    return found + _keyword_leaves(one) + _signature_leaves(one) + _text_leaves(one)
+
+
+def _signature_leaves(one: Condition) -> list[Node]:
+    """RFC 9219 section 4.2."""
+    found: list[Node] = []
+    if one.has_smime is not None:
+        found.append(search.is_signed(one.has_smime))
+    if one.has_verified_smime is not None:
+        found.append(search.is_verified(one.has_verified_smime))
+    if one.has_verified_smime_at_delivery is not None:
+        found.append(search.was_verified(one.has_verified_smime_at_delivery))
+    return found
 
 
 def _text_leaves(one: Condition) -> list[Node]:
@@ -226,6 +242,9 @@ class Found:
 async def results(call: Call, filter: Any, sort: Sequence[Comparator], *, collapse: bool) -> Simple | Found:
     """The results of a query. Errors: MethodError."""
     node, orders = node_of(filter), orders_of(sort)
+    by_signature = any(leaf.stage == search.SIGNATURES for leaf in search.leaves(node))
+    if by_signature and SMIME not in call.exchange.using:
+        raise MethodError("unsupportedFilter", f"signatures need {SMIME} in using")
     mail = await call.mail.of(call.account.id)
     state = written(call.account, State(mail.modseq))
     mailbox = _only_mailbox(filter)
@@ -234,12 +253,15 @@ async def results(call: Call, filter: Any, sort: Sequence[Comparator], *, collap
     if mailbox is not None and by_date:
         return Simple(mail, mailbox, descending, collapse, state)
     labour = Labour(call.services.clock, search.SECONDS)
-    one = search.Search(call.services.store, call.services.mail.keys, call.account.id, mail, labour)
+    services = call.services
+    one = search.Search(
+        services.store, services.mail.keys, call.account.id, mail, labour, services.signatures
+    )
     numbers = search.by_date(mail, _any_mailbox(filter), descending=descending)
     numbers = await one.matching(numbers, node)
     if not by_date:
         numbers = await one.ordered(numbers, orders)
-    return Found(search.collapsed(mail, numbers) if collapse else numbers, state)
+    return Found(search.collapsed(mail, numbers) if collapse else numbers, state, not by_signature)
 
 
 _NOTHING: Final = Condition()

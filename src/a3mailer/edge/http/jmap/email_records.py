@@ -16,6 +16,7 @@ from typing import Any, Final
 from a3mailer.access.account_mail import Email, merged
 from a3mailer.access.blobs import name_of, name_of_part
 from a3mailer.access.labour import Labour
+from a3mailer.access.signatures import Signature
 from a3mailer.edge.http.jmap.method import Call
 from a3mailer.edge.http.jmap.records import NEEDED, By, Property, Record
 from a3mailer.mail.errors import DamagedContent, NoSuchMessage
@@ -93,11 +94,20 @@ _GIVEN: Final = (
     Property("bodyValues", dict, By.CREATOR, {}),
     *[Property(name, list | None, By.CREATOR, None) for name in ("textBody", "htmlBody", "attachments")],
 )
+_SIGNATURE: Final = (
+    Property("smimeStatus", str | None, shown=False),
+    Property("smimeStatusAtDelivery", str | None, shown=False),
+    Property("smimeErrors", list | None, shown=False),
+    Property("smimeVerifiedAt", UTCDate | None, shown=False),
+)
+SIGNATURE: Final = frozenset(each.name for each in _SIGNATURE)
+"""Properties of RFC 9219 section 4.1."""
 _MADE: Final = (
     *[Property(name, str) for name in ("blobId", "threadId", "preview")],
     Property("size", int),
     Property("hasAttachment", bool),
     Property("headers", list, shown=False),
+    *_SIGNATURE,
 )
 PROPERTIES: Final = EmailProperties((*_CHANGED, *_GIVEN, *_MADE))
 
@@ -131,7 +141,10 @@ async def read_emails(
     labour = Labour(call.services.clock, READ_SECONDS)
     for fragments in await store.fragments(account, order):
         record = records[object_id(EMAIL_LETTER, fragments.email)]
-        await _add_further(call, account, record, fragments, further, options)
+        if further & SIGNATURE:
+            received = emails[fragments.email].date
+            record.update(of_signature(await call.services.signatures.of(account, fragments, received)))
+        await _add_further(call, account, record, fragments, further - SIGNATURE, options)
         await labour.step()
     return records
 
@@ -174,6 +187,16 @@ def of_rows(email: Email, blob: BlobId) -> Record:
         "keywords": keywords_of(email.flags, email.keywords),
         "size": email.size,
         "receivedAt": utc_date(email.date),
+    }
+
+
+def of_signature(found: Signature) -> Record:
+    """RFC 9219 section 4.1."""
+    return {
+        "smimeStatus": found.status,
+        "smimeStatusAtDelivery": found.status_then,
+        "smimeErrors": list(found.errors) or None,
+        "smimeVerifiedAt": None if found.verified_at is None else utc_date(found.verified_at),
     }
 
 

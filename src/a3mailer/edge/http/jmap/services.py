@@ -12,6 +12,7 @@ from a3mailer.access.blobs import Blobs
 from a3mailer.access.loans import Loans
 from a3mailer.access.pushes import Making
 from a3mailer.access.scripts import Scripts
+from a3mailer.access.signatures import Signatures
 from a3mailer.config.tree import Settings
 from a3mailer.runtime.clock import Clock
 from a3mailer.store.ports import Store
@@ -34,3 +35,4 @@ class Services:
     scripts: Scripts
     loans: Loans
     """What others lend."""
+    signatures: Signatures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from a3mailer.access.loans import Loans
 from a3mailer.access.pushes import Making
 from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts
+from a3mailer.access.signatures import Authorities, Signatures
 from a3mailer.config.tree import Settings
 from a3mailer.edge.http.jmap import limits
 from a3mailer.edge.http.jmap.capabilities import CORE
@@ -162,6 +164,7 @@ class World:
                 submitting_of(store, clock, Settings()),
                 Scripts(store, Settings()),
                 Loans(store, Rights(store, Directory(store, Settings())), clock),
+                Signatures(store, clock, Authorities(Path("/nowhere"), Settings)),
             ),
             methods,
         )

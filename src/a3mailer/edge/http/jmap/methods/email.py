@@ -13,12 +13,13 @@ from a3mailer.access.account_changes import changes_since, emails_changed
 from a3mailer.access.blobs import name_of_part, read_name
 from a3mailer.edge.http.jmap import email_changing as changing
 from a3mailer.edge.http.jmap import email_query as querying
-from a3mailer.edge.http.jmap.capabilities import MAIL
+from a3mailer.edge.http.jmap.capabilities import MAIL, SMIME
 from a3mailer.edge.http.jmap.email_listed import listed
 from a3mailer.edge.http.jmap.email_records import (
     LISTED,
     PROPERTIES,
     SETTABLE,
+    SIGNATURE,
     Options,
     of_octets,
     read_emails,
@@ -215,6 +216,8 @@ class EmailGet(Get):
 
     async def run(self, call: Call, arguments: Any) -> dict[str, object]:
         wanted = SHOWN if arguments.properties is None else properties_of(EMAILS, arguments.properties)
+        if wanted & SIGNATURE and SMIME not in call.exchange.using:
+            raise invalid_arguments(f"{min(wanted & SIGNATURE)} needs {SMIME} in using")
         options = options_of(arguments)
         ids = None if arguments.ids is None else tuple(dict.fromkeys(arguments.ids))
         if ids is not None and len(ids) <= MAX_OBJECTS_IN_GET and wanted <= LISTED:
@@ -369,6 +372,8 @@ class EmailParse:
         wanted = PARSED
         if arguments.properties is not None:
             wanted = properties_of(EMAILS, arguments.properties) - {"id"} | set(arguments.properties)
+            if wanted & SIGNATURE:
+                raise invalid_arguments("the signature of an email that is nowhere is not looked at")
         options = options_of(arguments)
         parsed: dict[str, Record] = {}
         lost: list[str] = []
