@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from asn1crypto import cms, crl, tsp  # noqa: F401 - tsp makes attributes of RFC 5035 known
-
 MAX_ELEMENTS: Final = 32_768
 """Values within values, pieces of an octet string included."""
 MAX_DEPTH: Final = 32
@@ -75,6 +73,8 @@ def read(octets: bytes) -> SignedData | str:
     """What these octets are; of other contents than signed ones the name of their type.
     Errors: Unreadable, and nothing else."""
     made = definite(octets)
+    from asn1crypto import cms, tsp  # noqa: F401 - 6 MiB for who is asked; tsp knows attributes of RFC 5035
+
     try:
         info = cms.ContentInfo.load(made)
         kind = str(info["content_type"].native)
@@ -90,7 +90,7 @@ def _signed(data: Any) -> SignedData:
     if beyond > MAX_BEYOND:
         raise TooMuch(f"more than {MAX_BEYOND} octets beside the content")
     certificates = [each.chosen for each in data["certificates"] if each.name == "certificate"]
-    lists = [each.chosen for each in data["crls"] if isinstance(each.chosen, crl.CertificateList)]
+    lists = [each.chosen for each in data["crls"] if each.name != "other"]
     signers = list(data["signer_infos"])
     for found, most in (certificates, MAX_CERTIFICATES), (lists, MAX_LISTS), (signers, MAX_SIGNERS):
         if len(found) > most:
