@@ -136,6 +136,9 @@ mail_operations = weighted(
     ]
     * 2,
     st.builds(op.DestroyEmails, accounts, emails),
+    st.builds(
+        op.RememberSignature, accounts, st.integers(1, 6).map(EmailId), st.binary(max_size=3), st.booleans()
+    ),
     *[st.builds(op.Copy, accounts, mailboxes, uid_sets, mailboxes, st.booleans())] * 2,
     st.builds(
         op.Copy, accounts, mailboxes, uid_sets, mailboxes, st.booleans(), readers, masks, st.booleans()

@@ -119,7 +119,9 @@ class JmapWorld:
                 submitting_of(self.store, self.clock, self.settings),
                 self.scripts,
                 Loans(self.store, self.rights, self.clock),
-                Signatures(self.store, self.clock, Authorities(MAILS, lambda: self.settings, "authority.pem")),
+                Signatures(
+                    self.store, self.clock, Authorities(MAILS, lambda: self.settings, "authority.pem")
+                ),
             ),
             self.authenticator.current,
         )

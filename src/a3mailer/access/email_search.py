@@ -336,9 +336,11 @@ class Search:
             assert look is not None
             if look.row is not None:
                 found = self._account, look.row, self._mail.dates[look.at]
-                look.signed = await self._signatures.is_signed(*found)
-                if look.signed and verified:
+                if verified:
                     look.signature = await self._signatures.of(*found)
+                    look.signed = look.signature.status is not None
+                else:
+                    look.signed = await self._signatures.is_signed(*found)
             decided = matches(node, look, SIGNATURES)
             if decided is None:
                 later.append(number)

@@ -222,6 +222,16 @@ def test_revoked_certificates() -> None:
     assert judge(signed(), trust(revoking(serial, issuer=OTHER))) == GOOD, "not by the authority"
 
 
+def test_a_list_of_revoked_certificates_in_the_mail_itself() -> None:
+    mail = signed()
+    last = index(mail).parts[2]
+    info = asn1.ContentInfo.load(base64.b64decode(mail[last.body : last.end]))
+    revoked = revoking(ALICE.certificate.serial_number).public_bytes(serialization.Encoding.DER)
+    info["content"]["crls"] = [asn1.RevocationInfoChoice("crl", asn1.CertificateList.load(revoked))]
+    octets = base64.encodebytes(info.dump(force=True))
+    fails(mail[: last.body] + octets + mail[last.end :], "was revoked on")
+
+
 def test_trust_has_a_name_that_changes_with_it() -> None:
     names = {trust_of(ROOT.pem).name, trust_of(OTHER.pem).name, trust_of(ROOT.pem, b"x").name, Trust().name}
     assert len(names) == 4 and trust_of(ROOT.pem).name == TRUST.name

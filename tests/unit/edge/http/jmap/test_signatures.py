@@ -158,6 +158,22 @@ async def test_queries(office: Office) -> None:
     assert found["canCalculateChanges"] is False
 
 
+async def test_a_query_reads_octets_once_and_only_where_it_must(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    look = signatures._look
+    monkeypatch.setattr(signatures, "_look", lambda *given: looks.append(1) or look(*given))
+    await office.deliver(signed())
+    opaque = await office.deliver(signed("-nodetach"))
+    await office.found(hasSmime=True)
+    assert len(looks) == 1, "the structure says it of the other one"
+    await office.status(opaque)
+    await office.found(hasSmime=True, hasVerifiedSmime=True)
+    await office.found(hasSmime=True, hasVerifiedSmimeAtDelivery=True)
+    assert len(looks) == 2
+
+
 async def test_only_who_uses_the_capability_is_told(office: Office) -> None:
     id = await office.deliver(signed())
     account = f"A{office.alice.account}"
