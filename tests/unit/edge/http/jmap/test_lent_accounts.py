@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from a3mailer.edge.http.jmap.capabilities import CAPABILITIES
+from a3mailer.edge.http.jmap.capabilities import CAPABILITIES, CORE, MAIL, SMIME
 from a3mailer.edge.http.jmap.session import session
 from a3mailer.identity.principal import Principal
 from a3mailer.mail.envelope import Client
@@ -44,8 +44,8 @@ class Two(JmapWorld):
         await self.do(op.ChangeGrant(self.accounts["alice"], self.boxes[name], to, "=", letters))
         self.rights.forget()
 
-    async def put(self, *names: str, subject: str = "x", flags: int = 0) -> str:
-        octets = f"From: a@b.test\r\nSubject: {subject}\r\n\r\ny\r\n".encode()
+    async def put(self, *names: str, subject: str = "x", flags: int = 0, octets: bytes = b"") -> str:
+        octets = octets or f"From: a@b.test\r\nSubject: {subject}\r\n\r\ny\r\n".encode()
         first, *also = (self.boxes[name] for name in names)
         append = op.Append(self.accounts["alice"], first, 0, flags, also=tuple(also))
         (made,) = await self.store.commit(Transaction((append,), (Content(octets, index(octets)),)))
@@ -87,8 +87,8 @@ async def test_the_session_shows_what_is_lent() -> None:
     told: Any = session(world.jmap.services, bob, accounts, "https://x.test")
     hers = told["accounts"][world.hers]
     assert (hers["name"], hers["isPersonal"]) == ("alice@example.test", False)
-    assert set(hers["accountCapabilities"]) == {"urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"}
-    assert hers["accountCapabilities"]["urn:ietf:params:jmap:mail"]["mayCreateTopLevelMailbox"] is False
+    assert set(hers["accountCapabilities"]) == {CORE, MAIL, SMIME}
+    assert hers["accountCapabilities"][MAIL]["mayCreateTopLevelMailbox"] is False
     assert set(told["primaryAccounts"].values()) == {world.his}
     before = told["state"]
     for name in ("INBOX", "Work"):

@@ -16,6 +16,7 @@ from a3mailer.mail.ids import INBOX, EmailId, Uid
 from a3mailer.mail.objectids import EMAIL_LETTER, number_of, object_id
 from a3mailer.store import operations as op
 from tests.certificates import DAY, NOW
+from tests.unit.edge.http.jmap.test_lent_accounts import two
 from tests.unit.edge.http.jmap.test_letter import Alice, alice  # noqa: F401
 from tests.unit.msgauth.mails_signed import OTHER, ROOT, signed, signer
 
@@ -210,3 +211,28 @@ async def test_an_email_that_goes_while_it_is_looked_at(office: Office) -> None:
     services = office.world.jmap.services
     found = await services.signatures.of(office.alice.account, row, int(NOW.timestamp()))
     assert found.status == "signed/verified"
+
+
+async def test_signatures_of_what_is_lent(tmp_path: Path) -> None:
+    """What was found out when a reader asked is remembered with the owner's email, and counts for both."""
+    world = await two()
+    world.clock.jump(NOW.timestamp() - world.clock.now() + 60)
+    file = tmp_path / "authorities.pem"
+    file.write_bytes(ROOT.pem)
+    believed = replace(world.settings.msgauth, smime_authorities=str(file))
+    world.settings = replace(world.settings, msgauth=believed)
+    shown, hidden = await world.put("Work", octets=signed()), await world.put("Private", octets=signed())
+    asked = await world.ask("Email/get", ids=[shown, hidden], properties=list(STATUS))
+    (told,) = asked["list"]
+    assert (told["id"], told["smimeStatus"], asked["notFound"]) == (shown, "signed/verified", [hidden])
+    found = await world.ask("Email/query", filter={"hasVerifiedSmimeAtDelivery": True})
+    assert found["ids"] == [shown]
+    numbers = [EmailId(number_of(EMAIL_LETTER, id) or 0) for id in (shown, hidden)]
+    rows = await world.store.fragments(world.accounts["alice"], numbers)
+    assert [bool(row.smime) for row in rows] == [True, False]
+    file.write_bytes(OTHER.pem)
+    state = asked["state"]
+    hers = await world.ask("Email/get", who="alice", ids=[shown], properties=list(STATUS))
+    assert hers["list"][0]["smimeStatus"] == "signed/failed"
+    assert (await world.ask("Email/changes", sinceState=state))["updated"] == [shown]
+    assert (await world.ask("Email/get", ids=[shown], properties=list(STATUS)))["list"] == hers["list"]
