@@ -563,7 +563,7 @@ def steps(place: Path, mails: int) -> dict[int, int]:
     for sql in (
         "INSERT INTO messages SELECT 1, 1, i, 0, i, i, i, 10, NULL, i, 0, 0, randomblob(16), 0, i FROM n",
         "INSERT INTO fragments SELECT 1 << 32 | i, 1, 10, 0, 0, (SELECT blob FROM messages WHERE account = 1"
-        " AND mailbox = 1 AND uid = i), x'', x'', '', '', x'', 1, i, NULL FROM n",
+        " AND mailbox = 1 AND uid = i), x'', x'', '', '', x'', 1, i, NULL, NULL FROM n",
         "INSERT INTO expunged SELECT 1, 2, i, i, 1, 0, 0, i, 10, NULL, i, 0, 0, x'', 0 FROM n",
         "INSERT INTO blobs (tenant, blob, segment, offset, length, size, dictionary)"
         " SELECT 1, blob, 1, uid * 100, 10, 10, 0 FROM messages, (SELECT 1 FROM n LIMIT 1) WHERE uid >= 1000",

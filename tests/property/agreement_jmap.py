@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from a3mailer.access.account_mail import AllMail
@@ -13,6 +14,7 @@ from a3mailer.access.loans import Loans
 from a3mailer.access.pushes import Making
 from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts
+from a3mailer.access.signatures import Authorities, Signatures
 from a3mailer.edge.http.api.authorise import Authorise
 from a3mailer.edge.http.door import HttpDoor
 from a3mailer.edge.http.jmap.door import Jmap
@@ -164,6 +166,7 @@ async def program(stage: Stage) -> Program:
                 submitting_of(stage.store, stage.clock, stage.settings),
                 Scripts(stage.store, stage.settings),
                 Loans(stage.store, rights, stage.clock),
+                Signatures(stage.store, stage.clock, Authorities(Path("/nowhere"), lambda: stage.settings)),
             ),
             stage.authenticator.current,
         )
