@@ -36,6 +36,7 @@ acts = st.lists(
         st.tuples(st.just("hint"), st.integers(0, 40)),
         st.tuples(st.just("away"), st.integers(0, 2), st.integers(1, 5)),
         st.tuples(st.just("changed"), st.integers(0, 1), st.integers(0, 40)),
+        st.tuples(st.just("glance"), st.integers(0, 1), st.integers(0, 40)),
     ),
     max_size=30,
 )
@@ -58,7 +59,7 @@ class Client:
             del self.uids[at]
         if news.exists >= 0:
             assert news.exists > len(self.uids)
-            for at in range(len(self.uids), news.exists):  # a client fetches what is new
+            for at in range(len(self.uids), news.exists):
                 self.uids.append(view.uids[at])
                 self.flags[view.uids[at]] = view.flags(at)[0]
         for at in news.changed:
@@ -132,6 +133,8 @@ class Stage:
         had = client.view.has_news()
         news = client.view.news(expunges=expunges)
         assert had or news == News()
+        if news.exists >= 0:  # a client fetches what is new
+            await client.view.mailbox.load()
         client.apply(news)
 
     async def hint(self, modseq: int) -> None:
@@ -149,6 +152,19 @@ class Stage:
         await asyncio.sleep(0)
         self.clients = [await self.client() for _ in range(2)]
         assert self.clients[0].view.mailbox is left
+
+    async def glance(self, who: int, since: int) -> None:
+        """What a mailbox says without its columns is what it says with them."""
+        view = self.clients[who].view
+        await view.mailbox.refresh()
+        glance = None if view.mailbox.loaded else await view.mailbox.glance(since)
+        await self.news(who, True)
+        if glance is not None:
+            await view.mailbox.load()
+            places = [place for at, place in enumerate(glance.places) if glance.changed.modseqs[at] > since]
+            assert places == await view.changed(since)
+            assert [view.uids[at] for at in glance.places] == list(glance.changed.uids)
+            assert [view.flags(at)[0] for at in glance.places] == list(glance.changed.flags)
 
     async def changed(self, who: int, since: int) -> None:
         """The store's index finds what looking at every message does."""

@@ -29,6 +29,12 @@ class MailboxReader(Protocol):
         """Errors: NoSuchMailbox."""
         ...
 
+    async def preceding(
+        self, account: AccountId, mailbox: MailboxId, uids: Sequence[int]
+    ) -> tuple[ModSeq, list[int]]:
+        """As ``MailReader``. Errors: NoSuchMailbox."""
+        ...
+
     async def messages(
         self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid]
     ) -> tuple[Message, ...]:
@@ -70,6 +76,12 @@ class SeenBy:
     async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes:
         """As the reader sees them."""
         return await self._store.changes_seen_by(self._reader, account, mailbox, since)
+
+    async def preceding(
+        self, account: AccountId, mailbox: MailboxId, uids: Sequence[int]
+    ) -> tuple[ModSeq, list[int]]:
+        """Everybody's."""
+        return await self._store.preceding(account, mailbox, uids)
 
     async def messages(
         self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid]

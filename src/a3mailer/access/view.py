@@ -5,8 +5,9 @@ says so. New messages are appended in place; an expunge makes new columns, and w
 the old ones, in which the message still stands (RFC 9051 section 7.5.1: EXPUNGE is not sent at any time).
 A ``View`` is one session's: which columns it was told, how many messages, and up to which modseq.
 
-Of a large mailbox nobody has looked into, only the row is read: the columns are filled when somebody needs
-them (``OpenMailbox.load``), as they were when the mailbox was opened, and from there on they are kept up.
+Of a large mailbox nobody has looked into, only the row is read, and again when messages come; what else
+changed since a modseq is read with its places (``glance``). The columns are filled when somebody needs them
+(``OpenMailbox.load``), as they were when that was last told, and from there on they are kept up.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ OWN_CHANGES: Final = 256
 """Own modseqs a view remembers so as not to be told of what it did itself."""
 READ_AT_ONCE: Final = 1000
 """Messages of a mailbox whose columns are read when it is opened."""
+ATTEMPTS: Final = 3
+"""Readings of what came to a mailbox that is not loaded, while others change it; then it is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,18 @@ class News:
 
 
 NOTHING: Final = News()
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What changed since a modseq, without the columns."""
+
+    vanished: Sequence[int]
+    """Uids expunged, ascending."""
+    changed: Columns
+    """New and changed messages."""
+    places: Sequence[int]
+    """Where those stand."""
 
 
 class OpenMailbox:
@@ -231,18 +246,44 @@ class OpenMailbox:
         """What the store says happened since a modseq. Errors: NoSuchMailbox."""
         return await self._reader.changes(self.account, self.id, ModSeq(since))
 
+    async def glance(self, since: int) -> Glance | None:
+        """What changed since, as of ``modseq``; None when that is not to be had without the columns.
+
+        Errors: NoSuchMailbox."""
+        changes = await self.changes(since)
+        modseq, places = await self._reader.preceding(self.account, self.id, changes.changed.uids)
+        if not changes.complete or not self.modseq == changes.modseq == modseq:
+            return None
+        return Glance(changes.vanished, changes.changed, places)
+
     async def _catch_up(self) -> None:
         if self.modseq < 0:
             return await self._load()
         if not self.loaded:
-            row = await self._reader.mailbox(self.account, self.id)
-            return None if row.modseq == self.modseq else await self._fill()
+            return None if await self._grow() else await self._fill()
         changes = await self.changes(self.modseq)
         if changes.complete:
             self.apply(changes)
         else:
             await self._load()
         return None
+
+    async def _grow(self) -> bool:
+        """Follow a mailbox that is not loaded, as long as all that happens is that messages come."""
+        for _ in range(ATTEMPTS):
+            row = await self._reader.mailbox(self.account, self.id)
+            if row.modseq == self.modseq:
+                return True
+            changes = await self.changes(self.modseq)
+            if not changes.complete or any(
+                uids and uids[0] < self.uid_next for uids in (changes.changed.uids, changes.vanished)
+            ):
+                return False
+            if changes.modseq == row.modseq:
+                self._begin(row, self.columns)
+                self.loaded = False
+                return True
+        return False
 
     def apply(self, changes: Changes) -> None:
         """Take what the store says happened since ``modseq``."""

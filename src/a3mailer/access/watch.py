@@ -18,8 +18,8 @@ from a3mailer.store.ports import MailReader, SeenReader, Watcher
 
 LEFT_MAILBOXES: Final = 1_000
 """Mailboxes without a session that are kept."""
-LEFT_MESSAGES: Final = 1_000_000
-"""Messages of all of them together, 33 octets each."""
+LEFT_MESSAGES: Final = 2_000_000
+"""Messages of all of them together that are loaded, 33 octets each."""
 
 
 Key = tuple[AccountId, MailboxId, AccountId]

@@ -107,6 +107,14 @@ class MailReader(Protocol):
         -1 when there is none, or when it is not found near either end."""
         ...
 
+    async def preceding(
+        self, account: AccountId, mailbox: MailboxId, uids: Sequence[int]
+    ) -> tuple[ModSeq, list[int]]:
+        """The mailbox's modseq, and how many messages come before each of these (ascending) as of then.
+
+        For few of a large mailbox, whose columns nobody has. Errors: NoSuchMailbox."""
+        ...
+
     async def twins(self, account: AccountId, mailbox: MailboxId) -> dict[int, int]:
         """Numbers by uid that tell messages of one email in INBOX from each other, as long as they are there;
         of those that have none there is one an email."""

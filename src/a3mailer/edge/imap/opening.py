@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Final
 
-from a3mailer.access.view import View
+from a3mailer.access.view import Glance, View
 from a3mailer.edge.imap.mailboxes import mailbox_id
 from a3mailer.edge.imap.response import Completed, Response
-from a3mailer.edge.imap.selected import Selected, flags_line, flags_lines
+from a3mailer.edge.imap.selected import Selected, flags_line, flags_lines, glanced_lines
 from a3mailer.edge.imap.session import Session
 from a3mailer.store.rows import Mailbox
 from a3mailer.wire.imap.encode import mailbox as mailbox_name
@@ -80,6 +80,12 @@ async def _changes(session: Session, view: View, resync: Resync) -> AsyncIterato
     """VANISHED (EARLIER) and the flags of what changed since the client was here."""
     if resync.modseq >= view.told:
         return
+    if not view.mailbox.loaded:
+        glance = await view.mailbox.glance(resync.modseq)
+        if glance is not None and not view.mailbox.loaded and view.told == view.mailbox.modseq:
+            for octets in _glanced(session, view, resync, glance):
+                yield octets
+            return
     await session.load()
     gone = await vanished(session, view, resync.modseq)
     if resync.known_uids is not None:
@@ -97,6 +103,23 @@ async def _changes(session: Session, view: View, resync: Resync) -> AsyncIterato
             flags_line(view, at, uid=True, modseq=True, only=session.uid_only)
             for at in places[first : first + FETCHES_AT_ONCE]
         )
+
+
+def _glanced(session: Session, view: View, resync: Resync, glance: Glance) -> Iterator[bytes]:
+    """The same of a mailbox that is not loaded."""
+    uids, modseqs = glance.changed.uids, glance.changed.modseqs
+    wanted = [at for at, modseq in enumerate(modseqs) if modseq > resync.modseq]
+    gone: Iterable[int] = glance.vanished
+    if resync.known_uids is not None:
+        bounds = resync.known_uids.bounds(view.mailbox.uid_next)
+        gone = among(gone, bounds)
+        known = set(among((uids[at] for at in wanted), bounds))
+        wanted = [at for at in wanted if uids[at] in known]
+    if printed := print_set(gone):
+        yield b"* VANISHED (EARLIER) %b\r\n" % printed
+    for first in range(0, len(wanted), FETCHES_AT_ONCE):
+        part = wanted[first : first + FETCHES_AT_ONCE]
+        yield b"".join(glanced_lines(glance, part, only=session.uid_only))
 
 
 async def vanished(session: Session, view: View, since: int) -> Iterable[int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 from a3mailer.access.rights import mask_of
-from a3mailer.access.view import News, View
+from a3mailer.access.view import Glance, News, View
 from a3mailer.mail.flags import SYSTEM_FLAGS
 from a3mailer.mail.ids import AccountId, MailboxId
 from a3mailer.mail.rights import ALL_RIGHTS
@@ -163,10 +163,25 @@ def news_lines(
 
 def named(view: View, place: int, *, uid: bool, only: bool) -> bytes:
     """``n FETCH (`` with UID where asked for; or, where uids are all a client knows, ``uid UIDFETCH (``."""
-    number = view.uids[place]
+    return _named(place, view.uids[place], uid=uid, only=only)
+
+
+def _named(place: int, number: int, *, uid: bool, only: bool) -> bytes:
     if only:  # RFC 9586 section 3.3
         return b"%d UIDFETCH (" % number
     return b"%d FETCH (UID %d " % (place + 1, number) if uid else b"%d FETCH (" % (place + 1)
+
+
+def glanced_lines(glance: Glance, wanted: Iterable[int], *, only: bool) -> list[bytes]:
+    """``* n FETCH (UID n FLAGS (...) MODSEQ (n))`` of those of the changed messages that are ``wanted``."""
+    changed = glance.changed
+    lines: list[bytes] = []
+    for at in wanted:
+        uid = changed.uids[at]
+        name = _named(glance.places[at], uid, uid=True, only=only)
+        flags = flag_list(changed.flags[at], changed.keywords.get(uid, ""))
+        lines.append(b"* %bFLAGS (%b) MODSEQ (%d))\r\n" % (name, flags, changed.modseqs[at]))
+    return lines
 
 
 def flags_line(view: View, place: int, *, uid: bool, modseq: bool, only: bool) -> bytes:

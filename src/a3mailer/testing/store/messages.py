@@ -295,6 +295,18 @@ class FlagRules(StoreCase):
         with pytest.raises(NoSuchMailbox):
             await store.first_unseen(world.alice, NOWHERE)
 
+    async def test_where_messages_stand(self, world: World) -> None:
+        store = world.store
+        assert (await store.preceding(world.alice, INBOX, (1, 2)))[1] == [0, 0]
+        sent = await world.fill(world.alice, 6)
+        assert await store.preceding(world.alice, INBOX, (1, 3, 6, 7)) == (sent[-1].modseq, [0, 2, 5, 6])
+        await world.expunge(world.alice, 1, 4)
+        last = await world.expunge(world.alice, 6)
+        assert await store.preceding(world.alice, INBOX, range(1, 8)) == (last.modseq, [0, 0, 1, 2, 2, 3, 3])
+        assert await store.preceding(world.alice, INBOX, ()) == (last.modseq, [])
+        with pytest.raises(NoSuchMailbox):
+            await store.preceding(world.alice, NOWHERE, (1,))
+
     async def test_uids_that_are_not_there_are_left_out(self, world: World) -> None:
         await world.fill(world.alice, 2)
         await world.expunge(world.alice, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -195,6 +196,13 @@ class MemoryStore:
         messages = self._state.messages[account, mailbox].values()
         places = (at for at, message in enumerate(messages) if not message.flags & SEEN)
         return box.modseq, next(places, -1)
+
+    async def preceding(
+        self, account: AccountId, mailbox: MailboxId, uids: Sequence[int]
+    ) -> tuple[ModSeq, list[int]]:
+        box = self._state.mailbox(account, mailbox)
+        there = sorted(self._state.messages[account, mailbox])
+        return box.modseq, [bisect_left(there, uid) for uid in uids]
 
     async def twins(self, account: AccountId, mailbox: MailboxId) -> dict[int, int]:
         """Numbers by uid."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from array import array
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,7 @@ from a3mailer.mail.mailbox import INBOX_NAME, SEPARATOR
 from a3mailer.store.backends.sqlite.apply_mail import NUMBER_BITS
 from a3mailer.store.backends.sqlite.connection import Execute, Rows, open_reader
 from a3mailer.store.backends.sqlite.read_blobs import Blobs
+from a3mailer.store.backends.sqlite.read_preceding import read_preceding
 from a3mailer.store.rows import Changes, Columns, Fragments, Mailbox, Message
 
 SLICE: Final = 1000
@@ -195,6 +197,16 @@ class ReadMail:
                     if not unseen:
                         return ModSeq(row[5]), messages - behind
         return ModSeq(row[5]), -1
+
+    async def preceding(
+        self, account: AccountId, mailbox: MailboxId, uids: Sequence[int]
+    ) -> tuple[ModSeq, list[int]]:
+        with self._readers.lend() as execute:
+            row = mailbox_row(execute, account, mailbox)
+            uid_next, messages = row[4], row[6]
+            known = bisect_left(uids, uid_next)
+            counts = await read_preceding(execute, (account, mailbox), messages, uid_next, uids[:known])
+            return ModSeq(row[5]), [*counts, *([messages] * (len(uids) - known))]
 
     async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes:
         """New ones are a suffix by uid (``added`` rises with it), changed ones have an index of their own."""
