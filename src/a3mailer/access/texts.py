@@ -140,7 +140,7 @@ class Texts:
 
 
 def _text(octets: bytes, row: Fragments) -> Searched:
-    return searched(octets, MessageIndex.unpack(row.index))
+    return searched(octets, MessageIndex.unpack_or_make(row.index, octets))
 
 
 def _groups(rows: Sequence[Fragments]) -> Iterator[list[Fragments]]:

@@ -5,6 +5,7 @@
 | new mails of an account | GATHER_SECONDS after the first of them was heard of, all that came until then |
 | every account | at the start, when hints were lost, when an index was taken away, and every RESCAN_SECONDS |
 | mails that are gone | once a day an account |
+| nothing | for FULL_SECONDS after the disk was full: mail comes first, searches read what is not indexed |
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from a3mailer.mail.changes import EVERYTHING, Change
-from a3mailer.mail.errors import MailError
+from a3mailer.mail.errors import MailError, StoreFull
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId
 from a3mailer.runtime.clock import Clock
 from a3mailer.runtime.rest import rest
@@ -24,6 +25,8 @@ from a3mailer.telemetry.events import emit
 
 LOOK_SECONDS: Final = 1.0
 GATHER_SECONDS: Final = 3.0
+FULL_SECONDS: Final = 5.0
+"""The disk was full: so long nothing is written."""
 RESCAN_SECONDS: Final = 1800.0
 SWEEP_SECONDS: Final = 3600.0
 """How often it is looked which accounts were not swept for DAY."""
@@ -41,6 +44,7 @@ class TextIndexing:
         self._rescan_at = clock.monotonic()
         self._sweep_at = clock.monotonic() + SWEEP_SECONDS
         self._changed = -1
+        self._full_until = clock.monotonic()
 
     def heard(self, change: Change) -> None:
         """Something happened in a mailbox."""
@@ -66,23 +70,33 @@ class TextIndexing:
         for account, since in sorted(self._waiting.items(), key=_age):
             if stopped():
                 return
+            if now < self._full_until:
+                break
             self._tell(now)
             if since + GATHER_SECONDS <= now:
                 del self._waiting[account]
-                await self._index(account, stopped)
+                await self._index(account, since, stopped)
         self._tell(now)
-        if now >= self._sweep_at:
+        if now >= self._sweep_at and now >= self._full_until:
             self._sweep_at = now + SWEEP_SECONDS
             await self._sweep(stopped)
 
-    async def _index(self, account: AccountId, stopped: Callable[[], bool]) -> None:
+    async def _index(self, account: AccountId, since: float, stopped: Callable[[], bool]) -> None:
         try:
             while not stopped() and (count := await self._keeper.index(account)):
                 metrics.count("a3_search_indexed_total", by=count)
                 await asyncio.sleep(0)
+        except StoreFull as error:
+            self._put_off(account, error)
+            self._waiting[account] = since  # the others have to wait as well
         except MailError as error:
-            emit("search.index.put_off", level="warning", account=account, error=repr(error))
+            self._put_off(account, error)
             self._waiting.setdefault(account, self._clock.monotonic())
+
+    def _put_off(self, account: AccountId, error: MailError) -> None:
+        emit("search.index.put_off", level="warning", account=account, error=repr(error))
+        if isinstance(error, StoreFull):
+            self._full_until = self._clock.monotonic() + FULL_SECONDS
 
     def _tell(self, now: float) -> None:
         """How far behind the index is."""
@@ -92,9 +106,14 @@ class TextIndexing:
 
     async def _sweep(self, stopped: Callable[[], bool]) -> None:
         for account in self._keeper.unswept(int(self._clock.now()) - DAY):
-            if stopped():
+            if stopped() or self._clock.monotonic() < self._full_until:
                 return
-            if count := await self._keeper.sweep(account):
+            try:
+                count = await self._keeper.sweep(account)
+            except MailError as error:
+                self._put_off(account, error)
+                continue
+            if count:
                 emit("search.index.swept", account=account, count=count)
             await asyncio.sleep(0)
 

@@ -169,11 +169,13 @@ class TextKeeper(Protocol):
         ...
 
     async def index(self, account: AccountId) -> int:
-        """Take some mails into the index; how many were looked at, 0 when none is left. Errors: TryLater."""
+        """Take some mails into the index; how many were looked at, 0 when none is left.
+
+        Errors: TryLater; StoreFull, where another account would fare no better."""
         ...
 
     async def sweep(self, account: AccountId) -> int:
-        """Drop from the index mails that are gone; how many."""
+        """Drop from the index mails that are gone; how many. Errors: TryLater."""
         ...
 
     def unswept(self, before: int) -> list[AccountId]:

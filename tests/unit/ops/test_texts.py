@@ -1,7 +1,7 @@
 """The index is kept up: when it is told, when it was not, and what is gone goes."""
 
 from a3mailer.mail.changes import EVERYTHING, Change
-from a3mailer.mail.errors import TryLater
+from a3mailer.mail.errors import StoreFull, TryLater
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId, MailboxId, ModSeq
 from a3mailer.ops import texts
 from a3mailer.ops.texts import TextIndexing
@@ -18,7 +18,7 @@ class Keeper:
         self.left: dict[AccountId, int] = {}
         self.acts: list[str] = []
         self.taken_away = 0
-        self.trouble = False
+        self.trouble = self.full = False
 
     async def behind(self) -> list[AccountId]:
         self.acts.append("behind")
@@ -27,12 +27,17 @@ class Keeper:
     async def index(self, account: AccountId) -> int:
         if self.trouble:
             raise TryLater("busy")
+        if self.full:
+            self.acts.append(f"full {account}")
+            raise StoreFull("full")
         taken = min(self.left.get(account, 0), 500)
         self.left[account] = self.left.get(account, 0) - taken
         self.acts.append(f"index {account} {taken}")
         return taken
 
     async def sweep(self, account: AccountId) -> int:
+        if self.full:
+            raise StoreFull("full")
         self.acts.append(f"sweep {account}")
         return 1
 
@@ -117,3 +122,44 @@ async def test_it_stops_between_two_batches() -> None:
     answers = iter([False, False, True, True])
     await TextIndexing(keeper, FakeClock()).round(lambda: next(answers))
     assert keeper.left[ALICE] == 4500
+
+
+async def test_a_full_disk_is_left_alone_for_a_while_and_the_lag_is_told() -> None:
+    keeper, clock = Keeper(), FakeClock()
+    work = TextIndexing(keeper, clock)
+    await work.round()
+    keeper.left.update({ALICE: 1, BOB: 1})
+    work.heard(change(ALICE))
+    work.heard(change(BOB))
+    clock.advance(texts.GATHER_SECONDS)
+    keeper.full = True
+    keeper.done()
+    await work.round()
+    assert keeper.done() == ["full 1"]  # the second one would find it full too
+    clock.advance(texts.FULL_SECONDS / 2)
+    await work.round()
+    assert keeper.done() == []
+    assert metrics.SHARED.total("a3_search_accounts_waiting") == 2
+    assert metrics.SHARED.total("a3_search_lag_seconds") == texts.GATHER_SECONDS + texts.FULL_SECONDS / 2
+    clock.advance(texts.FULL_SECONDS)
+    await work.round()
+    assert len(keeper.done()) == 1
+    keeper.full = False
+    clock.advance(texts.FULL_SECONDS)
+    await work.round()
+    assert keeper.left == {ALICE: 0, BOB: 0}
+    assert metrics.SHARED.total("a3_search_accounts_waiting") == 0
+
+
+async def test_what_cannot_be_swept_now_is_swept_later() -> None:
+    keeper, clock = Keeper(), FakeClock()
+    work = TextIndexing(keeper, clock)
+    await work.round()
+    keeper.full = True
+    clock.advance(texts.SWEEP_SECONDS)
+    await work.round()
+    keeper.full = False
+    keeper.done()
+    clock.advance(texts.SWEEP_SECONDS)
+    await work.round()
+    assert keeper.done()[-1] == "sweep 2"

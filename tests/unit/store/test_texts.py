@@ -1,6 +1,7 @@
 """The index of texts in its files: exact whatever the sizes, sealed, made again when damaged, erased."""
 
 import asyncio
+import errno
 import os
 import random
 import signal
@@ -13,13 +14,14 @@ import pytest
 from a3mailer.access.labour import Labour
 from a3mailer.access.texts import Texts
 from a3mailer.config.tree import Settings
+from a3mailer.mail.errors import StoreFull
 from a3mailer.mail.ids import AccountId
 from a3mailer.mail.message import index
 from a3mailer.mail.message.searched import Searched, searched
 from a3mailer.runtime.clock import SystemClock
 from a3mailer.store import operations as op
 from a3mailer.store.backends.sqlite.store import SqliteStore
-from a3mailer.store.backends.sqlite.texts import indexing, volume
+from a3mailer.store.backends.sqlite.texts import find, indexing, volume
 from a3mailer.store.backends.sqlite.texts.filters import rows_of
 from a3mailer.store.backends.sqlite.texts.grams import BUCKETS, buckets_of
 from a3mailer.store.backends.sqlite.texts.shelf import FOLDER, folder_of, read_shelf, volume_in
@@ -174,15 +176,97 @@ class TestTexts(TextRules):
         await store.indexing().index(world.alice)
         assert not [path for path in (tmp_path / FOLDER).rglob("*") if path.is_file()]
 
+    @pytest.mark.parametrize(
+        ("call", "first"),
+        [("mkdir", 1), ("write_bytes", 1), ("replace", 1), ("write_bytes", 2), ("replace", 2)],
+    )
+    async def test_a_full_disk_leaves_nothing_behind_and_the_mails_wait(
+        self,
+        world: World,
+        store: SqliteStore,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        call: str,
+        first: int,
+    ) -> None:
+        """Fails from the first time on (a volume), or from the second (the shelf that would name it)."""
+        mails = {}
+        for number in range(3):
+            octets = mail("s", f"apple {number}")
+            mails[int((await world.append(world.alice, octets)).email)] = octets
+        real, calls = getattr(Path, call), []
+
+        def fails(path: Path, *arguments: object, **options: object) -> object:
+            calls.append(path)
+            if len(calls) >= first:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(path, *arguments, **options)
+
+        with monkeypatch.context() as patch, pytest.raises(StoreFull):
+            patch.setattr(Path, call, fails)
+            await bring_up_to_date(store, world.alice)
+        assert not [path for path in (tmp_path / FOLDER).rglob("*") if path.is_file()]
+        assert (await store.text_counts(world.alice)).indexed == 0
+        assert await agrees(world, mails, world.alice) == 0
+        await bring_up_to_date(store, world.alice)
+        assert await agrees(world, mails, world.alice) == max(mails)
+
+    async def test_the_reserve_of_the_disk_is_left_to_mail(
+        self, world: World, store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        email = (await world.append(world.alice, mail("s", "apple"))).email
+        with monkeypatch.context() as patch, pytest.raises(StoreFull):
+            patch.setattr(store, "_has_room", lambda: False)
+            await store.indexing().index(world.alice)
+        texts = Texts(store, world.alice, Labour(SystemClock()))
+        assert await texts.matching([Sought(Where.TEXT, "apple")], [email]) == [{email}]
+        await bring_up_to_date(store, world.alice)
+        assert (await store.text_counts(world.alice)).indexed == 1
+
+    async def test_a_sweep_of_a_full_disk_loses_nothing(
+        self, world: World, store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gone, kept = [(await world.append(world.alice, mail("s", "apple"))) for _ in range(2)]
+        await bring_up_to_date(store, world.alice)
+        await world.expunge(world.alice, gone.uid)
+        await world.purge()
+
+        def fails(*_: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with monkeypatch.context() as patch, pytest.raises(StoreFull):
+            patch.setattr(Path, "write_bytes", fails)
+            await store.indexing().sweep(world.alice)
+        found = await store.texts_with(world.alice, [Sought(Where.TEXT, "apple")], {kept.email}, turn)
+        assert found.found == ({kept.email},)
+        assert await store.indexing().sweep(world.alice) == 1
+
+    async def test_no_descriptor_for_a_volume_is_no_answer_of_the_index(
+        self, world: World, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        email = (await world.append(world.alice, mail("s", "apple"))).email
+        await bring_up_to_date(store, world.alice)
+
+        def fails(*_: object) -> int:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(find, "Volume", fails)
+            sought = [Sought(Where.TEXT, "apple")]
+            assert await store.texts_with(world.alice, sought, {email}, turn) == ((set(),), 0, frozenset())
+            texts = Texts(store, world.alice, Labour(SystemClock()))
+            assert await texts.matching(sought, [email]) == [{email}]
+
     async def test_left_overs_are_swept_away(self, world: World, store: SqliteStore, tmp_path: Path) -> None:
         await world.append(world.alice, mail("s", "apple"))
         await bring_up_to_date(store, world.alice)
         folder = folder_of(tmp_path, world.alice)
         (folder / "7.volume").write_bytes(b"of an indexer that was killed")
+        (folder / "8.new").write_bytes(b"of another")
         (tmp_path / FOLDER / "gone-7").mkdir()
         assert await store.indexing().behind() == []
         await store.indexing().sweep(world.alice)
-        assert len(list(folder.glob("*.volume"))) == 1
+        assert sorted(path.suffix for path in folder.iterdir()) == ["", ".volume"]
         assert not (tmp_path / FOLDER / "gone-7").exists()
 
 

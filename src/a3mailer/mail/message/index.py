@@ -128,6 +128,14 @@ class MessageIndex(NamedTuple):
             truncated=kept.truncated,
         )
 
+    @classmethod
+    def unpack_or_make(cls, packed_index: bytes, octets: bytes) -> "MessageIndex":
+        """Return the index that was packed; where that is damaged, one of the octets of the message."""
+        try:
+            return cls.unpack(packed_index)
+        except ValueError:
+            return index(octets)
+
     def part(self, number: tuple[int, ...]) -> Part | None:
         """Return the part of an IMAP part specifier, () for the message; None when there is none."""
         at = self._at(number)

@@ -19,6 +19,7 @@ from a3mailer.store.backends.sqlite.inspect_database import breaches, inspect_da
 from a3mailer.store.backends.sqlite.inspect_rows import COUNTERS, ORDER
 from a3mailer.store.backends.sqlite.read_blobs import Blobs
 from a3mailer.store.backends.sqlite.segments import header_block, segment_path
+from a3mailer.store.backends.sqlite.texts.shelf import take_away
 from a3mailer.store.upkeep import Finding, Progress
 
 COPY_PREFIX: Final = "copy-"
@@ -105,14 +106,17 @@ _MAKE_AGAIN: Final = """
 
 
 def repair_fragments(
-    connection: apsw.Connection, blobs: Blobs, contents: Contents, progress: Progress
+    directory: Path, connection: apsw.Connection, blobs: Blobs, contents: Contents, progress: Progress
 ) -> Iterator[Finding]:
-    """Make missing and differing fragments again from their contents."""
+    """Make missing and differing fragments again from their contents.
+
+    The account's index of texts is taken away first: it was made without them, or of wrong ones."""
     execute: Execute = connection.execute
     with asyncio.Runner() as runner:
         for account, email, blob in execute(_WITHOUT).fetchall():
             with contextlib.suppress(MailError):
                 fresh = fragments_of(runner.run(blobs.octets(account, blob)))
+                take_away(directory, account)
                 execute(_MAKE, (*fresh, account << NUMBER_BITS | email, blob))
                 execute(_NOT_HOME, (account, email))
                 yield Finding("fragments-missing", f"account {account} email {email}")
@@ -123,5 +127,6 @@ def repair_fragments(
                 _, account, _, email = finding.where.split()
                 number = int(account) << NUMBER_BITS | int(email)
                 (blob,) = execute("SELECT blob FROM fragments WHERE id=?", (number,)).fetchone()
+                take_away(directory, int(account))
                 execute(_MAKE_AGAIN, (*fragments_of(runner.run(blobs.octets(int(account), blob))), number))
                 yield finding

@@ -248,7 +248,9 @@ class SqliteStore(
 
     def indexing(self, extract: Extract = nothing) -> Indexing:
         """The work on the index of texts, for one process of an instance (``store.upkeep.TextKeeper``)."""
-        return Indexing(self._directory, self._sql, self._blobs, self._keys, self._clock, extract)
+        return Indexing(
+            self._directory, self._sql, self._blobs, self._keys, self._clock, extract, self._has_room
+        )
 
     async def rotate_keys(self) -> int:
         """A fresh key-encryption key for all; how many keys were wrapped anew (``keyring``)."""

@@ -131,7 +131,7 @@ class SqliteUpkeep:
             blobs = self._blobs(connection)
             damaged = any(f.kind == "database-damaged" for f in inspect_database(connection, progress))
             if blobs is not None and not damaged:
-                yield from repair_fragments(connection, blobs, contents, progress)
+                yield from repair_fragments(self._directory, connection, blobs, contents, progress)
                 blobs.close()
             yield from repair_database(connection, progress)
         finally:

@@ -104,7 +104,7 @@ async def _preview(call: Call, account: AccountId, row: Fragments, words: list[s
         octets = await call.view.octets(account, row.blob, 0, limits.SEARCHED)
     except (DamagedContent, NoSuchMessage):
         return None
-    for part in MessageIndex.unpack(row.index).parts:
+    for part in MessageIndex.unpack_or_make(row.index, octets).parts:
         if part.media.startswith(b"text/"):
             text = decoded_text(octets, part)
             shown = " ".join((html_text(text) if part.media == b"text/html" else text).split())

@@ -77,7 +77,7 @@ class ReadTexts:
                 return await ask()
             except FileNotFoundError:
                 continue
-            except NoSuchAccount:
+            except (NoSuchAccount, OSError):  # no descriptors are left, for one
                 break
             except DamagedContent as error:
                 emit("search.index.damaged", level="warning", account=account, error=str(error))

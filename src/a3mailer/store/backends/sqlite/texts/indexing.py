@@ -8,12 +8,13 @@ is gone takes its volume with it: what is left of it is written anew.
 from __future__ import annotations
 
 import asyncio
+import errno
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from a3mailer.mail.errors import DamagedContent, NoSuchAccount, NoSuchMessage
+from a3mailer.mail.errors import DamagedContent, NoSuchAccount, NoSuchMessage, StoreFull, TryLater
 from a3mailer.mail.ids import AccountId
 from a3mailer.mail.message import MessageIndex, limits
 from a3mailer.mail.message.enveloped import all_in
@@ -25,6 +26,7 @@ from a3mailer.store.backends.sqlite.keyring import Keys
 from a3mailer.store.backends.sqlite.read_blobs import Blobs
 from a3mailer.store.backends.sqlite.texts.shelf import (
     FOLDER,
+    MANIFEST,
     Listed,
     Shelf,
     accounts_in,
@@ -62,6 +64,11 @@ def nothing(octets: bytes, index: MessageIndex) -> Mapping[int, str]:
     return {}
 
 
+def room_enough() -> bool:
+    """Nobody looks at the disk."""
+    return True
+
+
 Extract = Callable[[bytes, MessageIndex], Mapping[int, str]]
 """The texts of parts that are none, by their place in the index."""
 
@@ -70,9 +77,17 @@ class Indexing:
     """One process's work on the index. One at a time an instance: who works holds a lock."""
 
     def __init__(
-        self, root: Path, execute: Execute, blobs: Blobs, keys: Keys, clock: Clock, extract: Extract
+        self,
+        root: Path,
+        execute: Execute,
+        blobs: Blobs,
+        keys: Keys,
+        clock: Clock,
+        extract: Extract,
+        has_room: Callable[[], bool] = room_enough,
     ) -> None:
         self._root = root
+        self._has_room = has_room
         self._execute = execute
         self._blobs = blobs
         self._keys = keys
@@ -99,17 +114,26 @@ class Indexing:
     async def index(self, account: AccountId, most: int = FULL) -> int:
         """Take up to ``most`` mails into the index; how many were looked at, 0 when none is left.
 
-        They are a whole volume or, where fewer wait, at most BATCH. Errors: TryLater."""
+        They are a whole volume or, where fewer wait, at most BATCH. Errors: TryLater, StoreFull: what cannot
+        be written leaves nothing behind, and the mails wait."""
         row = self._execute("SELECT next_email FROM accounts WHERE account=?", (account,)).fetchone()
         if row is None:
             take_away(self._root, account)
             return 0
         folder = folder_of(self._root, account)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # before anything is read: see take_away
-        shelf = read_shelf(folder) or Shelf(swept=int(self._clock.now()))
         last = row[0] - 1
-        if shelf.upto >= last:
-            return 0
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # before anything is read: see take_away
+            shelf = read_shelf(folder) or Shelf(swept=int(self._clock.now()))
+            if shelf.upto >= last:
+                return 0
+            if not self._has_room():
+                raise StoreFull("the reserve of the disk is left to mail")
+            return await self._index(account, folder, shelf, last, most)
+        except OSError as error:
+            raise trouble(error) from error
+
+    async def _index(self, account: int, folder: Path, shelf: Shelf, last: int, most: int) -> int:
         base = account << NUMBER_BITS
         waiting = self._execute(_DUE, (base | shelf.upto, base | last, most)).fetchall()
         due = _bounded(waiting if len(waiting) >= FULL else waiting[:BATCH])
@@ -135,7 +159,7 @@ class Indexing:
             if size > limits.SEARCHED:
                 octets = await self._beginning(account, blob)
             if octets is not None:
-                text = self._searched(octets, MessageIndex.unpack(parts))
+                text = self._searched(octets, MessageIndex.unpack_or_make(parts, octets))
                 vouched = all_in(text.header, subject, envelope)
                 entries.append(Entry(number & _NUMBER, text, vouched))
             await asyncio.sleep(0)
@@ -150,10 +174,13 @@ class Indexing:
         except (DamagedContent, NoSuchMessage):
             return None
 
-    def _write(self, folder: Path, account: int, entries: Sequence[Entry]) -> Listed:
+    def _write(self, folder: Path, account: int, entries: Sequence[Entry]) -> tuple[Listed, ...]:
+        """A volume of these mails; none of none."""
+        if not entries:
+            return ()
         number = secrets.randbits(48)
         size = write(volume_in(folder, number), account, self._keys.cipher(account), entries)
-        return Listed(number, len(entries), size, entries[0].email, entries[-1].email)
+        return (Listed(number, len(entries), size, entries[0].email, entries[-1].email),)
 
     def _add(
         self,
@@ -164,10 +191,10 @@ class Indexing:
         left: Sequence[int],
         upto: int,
     ) -> Shelf:
-        added = (self._write(folder, account, entries),) if entries else ()
+        added = self._write(folder, account, entries)
         volumes = (*shelf.volumes, *added)
         shelf = Shelf(upto=upto, swept=shelf.swept, volumes=volumes, left=(*shelf.left, *left))
-        put_shelf(folder, shelf)
+        _put(folder, shelf, added)
         return shelf
 
     def _merge(self, folder: Path, account: int, shelf: Shelf) -> None:
@@ -181,18 +208,20 @@ class Indexing:
     def _replace(
         self, folder: Path, account: int, shelf: Shelf, old: Sequence[Listed], entries: Sequence[Entry]
     ) -> Shelf:
-        new = (self._write(folder, account, entries),) if entries else ()
+        new = self._write(folder, account, entries)
         first = shelf.volumes.index(old[0])
         others = tuple(one for one in shelf.volumes if one not in old)
         volumes = (*others[:first], *new, *others[first:])
         shelf = Shelf(upto=shelf.upto, swept=shelf.swept, volumes=volumes, left=shelf.left)
-        put_shelf(folder, shelf)
+        _put(folder, shelf, new)
         for one in old:
             volume_in(folder, one.number).unlink(missing_ok=True)
         return shelf
 
     async def sweep(self, account: AccountId) -> int:
-        """Drop from the index mails that are gone; how many. Files that no shelf names go too."""
+        """Drop from the index mails that are gone; how many. Files that no shelf names go too.
+
+        Errors: TryLater, StoreFull."""
         folder = folder_of(self._root, account)
         shelf = read_shelf(folder)
         if shelf is None:
@@ -211,11 +240,13 @@ class Indexing:
             now = int(self._clock.now())
             put_shelf(folder, Shelf(upto=shelf.upto, swept=now, volumes=shelf.volumes, left=left))
             named = {volume_in(folder, one.number).name for one in shelf.volumes}
-            for path in folder.glob("*.volume"):
-                if path.name not in named:
+            for path in folder.iterdir():
+                if path.name not in named and path.name != MANIFEST:
                     path.unlink(missing_ok=True)
         except (FileNotFoundError, NoSuchAccount):
             return dropped
+        except OSError as error:
+            raise trouble(error) from error
         except DamagedContent:
             take_away(self._root, account)
         return dropped
@@ -243,6 +274,21 @@ class Indexing:
             (account, read_shelf(folder_of(self._root, account))) for account in accounts_in(self._root)
         ]
         return [AccountId(account) for account, shelf in shelves if shelf and shelf.swept < before]
+
+
+def _put(folder: Path, shelf: Shelf, new: Sequence[Listed]) -> None:
+    """Where there is no room for the shelf, the volumes that only it would name go."""
+    try:
+        put_shelf(folder, shelf)
+    except OSError:
+        for one in new:
+            volume_in(folder, one.number).unlink(missing_ok=True)
+        raise
+
+
+def trouble(error: OSError) -> TryLater:
+    """What the operating system says, in the words of mail."""
+    return (StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else TryLater)(str(error))
 
 
 def _bounded(due: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

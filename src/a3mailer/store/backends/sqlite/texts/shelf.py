@@ -16,6 +16,8 @@ import msgspec
 FOLDER: Final = "texts"
 """In the data directory."""
 MANIFEST: Final = "shelf"
+DRAFT: Final = ".new"
+"""What is being written ends so."""
 TRASH: Final = "gone"
 FANOUT: Final = 256
 """Folders in which the accounts' folders lie."""
@@ -63,9 +65,20 @@ def read_shelf(folder: Path) -> Shelf | None:
 
 def put_shelf(folder: Path, shelf: Shelf) -> None:
     """Errors: OSError; FileNotFoundError when the folder was taken away meanwhile."""
-    draft = folder / f"{MANIFEST}.new"
-    draft.write_bytes(msgspec.json.encode(shelf))
-    draft.replace(folder / MANIFEST)
+    put_file(folder / MANIFEST, msgspec.json.encode(shelf))
+
+
+def put_file(path: Path, octets: bytes) -> None:
+    """A file that is there whole or not at all, and of which nothing is left where there is no room for it.
+
+    Errors: OSError."""
+    draft = path.with_suffix(DRAFT)
+    try:
+        draft.write_bytes(octets)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def take_away(root: Path, account: int) -> bool:

@@ -31,6 +31,7 @@ from a3mailer.keys.wrap import WRAPPED_SIZE, KeyMismatch, new_key, unwrap, wrap
 from a3mailer.mail.errors import DamagedContent
 from a3mailer.mail.message.searched import Searched, pieces
 from a3mailer.store.backends.sqlite.texts.grams import BUCKETS, buckets_of
+from a3mailer.store.backends.sqlite.texts.shelf import put_file
 from a3mailer.store.texts import Sought, Where
 
 MAGIC: Final = b"A3TEXT\x00\x02"
@@ -128,12 +129,9 @@ def write(path: Path, account: int, cipher: AESGCM, entries: Sequence[Entry]) ->
     head = _Head(emails, bodies.tobytes(), table.tobytes(), row, lengths, odd)
     sealed = sealer.seal(HEAD, 0, msgspec.msgpack.encode(head))
     wrapped = wrap(cipher, sealer.key, _binding(account))
-    draft = path.with_suffix(".new")
-    with draft.open("wb") as file:
-        file.write(b"".join((MAGIC, wrapped, _LENGTH.pack(len(sealed)), sealed, *pages, *blocks)))
-        size = file.tell()
-    draft.replace(path)
-    return size
+    whole = b"".join((MAGIC, wrapped, _LENGTH.pack(len(sealed)), sealed, *pages, *blocks))
+    put_file(path, whole)
+    return len(whole)
 
 
 def _rows_a_page(row: int) -> int:
