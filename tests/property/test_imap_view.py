@@ -35,8 +35,8 @@ acts = st.lists(
         st.tuples(st.just("news"), st.integers(0, 1), st.booleans()),
         st.tuples(st.just("hint"), st.integers(0, 40)),
         st.tuples(st.just("away"), st.integers(0, 2), st.integers(1, 5)),
-        st.tuples(st.just("changed"), st.integers(0, 1), st.integers(0, 40)),
         st.tuples(st.just("glance"), st.integers(0, 1), st.integers(0, 40)),
+        st.tuples(st.just("since"), st.integers(0, 1), st.integers(0, 40), st.booleans()),
     ),
     max_size=30,
 )
@@ -162,17 +162,20 @@ class Stage:
         if glance is not None:
             await view.mailbox.load()
             places = [place for at, place in enumerate(glance.places) if glance.changed.modseqs[at] > since]
-            assert places == await view.changed(since)
+            assert places == (await view.since(since))[1]
             assert [view.uids[at] for at in glance.places] == list(glance.changed.uids)
             assert [view.flags(at)[0] for at in glance.places] == list(glance.changed.flags)
 
-    async def changed(self, who: int, since: int) -> None:
-        """The store's index finds what looking at every message does."""
+    async def since(self, who: int, modseq: int, behind: bool) -> None:
+        """The store's index finds what looking at every message does; nothing that was not told is gone."""
         view = self.clients[who].view
-        await view.mailbox.refresh()
+        if not behind:
+            await view.mailbox.refresh()
+            self.clients[who].apply(view.news(expunges=True))
         await view.mailbox.load()
-        self.clients[who].apply(view.news(expunges=True))
-        assert await view.changed(since) == [at for at in range(view.count) if view.flags(at)[2] > since]
+        gone, changed = await view.since(modseq)
+        assert changed == [at for at in range(view.count) if view.flags(at)[2] > modseq]
+        assert not set(gone) & set(view.uids[: view.count])
 
 
 @given(acts, st.booleans())

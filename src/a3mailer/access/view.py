@@ -425,13 +425,19 @@ class View:
                 columns, place = living, at
         return columns.flags[place], columns.keywords.get(uid, ""), columns.modseqs[place]
 
-    async def changed(self, since: int) -> list[int]:
-        """Places of the messages changed since a modseq, ascending, as far as the session was told.
+    async def since(self, modseq: int) -> tuple[Iterable[int], list[int]]:
+        """Uids expunged since a modseq, and places of the messages changed since, both ascending.
 
-        Costs what changed, not what is there. Errors: NoSuchMailbox."""
-        changes = await self.mailbox.changes(since)
-        places = map(self.place, changes.changed.uids)
-        return [at for at in places if at >= 0 and self.flags(at)[2] > since]
+        Of what the session was told to be there nothing is gone, even if it is: that it hears as news.
+        All uids that are missing are gone where tombstones that old are. Costs what changed, not what is
+        there. Errors: NoSuchMailbox."""
+        changes = await self.mailbox.changes(modseq)
+        places = [at for at in map(self.place, (*changes.changed.uids, *changes.vanished)) if at >= 0]
+        changed = sorted(at for at in places if self.flags(at)[2] > modseq)
+        if changes.complete:
+            return [uid for uid in changes.vanished if self.place(uid) < 0], changed
+        there = set(self.uids[: self.count])
+        return (uid for uid in range(1, self.mailbox.uid_next) if uid not in there), changed
 
     # --- news --------------------------------------------------------------------------------------
 

@@ -87,12 +87,11 @@ async def _changes(session: Session, view: View, resync: Resync) -> AsyncIterato
                 yield octets
             return
     await session.load()
-    gone = await vanished(session, view, resync.modseq)
+    gone, places = await view.since(resync.modseq)
     if resync.known_uids is not None:
         gone = among(gone, resync.known_uids.bounds(view.mailbox.uid_next))
     if printed := print_set(gone):
         yield b"* VANISHED (EARLIER) %b\r\n" % printed
-    places = await view.changed(resync.modseq)
     if resync.known_uids is not None:
         uids = view.uids
         bounds = resync.known_uids.bounds(view.mailbox.uid_next)
@@ -120,15 +119,6 @@ def _glanced(session: Session, view: View, resync: Resync, glance: Glance) -> It
     for first in range(0, len(wanted), FETCHES_AT_ONCE):
         part = wanted[first : first + FETCHES_AT_ONCE]
         yield b"".join(glanced_lines(glance, part, only=session.uid_only))
-
-
-async def vanished(session: Session, view: View, since: int) -> Iterable[int]:
-    """Uids expunged since a modseq, ascending; all that are missing where tombstones that old are gone."""
-    changes = await view.mailbox.changes(since)
-    if changes.complete:
-        return changes.vanished
-    there = set(view.uids[: view.count])
-    return (uid for uid in range(1, view.mailbox.uid_next) if uid not in there)
 
 
 def among(uids: Iterable[int], bounds: list[tuple[int, int]]) -> list[int]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Final
 
+from a3mailer.access.view import View
 from a3mailer.edge.imap import single, state
 from a3mailer.edge.imap.chunks import fetched
 from a3mailer.edge.imap.fetching import DAMAGED, MISSING, Outcome, Plan, make_plan
 from a3mailer.edge.imap.limiting import code, ended, failed, most, newest, refused
-from a3mailer.edge.imap.opening import among, vanished
+from a3mailer.edge.imap.opening import among
 from a3mailer.edge.imap.response import Answer, Response
 from a3mailer.edge.imap.selected import runs
 from a3mailer.edge.imap.session import Session
@@ -96,12 +97,12 @@ class Fetch:
 
     async def _run(self, session: Session, spans: list[Span], limit: bytes) -> AsyncIterator[Response]:
         wanted, view, plan = self.wanted, session.view, self._plan(session)
-        if wanted.vanished:
-            if not session.qresync:
-                raise BadSyntax("ENABLE QRESYNC first")
-            yield await self._vanished(session)
+        if wanted.vanished and not session.qresync:
+            raise BadSyntax("ENABLE QRESYNC first")
         if wanted.changed_since >= 0:
-            changed = await view.changed(wanted.changed_since)
+            gone, changed = await view.since(wanted.changed_since)
+            if wanted.vanished:
+                yield self._vanished(view, gone)
             spans = runs(among(changed, [(low, high - 1) for low, high in spans]))
         outcome = Outcome()
         async for octets in fetched(session, view, spans, plan, outcome, descending=bool(limit)):
@@ -111,10 +112,8 @@ class Fetch:
         else:
             yield ended(session, limit)
 
-    async def _vanished(self, session: Session) -> bytes:
-        bounds = self.messages.bounds(session.view.mailbox.uid_next)
-        gone = await vanished(session, session.view, self.wanted.changed_since)
-        printed = print_set(among(gone, bounds))
+    def _vanished(self, view: View, gone: Iterable[int]) -> bytes:
+        printed = print_set(among(gone, self.messages.bounds(view.mailbox.uid_next)))
         return b"* VANISHED (EARLIER) %b\r\n" % printed if printed else b""
 
 
