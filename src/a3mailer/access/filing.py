@@ -1,8 +1,9 @@
 """What scripts find by the names of mailboxes: where they may put mail besides the account's own, by the
-right ``i`` (RFC 4314), and annotations, as the account itself may read them (RFC 5490)."""
+right ``i`` or ``p`` (RFC 4314), and annotations, as the account itself may read them (RFC 5490)."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final, Protocol
 
 from a3mailer.access.metadata import entry_name, is_open, read
@@ -14,7 +15,8 @@ from a3mailer.mail.ids import AccountId
 from a3mailer.store.ports import DirectoryReader, DocumentReader
 from a3mailer.store.rows import Mailbox
 
-APPEND: Final = "message.append"
+DELIVERING: Final = ("message.append", "mailbox.post")
+"""Either will do (RFC 5490 section 3.1), for ``mailboxexists`` and for ``fileinto`` alike."""
 
 
 class Reader(DirectoryReader, DocumentReader, Protocol):
@@ -40,16 +42,17 @@ class Filing:
         """The mailbox of another that a name means to an account; None where there is none, or no right.
 
         Who asks cannot tell the two apart."""
-        return await self._found(account, name, APPEND) if is_foreign(name) else None
+        return await self._found(account, name, *DELIVERING) if is_foreign(name) else None
 
-    async def _found(self, account: AccountId, name: str, action: str) -> Mailbox | None:
+    async def _found(self, account: AccountId, name: str, *actions: str) -> Mailbox | None:
+        """Where one of the actions is allowed."""
         subject = await self._subject(account)
         if subject is None:
             return None
-        try:
-            return await self._rights.find(subject, name, action)
-        except (BadName, NoSuchMailbox, NotPermitted):
-            return None
+        for action in actions:
+            with contextlib.suppress(BadName, NoSuchMailbox, NotPermitted):
+                return await self._rights.find(subject, name, action)
+        return None
 
     async def _subject(self, account: AccountId) -> Principal | None:
         row = await self._reader.account(account)

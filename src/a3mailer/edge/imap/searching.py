@@ -87,6 +87,14 @@ def save(session: Session, request: SearchRequest, options: frozenset[bytes], pl
     session.chosen.saved = frozenset(uids[at] for at in _told(places, options, request.partial))
 
 
+def numbers_of(view: View, places: Sequence[int], *, uid: bool) -> list[int]:
+    """Of each place the UID, or the message sequence number."""
+    if not uid:
+        return [at + 1 for at in places]
+    uids = view.uids
+    return [uids[at] for at in places]
+
+
 # esearch-response = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)
 def extended(
     session: Session,
@@ -104,8 +112,7 @@ def extended(
     ``place``: the correlators of another mailbox than the selected one, whose ``view`` it is."""
     view = view or session.view
     wanted = options or request.options or frozenset()
-    uids = view.uids
-    numbers = [uids[at] for at in places] if uid else [at + 1 for at in places]
+    numbers = numbers_of(view, places, uid=uid)
     words = [b"* ESEARCH (TAG %b%b)" % (string(session.tag), place)]
     if uid:
         words.append(b"UID")

@@ -426,6 +426,33 @@ async def test_mailboxes_of_others_take_mail_by_the_right_to_insert(town: Town) 
     assert [row.flags for row in await town.mailbox("Team", town.bob.id)] == [0, 0], "flags would be his"
 
 
+@pytest.mark.parametrize("create", ["", ":create "])
+async def test_mailboxexists_says_yes_where_fileinto_may_deliver_and_only_there(
+    town: Town, create: str
+) -> None:
+    """RFC 5490 section 3.1: "each allows the user to deliver", which is the right i or p."""
+    bobs = await town.make("Team", town.bob.id)
+    await town.script(
+        'require ["fileinto", "mailbox", "imap4flags", "copy"];'
+        f'fileinto {create}:copy "Other Users/bob/Team";'
+        'if mailboxexists "Other Users/bob/Team" { setflag "there"; }'
+        'if mailboxexists ["INBOX", "Other Users/bob/Team"] { addflag "both"; }'
+        "keep;"
+    )
+    stored = 0
+    for letters in ("", "l", "r", "lrswkxteac", "i", "p", "ip", "lrswipkxteac"):
+        grant = op.ChangeGrant(town.bob.id, bobs, of_account(town.alice.id), "=", letters)
+        await town.store.commit(Transaction((grant,)))
+        town.rights.forget()
+        await town.took(mail(letters.encode()), sender=f"{letters or 'none'}@b.test")
+        may = bool({"i", "p"}.intersection(letters))
+        stored += may
+        assert (await town.counts(town.bob.id)).get("Team", 0) == stored, letters
+        assert set((await town.mailbox("INBOX"))[-1].keywords.split()) == (
+            {"there", "both"} if may else set()
+        ), letters
+
+
 async def test_what_a_script_has_changed_leaves_unsigned_and_unsealed(town: Town) -> None:
     """Else a script would have the domain sign, or vouch for, whatever it puts into From."""
     await town.script(

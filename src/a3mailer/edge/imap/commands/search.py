@@ -13,7 +13,7 @@ from a3mailer.edge.imap import state
 from a3mailer.edge.imap.filters import expanded
 from a3mailer.edge.imap.limiting import ended, narrowed
 from a3mailer.edge.imap.response import Response
-from a3mailer.edge.imap.searching import extended, highest, relevancies, save, searched
+from a3mailer.edge.imap.searching import extended, highest, numbers_of, relevancies, save, searched
 from a3mailer.edge.imap.session import Session
 from a3mailer.edge.imap.updating import begin, follow, refused
 from a3mailer.wire.imap.errors import BadSyntax
@@ -68,8 +68,7 @@ class Search:
         yield ended(session, limit)
 
     def _plain(self, session: Session, places: list[int], *, modseq: bool) -> bytes:
-        uids = session.view.uids
-        numbers = [uids[at] for at in places] if self.uid else [at + 1 for at in places]
+        numbers = numbers_of(session.view, places, uid=self.uid)
         text = "".join([f" {number}" for number in numbers]).encode()
         if modseq and places:
             text += b" (MODSEQ %d)" % highest(session.view, places)

@@ -11,7 +11,7 @@ from a3mailer.access.sortkeys import Criterion
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.filters import expanded
 from a3mailer.edge.imap.response import DONE, Response
-from a3mailer.edge.imap.searching import extended, highest, relevancies, save, searched, unsave
+from a3mailer.edge.imap.searching import extended, highest, numbers_of, relevancies, save, searched, unsave
 from a3mailer.edge.imap.session import Session
 from a3mailer.edge.imap.updating import begin, follow
 from a3mailer.mail.errors import MailError
@@ -91,8 +91,7 @@ class Sort:
 
     # sort-data = "SORT" *(SP nz-number) / "SORT" [1*(SP nz-number) SP search-sort-mod-seq]
     def _plain(self, session: Session, places: list[int], *, modseq: bool) -> bytes:
-        uids = session.view.uids
-        numbers = [uids[at] for at in places] if self.uid else [at + 1 for at in places]
+        numbers = numbers_of(session.view, places, uid=self.uid)
         text = "".join([f" {number}" for number in numbers]).encode()
         if modseq and places:
             text += b" (MODSEQ %d)" % highest(session.view, places)

@@ -12,7 +12,7 @@ from a3mailer.access.thread import Threads, by_references, by_subject, walk
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.filters import expanded
 from a3mailer.edge.imap.response import Response
-from a3mailer.edge.imap.searching import searched
+from a3mailer.edge.imap.searching import numbers_of, searched
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap.parser import Parser
 from a3mailer.wire.imap.sort import ThreadRequest, parse_thread
@@ -47,9 +47,7 @@ class Thread:
         places = await searched(session, request, labour)
         thread = _ALGORITHMS[self.request.algorithm]
         threads = await thread(session.services.views.sort_keys, listed(view, places), labour)
-        uids = view.uids
-        numbers = [uids[at] for at in places] if self.uid else [at + 1 for at in places]
-        yield await printed(threads, numbers, labour)
+        yield await printed(threads, numbers_of(view, places, uid=self.uid), labour)
 
 
 # thread-data = "THREAD" [SP 1*thread-list]         thread-list = "(" (thread-members / thread-nested) ")"
