@@ -10,7 +10,8 @@ import msgspec
 from a3mailer.mail.message import index
 from a3mailer.mail.message.index import MessageIndex
 from a3mailer.wire.jmap.body_parts import PROPERTIES, Body, leaves
-from a3mailer.wire.jmap.compose_email import BODIES, Pieces, blobs_of, compose_email
+from a3mailer.wire.jmap.compose_body import Pieces
+from a3mailer.wire.jmap.compose_email import BODIES, blobs_of, compose_email
 from a3mailer.wire.jmap.errors import RequestError, SetError
 from a3mailer.wire.jmap.header_forms import CONVENIENCE, FORMS, fields_of, header_of, value_of
 from a3mailer.wire.jmap.ijson import decode

@@ -19,6 +19,8 @@ LONGEST: Final = 998
 """Octets a line may have (RFC 5322 section 2.1.1)."""
 WORD: Final = 42
 """Octets of text in one encoded-word: 56 of base64 and 12 around them, with room for a name before it."""
+SECTION: Final = 20
+"""Octets of a value in one section of a parameter that has several: 60 where each is written as three."""
 _NAME: Final = re.compile(r"[!-9;-~]{1,76}\Z")
 _MEDIA: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}\Z")
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*\Z")
@@ -120,7 +122,7 @@ def folded(name: str, words: Sequence[str]) -> str:
 def phrase(name: str) -> str:
     """A name as it stands before an address. Errors: BadPiece."""
     name = checked(name, "a name").strip(" ")
-    if name.isascii() and "=?" not in name:
+    if name.isascii() and "=?" not in name and all(len(word) <= LONGEST // 2 for word in name.split(" ")):
         quoted = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
         return name if _ATOMS.match(name) else quoted
     return encoded(name)
@@ -147,14 +149,22 @@ def mailbox_field(name: str, mailbox: Mailbox) -> str:
 
 
 # parameter = attribute "=" value / attribute "*=" charset "'" [ language ] "'" value (RFC 2231 section 4)
+#           / 2*( attribute "*" section "*=" value ) with a charset in the first (section 4.1)
 def parameter(name: str, value: str) -> str:
-    """One parameter of a structured field."""
+    """One parameter of a structured field, a long one in sections on lines of their own."""
     value = checked(value, name)
     if value.isascii() and len(value) <= 60:
         quoted = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'{name}="{quoted}"'
     kept = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-    return f"{name}*=utf-8''" + "".join(chr(o) if o in kept else f"%{o:02X}" for o in value.encode())
+    written = [chr(o) if o in kept else f"%{o:02X}" for o in value.encode()]
+    if sum(map(len, written)) <= SECTION * 3:
+        return f"{name}*=utf-8''{''.join(written)}"
+    sections: list[str] = []
+    for at in range(0, len(written), SECTION):
+        charset = "" if at else "utf-8''"
+        sections.append(f"{name}*{at // SECTION}*={charset}{''.join(written[at : at + SECTION])}")
+    return ";\r\n ".join(sections)
 
 
 @dataclass(frozen=True, slots=True)

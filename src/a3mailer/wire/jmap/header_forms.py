@@ -27,15 +27,15 @@ Field = tuple[str, bytes]
 _NAME: Final = re.compile(r"[!-9;-~]{1,200}\Z")
 _ZONE: Final = re.compile(rb"([+-])([01][0-9]|2[0-3])([0-5][0-9])(?:[ \t]*\(.*)?\Z", re.S)
 _PEOPLE: Final = ("from", "sender", "reply-to", "to", "cc", "bcc")
-_ADDRESSES: Final = frozenset((*_PEOPLE, *[f"resent-{each}" for each in _PEOPLE]))
+ADDRESSES: Final = frozenset((*_PEOPLE, *[f"resent-{each}" for each in _PEOPLE]))
 _IDENTIFIERS: Final = frozenset(("message-id", "in-reply-to", "references", "resent-message-id"))
 _DATES: Final = frozenset(("date", "resent-date"))
 _URLS: Final = frozenset(
     ("list-help", "list-unsubscribe", "list-subscribe", "list-post", "list-owner", "list-archive")
 )
-_TEXTS: Final = frozenset(("subject", "comments", "keywords", "list-id"))
-DEFINED: Final = _ADDRESSES | _IDENTIFIERS | _DATES | _URLS | _TEXTS | {"return-path", "received"}
-"""Fields of RFC 5322 and RFC 2369; every form is allowed for all others."""
+_TEXTS: Final = frozenset(("subject", "comments", "keywords"))
+DEFINED: Final = ADDRESSES | _IDENTIFIERS | _DATES | _URLS | _TEXTS | {"return-path", "received"}
+"""Fields of RFC 5322 and RFC 2369; every form is allowed for all others (List-Id is one: RFC 2919)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +176,8 @@ class Form:
 FORMS: Final = {
     "asRaw": Form(raw),
     "asText": Form(text, _TEXTS),
-    "asAddresses": Form(people, _ADDRESSES),
-    "asGroupedAddresses": Form(grouped, _ADDRESSES),
+    "asAddresses": Form(people, ADDRESSES),
+    "asGroupedAddresses": Form(grouped, ADDRESSES),
     "asMessageIds": Form(message_ids, _IDENTIFIERS),
     "asDate": Form(date, _DATES),
     "asURLs": Form(urls, _URLS),

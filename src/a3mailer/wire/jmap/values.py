@@ -24,11 +24,18 @@ Int = Annotated[int, Meta(ge=-MAX_INT, le=MAX_INT)]
 UnsignedInt = Annotated[int, Meta(ge=0, le=MAX_INT)]
 # date-time of RFC 3339 section 5.6; capital letters, and no fraction of zero (section 1.4)
 _TIME: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{0,20}[1-9])?"
-Date = Annotated[str, Meta(pattern=_TIME + r"(Z|[+-][0-9]{2}:[0-9]{2})\Z")]
+_DATE: Final = _TIME + r"(Z|[+-][0-9]{2}:[0-9]{2})\Z"
+Date = Annotated[str, Meta(pattern=_DATE)]
 UTCDate = Annotated[str, Meta(pattern=_TIME + r"Z\Z")]
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_WRITTEN: Final = re.compile(_DATE)
 _FRACTION: Final = re.compile(r"\.[0-9]+")
+
+
+def is_date(text: str) -> bool:
+    """Could this be a Date? What day it is, if any, ``read_date`` finds out."""
+    return _WRITTEN.match(text) is not None
 
 
 def is_id(text: str) -> bool:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from a3mailer.access.blobs import name_of
 from a3mailer.access.keywords import spelled
@@ -31,9 +33,10 @@ from a3mailer.mail.objectids import EMAIL_LETTER, MAILBOX_LETTER, THREAD_LETTER,
 from a3mailer.store.operations import Append, Appended, ChangeEmail, Destroyed, DestroyEmails, Operation
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.store.rows import Mailbox
-from a3mailer.wire.jmap.compose_email import Pieces, blobs_of, compose_email
+from a3mailer.wire.jmap.compose_body import Pieces
+from a3mailer.wire.jmap.compose_email import blobs_of, compose_email
 from a3mailer.wire.jmap.errors import SetError, invalid_properties
-from a3mailer.wire.jmap.values import read_date
+from a3mailer.wire.jmap.values import UTCDate, read_date
 
 INDEXED_HERE: Final = 256 * 1024
 # keyword = 1*255( %x21-7E without ( ) { ] % * " \ )
@@ -91,13 +94,53 @@ async def indexed(octets: bytes) -> MessageIndex:
     return index(octets) if len(octets) < INDEXED_HERE else await asyncio.to_thread(index, octets)
 
 
-async def append(call: Call, octets: bytes, record: Record, boxes: Mapping[int, Mailbox]) -> Record:
-    """Put a mail into the mailboxes of a record. Errors: SetError, MailError."""
-    marks = marks_of(record.get("keywords") or {})
-    first, *also = mailboxes_of(record.get("mailboxIds"), boxes)
-    words = spelled(marks.words, boxes[first].keywords)
-    date = _date(record.get("receivedAt"))
-    append = Append(call.account.id, first, 0, marks.flags, words, internal_date=date, also=tuple(also))
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """Where a new mail goes, and how it is marked."""
+
+    marks: Marks
+    mailboxes: tuple[MailboxId, ...]
+    date: int
+    """Seconds since the epoch; 0: now."""
+
+
+def filing_of(record: Record, boxes: Mapping[int, Mailbox]) -> Filing:
+    """What a record says of it. Errors: SetError."""
+    return Filing(
+        *together(
+            lambda: marks_of(record.get("keywords", {})),
+            lambda: mailboxes_of(record.get("mailboxIds"), boxes),
+            lambda: _date(record.get("receivedAt")),
+        )
+    )
+
+
+def together(*checks: Callable[[], Any]) -> list[Any]:
+    """The values of all. Errors: SetError, with all the properties that any of them found wrong."""
+    made: list[Any] = []
+    wrong: list[str] = []
+    because: list[str] = []
+    for check in checks:
+        try:
+            made.append(check())
+        except SetError as error:
+            if error.type != "invalidProperties":
+                raise
+            named: Any = error.properties["properties"]
+            wrong += named
+            because.append(error.description)
+    if wrong:
+        raise invalid_properties(*dict.fromkeys(wrong), because="; ".join(filter(None, because)))
+    return made
+
+
+async def append(call: Call, octets: bytes, filing: Filing, boxes: Mapping[int, Mailbox]) -> Record:
+    """Put a mail into mailboxes. Errors: MailError."""
+    first, *also = filing.mailboxes
+    marks, words = filing.marks, spelled(filing.marks.words, boxes[first].keywords)
+    append = Append(
+        call.account.id, first, 0, marks.flags, words, internal_date=filing.date, also=tuple(also)
+    )
     loan = call.account.loan
     operations = (append,) if loan is None else appending(call.account, loan, append)
     content = Content(octets, await indexed(octets))
@@ -118,9 +161,9 @@ def _date(given: object) -> int:
     if given is None:
         return 0
     try:
-        return read_date(given) if isinstance(given, str) else 0
-    except ValueError as error:
-        raise invalid_properties("receivedAt", because="that is no date") from error
+        return read_date(msgspec.convert(given, UTCDate))
+    except (msgspec.ValidationError, ValueError) as error:
+        raise invalid_properties("receivedAt", because="that is no date in UTC") from error
 
 
 async def create(call: Call, record: Record, boxes: Mapping[int, Mailbox]) -> Record:
@@ -129,7 +172,7 @@ async def create(call: Call, record: Record, boxes: Mapping[int, Mailbox]) -> Re
     missing: list[str] = []
     for name in blobs_of(record):
         try:
-            contents[name] = await call.blobs.octets(call.account.id, name)
+            contents[name] = await call.blobs.octets(call.account.id, call.exchange.real(name) or name)
         except (NoSuchMessage, DamagedContent):
             missing.append(name)
         if sum(map(len, contents.values())) > MAX_SIZE_ATTACHMENTS:
@@ -140,7 +183,8 @@ async def create(call: Call, record: Record, boxes: Mapping[int, Mailbox]) -> Re
     pieces = Pieces(
         contents, int(call.services.clock.now()), f"{secrets.token_hex(16)}@{host}", secrets.token_hex(12)
     )
-    return await append(call, compose_email(record, pieces), record, boxes)
+    filing, octets = together(lambda: filing_of(record, boxes), lambda: compose_email(record, pieces))
+    return await append(call, octets, filing, boxes)
 
 
 # --- changing ----------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ class EmailProperties(Mapping[str, Property]):
 _CHANGED: Final = (
     Property("id", str),
     Property("mailboxIds", dict[str, bool], By.CLIENT, NEEDED, refers=True),
-    Property("keywords", dict[str, bool], By.CLIENT, {}),
+    Property("keywords", dict[str, bool], By.CLIENT, {}, told=False),  # section 4.6 lists what is
 )
 _GIVEN: Final = (
     Property("receivedAt", UTCDate | None, By.CREATOR, None),

@@ -53,6 +53,8 @@ class Property:
     for a record made in the same request."""
     shown: bool = True
     """Whether it is returned when the client names no properties."""
+    told: bool = True
+    """Whether its default is told to who creates a record without it."""
 
 
 def table(*properties: Property) -> Mapping[str, Property]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,46 +9,13 @@ import pytest
 
 from a3mailer.mail.flags import MAX_KEYWORD_LENGTH
 from a3mailer.store import operations as op
-from a3mailer.store.ports import Transaction
-from tests.transcripts.jmap_world import JmapSession, JmapWorld
-
-
-class Alice:
-    """Her account, asked by JMAP; ``imap`` is what another door does to it."""
-
-    def __init__(self, world: JmapWorld, session: JmapSession) -> None:
-        self.world = world
-        self.account = world.accounts["alice"]
-        self._session = session
-
-    async def ask(self, method: str, **arguments: Any) -> dict[str, Any]:
-        call = json.dumps([[method, {"accountId": f"A{self.account}", **arguments}, "0"]])
-        name, answer, _ = json.loads((await self._session.feed(call.encode() + b"\r\n")).decode())
-        return dict(answer) if name == method else {"error": answer["type"]}
-
-    async def imap(self, operation: op.Operation) -> Any:
-        (result,) = await self.world.store.commit(Transaction((operation,)))
-        return result
-
-    async def one(self, method: str, id: str, *properties: str) -> dict[str, Any]:
-        """Some properties of a record."""
-        named = {"properties": list(properties)} if properties else {}
-        (found,) = (await self.ask(method, ids=[id], **named))["list"]
-        return dict(found)
-
-    async def state(self, kind: str) -> str:
-        return str((await self.ask(f"{kind}/get", ids=[]))["state"])
+from tests.transcripts.jmap_alice import Alice, at_home
 
 
 @pytest.fixture
 async def alice() -> AsyncIterator[Alice]:
-    world = JmapWorld({"messages": "plain mixed"})
-    await world.fill()
-    async with world.stage() as stage:
-        session = JmapSession(stage.open(1), lambda octets: [octets])
-        await session.greeting()
-        yield Alice(world, session)
-    world.close()
+    async with at_home() as found:
+        yield found
 
 
 async def test_a_new_mailbox_is_subscribed_to(alice: Alice) -> None:

@@ -55,7 +55,7 @@ from a3mailer.mail.message.headers import fields, first
 from a3mailer.mail.objectids import EMAIL_LETTER, object_id
 from a3mailer.wire.jmap.body_parts import DEFAULT, is_property
 from a3mailer.wire.jmap.errors import MethodError, SetError, invalid_arguments, invalid_properties
-from a3mailer.wire.jmap.values import Id, UnsignedInt, utc_date
+from a3mailer.wire.jmap.values import Id, UnsignedInt
 
 SHOWN: Final = frozenset(
     ("id", "blobId", "threadId", "mailboxIds", "keywords", "size", "receivedAt", "messageId", "inReplyTo",
@@ -65,6 +65,7 @@ SHOWN: Final = frozenset(
 """Properties that Email/get returns where none are named (section 4.2)."""
 PARSED: Final = SHOWN - {"id", "threadId", "mailboxIds", "keywords", "receivedAt", "blobId", "size"}
 """Those of Email/parse (section 4.9)."""
+IMPORTED: Final = frozenset(("blobId", "mailboxIds", "keywords", "receivedAt"))
 _COPIED: Final = frozenset(("id", "mailboxIds", "keywords", "receivedAt"))
 
 
@@ -173,7 +174,7 @@ class ChangedEmails(Emails):
         before = found[record["id"]]
         octets = await source.blobs.octets(call.source.id, before["blobId"])
         kept = {name: before[name] for name in ("keywords", "receivedAt")}
-        return await changing.append(call, octets, kept | record, boxes)
+        return await changing.append(call, octets, changing.filing_of(kept | record, boxes), boxes)
 
 
 SETTABLE_NAMES: Final = frozenset(("id", "blobId", "keywords", "receivedAt"))
@@ -308,24 +309,43 @@ class EmailImport:
 
 
 async def _import(call: Call, given: Record, boxes: Any) -> Record:
-    if wrong := sorted(given.keys() - {"blobId", "mailboxIds", "keywords", "receivedAt"}):
-        raise invalid_properties(*wrong)
     real = call.exchange.real
     if isinstance(given.get("mailboxIds"), dict):
         given = {**given, "mailboxIds": {real(id) or id: value for id, value in given["mailboxIds"].items()}}
-    name = given.get("blobId")
-    name = real(name) if isinstance(name, str) else None
-    if name is None:
-        raise invalid_properties("blobId")
-    try:
-        octets = await call.blobs.octets(call.account.id, name)
-    except (NoSuchMessage, DamagedContent) as error:
-        raise invalid_properties("blobId", because="there is no such blob") from error
+    octets = await _blob(call, given)
+    (_, octets), filing = changing.together(
+        lambda: _of_import(given, octets), lambda: changing.filing_of(given, boxes)
+    )
     if not is_mail(octets):
         raise SetError("invalidEmail", "that is no mail: it has no header")
-    if given.get("receivedAt") is None and (seconds := received(octets)) is not None:
-        given = {**given, "receivedAt": utc_date(seconds)}
-    return await changing.append(call, octets, given, boxes)
+    if not filing.date:
+        filing = replace(filing, date=received(octets) or 0)
+    return await changing.append(call, octets, filing, boxes)
+
+
+async def _blob(call: Call, given: Record) -> bytes | None:
+    """The octets that are to be imported; None: there are none of that name."""
+    name = given.get("blobId")
+    name = call.exchange.real(name) if isinstance(name, str) else None
+    try:
+        return None if name is None else await call.blobs.octets(call.account.id, name)
+    except (NoSuchMessage, DamagedContent):
+        return None
+
+
+def _of_import(given: Record, octets: bytes | None) -> list[Any]:
+    """Errors: SetError."""
+
+    def known() -> None:
+        if wrong := sorted(given.keys() - IMPORTED):
+            raise invalid_properties(*wrong)
+
+    def there() -> bytes:
+        if octets is None:
+            raise invalid_properties("blobId", because="there is no such blob")
+        return octets
+
+    return changing.together(known, there)
 
 
 def received(octets: bytes) -> int | None:

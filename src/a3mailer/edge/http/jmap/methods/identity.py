@@ -28,8 +28,8 @@ from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.jmap.standard.changes import Changes as ChangesMethod
 from a3mailer.edge.http.jmap.standard.get import Get
 from a3mailer.edge.http.jmap.standard.set import Set
-from a3mailer.wire.jmap.compose_email import Wrong, people_of
 from a3mailer.wire.jmap.errors import SetError, invalid_properties
+from a3mailer.wire.jmap.written_fields import Wrong, people_of
 from a3mailer.wire.smtp.paths import BadPath, parse_mailbox
 
 KIND: Final = "identity"

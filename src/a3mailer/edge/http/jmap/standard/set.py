@@ -142,7 +142,9 @@ async def _create_wave(records: Settable, call: Call, wave: Mapping[str, Record]
             done.not_created[key] = made
             continue
         defaults = {
-            name: value for name, value in ready[key].items() if name not in wave[key] and name not in made
+            name: value
+            for name, value in ready[key].items()
+            if records.properties[name].told and name not in wave[key] and name not in made
         }
         done.created[key] = {**defaults, **made}
         call.exchange.created_ids[key] = made["id"]
@@ -278,12 +280,20 @@ def _checked(records: Settable, call: Call, record: Record, given: Record) -> Re
         each = known[name]
         if each.by is not By.CLIENT:
             if value != record.get(name):
-                wrong.append(name)
+                wrong += _differing(name, value, record.get(name))
         elif not _put(call, changed, each, value):
             wrong.append(name)
     if wrong:
         raise invalid_properties(*wrong)
     return changed
+
+
+def _differing(name: str, value: object, known: object) -> list[str]:
+    """The paths at which a property is another."""
+    if not (isinstance(value, dict) and isinstance(known, dict)):
+        return [name]
+    names = [each for each in {**known, **value} if value.get(each) != known.get(each)]
+    return [f"{name}/{each[:100]}" for each in names if each in known] or [name]
 
 
 def _real_path(call: Call, known: Property, path: tuple[str, ...]) -> tuple[str, ...]:
