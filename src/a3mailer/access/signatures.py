@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -21,25 +22,23 @@ from a3mailer.mail.errors import DamagedContent, NoSuchMessage
 from a3mailer.mail.ids import AccountId
 from a3mailer.mail.message import MessageIndex
 from a3mailer.msgauth.author import authors
-from a3mailer.msgauth.smime import Judgement, Kind, judged, kind_of, opened
+from a3mailer.msgauth.smime import Kind, judged, kind_of, opened
 from a3mailer.msgauth.smime_chain import Trust, trust_of
 from a3mailer.runtime.clock import Clock
-from a3mailer.store.email_operations import MAX_SIGNATURE, RememberSignature
+from a3mailer.store.email_operations import RememberSignature
 from a3mailer.store.ports import Store, Transaction
 from a3mailer.store.rows import Fragments
 from a3mailer.telemetry.events import emit
 
 FRESH_SECONDS: Final = 86_400
 """How long what was found out counts as now (section 4.1)."""
-MAX_ERROR: Final = 200
-"""Characters of one error that are remembered."""
 VERIFIED: Final = "signed/verified"
 FAILED: Final = "signed/failed"
 _ATTEMPTED: Final = frozenset((VERIFIED, FAILED))
 
 
 class Signature(msgspec.Struct, frozen=True, array_like=True):
-    """What is remembered. ``name`` and ``then_name`` are those of the Trust it was judged by."""
+    """What is told, and remembered."""
 
     status: str | None
     errors: tuple[str, ...] = ()
@@ -48,12 +47,17 @@ class Signature(msgspec.Struct, frozen=True, array_like=True):
     verified: int = 0
     """When it was last looked at."""
     name: str = ""
-    name_then: str = ""
+    """Of the Trust it was judged by."""
 
     @property
     def verified_at(self) -> int | None:
         """None: nobody tried, or there is nothing to verify."""
-        return self.verified if self.status in _ATTEMPTED or self.status_then in _ATTEMPTED else None
+        return self.verified if self.status in _ATTEMPTED else None
+
+    @property
+    def said(self) -> tuple[object, ...]:
+        """What makes the email a changed one where it changes (section 4.3)."""
+        return self.status, self.errors, self.status_then
 
 
 NOTHING: Final = Signature(None)
@@ -105,13 +109,6 @@ def _read(authorities: Path | None, revoked: Path | None) -> Trust:
         return Trust()
 
 
-class Found(NamedTuple):
-    """Of one look at the octets."""
-
-    now: Judgement
-    then: Judgement
-
-
 class Signatures:
     """The use case; one a worker."""
 
@@ -144,29 +141,20 @@ class Signatures:
         except (DamagedContent, NoSuchMessage):
             return before or UNREAD
         now = int(self._clock.now())
-        found = await asyncio.to_thread(_look, octets, index, trust, now, received)
-        made = _after(before, found, trust, now)
-        told = before is not None and (before.status, before.status_then) != (made.status, made.status_then)
-        await self._keep(account, row, made, told)
+        made = await asyncio.to_thread(_look, octets, index, trust, now, received)
+        if before is not None and before.status_then == VERIFIED:  # whoever is believed now (section 4.1)
+            made = msgspec.structs.replace(made, status_then=VERIFIED)
+        told = before is not None and before.said != made.said
+        keep = RememberSignature(account, row.email, msgspec.msgpack.encode(made), told)
+        with suppress(NoSuchMessage):
+            await self._store.commit(Transaction((keep,)))
         return made
 
     def _is_good(self, before: Signature, trust: Trust) -> bool:
         """Whether what is remembered can be told; times that are in the future cannot."""
         if before.status not in _ATTEMPTED:
             return True
-        if before.name != trust.name or (before.status_then == FAILED and before.name_then != trust.name):
-            return False
-        return 0 <= self._clock.now() - before.verified < FRESH_SECONDS
-
-    async def _keep(self, account: AccountId, row: Fragments, made: Signature, told: bool) -> None:
-        value = msgspec.msgpack.encode(made)
-        while len(value) > MAX_SIGNATURE:
-            made = msgspec.structs.replace(made, errors=made.errors[:-1])
-            value = msgspec.msgpack.encode(made)
-        try:
-            await self._store.commit(Transaction((RememberSignature(account, row.email, value, told),)))
-        except NoSuchMessage:
-            return
+        return before.name == trust.name and 0 <= self._clock.now() - before.verified < FRESH_SECONDS
 
 
 def _remembered(value: bytes) -> Signature | None:
@@ -176,18 +164,11 @@ def _remembered(value: bytes) -> Signature | None:
         return None
 
 
-def _look(octets: bytes, index: MessageIndex, trust: Trust, now: int, received: int) -> Found:
+def _look(octets: bytes, index: MessageIndex, trust: Trust, now: int, received: int) -> Signature:
     """On a thread."""
     mail = opened(octets, index.parts)
     names = authors(octets[: index.header_end])
-    at_now, at_then = (datetime.fromtimestamp(seconds, UTC) for seconds in (now, received))
-    return Found(judged(mail, names, trust, at_now), judged(mail, names, trust, at_then))
-
-
-def _after(before: Signature | None, found: Found, trust: Trust, now: int) -> Signature:
-    """What was good at delivery stays so, whoever is believed now (section 4.1)."""
-    then, name = found.then.status, trust.name
-    if before is not None and before.status_then == VERIFIED:
-        then, name = VERIFIED, before.name_then
-    errors = tuple(each[:MAX_ERROR] for each in found.now.errors)
-    return Signature(found.now.status, errors, then, now, trust.name, name)
+    at_now, at_then = (
+        judged(mail, names, trust, datetime.fromtimestamp(seconds, UTC)) for seconds in (now, received)
+    )
+    return Signature(at_now.status, at_now.errors, at_then.status, now, trust.name)

@@ -312,7 +312,7 @@ class Msgauth(Section, frozen=True, kw_only=True):
     smime_authorities: Annotated[
         str,
         _d(
-            "PEM file, in the data directory, of the authorities whose certificates count in S/MIME"
+            "file, in the data directory, of the authorities whose certificates count in S/MIME"
             " signatures; empty: those of the system."
         ),
     ] = ""

@@ -19,6 +19,8 @@ MAX_CERTIFICATES: Final = 64
 MAX_LISTS: Final = 16
 """Of revoked certificates."""
 MAX_SIGNERS: Final = 8
+MAX_FITTING: Final = 8
+"""Certificates that may be one signer's."""
 CONSTRUCTED: Final = 0x20
 LONG_TAG: Final = 0x1F
 OCTET_STRING: Final = 0x04
@@ -41,8 +43,8 @@ class TooMuch(Unreadable):
 class Signer:
     """One SignerInfo; names of algorithms are those of ``asn1crypto``."""
 
-    certificate: int
-    """Which of the certificates is meant; -1: none of them."""
+    certificates: tuple[int, ...]
+    """Which of the certificates may be meant: a key identifier may fit several."""
     digest: str
     algorithm: str
     pss: tuple[str, str, int]
@@ -114,7 +116,7 @@ def _signer(info: Any, certificates: list[Any]) -> Signer:
     algorithm = info["signature_algorithm"]
     name = str(algorithm["algorithm"].native)
     return Signer(
-        _place(info["sid"], certificates),
+        _places(info["sid"], certificates),
         str(info["digest_algorithm"]["algorithm"].native),
         name,
         _pss(algorithm["parameters"]) if name == "rsassa_pss" else ("", "", 0),
@@ -137,18 +139,18 @@ def _pss(parameters: Any) -> tuple[str, str, int]:
     return digest, str(mask["parameters"]["algorithm"].native), int(parameters["salt_length"].native)
 
 
-def _place(sid: Any, certificates: list[Any]) -> int:
-    """Which certificate is the signer's."""
+def _places(sid: Any, certificates: list[Any]) -> tuple[int, ...]:
+    """Which certificates fit (RFC 8551 section 2.6)."""
     if sid.name == "subject_key_identifier":
         key = sid.chosen.native
-        fits = (each.key_identifier == key for each in certificates)
+        fits = [each.key_identifier == key for each in certificates]
     else:
         issuer, serial = sid.chosen["issuer"].dump(), sid.chosen["serial_number"].native
-        fits = (
+        fits = [
             each.serial_number == serial and each["tbs_certificate"]["issuer"].dump() == issuer
             for each in certificates
-        )
-    return next((place for place, fit in enumerate(fits) if fit), -1)
+        ]
+    return tuple(place for place, fit in enumerate(fits) if fit)[:MAX_FITTING]
 
 
 def _named(values: dict[str, list[Any]]) -> tuple[tuple[str, bytes], ...]:

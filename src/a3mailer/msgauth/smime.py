@@ -56,7 +56,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One signer. ``certificate`` None: it is not in the mail, or cannot be read."""
+    """As made by the owner of a certificate; None: it is not in the mail, or cannot be read."""
 
     certificate: x509.Certificate | None
     problems: tuple[str, ...]
@@ -69,7 +69,8 @@ class Opened:
     status: Status
     """None, ``unknown``, ``signed``, ``signed/failed`` with ``problems``: for ever; empty: it depends."""
     problems: tuple[str, ...] = ()
-    signatures: tuple[Signature, ...] = ()
+    signers: tuple[tuple[Signature, ...], ...] = ()
+    """Each with every certificate that may be the signer's."""
     certificates: tuple[x509.Certificate, ...] = ()
     lists: tuple[bytes, ...] = ()
 
@@ -147,7 +148,7 @@ def _of_data(data: SignedData | str, content: bytes | None) -> Opened:
         return _failed("What was signed is not there just once")
     signed = _Content(data.content if content is None else content, content is not None)
     certificates = tuple(map(certificate_of, data.certificates))
-    found = tuple(_signature(signer, data.certificates, certificates, signed) for signer in data.signers)
+    found = tuple(_signatures(signer, data.certificates, certificates, signed) for signer in data.signers)
     return Opened("", (), found, tuple(each for each in certificates if each is not None), data.lists)
 
 
@@ -174,19 +175,24 @@ class _Content:
         return self._known[name]
 
 
-def _signature(
+def _signatures(
     signer: Signer, octets: Sequence[bytes], certificates: Sequence[x509.Certificate | None], signed: _Content
-) -> Signature:
-    if signer.certificate < 0:
-        return Signature(None, ("The certificate of the signer is not in the message",))
-    certificate = certificates[signer.certificate]
+) -> tuple[Signature, ...]:
+    """With every certificate that fits; else with the first that could."""
+    if not signer.certificates:
+        return (Signature(None, ("The certificate of the signer is not in the message",)),)
+    named = [place for place in signer.certificates if _is_named(signer, octets[place])]
+    places = named or signer.certificates[:1]
+    found = [_by(signer, certificates[place], signed, named=bool(named)) for place in places]
+    return tuple(each for each in found if not each.problems) or (found[0],)
+
+
+def _by(signer: Signer, certificate: x509.Certificate | None, signed: _Content, *, named: bool) -> Signature:
     if certificate is None:
         return Signature(None, ("The certificate of the signer cannot be read",))
     if signer.digest not in DIGESTS:
-        return Signature(certificate, (f"The digest {_shown(signer.digest)} is too weak, or not known",))
-    problems = []
-    if not _is_named(signer, octets[signer.certificate]):
-        problems.append("The signature was made with another certificate")
+        return Signature(certificate, (f"The digest {signer.digest[:40]} is too weak, or not known",))
+    problems = [] if named else ["The signature was made with another certificate"]
     if signer.attributes:
         if signer.content_types != ("data",) or len(signer.digests) != 1:
             problems.append("What the signature says of the message is not there just once")
@@ -198,10 +204,6 @@ def _signature(
     if why := _is_wrong(signer, certificate, covered):
         problems.append(why)
     return Signature(certificate, tuple(problems))
-
-
-def _shown(name: str) -> str:
-    return name[:40] if name.isprintable() else ""
 
 
 def _is_named(signer: Signer, certificate: bytes) -> bool:
@@ -261,20 +263,29 @@ def judged(mail: Opened, authors: Sequence[str], trust: Trust, at: datetime) -> 
     if mail.status != "":
         return Judgement(mail.status, mail.problems)
     errors: list[str] = []
-    vouched: list[str] = []
-    for signature in mail.signatures:
-        problems = list(signature.problems)
-        if signature.certificate is not None:
-            problems += smime_chain.problems(signature.certificate, mail.certificates, mail.lists, trust, at)
-            vouched += [] if problems else addresses_of(signature.certificate)
-        errors += problems
+    vouching: list[x509.Certificate] = []
+    for signatures in mail.signers:
+        problems = [_problems(each, mail, trust, at) for each in signatures]
+        pairs = zip(signatures, problems, strict=True)
+        vouching += [each.certificate for each, found in pairs if each.certificate is not None and not found]
+        errors += problems[0] if all(problems) else []
+    known = [each.certificate for all_of in mail.signers for each in all_of if each.certificate is not None]
     if not authors:
         errors.append("The From field does not plainly name an author")
-    elif all(any(same_address(author, each) for each in vouched) for author in authors):
+    elif _name_all(authors, vouching):
         return Judgement("signed/verified")
-    else:
-        known = [each.certificate for each in mail.signatures if each.certificate is not None]
-        claimed = [each for certificate in known for each in addresses_of(certificate)]
-        if known and not all(any(same_address(author, each) for each in claimed) for author in authors):
-            errors.append("The address in the From field is not one of the certificate of the signer")
+    elif known and not _name_all(authors, known):
+        errors.append("The address in the From field is not one of the certificate of the signer")
     return Judgement("signed/failed", tuple(dict.fromkeys(errors))[:MAX_ERRORS])
+
+
+def _problems(signature: Signature, mail: Opened, trust: Trust, at: datetime) -> list[str]:
+    if signature.certificate is None:
+        return list(signature.problems)
+    found = smime_chain.problems(signature.certificate, mail.certificates, mail.lists, trust, at)
+    return [*signature.problems, *found]
+
+
+def _name_all(authors: Sequence[str], certificates: Sequence[x509.Certificate]) -> bool:
+    addresses = [address for certificate in certificates for address in addresses_of(certificate)]
+    return all(any(same_address(author, address) for address in addresses) for author in authors)

@@ -57,18 +57,19 @@ class Trust:
 
 
 def trust_of(authorities: bytes, lists: bytes = b"") -> Trust:
-    """Of PEM files; certificates that cannot be read are passed over. Errors: ValueError (none could)."""
+    """Of files, PEM or one DER; what cannot be read is passed over. Errors: ValueError (nothing could)."""
     found = [each for each in map(certificate_of, _pem(authorities, b"CERTIFICATE")) if each is not None]
-    if authorities.strip() and not found:
-        raise ValueError("no certificate in it that can be read")
+    revoked = _lists(_pem(lists, b"X509 CRL"))
+    if (authorities.strip() and not found) or (lists.strip() and not revoked):
+        raise ValueError(f"no {'list of revoked certificates' if found else 'certificate'} that can be read")
     name = hashlib.sha256(hashlib.sha256(authorities).digest() + lists).hexdigest()[:16]
-    return Trust(tuple(found), tuple(_lists(_pem(lists, b"X509 CRL"))), name)
+    return Trust(tuple(found), tuple(revoked), name)
 
 
 def _pem(octets: bytes, label: bytes) -> list[bytes]:
     begins, ends = b"-----BEGIN %b-----" % label, b"-----END %b-----" % label
     found = (each.partition(ends)[0] for each in octets.split(begins)[1:])
-    return [begins + each + ends for each in found]
+    return [begins + each + ends for each in found] or [octets]
 
 
 def certificate_of(octets: bytes) -> x509.Certificate | None:
@@ -190,7 +191,24 @@ def problems(
         )
     except (verification.VerificationError, *_UNREADABLE):
         return ["No authority that is believed here vouches for the certificate of the signer"]
+    if not _may_be_named(leaf, chain[1:]):
+        return ["The authority may not vouch for all the addresses in the certificate of the signer"]
     return _revoked(chain, (*trust.lists, *_lists(lists[:MAX_LISTS])), at)
+
+
+def _may_be_named(leaf: x509.Certificate, above: Sequence[x509.Certificate]) -> bool:
+    """Where names are constrained only rfc822Name was asked; what else is there must be the same addresses
+    (RFC 5280 section 4.2.1.10)."""
+    try:
+        if not any(type(each.value) is x509.NameConstraints for one in above for each in one.extensions):
+            return True
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except _UNREADABLE:
+        return False
+    except x509.ExtensionNotFound:
+        return not addresses_of(leaf)
+    asked = names.get_values_for_type(x509.RFC822Name)[:MAX_ADDRESSES]
+    return all(any(same_address(each, one) for one in asked) for each in addresses_of(leaf))
 
 
 def _own(leaf: x509.Certificate, at: datetime) -> list[str]:
@@ -221,15 +239,27 @@ def _revoked(
     was revoked."""
     for certificate, above in pairwise(chain):
         for each in lists:
-            if each.issuer == above.subject and _is_by(each, above):
+            if each.issuer == above.subject and _is_whole(each) and _is_by(each, above):
                 entry = each.get_revoked_certificate_by_serial_number(certificate.serial_number)
                 if entry is not None and entry.revocation_date_utc <= at:
                     return [f"The certificate was revoked on {entry.revocation_date_utc:%Y-%m-%d}"]
     return []
 
 
+def _is_whole(each: x509.CertificateRevocationList) -> bool:
+    """Neither one of changes nor of certificates of others, nor demands it what is not known here."""
+    try:
+        known = [one.value for one in each.extensions if one.critical]
+    except _UNREADABLE:
+        return False
+    return all(isinstance(one, x509.IssuingDistributionPoint) and not one.indirect_crl for one in known)
+
+
 def _is_by(each: x509.CertificateRevocationList, above: x509.Certificate) -> bool:
     try:
+        usages = [one.value for one in above.extensions if isinstance(one.value, x509.KeyUsage)]
+        if any(not usage.crl_sign for usage in usages):
+            return False
         weak = each.signature_hash_algorithm is not None and not isinstance(
             each.signature_hash_algorithm, HASHES
         )

@@ -5,13 +5,8 @@ What ``operations`` says of operations holds for them.
 
 from __future__ import annotations
 
-from typing import Final
-
 from a3mailer.mail.ids import AccountId, EmailId, MailboxId, ModSeq
 from a3mailer.store.operation import Operation, Result
-
-MAX_SIGNATURE: Final = 8192
-"""Octets of what is remembered of the signature of an email."""
 
 
 class ChangeEmail(Operation, frozen=True):
@@ -56,5 +51,5 @@ class RememberSignature(Operation, frozen=True):
     account: AccountId
     email: EmailId
     value: bytes
-    """At most MAX_SIGNATURE octets, which are the access floor's own."""
+    """A few sentences; what they say is the access floor's own."""
     told: bool = False

@@ -67,7 +67,14 @@ def test_the_older_command_of_openssl() -> None:
 
 def test_who_signed_may_be_named_by_the_key() -> None:
     key = x509.SubjectKeyIdentifier(b"A key of Alice")
-    assert judge(signed("-keyid", by=[signer(more=[(key, False)])])) == GOOD
+    alice = signer(more=[(key, False)])
+    assert judge(signed("-keyid", by=[alice])) == GOOD
+    others = [
+        signer("eve@a.test", kind="rsa2048", more=[(key, False)]),
+        signer("bob@a.test", more=[(key, False)]),
+    ]
+    between = [BETWEEN, *(Certified(BETWEEN.key, each.certificate) for each in others)]
+    assert judge(signed("-keyid", by=[alice], between=between)) == GOOD, "each that fits is tried"
 
 
 def test_pieces_are_put_together() -> None:
@@ -196,19 +203,23 @@ def test_internationalised_addresses() -> None:
     assert not same_address("@a.test", "@a.test")
 
 
-def revoking(*serials: int, issuer: object = BETWEEN, days: int = -1) -> x509.CertificateRevocationList:
+def revoking(
+    *serials: int, issuer: Certified = BETWEEN, days: int = -1, demands: x509.ExtensionType | None = None
+) -> x509.CertificateRevocationList:
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(BETWEEN.certificate.subject)
         .last_update(NOW - 5 * DAY)
         .next_update(NOW - 4 * DAY)
     )
+    if demands is not None:
+        builder = builder.add_extension(demands, critical=True)
     for serial in serials:
         entry = (
             x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(NOW + days * DAY).build()
         )
         builder = builder.add_revoked_certificate(entry)
-    return builder.sign(issuer.key, hashes.SHA256())  # type: ignore[attr-defined]
+    return builder.sign(issuer.key, hashes.SHA256())
 
 
 def test_revoked_certificates() -> None:
@@ -220,6 +231,60 @@ def test_revoked_certificates() -> None:
     assert judge(signed(), trust(revoking(serial + 1))) == GOOD
     assert judge(signed(), trust(revoking(serial, days=1))) == GOOD, "not yet"
     assert judge(signed(), trust(revoking(serial, issuer=OTHER))) == GOOD, "not by the authority"
+    for demands, counts in (
+        (x509.DeltaCRLIndicator(1), False),
+        (point(indirect=True), False),
+        (point(indirect=False), True),
+        (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00"), False),
+    ):
+        found = judge(signed(), trust(revoking(serial, demands=demands)))
+        assert (found != GOOD) is counts, demands
+
+
+def point(*, indirect: bool) -> x509.IssuingDistributionPoint:
+    where = [x509.UniformResourceIdentifier("http://a.test/list")]
+    return x509.IssuingDistributionPoint(where, None, False, False, None, indirect, False)
+
+
+def test_an_authority_that_may_not_revoke() -> None:
+    may = x509.KeyUsage(False, False, False, False, False, True, False, False, False)
+    silent = below(ROOT, may)
+    who = signer(issuer=silent)
+    revoked = revoking(who.certificate.serial_number, issuer=silent).public_bytes(serialization.Encoding.PEM)
+    assert judge(signed(by=[who], between=[silent]), trust_of(ROOT.pem, revoked)) == GOOD
+
+
+def below(issuer: Certified, *others: x509.ExtensionType) -> Certified:
+    """An authority of the name of BETWEEN, with these extensions for those of their kind."""
+    found = authority("Mail authority", issuer)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(found.certificate.subject)
+        .issuer_name(found.certificate.issuer)
+        .public_key(found.key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(found.certificate.not_valid_before_utc)
+        .not_valid_after(found.certificate.not_valid_after_utc)
+    )
+    kept = [each.value for each in found.certificate.extensions if type(each.value) not in map(type, others)]
+    for each in (*kept, *others):
+        critical = isinstance(each, x509.BasicConstraints | x509.NameConstraints)
+        made = made.add_extension(each, critical=critical)
+    return Certified(found.key, made.sign(issuer.key, hashes.SHA256()))
+
+
+def test_an_authority_that_vouches_for_one_domain() -> None:
+    for name, told in ("a.test", ""), ("b.test", "No authority"):
+        limited_to = below(ROOT, x509.NameConstraints([x509.RFC822Name(name)], None))
+        mail = signed(by=[signer(issuer=limited_to)], between=[limited_to])
+        assert judge(mail) == GOOD if not told else fails(mail, told) is None
+    only = below(ROOT, x509.NameConstraints([x509.RFC822Name("b.test")], None))
+    word = "may not vouch for all"
+    fails(signed(by=[signer(issuer=only, names=[], subject="alice@a.test")], between=[only]), word)
+    mine = [x509.RFC822Name("bob@b.test")]
+    fails(signed(by=[signer(issuer=only, names=mine, subject="alice@a.test")], between=[only]), word)
+    same = signer(issuer=only, names=mine, subject="Bob@b.test")
+    assert judge(signed(by=[same], between=[only], author="bob@b.test")) == GOOD
 
 
 def test_a_list_of_revoked_certificates_in_the_mail_itself() -> None:
@@ -233,7 +298,8 @@ def test_a_list_of_revoked_certificates_in_the_mail_itself() -> None:
 
 
 def test_trust_has_a_name_that_changes_with_it() -> None:
-    names = {trust_of(ROOT.pem).name, trust_of(OTHER.pem).name, trust_of(ROOT.pem, b"x").name, Trust().name}
+    pem = revoking(1).public_bytes(serialization.Encoding.PEM)
+    names = {trust_of(ROOT.pem).name, trust_of(OTHER.pem).name, trust_of(ROOT.pem, pem).name, Trust().name}
     assert len(names) == 4 and trust_of(ROOT.pem).name == TRUST.name
     assert (
         len(
@@ -243,6 +309,10 @@ def test_trust_has_a_name_that_changes_with_it() -> None:
     )
     with pytest.raises(ValueError, match="no certificate"):
         trust_of(b"something else")
+    with pytest.raises(ValueError, match="no list of revoked"):
+        trust_of(ROOT.pem, b"something else")
+    der = trust_of(ROOT.der, revoking(1).public_bytes(serialization.Encoding.DER))
+    assert (len(der.authorities), len(der.lists)) == (1, 1)
 
 
 def test_other_protocols_and_other_contents() -> None:

@@ -131,6 +131,16 @@ async def test_who_is_believed_changes(office: Office) -> None:
     assert (await office.status(id))[2] == ["No authority is believed here"]
 
 
+async def test_other_reasons_are_news(office: Office) -> None:
+    id = await office.deliver(signed(by=[signer("eve@a.test", days=2)]))
+    (_, _, first) = await office.status(id)
+    state = await office.alice.state("Email")
+    office.world.clock.advance((3 * DAY).total_seconds())
+    (status, then, errors) = await office.status(id)
+    assert (status, then) == ("signed/failed", "signed/failed") and len(errors) > len(first)
+    assert (await office.alice.ask("Email/changes", sinceState=state))["updated"] == [id]
+
+
 async def test_the_first_look_changes_no_email(office: Office) -> None:
     id = await office.deliver(signed())
     state = await office.alice.state("Email")
