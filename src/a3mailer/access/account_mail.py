@@ -273,24 +273,24 @@ class AccountMail:
         if len(numbers) > AT_ONCE:
             self.orders.clear()
         for each in before.values():
-            self._forget(each)
+            self._forget(each, now.get(each.number))
         gone = [number for number in numbers if number in before and number not in now]
         self._remove(gone)
         for number in numbers:
             if number in now:
-                self._put(now[number])
+                self._put(now[number], before.get(number))
         for thread in threads:
             self._weigh(thread, 1)
         self.modseq = modseq
 
-    def _forget(self, email: Email) -> None:
+    def _forget(self, email: Email, now: Email | None) -> None:
         self.keywords.pop(email.number, None)
         self.more.pop(email.number, None)
         if email.number != email.thread:
             self.replies[email.thread].remove(email.number)
             if not self.replies[email.thread]:
                 del self.replies[email.thread]
-        for box in (0, *email.mailboxes):
+        for box in _leaving(email, now):
             order = self.orders.get(box)
             if order is not None:
                 at = bisect_left(order, email.key)
@@ -313,7 +313,7 @@ class AccountMail:
                 del column[at]
             del self.flags[at]
 
-    def _put(self, email: Email) -> None:
+    def _put(self, email: Email, before: Email | None) -> None:
         at = bisect_left(self.emails, email.number)
         if at == len(self.emails) or self.emails[at] != email.number:
             self.emails.insert(at, email.number)
@@ -331,9 +331,15 @@ class AccountMail:
             self.more[email.number] = email.mailboxes
         if email.number != email.thread:
             insort(self.replies.setdefault(email.thread, []), email.number)
-        for box in (0, *email.mailboxes):
+        for box in _leaving(email, before):
             if (order := self.orders.get(box)) is not None:
                 insort(order, email.key)
+
+
+def _leaving(one: Email, other: Email | None) -> set[int]:
+    """The orders that one email is in and not the other, at that key."""
+    orders = {0, *one.mailboxes}
+    return orders.difference((0, *other.mailboxes)) if other and other.key == one.key else orders
 
 
 def trash_of(mailboxes: Iterable[Mailbox]) -> int:

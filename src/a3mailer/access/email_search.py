@@ -1,5 +1,7 @@
 """Searching the emails of an account, whatever their mailboxes (RFC 8621 section 4.4): filters and orders.
 
+Where an index of texts names the few emails that may match, the others are not looked at; and no more is
+looked at than somebody asks for (``Finding``).
 A filter is a tree of conditions, each with a stage: 0 what the columns of ``AccountMail`` say, 1 fragments,
 2 signatures (``signatures.py``), 3 the texts of the mail (``texts.py``: an index, where it reaches). A stage
 asks only for the emails whose fate the stages before it left open. What a mailbox holds by date is kept in
@@ -14,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from a3mailer.access.account_mail import EMAIL_MASK, AccountMail
+from a3mailer.access.account_mail import EMAIL_BITS, EMAIL_MASK, AccountMail
 from a3mailer.access.labour import Labour
 from a3mailer.access.signatures import VERIFIED, Signature, Signatures
 from a3mailer.access.sort import sorted_by
@@ -32,6 +34,10 @@ READ_EMAILS: Final = 128
 """Emails whose fragments are read at once."""
 BLOCK: Final = 4096
 """Emails whose texts are asked for at once."""
+FIRST: Final = 256
+"""Emails that are looked at first: so many seldom hold less than a client shows of usual words."""
+ASKED: Final = 256
+"""Emails of an account from which on the index is asked which may match."""
 COLUMNS: Final = 0
 FRAGMENTS: Final = 1
 SIGNATURES: Final = 2
@@ -59,6 +65,8 @@ class Leaf:
     test: Callable[[Look], bool]
     sought: Sought | None = None
     """What TEXTS asks for."""
+    ruled: tuple[Sought, ...] = ()
+    """Texts that all have to be in a mail that matches: what an index may rule it out by."""
     verified: bool = False
     """Whether SIGNATURES asks for more than that there is one."""
 
@@ -191,7 +199,7 @@ def addressed(place: str, text: str) -> Node:
         shown = "" if look.row is None else needle(addresses_text(look.row.envelope, place))
         return all(word in shown for word in wanted)
 
-    return Leaf(FRAGMENTS, test)
+    return Leaf(FRAGMENTS, test, ruled=_enveloped(wanted))
 
 
 def about(text: str) -> Leaf:
@@ -202,11 +210,15 @@ def about(text: str) -> Leaf:
         shown = "" if look.row is None else needle(look.row.subject)
         return all(word in shown for word in wanted)
 
-    return Leaf(FRAGMENTS, test)
+    return Leaf(FRAGMENTS, test, ruled=_enveloped(wanted))
+
+
+def _enveloped(wanted: Iterable[str]) -> tuple[Sought, ...]:
+    return tuple([Sought(Where.ENVELOPE, word) for word in wanted])
 
 
 def _having(sought: Sought) -> Leaf:
-    return Leaf(TEXTS, lambda look: look.mail.emails[look.at] in look.having[sought], sought)
+    return Leaf(TEXTS, lambda look: look.mail.emails[look.at] in look.having[sought], sought, (sought,))
 
 
 def said(text: str) -> Node:
@@ -232,6 +244,30 @@ def leaves(node: Node) -> Iterator[Leaf]:
     else:
         for each in node.of:
             yield from leaves(each)
+
+
+def ruling(node: Node) -> Iterator[Sought]:
+    """Texts by which emails may be ruled out, but for those of what must not match."""
+    if isinstance(node, Leaf):
+        yield from node.ruled
+    elif node.join is not Join.NONE:
+        for each in node.of:
+            yield from ruling(each)
+
+
+def may_match(node: Node, known: Mapping[Sought, set[int] | None]) -> set[int] | None:
+    """The emails among which all that match are, given those that may have each text; None: any may."""
+    if isinstance(node, Leaf):
+        sets = [known.get(one) for one in node.ruled]
+    elif node.join is Join.NONE:
+        return None
+    else:
+        sets = [may_match(each, known) for each in node.of]
+        if node.join is Join.ANY:
+            every = [one for one in sets if one is not None]
+            return set().union(*every) if len(every) == len(sets) else None
+    some = [one for one in sets if one is not None]
+    return set.intersection(*some) if some else None
 
 
 # --- order -------------------------------------------------------------------------------------------
@@ -266,6 +302,14 @@ class Search:
         self._account = account
         self._mail = mail
         self._labour = labour
+
+    async def likely(self, node: Node) -> set[int] | None:
+        """The emails among which all that match are; None: any may. Errors: TooCostly."""
+        sought = list(dict.fromkeys(ruling(node)))
+        if not sought or len(self._mail.emails) < ASKED:
+            return None
+        known = await Texts(self._reader, self._account, self._labour).likely(sought)
+        return may_match(node, dict(zip(sought, known, strict=True)))
 
     async def matching(self, candidates: Sequence[int], node: Node) -> list[int]:
         """Those of the emails that match, in their order. Errors: TooCostly."""
@@ -376,22 +420,69 @@ class Search:
         return [numbers[at] for at in found]
 
 
-def by_date(mail: AccountMail, mailbox: int, *, descending: bool) -> Sequence[int]:
-    """Emails of a mailbox (0: all) by the date they were received, of equal dates by number."""
-    order = mail.order(mailbox)
-    return [key & EMAIL_MASK for key in (reversed(order) if descending else order)]
+class Finding:
+    """The emails of ``keys`` (``by_date``) that match, found as far as somebody asks."""
+
+    __slots__ = ("_at", "_keys", "_mail", "_node", "_search", "_seen", "_size", "numbers")
+
+    def __init__(
+        self, search: Search, mail: AccountMail, keys: Sequence[int], node: Node, *, collapse: bool
+    ) -> None:
+        self._search = search
+        self._mail = mail
+        self._keys = keys
+        self._node = node
+        self._seen: set[int] | None = set() if collapse else None
+        self._at = 0
+        self._size = FIRST
+        self.numbers: list[int] = []
+        """Found so far; of each thread the first only, where it is to be so (section 4.4.3)."""
+
+    async def reach(self, count: int | None = None) -> list[int]:
+        """``numbers``, so many of them if there are (None: all). Errors: TooCostly."""
+        while self._at < len(self._keys) and (count is None or len(self.numbers) < count):
+            part = self._keys[self._at : self._at + self._size]
+            self._at += self._size
+            self._size = min(2 * self._size, BLOCK)
+            self._take(await self._search.matching([key & EMAIL_MASK for key in part], self._node))
+        return self.numbers
+
+    def _take(self, numbers: Sequence[int]) -> None:
+        if self._seen is None:
+            self.numbers += numbers
+            return
+        for number in numbers:
+            at = self._mail.place(number)
+            thread = self._mail.threads[at] if at >= 0 else number
+            if thread not in self._seen:
+                self._seen.add(thread)
+                self.numbers.append(number)
+
+    async def order(self, orders: Sequence[Order]) -> None:
+        """Find all, and put them in an order. Errors: TooCostly."""
+        collapse, self._seen = self._seen, None
+        found = await self._search.ordered(await self.reach(), orders)
+        self._seen, self.numbers = collapse, []
+        self._take(found)
+
+    async def place(self, number: int) -> int:
+        """Where it stands; -1 where it does not. Errors: TooCostly."""
+        looked = 0
+        while len(numbers := await self.reach(looked + 1)) > looked:
+            for at in range(looked, len(numbers)):
+                if numbers[at] == number:
+                    return at
+            looked = len(numbers)
+        return -1
 
 
-def collapsed(mail: AccountMail, numbers: Iterable[int]) -> list[int]:
-    """The first email of each thread only (section 4.4.3)."""
-    seen: set[int] = set()
-    found: list[int] = []
-    for number in numbers:
-        thread = mail.threads[mail.place(number)]
-        if thread not in seen:
-            seen.add(thread)
-            found.append(number)
-    return found
+def by_date(mail: AccountMail, mailbox: int, among: set[int] | None, *, descending: bool) -> Sequence[int]:
+    """``Email.key`` of the emails of a mailbox (0: all), or of those that are ``among`` all, in order."""
+    if among is None:
+        order = mail.order(mailbox)
+        return order[::-1] if descending else order[:]
+    places = [(number, at) for number in among if (at := mail.place(number)) >= 0]
+    return sorted([mail.dates[at] << EMAIL_BITS | number for number, at in places], reverse=descending)
 
 
 def place_of_key(order: Sequence[int], key: int) -> int:

@@ -13,7 +13,7 @@ from msgspec import Meta
 from a3mailer.access import email_search as search
 from a3mailer.access.account_changes import State
 from a3mailer.access.account_mail import EMAIL_BITS, EMAIL_MASK, AccountMail
-from a3mailer.access.email_search import Join, Joined, Leaf, Node, Order
+from a3mailer.access.email_search import Finding, Join, Joined, Leaf, Node, Order
 from a3mailer.access.labour import Labour
 from a3mailer.access.sortkeys import Criterion
 from a3mailer.edge.http.jmap.capabilities import SMIME
@@ -224,19 +224,19 @@ class Simple:
 class Found:
     """The emails of a search."""
 
-    numbers: Sequence[int]
+    finding: Finding
     state: str
     can_calculate_changes: bool = True
 
     async def total(self) -> int:
-        return len(self.numbers)
+        return len(await self.finding.reach())
 
     async def part(self, start: int, stop: int) -> Sequence[str]:
-        return [object_id(EMAIL_LETTER, number) for number in self.numbers[start:stop]]
+        return [object_id(EMAIL_LETTER, number) for number in (await self.finding.reach(stop))[start:stop]]
 
     async def index(self, id: str) -> int:
         number = number_of(EMAIL_LETTER, id)
-        return self.numbers.index(number) if number in self.numbers else -1
+        return -1 if number is None else await self.finding.place(number)
 
 
 async def results(call: Call, filter: Any, sort: Sequence[Comparator], *, collapse: bool) -> Simple | Found:
@@ -257,11 +257,11 @@ async def results(call: Call, filter: Any, sort: Sequence[Comparator], *, collap
     one = search.Search(
         services.store, services.mail.keys, call.account.id, mail, labour, services.signatures
     )
-    numbers = search.by_date(mail, _any_mailbox(filter), descending=descending)
-    numbers = await one.matching(numbers, node)
+    keys = search.by_date(mail, _any_mailbox(filter), await one.likely(node), descending=descending)
+    finding = Finding(one, mail, keys, node, collapse=collapse)
     if not by_date:
-        numbers = await one.ordered(numbers, orders)
-    return Found(search.collapsed(mail, numbers) if collapse else numbers, state, not by_signature)
+        await finding.order(orders)
+    return Found(finding, state, not by_signature)
 
 
 _NOTHING: Final = Condition()
