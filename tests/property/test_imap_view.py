@@ -34,6 +34,7 @@ acts = st.lists(
         st.tuples(st.just("own"), st.integers(0, 1), st.integers(0, 9)),
         st.tuples(st.just("news"), st.integers(0, 1), st.booleans()),
         st.tuples(st.just("hint"), st.integers(0, 40)),
+        st.tuples(st.just("refresh")),
         st.tuples(st.just("away"), st.integers(0, 2), st.integers(1, 5)),
         st.tuples(st.just("glance"), st.integers(0, 1), st.integers(0, 40)),
         st.tuples(st.just("since"), st.integers(0, 1), st.integers(0, 40), st.booleans()),
@@ -50,7 +51,15 @@ class Client:
         self.uids = list(known.uids)
         self.flags = dict(zip(known.uids, known.flags, strict=True))
         self.told: list[int] = []
+        self.modseqs: dict[int, int] = {}
         assert view.count == len(self.uids)
+
+    def look(self) -> None:
+        """No message becomes again what it was before, not even one that is gone."""
+        for at in range(self.view.count if self.view.mailbox.loaded else 0):
+            uid, modseq = self.view.uids[at], self.view.flags(at)[2]
+            assert modseq >= self.modseqs.get(uid, 0)
+            self.modseqs[uid] = modseq
 
     def apply(self, news: News) -> None:
         view = self.view
@@ -92,6 +101,8 @@ class Stage:
     async def act(self, kind: str, *values: int) -> None:
         await getattr(self, kind)(*values)
         await asyncio.sleep(0)  # hints arrive
+        for client in self.clients:
+            client.look()
 
     async def append(self, count: int) -> None:
         for _ in range(count):
@@ -137,6 +148,10 @@ class Stage:
             await client.view.mailbox.load()
         client.apply(news)
 
+    async def refresh(self) -> None:
+        """The mailbox is read, and nobody is told."""
+        await self.clients[0].view.mailbox.refresh()
+
     async def hint(self, modseq: int) -> None:
         """A hint that is late, doubled or about nothing costs nothing."""
         self.clients[0].view.mailbox.hint(modseq)
@@ -170,8 +185,7 @@ class Stage:
         """The store's index finds what looking at every message does; nothing that was not told is gone."""
         view = self.clients[who].view
         if not behind:
-            await view.mailbox.refresh()
-            self.clients[who].apply(view.news(expunges=True))
+            await self.news(who, True)
         await view.mailbox.load()
         gone, changed = await view.since(modseq)
         assert changed == [at for at in range(view.count) if view.flags(at)[2] > modseq]

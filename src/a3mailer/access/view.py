@@ -94,6 +94,7 @@ class OpenMailbox:
         "row",
         "uid_next",
         "viewers",
+        "views",
     )  # fmt: skip
 
     def __init__(
@@ -122,6 +123,8 @@ class OpenMailbox:
         self._rounds_since = 0
         """``rounds`` tells of everything after this modseq."""
         self.viewers = 0
+        """Those of ``views``, and who is about to be one."""
+        self.views: list[View] = []
         self.gone = False
         self.listeners: set[Callable[[], None]] = set()
         """Called when there may be news: sessions in IDLE."""
@@ -323,6 +326,8 @@ class OpenMailbox:
         count = len(self.columns.uids)
         places = [at for uid in uids if (at := place_of(self.columns.uids, uid, count)) >= 0]
         if places:
+            for view in self.views:
+                view.part(self.columns, places)
             self.columns = without(self.columns, places)
 
     def flagged(self, uids: Sequence[int], modseq: int, flags: Callable[[int, str], tuple[int, str]]) -> bool:
@@ -393,9 +398,11 @@ class View:
         self.told = mailbox.modseq
         self._own: deque[int] | None = None
         mailbox.viewers += 1
+        mailbox.views.append(self)
 
     def close(self) -> None:
         """The session leaves the mailbox."""
+        self.mailbox.views.remove(self)
         self._close(self.mailbox)
 
     # --- the map -----------------------------------------------------------------------------------
@@ -424,6 +431,15 @@ class View:
             if at >= 0:
                 columns, place = living, at
         return columns.flags[place], columns.keywords.get(uid, ""), columns.modseqs[place]
+
+    def part(self, living: Columns, places: Iterable[int]) -> None:
+        """Messages at ``places`` of the living columns leave these; here they may still stand for a while,
+        and are what they were when they left."""
+        if self.columns is not living:
+            for place in places:
+                at = self.place(living.uids[place])
+                if at >= 0:
+                    overwrite(self.columns, at, living, place)
 
     async def since(self, modseq: int) -> tuple[Iterable[int], list[int]]:
         """Uids expunged since a modseq, and places of the messages changed since, both ascending.
