@@ -1,5 +1,6 @@
 """Contents read together: one that is damaged is None among its neighbours, the others are what was sent."""
 
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from a3mailer.config.tree import Settings
 from a3mailer.config.tree import Store as StoreSettings
-from a3mailer.mail.ids import INBOX
+from a3mailer.mail.ids import INBOX, Uid
 from a3mailer.store import operations as op
 from a3mailer.store.backends.sqlite import segments
 from a3mailer.store.backends.sqlite.connection import SEGMENTS
@@ -66,3 +67,31 @@ async def test_contents_behind_the_end_of_a_segment(store: SqliteStore, tmp_path
     with segments.segment_path(tmp_path / SEGMENTS, segment).open("r+b") as file:
         file.truncate(offset + 10)
     assert await store.contents(account, INBOX, [1, 2, 3]) == {1: b"A" * 900, 2: b"B" * 900, 3: None}
+
+
+async def test_contents_asked_for_in_any_order(store: SqliteStore) -> None:
+    """Ranges, holes, what is expunged or nowhere, copies: each is what it is when it is read alone."""
+    account = await settle_in(store)
+    index = content(mail()).index
+    for number in range(30):
+        octets = bytes([65 + number]) * (900 + number)
+        await store.commit(Transaction((op.Append(account, INBOX, 0),), (Content(octets, index),)))
+    await store.commit(Transaction((op.Copy(account, INBOX, tuple(map(Uid, range(5, 12))), INBOX),)))
+    await store.commit(Transaction((op.Expunge(account, INBOX, tuple(map(Uid, (3, 4, 17, 30)))),)))
+    alone: dict[int, bytes | None] = {}
+    for uid in range(1, 45):
+        alone |= await store.contents(account, INBOX, [uid])
+    assert len(alone) == 37
+    assert alone[17] == b"Q" * 916
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    draw = random.Random(seed)
+    for _ in range(200):
+        uids = draw.sample(range(1, 45), draw.randrange(1, 30))
+        if draw.random() < 0.5:
+            uids.sort(reverse=draw.random() < 0.2)
+        if draw.random() < 0.3:
+            first = draw.randrange(1, 40)
+            uids = list(range(first, first + draw.randrange(2, 12)))
+        found = await store.contents(account, INBOX, uids)
+        assert found == {uid: alone[uid] for uid in uids if uid in alone}, uids

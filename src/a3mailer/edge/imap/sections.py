@@ -155,11 +155,10 @@ async def whole(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome) ->
     found = [contents[uid] for uid in chunk.uids]
     out = [b")\r\n"] * (4 * len(found))
     out[0::4] = heads(chunk, plan, plan.sections[0].label.decode("ascii"))
-    found = [None if one is None else without_nul(one) for one in found]
     out[1::4] = [b" NIL" if one is None else b" {%d}\r\n" % len(one) for one in found]
     out[2::4] = [one or b"" for one in found]
     outcome.damaged |= None in found
-    return b"".join(out)
+    return without_nul(b"".join(out))
 
 
 # --- \Seen ---------------------------------------------------------------------------------------------

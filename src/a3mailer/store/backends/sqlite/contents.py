@@ -39,10 +39,11 @@ WORTHWHILE: Final = 0.97
 _HEADER: Final = struct.Struct("<BBHIQ")
 HEADER: Final = LEAD
 assert _HEADER.size == LEAD
-_BOUND: Final = struct.Struct("<16sq16sI")
+bound: Final = struct.Struct("<16sq16sI").pack
+"""What a frame is sealed for: header, tenant, blob, number."""
 _NONCE: Final = struct.Struct(">7sIB")
 
-_ONLY: Final = _NONCE.pack(b"", 0, True)
+ONLY: Final = _NONCE.pack(b"", 0, True)
 """The nonce of a content's only frame."""
 
 Compress = Callable[[Buffer], bytes]
@@ -118,9 +119,7 @@ def _encrypt(
 ) -> list[Buffer]:
     last = len(frames) - 1
     return [
-        cipher.encrypt(
-            _NONCE.pack(b"", number, number == last), frame, _BOUND.pack(header, tenant, blob, number)
-        )
+        cipher.encrypt(_NONCE.pack(b"", number, number == last), frame, bound(header, tenant, blob, number))
         for number, frame in enumerate(frames)
     ]
 
@@ -189,9 +188,9 @@ def open_single(
         raise DamagedContent("a content header that cannot be")
     frame: Buffer = memoryview(octets)[start + HEADER :]
     if key is not None:
-        bound = _BOUND.pack(bytes(octets[start : start + HEADER]), tenant, blob, 0)
+        sealed_for = bound(bytes(octets[start : start + HEADER]), tenant, blob, 0)
         try:
-            frame = AESGCM(key).decrypt(_ONLY, frame, bound)
+            frame = AESGCM(key).decrypt(ONLY, frame, sealed_for)
         except InvalidTag:
             raise DamagedContent("frame 0: authentication tag") from None
     if flags & COMPRESSED:
@@ -247,7 +246,7 @@ class Opener:
                 stored = self._cipher.decrypt(
                     _NONCE.pack(b"", number, last),
                     stored,
-                    _BOUND.pack(plan.header, self._tenant, self._blob, number),
+                    bound(plan.header, self._tenant, self._blob, number),
                 )
             except InvalidTag:
                 raise DamagedContent(f"frame {number}: authentication tag") from None

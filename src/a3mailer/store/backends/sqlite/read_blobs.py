@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from array import array
 from collections.abc import Hashable, Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -24,9 +24,9 @@ from a3mailer.store.backends.sqlite.contents import (
     open_single,
     table_size,
 )
-from a3mailer.store.backends.sqlite.direct import Buffer
 from a3mailer.store.backends.sqlite.extents import OWN, runs
 from a3mailer.store.backends.sqlite.keyring import Keys
+from a3mailer.store.backends.sqlite.read_runs import Found, open_run, runs_of
 from a3mailer.store.backends.sqlite.segments import HEADER as RECORD_HEADER
 from a3mailer.store.backends.sqlite.segments import SegmentReader, proved
 
@@ -55,14 +55,13 @@ _OF_MESSAGES: Final = (
     " WHERE m.account = ?2 AND m.mailbox = ?3 AND m.uid "
 )
 _CONTENT: Final = f"{_OF_MESSAGES.format('messages')} = ?4"
+_CONTENTS_RANGE: Final = f"{_OF_MESSAGES.format('messages')} BETWEEN ?4 AND ?5"
+DENSE: Final = 4
+"""Up to so many uids for each that is wanted a range is read, and not one row after the other."""
 _CONTENTS: Final = (
     f"{_OF_MESSAGES.format('messages')} IN carray(?4) UNION ALL"
     f" {_OF_MESSAGES.format('expunged')} IN carray(?4) AND m.kept > 0"
 )
-TOGETHER: Final = 256 * 1024
-"""Octets of records that lie one behind the other and are read at once."""
-GAP: Final = 4096
-"""Octets between two of them that are read for nothing."""
 _PARTS: Final = (
     "SELECT p.at, p.part, r.wrapped, b.segment, b.offset, b.length, b.size, NULL FROM blob_parts p"
     " JOIN blobs b ON b.tenant = p.tenant AND b.blob = p.part"
@@ -71,9 +70,6 @@ _PARTS: Final = (
 )
 Place = tuple[bytes, int, int, int, int, int | None]
 """(wrapped key, segment, offset, length of the payload, size, own octets where others lie in parts)."""
-Found = tuple[T, bytes, bytes, int, int, int, int, int | None]
-"""What was asked for, its blob, and the blob's place."""
-_lie: Final = itemgetter(3, 4)
 
 
 class Blobs:
@@ -187,12 +183,9 @@ class Blobs:
         return octets
 
     def _single(self, tenant: int, blob: bytes, account: int, place: Place) -> bytes:
-        _, segment, offset, length, _, _ = place
-        return self._open(tenant, blob, account, place, self.segments.record(segment, offset, length))
-
-    def _open(self, tenant: int, blob: bytes, account: int, place: Place, record: Buffer) -> bytes:
-        """A content of one frame from its record."""
+        """A content of one frame."""
         wrapped, segment, offset, length, size, _ = place
+        record = self.segments.record(segment, offset, length)
         key: bytes | None = None
         if wrapped:  # the authentication tag proves it
             key = self._keys.unwrap(wrapped, tenant, blob, account)
@@ -248,16 +241,24 @@ class Blobs:
             if at:
                 await asyncio.sleep(0)
             rows = self._rows_of(tenant, account, mailbox, uids[at : at + MANY])
-            for row in rows:
-                if row[2] is None or row[3] is None:
-                    found[row[0]] = None
-            await self._read(tenant, account, [row for row in rows if row[0] not in found], found)
+            lost = {row[0]: None for row in rows if row[2] is None or row[3] is None}
+            if lost:
+                found |= lost
+                rows = [row for row in rows if row[0] not in lost]
+            await self._read(tenant, account, rows, found)
         return found
 
     def _rows_of(self, tenant: int, account: int, mailbox: int, uids: Sequence[int]) -> list[Found[int]]:
+        first, last = uids[0], uids[-1]
         if len(uids) == 1:
-            rows = self._execute(_CONTENT, (tenant, account, mailbox, uids[0])).fetchall()
+            rows = self._execute(_CONTENT, (tenant, account, mailbox, first)).fetchall()
             if rows:
+                return rows
+        elif 0 < last - first < DENSE * len(uids):
+            wanted = frozenset(uids)
+            cursor = self._execute(_CONTENTS_RANGE, (tenant, account, mailbox, first, last))
+            rows = [row for row in cursor if row[0] in wanted]
+            if len(rows) == len(wanted):
                 return rows
         return self._execute(_CONTENTS, (tenant, account, mailbox, apsw.carray(array("q", uids)))).fetchall()
 
@@ -265,46 +266,20 @@ class Blobs:
         self, tenant: int, account: int, rows: list[Found[T]], found: dict[T, bytes | None]
     ) -> None:
         """Read contents in the order in which they lie; None where damaged."""
-        rows.sort(key=_lie)
-        at = 0
-        while at < len(rows):
-            if rows[at][6] > FRAME:
-                what, blob, *_ = rows[at]
-                found[what] = await self._large_or_none(tenant, account, blob, rows[at][2:])
-                at += 1
-            else:
-                at = self._read_together(tenant, account, rows, at, found)
+        for run, start, end in runs_of(rows):
+            if run[0][6] > FRAME:
+                what, blob = run[0][:2]
+                found[what] = await self._large_or_none(tenant, account, blob, run[0][2:])
+                continue
+            with contextlib.suppress(DamagedContent):  # of one of them, maybe: each is tried alone
+                octets = self.segments.record(run[0][3], start, end - start - RECORD_HEADER)
+                open_run(octets, start, run, (tenant, account), self._keys.cipher, self.compression, found)
+            for row in run:
+                if row[0] not in found:
+                    found[row[0]] = self._single_or_none(tenant, row[1], account, row[2:])
 
-    def _read_together(
-        self, tenant: int, account: int, rows: list[Found[T]], first: int, found: dict[T, bytes | None]
-    ) -> int:
-        """Read the contents of one frame that lie behind this one in one go; where the rest begins."""
-        segment, start, length = rows[first][3:6]
-        end = start + RECORD_HEADER + length
-        last = first + 1
-        while last < len(rows):
-            beside, offset, length, size, _ = rows[last][3:]
-            stop = offset + RECORD_HEADER + length
-            if beside != segment or not end <= offset <= end + GAP or size > FRAME or stop - start > TOGETHER:
-                break
-            end = stop
-            last += 1
+    def _single_or_none(self, tenant: int, blob: bytes, account: int, place: Place) -> bytes | None:
         try:
-            octets = memoryview(self.segments.record(segment, start, end - start - RECORD_HEADER))
-        except DamagedContent:  # of one of them, maybe: each is tried alone
-            octets = memoryview(b"")
-        for row in rows[first:last]:
-            at = row[4] - start
-            record = octets[at : at + RECORD_HEADER + row[5]]
-            found[row[0]] = self._single_or_none(tenant, row[1], account, row[2:], record)
-        return last
-
-    def _single_or_none(
-        self, tenant: int, blob: bytes, account: int, place: Place, record: Buffer
-    ) -> bytes | None:
-        try:
-            if record:
-                return self._open(tenant, blob, account, place, record)
             return self._single(tenant, blob, account, place)
         except DamagedContent:
             return None
