@@ -220,6 +220,10 @@ class Lent:
         """As of ``AccountReader``."""
         return await self._shown(await self._store.thread_places(self._own(account), threads))
 
+    async def blob_places(self, account: AccountId, blobs: Sequence[BlobId]) -> tuple[Message, ...]:
+        """As of ``AccountReader``."""
+        return await self._shown(await self._store.blob_places(self._own(account), blobs))
+
     async def _shown(self, rows: Iterable[Message]) -> tuple[Message, ...]:
         visible: dict[MailboxId, bool] = {}
         marks: dict[MailboxId, _Marks] = {}

@@ -197,6 +197,12 @@ class AccountReader(Protocol):
         """Every live row of the emails of these threads, by email, mailbox and uid."""
         ...
 
+    async def blob_places(self, account: AccountId, blobs: Sequence[BlobId]) -> tuple[Message, ...]:
+        """Every live row whose content is one of these, by email, mailbox and uid.
+
+        Where the account holds any of them it costs what there is of mail: rows have no order by content."""
+        ...
+
 
 class QueueReader(Protocol):
     """What waits to leave (RFC 5321 section 4.5.4)."""

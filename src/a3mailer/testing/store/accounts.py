@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from a3mailer.mail.errors import NoSuchAccount, NoSuchMailbox, NoSuchMessage, OverQuota
 from a3mailer.mail.flags import DELETED, FLAGGED, SEEN
-from a3mailer.mail.ids import INBOX, AccountId, EmailId, MailboxId, ModSeq, ThreadId, Uid
+from a3mailer.mail.ids import INBOX, AccountId, BlobId, EmailId, MailboxId, ModSeq, ThreadId, Uid
 from a3mailer.store import operations as op
 from a3mailer.store.rows import PUSH, SCRIPT, SCRIPT_LIST, SCRIPT_ROLL, AccountChanges
 from a3mailer.testing.store.case import StoreCase, World, mail
@@ -66,6 +66,28 @@ class AccountMailRules(StoreCase):
         found = await world.store.thread_places(world.alice, [first.thread, other.thread])
         assert {m.email for m in found} == {answer.email, other.email}
         assert await world.store.thread_places(world.alice, [ThreadId(answer.email)]) == ()
+
+    async def test_rows_are_found_by_their_content(self, world: World) -> None:
+        sent = await world.named(world.alice, "Sent")
+        one = await world.append(world.alice, mail("one"))
+        two = await world.append(world.alice, mail("two"))
+        theirs = await world.append(world.bob, mail("theirs"))
+        await world.copy(world.alice, (one.uid,), sent)
+        blobs = {row.email: row.blob for row in await world.store.places(world.alice, [one.email, two.email])}
+        (other,) = await world.store.places(world.bob, [theirs.email])
+        unknown = BlobId(b"\xff" * 16)
+
+        async def emails(*wanted: BlobId) -> list[tuple[int, int]]:
+            found = await world.store.blob_places(world.alice, wanted)
+            return [(row.email, row.mailbox) for row in found]
+
+        assert await emails(blobs[one.email], unknown) == [(one.email, INBOX), (one.email, sent)]
+        assert await emails(blobs[two.email], blobs[two.email]) == [(two.email, INBOX)]
+        assert await emails(unknown) == await emails() == []
+        if other.blob not in blobs.values():
+            assert await emails(other.blob) == []
+        await world.expunge(world.alice, two.uid)
+        assert await emails(blobs[two.email]) == []
 
     async def test_the_columns_are_all_there_is(self, world: World) -> None:
         sent = await world.named(world.alice, "Sent")

@@ -27,6 +27,8 @@ BLOB: Final = "urn:ietf:params:jmap:blob"
 MAX_SIZE_BLOB_SET: Final = 7_000_000
 """Octets of a blob that Blob/upload makes: what fits into a request, as base64."""
 MAX_DATA_SOURCES: Final = 64
+LOOKED_UP: Final = ("Mailbox", "Thread", "Email")
+"""Data types in whose records Blob/lookup finds blobs."""
 SOCKETS: Final = "urn:ietf:params:jmap:websocket"
 MAIL: Final = "urn:ietf:params:jmap:mail"
 SUBMISSION: Final = "urn:ietf:params:jmap:submission"
@@ -85,7 +87,7 @@ def _blob(_services: Services) -> Mapping[str, object]:
     return {
         "maxSizeBlobSet": MAX_SIZE_BLOB_SET,
         "maxDataSources": MAX_DATA_SOURCES,
-        "supportedTypeNames": [],
+        "supportedTypeNames": LOOKED_UP,
         "supportedDigestAlgorithms": ["sha", "sha-256", "sha-512"],
     }
 

@@ -310,6 +310,10 @@ class MemoryStore:
         wanted = frozenset(threads)
         return whole.by_email(m for m in whole.rows(self._state, account) if m.thread in wanted)
 
+    async def blob_places(self, account: AccountId, blobs: Sequence[BlobId]) -> tuple[Message, ...]:
+        wanted = frozenset(blobs)
+        return whole.by_email(m for m in whole.rows(self._state, account) if m.blob in wanted)
+
     # --- queue -------------------------------------------------------------------------------------
 
     async def queue(self, limit: int = 1000, after: int = 0) -> tuple[QueueEntry, ...]:

@@ -10,7 +10,7 @@ from typing import Final
 import apsw
 
 from a3mailer.mail.errors import NoSuchAccount
-from a3mailer.mail.ids import AccountId, EmailId, MailboxId, ModSeq, ThreadId
+from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, ThreadId
 from a3mailer.store.backends.sqlite.apply_email import OF_EMAILS
 from a3mailer.store.backends.sqlite.apply_mail import NUMBER_BITS
 from a3mailer.store.backends.sqlite.connection import Execute
@@ -26,6 +26,11 @@ _REPLIES: Final = (
     _MESSAGE + " FROM carray(?1) AS c CROSS JOIN messages AS m INDEXED BY messages_replies"
     " ON m.account = ?2 AND m.thread = c.value AND m.thread <> m.email"
 )
+_HELD: Final = (
+    "SELECT r.blob FROM carray(?1) AS c CROSS JOIN blob_refs AS r ON r.tenant ="
+    " (SELECT tenant FROM accounts WHERE account = ?2) AND r.blob = c.value AND r.account = ?2"
+)
+_OF_BLOBS: Final = _MESSAGE + " FROM messages AS m WHERE m.account = ?2 AND m.blob IN carray(?1)"
 _PLACED: Final = (
     "SELECT mailbox, uid, email, thread, flags, coalesce(keywords, ''), modseq, added, internal_date, size"
     " FROM messages"
@@ -109,6 +114,18 @@ class ReadAccount:
         rows += await self._placed(_REPLIES, account, threads)
         wanted = frozenset(threads)
         return _sorted(account, [row for row in rows if row[3] in wanted])
+
+    async def blob_places(self, account: AccountId, blobs: Sequence[BlobId]) -> tuple[Message, ...]:
+        asked = tuple(map(bytes, dict.fromkeys(blobs)))
+        if not asked:
+            return ()
+        with self._lenders.lend() as execute:
+            held = tuple([row[0] for row in execute(_HELD, (apsw.carray(asked), account)).fetchall()])
+            if not held:
+                return ()
+            cursor = execute(_OF_BLOBS, (apsw.carray(held), account))
+            found = [row async for rows in sliced(cursor) for row in rows]
+        return _sorted(account, found)
 
     async def _placed(self, sql: str, account: AccountId, numbers: Sequence[int]) -> list[Row]:
         found: list[Row] = []

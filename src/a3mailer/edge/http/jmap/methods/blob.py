@@ -1,6 +1,6 @@
 """Blob/upload, Blob/get and Blob/lookup (RFC 9404): octets in the API itself, put together and taken apart.
 
-No type is looked up (``supportedTypeNames`` is empty), so Blob/lookup knows no data type.
+Looked up are the records of mail: a blob is a mail's octets, or those of one of its parts.
 """
 
 from __future__ import annotations
@@ -8,19 +8,26 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
-from a3mailer.edge.http.jmap.capabilities import BLOB, MAX_DATA_SOURCES, MAX_SIZE_BLOB_SET
+from a3mailer.access.account_mail import Email, merged
+from a3mailer.access.blobs import Name, name_of_part, read_name
+from a3mailer.edge.http.jmap.capabilities import BLOB, LOOKED_UP, MAIL, MAX_DATA_SOURCES, MAX_SIZE_BLOB_SET
 from a3mailer.edge.http.jmap.limits import MAX_OBJECTS_IN_GET, MAX_OBJECTS_IN_SET
 from a3mailer.edge.http.jmap.method import Call, Method
 from a3mailer.edge.http.jmap.replies import set_error
 from a3mailer.edge.http.jmap.standard.get import too_many
 from a3mailer.mail.errors import MailError, NoSuchMessage
+from a3mailer.mail.ids import BlobId, EmailId
+from a3mailer.mail.message import MessageIndex
+from a3mailer.mail.objectids import EMAIL_LETTER, MAILBOX_LETTER, THREAD_LETTER, object_id
+from a3mailer.wire.jmap.body_parts import leaves, tree
 from a3mailer.wire.jmap.errors import MethodError, SetError, invalid_arguments, invalid_properties
 from a3mailer.wire.jmap.values import Id, Ref, UnsignedInt
 
@@ -223,7 +230,7 @@ class LookupArguments(msgspec.Struct, frozen=True, rename="camel", forbid_unknow
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Which records refer to blobs: of no type here."""
+    """Which emails have a blob as theirs or as that of a part, in which threads and mailboxes they are."""
 
     name: str = "Blob/lookup"
     capability: str = BLOB
@@ -232,16 +239,52 @@ class Lookup:
     form: type[msgspec.Struct] | None = LookupArguments
 
     async def run(self, call: Call, arguments: LookupArguments) -> dict[str, object]:
-        if arguments.type_names:
-            raise MethodError("unknownDataType", f"nothing is looked up of {arguments.type_names[0][:100]}")
+        known = LOOKED_UP if MAIL in call.exchange.using and MAIL in call.account.capabilities else ()
+        if unknown := [each for each in arguments.type_names if each not in known]:
+            raise MethodError("unknownDataType", f"nothing is looked up of {unknown[0][:100]}")
         ids = tuple(dict.fromkeys(arguments.ids))
         if len(ids) > MAX_OBJECTS_IN_GET:
             raise too_many(MAX_OBJECTS_IN_GET)
+        names = {each: name for each in ids if (name := read_name(each)) is not None}
+        found = await _emails_with(call, names)
         return {
             "accountId": call.account.key,
-            "list": [{"id": each, "matchedIds": {}} for each in ids],
-            "notFound": [],
+            "list": [
+                {"id": each, "matchedIds": {kind: _matched(kind, emails) for kind in arguments.type_names}}
+                for each, emails in found.items()
+            ],
+            "notFound": [each for each in ids if each not in names],
         }
+
+
+async def _emails_with(call: Call, names: Mapping[str, Name]) -> dict[str, list[Email]]:
+    """By blob, the emails that show it; none where it is not there, or not for the asker."""
+    store, account = call.services.store, call.account.id
+    rows = await store.blob_places(account, list(dict.fromkeys(name.blob for name in names.values())))
+    emails = merged(rows)
+    having: dict[BlobId, list[Email]] = {}
+    for blob, number in dict.fromkeys((row.blob, int(row.email)) for row in rows):
+        if number in emails:
+            having.setdefault(blob, []).append(emails[number])
+    apart = {name.blob for name in names.values() if not name.whole} & having.keys()
+    parts: set[str] = set()
+    for fragments in await store.fragments(account, [EmailId(having[blob][0].number) for blob in apart]):
+        nodes = leaves(tree(MessageIndex.unpack(fragments.index).parts))
+        name_of = partial(name_of_part, fragments.blob)
+        parts.update(name_of(part.body, part.end, part.encoding) for part in (node.part for node in nodes))
+    return {
+        text: having.get(name.blob, []) if name.whole or text in parts else [] for text, name in names.items()
+    }
+
+
+def _matched(kind: str, emails: Sequence[Email]) -> list[str]:
+    """Ids of a type that lead to these emails."""
+    if kind == "Email":
+        return [object_id(EMAIL_LETTER, each.number) for each in emails]
+    if kind == "Thread":
+        return [object_id(THREAD_LETTER, each) for each in sorted({email.thread for email in emails})]
+    boxes = {box for email in emails for box in email.mailboxes}
+    return [object_id(MAILBOX_LETTER, each) for each in sorted(boxes)]
 
 
 METHODS: Final[tuple[Method, ...]] = (Upload(), BlobGet(), Lookup())
