@@ -16,6 +16,7 @@ from a3mailer.edge.http.jmap.email_records import Options, read_emails
 from a3mailer.edge.http.jmap.kept import Kept, commit, forget, kept, put
 from a3mailer.edge.http.jmap.method import Call, Method
 from a3mailer.edge.http.jmap.methods.identity import identities
+from a3mailer.edge.http.jmap.notifications import Notification, blobs, envelope_id, notifications
 from a3mailer.edge.http.jmap.records import (
     By,
     Changes,
@@ -39,6 +40,7 @@ from a3mailer.edge.http.jmap.standard.query import Query, QueryChanges
 from a3mailer.edge.http.jmap.standard.set import Set, SetArguments, change
 from a3mailer.mail.errors import Conflict, MailError, NoSuchThing, NotAllowed, TooLarge, TooMany
 from a3mailer.mail.message.headers import header_end
+from a3mailer.mail.message.index import glance
 from a3mailer.transfer.applications.submitting import BadRecipients, Path
 from a3mailer.transfer.outcomes import KEPT_DAYS, Outcome, new_id, outcomes_of
 from a3mailer.transfer.submission import check_authors
@@ -77,7 +79,29 @@ async def submissions(services: Services, account: Account) -> Kept:
         if id in found.records:
             touched[id] = max(touched[id], row.created)
             further[id] += f"{row.name} {row.value}"
+    for id, about in (await _notified(services, account, found.records)).items():
+        record = found.records[id]
+        record["dsnBlobIds"], record["mdnBlobIds"] = (
+            blobs(about, disposition=each) for each in (False, True)
+        )
+        further[id] += "".join(each.blob for each in about)
+        touched[id] = max(touched[id], *(each.at for each in about))
     return replace(found, touched=touched, further=further)
+
+
+async def _notified(
+    services: Services, account: Account, records: Mapping[str, Record]
+) -> dict[str, list[Notification]]:
+    """By submission, the notifications that came for it, where any did."""
+    sent = {id: read_date(record["sendAt"]) for id, record in records.items()}
+    if not sent:
+        return {}
+    found: dict[str, list[Notification]] = {}
+    for each in await notifications(services, account.id, min(sent.values())):
+        for id, record in records.items():
+            if each.is_about(envelope_id(record["envelope"]), record.get("messageId", ""), sent[id]):
+                found.setdefault(id, []).append(each)
+    return found
 
 
 def _undo(record: Record, now: float) -> str:
@@ -129,7 +153,7 @@ class Submissions:
         made: dict[str, Record] = {}
         for id in ids:
             if id in found:
-                made[id] = {**found[id], "id": id, "dsnBlobIds": [], "mdnBlobIds": []}
+                made[id] = {"dsnBlobIds": [], "mdnBlobIds": [], **found[id], "id": id}
                 if "deliveryStatus" in properties:
                     made[id]["deliveryStatus"] = await _delivery(call, id)
         return made
@@ -217,6 +241,7 @@ async def _submit(call: Call, record: Record) -> Record:
         "emailId": record["emailId"],
         "threadId": email["threadId"],
         "envelope": shown,
+        "messageId": glance(octets).message_id.decode("utf-8", "replace"),
         "sendAt": utc_date(envelope.not_before or now),
         "canceled": False,
         "made": now,
