@@ -5,20 +5,34 @@ A mailbox's name is the last level of the one IMAP knows; its parent is the near
 
 from __future__ import annotations
 
-import unicodedata
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
 from a3mailer.access.account_changes import State, Told, mailboxes_changed
-from a3mailer.access.loans import Loan
-from a3mailer.access.subscriptions import subscribe, unsubscribe
+from a3mailer.access.subscriptions import subscribe
 from a3mailer.edge.http.jmap.accounts import Account
 from a3mailer.edge.http.jmap.capabilities import MAIL
-from a3mailer.edge.http.jmap.limits import MAX_SIZE_MAILBOX_NAME
+from a3mailer.edge.http.jmap.mailbox_changing import (
+    OWNERS,
+    above,
+    by_the_owner,
+    changed_of,
+    changing,
+    name_error,
+    own_name,
+    special_use,
+    subscribing,
+    told_of,
+)
+from a3mailer.edge.http.jmap.mailbox_exchange import circles, claims, exchanged, holders
+from a3mailer.edge.http.jmap.mailbox_query import Condition, all_above, in_order, matches
+from a3mailer.edge.http.jmap.mailbox_tree import Tree, full_name, parent_id, role_of
 from a3mailer.edge.http.jmap.method import Call, Method
 from a3mailer.edge.http.jmap.records import (
     By,
@@ -27,7 +41,6 @@ from a3mailer.edge.http.jmap.records import (
     Created,
     Destroyed,
     Listed,
-    Operator,
     Property,
     Record,
     Results,
@@ -41,36 +54,16 @@ from a3mailer.edge.http.jmap.standard.get import Get
 from a3mailer.edge.http.jmap.standard.query import Query, QueryArguments, QueryChanges, QueryChangesArguments
 from a3mailer.edge.http.jmap.standard.set import Set, SetArguments
 from a3mailer.edge.http.jmap.states import as_changes, state_of, told_since
-from a3mailer.mail.errors import AlreadyExists, BadName, MailError, NotAllowed
+from a3mailer.mail.errors import MailError
 from a3mailer.mail.ids import INBOX
-from a3mailer.mail.mailbox import INBOX_NAME, SEPARATOR, parents
-from a3mailer.mail.objectids import MAILBOX_LETTER, number_of, object_id
-from a3mailer.mail.rights import ROOT
-from a3mailer.store.operations import (
-    CreateMailbox,
-    DeleteMailbox,
-    MailboxCreated,
-    Operation,
-    RenameMailbox,
-    SetMailbox,
-)
+from a3mailer.mail.mailbox import SEPARATOR
+from a3mailer.mail.objectids import MAILBOX_LETTER, object_id
+from a3mailer.store.operations import CreateMailbox, DeleteMailbox, MailboxCreated, Operation, SetMailbox
 from a3mailer.store.ports import Transaction
 from a3mailer.store.rows import Mailbox
-from a3mailer.wire.jmap.errors import SetError, invalid_properties
-from a3mailer.wire.jmap.values import Id, Ref, UnsignedInt
+from a3mailer.wire.jmap.errors import SetError
+from a3mailer.wire.jmap.values import Ref, UnsignedInt
 
-ROLES: Final = {
-    "all": "\\All",
-    "archive": "\\Archive",
-    "drafts": "\\Drafts",
-    "flagged": "\\Flagged",
-    "important": "\\Important",
-    "junk": "\\Junk",
-    "sent": "\\Sent",
-    "trash": "\\Trash",
-}
-"""Roles and the special uses of IMAP (RFC 6154); ``inbox`` is INBOX and no other."""
-_SPECIAL_USES: Final = {use: role for role, use in ROLES.items()}
 COUNTS: Final = ("totalEmails", "unreadEmails", "totalThreads", "unreadThreads")
 ROUNDS: Final = 8
 """How often updates are tried while others of the same call succeed."""
@@ -87,52 +80,6 @@ RIGHTS: Final = {
     "maySubmit": "p",
 }
 """``myRights``, and what each is in another's mailbox (section 2)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """The mailboxes of an account."""
-
-    boxes: Mapping[int, Mailbox]
-    by_name: Mapping[str, Mailbox]
-
-    @classmethod
-    def of(cls, boxes: Sequence[Mailbox]) -> Tree:
-        return cls({int(box.id): box for box in boxes}, {box.name: box for box in boxes})
-
-    def parent(self, box: Mailbox) -> Mailbox | None:
-        """The nearest one above that exists."""
-        found = (self.by_name.get(name) for name in reversed(parents(box.name)))
-        return next((each for each in found if each is not None), None)
-
-    def name(self, box: Mailbox) -> str:
-        """Its name below its parent."""
-        parent = self.parent(box)
-        return box.name if parent is None else box.name[len(parent.name) + 1 :]
-
-    def get(self, id: object) -> Mailbox | None:
-        """By its id in JMAP."""
-        number = number_of(MAILBOX_LETTER, id) if isinstance(id, str) else None
-        return None if number is None else self.boxes.get(number)
-
-    def has_child(self, box: Mailbox) -> bool:
-        """Is another one below it?"""
-        return any(name.startswith(box.name + SEPARATOR) for name in self.by_name)
-
-
-def role_of(box: Mailbox) -> str | None:
-    """Its role."""
-    return "inbox" if box.id == INBOX else _SPECIAL_USES.get(box.special_use)
-
-
-class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """A FilterCondition (section 2.3)."""
-
-    parent_id: Id | msgspec.UnsetType | None = msgspec.UNSET
-    name: str | msgspec.UnsetType = msgspec.UNSET
-    role: str | msgspec.UnsetType | None = msgspec.UNSET
-    has_any_role: bool | msgspec.UnsetType = msgspec.UNSET
-    is_subscribed: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +142,10 @@ class Mailboxes:
     async def query(self, call: Call, filter: Any, sort: Sequence[Comparator]) -> Results:
         state = await self.state(call)
         tree = await self._tree(call)
-        matching = {number for number, box in tree.boxes.items() if _matches(filter, tree, box)}
+        matching = {number for number, box in tree.boxes.items() if matches(filter, tree, box)}
         if self.filter_as_tree:
-            matching = {number for number in matching if _above(tree, number) <= matching}
-        order = _sorted(tree, matching, sort, as_tree=self.sort_as_tree)
+            matching = {number for number in matching if all_above(tree, number) <= matching}
+        order = in_order(tree, matching, sort, as_tree=self.sort_as_tree)
         return Listed([object_id(MAILBOX_LETTER, number) for number in order], state)
 
     # --- changing ----------------------------------------------------------------------------------
@@ -209,26 +156,24 @@ class Mailboxes:
             try:
                 made[key] = await self._create(call, record)
             except MailError as error:
-                made[key] = _name_error(error)
+                made[key] = name_error(error)
             except SetError as error:
                 made[key] = error
         return made
 
     async def _create(self, call: Call, record: Record) -> Record:
         tree = await self._tree(call)
-        own_name = _own_name(record["name"])
-        name = _full_name(tree, own_name, record["parentId"])
-        use = _special_use(tree, record["role"], None)
+        own = own_name(record["name"])
+        name = full_name(tree, own, record["parentId"])
+        use = special_use(tree, record["role"], None)
         store, account, loan = call.services.store, call.account.id, call.account.loan
-        create = CreateMailbox(account, name, use, bool(record["isSubscribed"]))
-        operations: tuple[Operation, ...] = (create,)
+        operations: tuple[Operation, ...] = (CreateMailbox(account, name, use, bool(record["isSubscribed"])),)
         if loan is not None:
-            call.account.needs("k", _number(record["parentId"]))
-            _owners(record, {"role": None, "sortOrder": 0})
-            operations = (
-                CreateMailbox(account, name),
-                *_subscribing(loan, None, name, record["isSubscribed"]),
-            )
+            call.account.needs("k", above(record["parentId"]))
+            by_the_owner([each for each in OWNERS if record[each]])
+            operations = (CreateMailbox(account, name),)
+            if record["isSubscribed"]:
+                operations += (subscribe(loan.view.subject.account, loan.prefix + name),)
         done, *_ = await store.commit(Transaction(operations, tenant=call.account.tenant))
         assert isinstance(done, MailboxCreated)
         await call.renew()
@@ -237,8 +182,8 @@ class Mailboxes:
             await store.commit(Transaction((change,), tenant=call.account.tenant))
         made = {"id": object_id(MAILBOX_LETTER, done.mailbox), **dict.fromkeys(COUNTS, 0)}
         box = await store.mailbox(account, done.mailbox)
-        if own_name != record["name"]:
-            made["name"] = own_name
+        if own != record["name"]:
+            made["name"] = own
         return made | {"myRights": _rights(box, call.account)}
 
     async def update(self, call: Call, updates: Mapping[str, Update]) -> Updated:
@@ -250,14 +195,43 @@ class Mailboxes:
                 try:
                     done[id] = await self._update(call, id, updates[id])
                 except MailError as error:
-                    done[id] = _name_error(error)
+                    done[id] = name_error(error)
                 except SetError as error:
                     done[id] = error
             refused = [id for id in waiting if isinstance(done[id], SetError)]
             if not refused or len(refused) == len(waiting):
                 break
             waiting = refused
+        return done | await self._exchange(call, {id: updates[id] for id in refused})
+
+    async def _exchange(
+        self, call: Call, updates: Mapping[str, Update]
+    ) -> dict[str, Record | SetError | None]:
+        """Those that want each other's names or roles: all of a circle in one transaction, or none."""
+        done: dict[str, Record | SetError | None] = {}
+        if len(updates) < 2:
+            return done
+        tree = await self._tree(call)
+        changes: dict[str, Record] = {}
+        for id, each in updates.items():
+            with contextlib.suppress(SetError):
+                changes[id] = changed_of(each)
+        for circle in circles(claims(tree, changes), holders(tree)):
+            wanted = {id: changes[id] for id in circle}
+            try:
+                renamed = exchanged(call.account.id, tree, wanted, partial(changing, call.account))
+                await self._commit(call, renamed + subscribing(call.account, tree, renamed, wanted))
+            except (MailError, SetError):
+                continue  # each keeps the error of its own
+            done.update({id: told_of(updates[id], changes[id]) for id in circle})
+            tree = await self._tree(call)
         return done
+
+    async def _commit(self, call: Call, operations: Sequence[Operation]) -> None:
+        """Errors: MailError."""
+        if operations:
+            await call.services.store.commit(Transaction(tuple(operations), tenant=call.account.tenant))
+            await call.renew()
 
     async def _update(self, call: Call, id: str, update: Update) -> Record | None:
         """What became of it beyond the patch. What is as it was is left alone."""
@@ -265,26 +239,10 @@ class Mailboxes:
         box = tree.get(id)
         if box is None:
             raise SetError("notFound")
-        changed = {name: each for name, each in update.changed.items() if each != update.record[name]}
-        named = changed.get("name")
-        if named is not None:
-            changed["name"] = _own_name(named)
-        account, loan = call.account.id, call.account.loan
-        operations = _renaming(call.account, tree, box, changed)
-        if loan is not None:
-            _owners(changed, update.record)
-            wanted = changed.pop("isSubscribed", box.subscribed)
-            operations += _subscribing(loan, box, _full_name_of(tree, box, changed), wanted)
-        use = _special_use(tree, changed["role"], box) if "role" in changed else None
-        attributes = SetMailbox(
-            account, box.id, changed.get("isSubscribed"), use, sort_order=changed.get("sortOrder")
-        )
-        if (attributes.subscribed, attributes.special_use, attributes.sort_order) != (None, None, None):
-            operations.append(attributes)
-        if operations:
-            await call.services.store.commit(Transaction(tuple(operations), tenant=call.account.tenant))
-            await call.renew()
-        return {"name": changed["name"]} if named != changed.get("name") else None
+        changed = changed_of(update)
+        operations = changing(call.account, tree, box, changed)
+        await self._commit(call, operations + subscribing(call.account, tree, operations, {id: changed}))
+        return told_of(update, changed)
 
     async def destroy(self, call: Call, ids: Sequence[str]) -> Destroyed:
         tree = await self._tree(call)
@@ -311,9 +269,7 @@ class Mailboxes:
                 return SetError("mailboxHasEmail")
         else:
             call.account.needs("te", box.id)
-        delete = DeleteMailbox(call.account.id, box.id)
-        await call.services.store.commit(Transaction((delete,), tenant=call.account.tenant))
-        await call.renew()
+        await self._commit(call, [DeleteMailbox(call.account.id, box.id)])
         return None
 
 
@@ -321,7 +277,7 @@ def _record(tree: Tree, box: Mailbox, account: Account) -> Record:
     return {
         "id": object_id(MAILBOX_LETTER, box.id),
         "name": tree.name(box),
-        "parentId": _parent_id(tree, box),
+        "parentId": parent_id(tree, box),
         "role": role_of(box),
         "sortOrder": box.sort_order,
         "myRights": _rights(box, account),
@@ -336,158 +292,6 @@ def _rights(box: Mailbox, account: Account) -> dict[str, bool]:
         right: right not in kept and (loan is None or loan.has(box.id, letters))
         for right, letters in RIGHTS.items()
     }
-
-
-def _number(parent_id: str | None) -> int:
-    """The mailbox whose rights say whether another may be made below it."""
-    number = number_of(MAILBOX_LETTER, parent_id) if parent_id is not None else None
-    return int(ROOT) if number is None else number
-
-
-def _owners(changed: Mapping[str, object], before: Mapping[str, object]) -> None:
-    """What an account's owner alone decides. Errors: SetError."""
-    if any(changed.get(name, before[name]) != before[name] for name in ("role", "sortOrder")):
-        raise SetError("forbidden", "role and sortOrder are the owner's")
-
-
-def _subscribing(loan: Loan, before: Mailbox | None, name: str, wanted: object) -> list[Operation]:
-    """To another's mailbox one subscribes by name (``access.subscriptions``)."""
-    reader = loan.view.subject.account
-    was = before.name if before is not None and before.subscribed else None
-    now = name if wanted else None
-    if was == now:
-        return []
-    left = [] if was is None else [unsubscribe(reader, loan.prefix + was)]
-    return left if now is None else [*left, subscribe(reader, loan.prefix + now)]
-
-
-def _full_name_of(tree: Tree, box: Mailbox, changed: Mapping[str, Any]) -> str:
-    """What a mailbox will be called. Errors: SetError."""
-    if "name" not in changed and "parentId" not in changed:
-        return box.name
-    return _full_name(
-        tree, changed.get("name", tree.name(box)), changed.get("parentId", _parent_id(tree, box))
-    )
-
-
-def _parent_id(tree: Tree, box: Mailbox) -> str | None:
-    parent = tree.parent(box)
-    return None if parent is None else object_id(MAILBOX_LETTER, parent.id)
-
-
-def _renaming(account: Account, tree: Tree, box: Mailbox, changed: Mapping[str, Any]) -> list[Operation]:
-    """Errors: SetError."""
-    name = _full_name_of(tree, box, changed)
-    if name == box.name:
-        return []
-    if box.id == INBOX:
-        raise SetError("forbidden", "INBOX stays what it is")
-    if name.startswith(box.name + SEPARATOR):
-        raise invalid_properties("parentId", because="a mailbox is not below itself")
-    account.needs("x", box.id)
-    account.needs("k", _number(changed.get("parentId", _parent_id(tree, box))))
-    return [RenameMailbox(account.id, box.id, name)]
-
-
-def _own_name(name: str) -> str:
-    """A name as Net-Unicode has it (RFC 5198 section 2). Errors: SetError."""
-    made = unicodedata.normalize("NFC", name)
-    if len(made.encode()) > MAX_SIZE_MAILBOX_NAME:
-        raise invalid_properties("name", because=f"more than {MAX_SIZE_MAILBOX_NAME} octets")
-    return made
-
-
-def _full_name(tree: Tree, name: str, parent_id: str | None) -> str:
-    """As IMAP has it. Errors: SetError."""
-    if SEPARATOR in name:
-        raise invalid_properties("name", because=f"a name has no {SEPARATOR}")
-    if parent_id is None:
-        return INBOX_NAME if name.upper() == INBOX_NAME else name
-    parent = tree.get(parent_id)
-    if parent is None:
-        raise invalid_properties("parentId", because="there is no such mailbox")
-    return f"{parent.name}{SEPARATOR}{name}"
-
-
-def _special_use(tree: Tree, role: str | None, box: Mailbox | None) -> str:
-    """Errors: SetError where the role cannot be given, or another mailbox has it."""
-    if role is None or (box is not None and role == role_of(box)):
-        if box is not None and box.id == INBOX and role is None:
-            raise invalid_properties("role", because="INBOX keeps its role")
-        return "" if role is None or box is None else box.special_use
-    if role not in ROLES or (box is not None and box.id == INBOX):
-        raise invalid_properties("role", because="no mailbox can be given this role")
-    if any(role_of(each) == role for each in tree.boxes.values()):
-        raise invalid_properties("role", because="another mailbox has this role")
-    return ROLES[role]
-
-
-def _name_error(error: MailError) -> SetError:
-    if isinstance(error, AlreadyExists | BadName):
-        return invalid_properties("name", because=str(error))
-    return SetError("forbidden", str(error)) if isinstance(error, NotAllowed) else set_error(error)
-
-
-# --- query -------------------------------------------------------------------------------------------
-
-
-def _matches(filter: Any, tree: Tree, box: Mailbox) -> bool:
-    if filter is None:
-        return True
-    if isinstance(filter, Operator):
-        found = [_matches(each, tree, box) for each in filter.conditions]
-        return {"AND": all(found), "OR": any(found), "NOT": not any(found)}[filter.operator]
-    unset = msgspec.UNSET
-    parent = tree.parent(box)
-    role = role_of(box)
-    return all(
-        (
-            filter.parent_id is unset
-            or filter.parent_id == (parent and object_id(MAILBOX_LETTER, parent.id)),
-            filter.name is unset or filter.name.lower() in tree.name(box).lower(),
-            filter.role is unset or filter.role == role,
-            filter.has_any_role is unset or filter.has_any_role is (role is not None),
-            filter.is_subscribed is unset or filter.is_subscribed is box.subscribed,
-        )
-    )
-
-
-def _above(tree: Tree, number: int) -> set[int]:
-    """All mailboxes above one."""
-    found: set[int] = set()
-    box = tree.parent(tree.boxes[number])
-    while box is not None:
-        found.add(int(box.id))
-        box = tree.parent(box)
-    return found
-
-
-def _sorted(tree: Tree, numbers: set[int], sort: Sequence[Comparator], *, as_tree: bool) -> list[int]:
-    def key(number: int, comparator: Comparator) -> Any:
-        box = tree.boxes[number]
-        if comparator.property == "sortOrder":
-            return box.sort_order
-        if comparator.property == "parentId":
-            parent = tree.parent(box)
-            return 0 if parent is None else int(parent.id)
-        return tree.name(box).casefold()
-
-    order = sorted(tree.boxes)
-    for comparator in reversed(sort):
-        order.sort(key=lambda number: key(number, comparator), reverse=not comparator.is_ascending)
-    if not as_tree:
-        return [number for number in order if number in numbers]
-    below: dict[int, list[int]] = {}
-    for number in order:
-        parent = tree.parent(tree.boxes[number])
-        below.setdefault(0 if parent is None else int(parent.id), []).append(number)
-    found: list[int] = []
-    waiting = list(reversed(below.get(0, [])))
-    while waiting:
-        number = waiting.pop()
-        found.append(number)
-        waiting += reversed(below.get(number, []))
-    return [number for number in found if number in numbers]
 
 
 # --- methods -----------------------------------------------------------------------------------------
