@@ -82,6 +82,21 @@ class EmailProperties(Mapping[str, Property]):
         return len(self._listed)
 
 
+def same_values(given: object, known: Mapping[str, Record]) -> bool:
+    """Are these body values of a mail, all or some, whole or as they were truncated (section 4.2)?"""
+    return isinstance(given, dict) and all(
+        isinstance(each, dict) and name in known and _same_value(each, known[name])
+        for name, each in given.items()
+    )
+
+
+def _same_value(given: Record, known: Record) -> bool:
+    value = given.get("value")
+    if given.get("isTruncated") is True and isinstance(value, str) and known["value"].startswith(value):
+        return given == {**known, "value": value, "isTruncated": True}
+    return {**known, **given} == known
+
+
 _CHANGED: Final = (
     Property("id", str),
     Property("mailboxIds", dict[str, bool], By.CLIENT, NEEDED, refers=True),
@@ -91,7 +106,7 @@ _GIVEN: Final = (
     Property("receivedAt", UTCDate | None, By.CREATOR, None),
     *[Property(name, object, By.CREATOR, None) for name in header_forms.CONVENIENCE],
     Property("bodyStructure", dict | None, By.CREATOR, None, shown=False),
-    Property("bodyValues", dict, By.CREATOR, {}),
+    Property("bodyValues", dict, By.CREATOR, {}, same=same_values),
     *[Property(name, list | None, By.CREATOR, None) for name in ("textBody", "htmlBody", "attachments")],
 )
 _SIGNATURE: Final = (

@@ -9,9 +9,10 @@ State strings belong to the type (section 5.1): equal while nothing of it change
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from operator import eq
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -55,6 +56,8 @@ class Property:
     """Whether it is returned when the client names no properties."""
     told: bool = True
     """Whether its default is told to who creates a record without it."""
+    same: Callable[[Any, Any], bool] = eq
+    """Is what a client sends (first) what the record has? Asked of properties that a client cannot change."""
 
 
 def table(*properties: Property) -> Mapping[str, Property]:

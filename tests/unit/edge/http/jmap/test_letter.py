@@ -166,3 +166,37 @@ async def test_what_one_mailbox_gives_up_another_takes_in_the_same_call(alice: A
     assert done["notUpdated"] is None and (await alice.one("Mailbox/get", a, "role"))["role"] == "trash"
     done = await alice.ask("Mailbox/set", update={a: {"name": "INBOX"}, b: {"name": "D"}})
     assert list(done["notUpdated"]) == [a] and list(done["updated"]) == [b]
+
+
+async def test_body_values_that_are_sent_back_are_no_change(alice: Alice) -> None:
+    """RFC 8620 section 5.3: a property that cannot be changed may be sent with the value it has."""
+    parts = [{"partId": "1", "type": "text/plain"}, {"partId": "2", "type": "text/plain"}]
+    body = {
+        "bodyStructure": {"type": "multipart/mixed", "subParts": parts},
+        "bodyValues": {"1": {"value": "one\n"}, "2": {"value": "two words"}},
+    }
+    made = await alice.ask("Email/set", create={"e": {"mailboxIds": {"F1": True}, **body}})
+    id = made["created"]["e"]["id"]
+
+    async def values(**options: Any) -> Any:
+        found = await alice.ask("Email/get", ids=[id], properties=["bodyValues"], **options)
+        return found["list"][0]["bodyValues"]
+
+    async def sent(given: Any) -> bool:
+        done = await alice.ask("Email/set", update={id: {"bodyValues": given, "keywords/$seen": True}})
+        return bool(done["updated"] == {id: None})
+
+    whole = await values(fetchAllBodyValues=True)
+    cut = await values(fetchAllBodyValues=True, maxBodyValueBytes=3)
+    assert set(whole) == {"1", "2"} and cut["2"]["isTruncated"]
+    for same in (whole, cut, {"2": whole["2"]}, {"1": {"value": "one\n"}}, await values()):
+        assert await sent(same), same
+    for other in (
+        {"1": {**whole["1"], "value": "on"}},
+        {"1": {**whole["1"], "value": "x", "isTruncated": True}},
+        {"3": whole["1"]},
+        {"1": {**whole["1"], "more": 1}},
+        {"1": "one\n"},
+        ["1"],
+    ):
+        assert not await sent(other), other

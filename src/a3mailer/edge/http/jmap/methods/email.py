@@ -131,6 +131,9 @@ class ChangedEmails(Emails):
     def properties(self) -> Mapping[str, Property]:
         return SETTABLE
 
+    async def read(self, call: Call, ids: Sequence[str], properties: frozenset[str]) -> Mapping[str, Record]:
+        return await read_emails(call, ids, properties, Options(all="bodyValues" in properties))
+
     async def create(self, call: Call, records: Mapping[str, Record]) -> Created:
         boxes = await changing.boxes_of(call, call.account)
         made: dict[str, Record | SetError] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import eq
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
@@ -279,8 +280,8 @@ def _checked(records: Settable, call: Call, record: Record, given: Record) -> Re
     for name, value in after.items():
         each = known[name]
         if each.by is not By.CLIENT:
-            if value != record.get(name):
-                wrong += _differing(name, value, record.get(name))
+            if not each.same(value, record.get(name)):
+                wrong += _differing(name, value, record.get(name)) if each.same is eq else [name]
         elif not _put(call, changed, each, value):
             wrong.append(name)
     if wrong:
