@@ -32,6 +32,7 @@ from a3mailer.identity.credentials import (
 from a3mailer.identity.directory import fold
 from a3mailer.identity.principal import Object, Principal
 from a3mailer.identity.roles import allow
+from a3mailer.identity.standing import Standing
 from a3mailer.identity.throttle import FREE, Throttle, TooManyFailures
 from a3mailer.identity.tokens import PREFIX, stands
 from a3mailer.identity.tokens import digest as token_digest
@@ -136,6 +137,18 @@ class Authenticator:
         if account is None or not account.enabled:
             raise await self._refused(name, ip)
         return self._accepted(account, name, ip)
+
+    async def standing(self, standing: Standing, words: str) -> Principal | None:
+        """Who was let in by these words on a connection, where that session still stands."""
+        who = standing.known(words, self._clock.monotonic())
+        if who is None or await self.current(who):
+            return who
+        standing.forget()
+        return None
+
+    def stands(self, standing: Standing, words: str, principal: Principal) -> None:
+        """These words let somebody in just now."""
+        standing.remember(words, principal, self._clock.monotonic())
 
     async def _renew(self, stored: Credential, password: Secret) -> None:
         """Hash a password that was right just now as ours are, where it is not; the login goes on anyway.

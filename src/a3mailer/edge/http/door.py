@@ -18,6 +18,7 @@ from a3mailer.edge.http.exchange import REASONS, BadRequest, Handler, Request, R
 from a3mailer.edge.http.replies import reply_to
 from a3mailer.edge.http.routes import Route, Routes
 from a3mailer.edge.park import Parked
+from a3mailer.identity.standing import Standing
 from a3mailer.mail.errors import MailError
 from a3mailer.runtime.supervise import contained
 from a3mailer.telemetry.metrics import count
@@ -115,6 +116,7 @@ class HttpDoor:
             stream.connection.secure,
             stream.body,
             parameters=found.parameters,
+            standing=stream.standing,
         )
         if found.route is not None and head.length > route.body:
             return route.over or problem(413, f"at most {route.body} octets are taken here")
@@ -145,6 +147,7 @@ class _Stream:
     connection: Connection
     room: Room
     engine: RequestEngine = field(default_factory=RequestEngine)
+    standing: Standing = field(default_factory=Standing)
     limit: int = 0
     """Octets of the body of the request in hand."""
     expects: bool = False

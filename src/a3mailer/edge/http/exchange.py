@@ -12,6 +12,7 @@ import msgspec
 from a3mailer.edge.connection import Connection
 from a3mailer.edge.http.lasting import Lasting
 from a3mailer.identity.principal import ANONYMOUS, Principal
+from a3mailer.identity.standing import Standing
 from a3mailer.mail.envelope import Client
 from a3mailer.wire.http.engine import Head
 
@@ -57,6 +58,8 @@ class Request:
     """Who asks."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """What the path's placeholders matched."""
+    standing: Standing = field(default_factory=Standing)
+    """Who was let in on its connection."""
 
     @property
     def path(self) -> str:

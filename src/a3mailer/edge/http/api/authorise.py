@@ -53,13 +53,17 @@ class Authorise:
             return await self.authenticator.token(Secret(credentials), request.peer)
         if scheme.lower() != "basic":
             raise BadRequest(401, "", CHALLENGE)
+        if (known := await self.authenticator.standing(request.standing, given)) is not None:
+            return known
         try:
             login, colon, password = base64.b64decode(credentials, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError) as error:
             raise BadRequest(401, "", CHALLENGE) from error
         if not colon or not login:
             raise BadRequest(401, "", CHALLENGE)
-        return await self.authenticator.password(login, Secret(password), request.peer)
+        who = await self.authenticator.password(login, Secret(password), request.peer)
+        self.authenticator.stands(request.standing, given, who)
+        return who
 
 
 def _is_loopback(ip: str) -> bool:

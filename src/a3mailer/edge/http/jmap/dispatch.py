@@ -16,7 +16,7 @@ from a3mailer.edge.http.jmap.limits import MAX_CALLS, MAX_CONCURRENT_REQUESTS, M
 from a3mailer.edge.http.jmap.method import Call, Exchange, Method
 from a3mailer.edge.http.jmap.replies import method_error
 from a3mailer.edge.http.jmap.services import Services
-from a3mailer.edge.http.jmap.session import state_of
+from a3mailer.edge.http.jmap.session import States
 from a3mailer.identity.principal import Principal
 from a3mailer.mail.envelope import Client
 from a3mailer.mail.errors import MailError
@@ -68,10 +68,11 @@ class Slots:
 class Dispatcher:
     """Answers requests by a table of methods."""
 
-    __slots__ = ("_methods", "_services", "_slots")
+    __slots__ = ("_methods", "_services", "_slots", "_states")
 
     def __init__(self, services: Services, methods: Sequence[Method]) -> None:
         self._services = services
+        self._states = States(services)
         self._methods: Mapping[str, Method] = {each.name: each for each in methods}
         self._slots = Slots(MAX_CONCURRENT_REQUESTS, "maxConcurrentRequests")
 
@@ -119,7 +120,7 @@ class Dispatcher:
         for invocation in request.method_calls:
             await self._call(exchange, invocation, references, responses)
         made = None if request.created_ids is None else exchange.created_ids
-        return Response(responses, state_of(self._services, principal, accounts), made)
+        return Response(responses, self._states.of(principal, accounts), made)
 
     async def _call(
         self,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
+from a3mailer.config.tree import Settings
 from a3mailer.edge.http.jmap.accounts import Accounts
 from a3mailer.edge.http.jmap.capabilities import CORE, SOCKETS, of_server
 from a3mailer.edge.http.jmap.services import Services
@@ -19,6 +21,8 @@ DOWNLOAD_QUERY: Final = "?name={name}&type={type}"
 EVENTS: Final = "/jmap/events"
 WEBSOCKET: Final = "/jmap/ws"
 EVENTS_QUERY: Final = "?types={types}&closeafter={closeafter}&ping={ping}"
+REMEMBERED: Final = 1024
+"""Logins whose states are kept in a worker."""
 
 
 def session(services: Services, principal: Principal, accounts: Accounts, origin: str) -> dict[str, object]:
@@ -36,9 +40,38 @@ def session(services: Services, principal: Principal, accounts: Accounts, origin
     }
 
 
-def state_of(services: Services, principal: Principal, accounts: Accounts) -> str:
-    """``sessionState``: the state of the object above. Its URLs have no part: clients choose the host."""
-    return _digest(_content(services, principal, accounts))
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A state with what it was made of."""
+
+    settings: Settings
+    accounts: Accounts
+    state: str
+
+
+class States:
+    """``sessionState``: the state of the object above. Its URLs have no part: clients choose the host.
+
+    It is told with every answer and seldom another one: the last of each login is kept as long as all it was
+    made of is what it was."""
+
+    __slots__ = ("_kept", "_services")
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._kept: dict[str, _Kept] = {}
+
+    def of(self, principal: Principal, accounts: Accounts) -> str:
+        """Of somebody, now."""
+        settings = self._services.settings()
+        kept = self._kept.pop(principal.login, None)
+        if kept is None or kept.settings is not settings or kept.accounts != accounts:
+            state = _digest(_content(self._services, principal, accounts))
+            kept = _Kept(settings, accounts, state)
+        self._kept[principal.login] = kept
+        if len(self._kept) > REMEMBERED:
+            del self._kept[next(iter(self._kept))]
+        return kept.state
 
 
 def _content(services: Services, principal: Principal, accounts: Accounts) -> dict[str, object]:
