@@ -5,7 +5,7 @@ import random
 import pytest
 
 from a3mailer.mail.message import MessageIndex, glance, index
-from a3mailer.mail.message.packed import header_end_of
+from a3mailer.mail.message.packed import as_older, empty_fields_of, header_end_of
 from tests.unit.mail.mails import NESTED
 
 
@@ -180,3 +180,23 @@ def test_line_feeds_alone_are_line_ends_too() -> None:
 def test_a_glance_finds_the_name_that_the_index_has(octets: bytes) -> None:
     seen, whole = glance(octets), index(octets)
     assert (seen.message_id, seen.header_end, seen.size) == (whole.message_id, whole.header_end, whole.size)
+
+
+@pytest.mark.parametrize(
+    ("header", "empty"),
+    [
+        (b"From: a@b.test\r\nTo: c@d.test\r\n", 0),
+        (b"", 0),
+        (b"From: a@b.test\r\nTo:\r\n", 2),
+        (b"From:\r\nTo: \r\nCc: ,\r\nBcc: (nobody)\r\n", 15),
+        (b"To: bob\r\nCc: undisclosed-recipients:;\r\nBcc:\r\n", 8),
+        (b"To:\r\nTo: a@b.test\r\n", 0),
+    ],
+)
+def test_address_fields_without_addresses_are_noted(header: bytes, empty: int) -> None:
+    """ENVELOPE says NIL for them as for fields that are not there."""
+    found = index(header + b"\r\ntext")
+    packed = found.pack()
+    assert found.empty_fields == empty_fields_of(packed) == MessageIndex.unpack(packed).empty_fields == empty
+    assert empty_fields_of(as_older(packed)) == 0
+    assert MessageIndex.unpack(as_older(packed)) == MessageIndex.unpack(packed)._replace(empty_fields=0)

@@ -4,7 +4,7 @@
 offsets are octets from the start of the mail, which is kept unchanged elsewhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from a3mailer.mail.message import (
@@ -20,14 +20,16 @@ from a3mailer.mail.message import (
 )
 from a3mailer.mail.message.addresses import Address
 from a3mailer.mail.message.entity import MESSAGE
-from a3mailer.mail.message.envelope import AddressRoom, envelope
+from a3mailer.mail.message.envelope import AddressRoom, address_list, envelope
 from a3mailer.mail.message.octets import Octets
 from a3mailer.mail.message.packed import Unpacked
 from a3mailer.mail.message.parts import MESSAGES, Draft, Part
 from a3mailer.mail.message.subject import base_subject
+from a3mailer.mail.message.wire import NIL
 from a3mailer.mail.message.words import decode_words
 
 _ADDRESS_FIELDS: Final = (b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc")
+_SHOWN_TO: Final = (b"from", b"to", b"cc", b"bcc")
 _NAME: Final = frozenset((b"message-id",))
 _NO_OCTETS: Final = (b"",) * len(_ADDRESS_FIELDS)
 
@@ -56,6 +58,8 @@ class MessageIndex(NamedTuple):
     references: tuple[bytes, ...] = ()
     address_fields: tuple[bytes, ...] = _NO_OCTETS
     truncated: tuple[str, ...] = ()
+    empty_fields: int = 0
+    """Which of From, To, Cc and Bcc are there without an address, the first in the lowest bit."""
 
     @property
     def lineage(self) -> bytes:
@@ -105,7 +109,14 @@ class MessageIndex(NamedTuple):
     def pack(self) -> bytes:
         """Return the parts and offsets in a few octets, for the store."""
         return packed.pack(
-            Unpacked(self.parts, self.header_end, self.size, self.has_attachment, self.truncated)
+            Unpacked(
+                self.parts,
+                self.header_end,
+                self.size,
+                self.has_attachment,
+                self.truncated,
+                self.empty_fields,
+            )
         )
 
     @classmethod
@@ -126,6 +137,7 @@ class MessageIndex(NamedTuple):
             kept.header_end,
             kept.size,
             truncated=kept.truncated,
+            empty_fields=kept.empty_fields,
         )
 
     @classmethod
@@ -215,7 +227,18 @@ def index(octets: Octets) -> MessageIndex:
         references,
         tuple(map(get, _ADDRESS_FIELDS, _NO_OCTETS)),
         tuple(walk.truncated),
+        _empty_fields(fields),
     )
+
+
+def _empty_fields(fields: Mapping[bytes, bytes]) -> int:
+    """Return what ENVELOPE cannot tell from fields that are missing; an @ is taken for an address."""
+    found = 0
+    for bit, name in enumerate(_SHOWN_TO):
+        value = fields.get(name)
+        if value is not None and b"@" not in value and address_list(value, AddressRoom()) == NIL:
+            found |= 1 << bit
+    return found
 
 
 def glance(octets: Octets) -> MessageIndex:

@@ -16,6 +16,8 @@ _HEAD: Final = struct.Struct("<BBHQQB")
 _SMALL: Final = struct.Struct("<hIIIIBBBBH")
 _LARGE: Final = struct.Struct("<hQQQQBBBBH")
 _HAS_ATTACHMENT: Final = 1
+_EMPTY: Final = 1
+"""Where the bits of the address fields without an address begin in the flags."""
 _SMALL_SIZE: Final = 1 << 32
 _MULTIPART: Final = b"multipart/"
 
@@ -28,13 +30,15 @@ class Unpacked(NamedTuple):
     size: int
     has_attachment: bool
     truncated: tuple[str, ...]
+    empty_fields: int = 0
+    """Bits for From, To, Cc and Bcc, the first the lowest: the field is there and holds no address."""
 
 
 def pack(unpacked: Unpacked) -> bytes:
     """Return the octets; strings were cut by the limits of the index when it was made."""
-    parts, header_end, size, has_attachment, truncated = unpacked
+    parts, header_end, size, has_attachment, truncated, empty_fields = unpacked
     names = " ".join(truncated).encode() if truncated else b""
-    flags = _HAS_ATTACHMENT if has_attachment else 0
+    flags = (_HAS_ATTACHMENT if has_attachment else 0) | empty_fields << _EMPTY
     out = [_HEAD.pack(_VERSION, flags, len(parts), header_end, size, len(names)), names]
     pack_row = (_SMALL if size < _SMALL_SIZE else _LARGE).pack
     for _, start, body, end, lines, media, encoding, charset, _, parent, disposition, filename in parts:
@@ -54,6 +58,16 @@ def header_end_of(octets: bytes) -> int:
     if version != _VERSION:
         raise ValueError("a packed message index of another version")
     return int(header_end)
+
+
+def empty_fields_of(octets: bytes) -> int:
+    """Return the bits of the address fields of a packed mail that hold no address, its parts unread."""
+    return octets[1] >> _EMPTY if len(octets) > 1 else 0
+
+
+def as_older(octets: bytes) -> bytes:
+    """Return what `pack` made before it noted address fields without an address."""
+    return octets[:1] + bytes((octets[1] & _HAS_ATTACHMENT,)) + octets[2:]
 
 
 def unpack(octets: bytes) -> Unpacked:
@@ -97,7 +111,7 @@ def _unpack(octets: bytes) -> Unpacked:
         )
     if at != len(octets):
         raise ValueError("a packed message index of another length")
-    return Unpacked(tuple(parts), header_end, size, bool(flags & _HAS_ATTACHMENT), truncated)
+    return Unpacked(tuple(parts), header_end, size, bool(flags & _HAS_ATTACHMENT), truncated, flags >> _EMPTY)
 
 
 def number_of(parent: Part, media: bytes, ordinal: int) -> tuple[int, ...]:

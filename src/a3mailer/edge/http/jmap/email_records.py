@@ -24,6 +24,7 @@ from a3mailer.mail.flags import ANSWERED, DRAFT, FLAGGED, SEEN
 from a3mailer.mail.ids import AccountId, BlobId, EmailId
 from a3mailer.mail.message import MessageIndex
 from a3mailer.mail.message.enveloped import envelope_fields, strings, unquoted
+from a3mailer.mail.message.packed import empty_fields_of
 from a3mailer.mail.message.words import decode_words
 from a3mailer.mail.objectids import EMAIL_LETTER, MAILBOX_LETTER, THREAD_LETTER, number_of, object_id
 from a3mailer.store.rows import Fragments
@@ -186,7 +187,7 @@ def add_stored(record: Record, row: Fragments, wanted: frozenset[str]) -> frozen
     record["hasAttachment"] = row.has_attachment
     wanted -= _FRAGMENTS
     of_envelope = wanted & _ENVELOPE
-    if of_envelope and (light := _of_envelope(row.envelope, of_envelope)) is not None:
+    if of_envelope and (light := _of_stored(row, of_envelope)) is not None:
         record.update(light)
         wanted -= of_envelope
     return wanted
@@ -221,19 +222,25 @@ def keywords_of(flags: int, keywords: str) -> dict[str, bool]:
     return found | dict.fromkeys(keywords.split(), True)
 
 
+def _of_stored(row: Fragments, wanted: frozenset[str]) -> Record | None:
+    return _of_envelope(row.envelope, wanted, empty_fields_of(row.index))
+
+
 @lru_cache(REMEMBERED)
-def _of_envelope(fragment: bytes, wanted: frozenset[str]) -> Record | None:
-    """Properties that ENVELOPE says; None where it does not say all of them just so."""
+def _of_envelope(fragment: bytes, wanted: frozenset[str], empty: int) -> Record | None:
+    """Properties that ENVELOPE says; None where it does not say all of them just so.
+
+    ``empty``: the address fields that are there without an address, where ENVELOPE says NIL, too."""
     fields = envelope_fields(fragment)
     if len(fields) != 10:
         return None
     made: Record = {}
-    for name, place in _PEOPLE.items():
+    for bit, (name, place) in enumerate(_PEOPLE.items()):
         if name in wanted:
             people = _people(fields[place])
             if people is None:
                 return None
-            made[name] = people or None
+            made[name] = people or ([] if empty >> bit & 1 else None)
     if "subject" in wanted:
         subject = fields[1]
         made["subject"] = None if subject == b"NIL" else header_forms.text(unquoted(subject))

@@ -13,6 +13,7 @@ import apsw
 
 from a3mailer.mail.errors import DamagedContent, MailError
 from a3mailer.mail.message import index
+from a3mailer.mail.message.packed import as_older
 from a3mailer.store.backends.sqlite.apply_mail import NUMBER_BITS
 from a3mailer.store.backends.sqlite.connection import DATABASE, SEGMENTS, Execute
 from a3mailer.store.backends.sqlite.inspect_database import UNREADABLE, note_places, rows
@@ -186,9 +187,16 @@ def _differs(runner: asyncio.Runner, blobs: Blobs, row: Row) -> Finding | None:
     wrong = [
         name
         for name, old, new in zip(_FRAGMENTS, fragments, fresh, strict=True)
-        if old != new and not (name == "lineage" and old is None)  # of mails older than that column
+        if old != new and not _is_older(name, old, new)
     ]
     return Finding("fragments-differ", where, ", ".join(wrong)) if wrong else None
+
+
+def _is_older(name: str, old: object, new: object) -> bool:
+    """Is it of a mail that came before there was more to note?"""
+    if name == "lineage":
+        return old is None
+    return name == "parts" and isinstance(new, bytes) and old == as_older(new)
 
 
 def fragments_of(octets: bytes) -> Row:

@@ -200,3 +200,16 @@ async def test_body_values_that_are_sent_back_are_no_change(alice: Alice) -> Non
         ["1"],
     ):
         assert not await sent(other), other
+
+
+async def test_an_address_field_without_addresses_is_an_empty_list(alice: Alice) -> None:
+    """RFC 8621 section 4.1.2.3: null is for fields that are not there."""
+    await alice.world.deliver(b"From: a@b.test\r\nTo:\r\nCc: (nobody)\r\n\r\nx")
+    names = ("from", "to", "cc", "bcc")
+    wanted = {"from": [{"name": None, "email": "a@b.test"}], "to": [], "cc": [], "bcc": None}
+    assert await alice.one("Email/get", "M3", *names) == {"id": "M3", **wanted}
+    await alice.ask("Email/query")  # from now on lists come from what is kept
+    assert await alice.one("Email/get", "M3", *names) == {"id": "M3", **wanted}
+    assert await alice.one("Email/get", "M3", "headers", *names) | wanted == await alice.one(
+        "Email/get", "M3", "headers", *names
+    )
