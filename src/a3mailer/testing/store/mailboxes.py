@@ -24,6 +24,21 @@ async def create(world: World, name: str, **more: object) -> op.MailboxCreated:
 class MailboxRules(StoreCase):
     """Create, rename, delete, attributes."""
 
+    async def test_names_and_uses_are_exchanged_in_one_transaction(self, world: World) -> None:
+        sent, trash = await world.named(world.alice, "Sent"), await world.named(world.alice, "Trash")
+        await create(world, "Sent/x")
+        await world.do(
+            op.RenameMailbox(world.alice, sent, "away"),
+            op.SetMailbox(world.alice, sent, special_use=""),
+            op.SetMailbox(world.alice, trash, special_use="\\Sent"),
+            op.RenameMailbox(world.alice, trash, "Sent"),
+            op.RenameMailbox(world.alice, sent, "Trash"),
+            op.SetMailbox(world.alice, sent, special_use="\\Trash"),
+        )
+        boxes = {box.id: (box.name, box.special_use) for box in await world.store.mailboxes(world.alice)}
+        assert (boxes[sent], boxes[trash]) == (("Trash", "\\Trash"), ("Sent", "\\Sent"))
+        assert "Trash/x" in await world.names(world.alice)
+
     async def test_an_account_begins_with_its_mailboxes(self, world: World) -> None:
         boxes = await world.store.mailboxes(world.alice)
         assert {(box.name, box.special_use) for box in boxes} == set(INITIAL)

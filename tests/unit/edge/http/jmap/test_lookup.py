@@ -12,7 +12,7 @@ from a3mailer.edge.http.jmap.capabilities import BLOB, CORE, MAIL
 from tests.transcripts.jmap_world import JmapSession, JmapWorld
 
 ALL = ["Mailbox", "Thread", "Email"]
-NOWHERE = {"Mailbox": [], "Thread": [], "Email": []}
+NOWHERE: dict[str, list[str]] = {"Mailbox": [], "Thread": [], "Email": []}
 
 
 class Asked:
