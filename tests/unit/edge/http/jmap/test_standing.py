@@ -14,6 +14,7 @@ from a3mailer.edge.http.jmap.capabilities import CORE
 from a3mailer.identity.credentials import hash_password
 from a3mailer.identity.principal import ANONYMOUS
 from a3mailer.identity.standing import HOLDS, Standing
+from a3mailer.identity.tokens import PREFIX, digest
 from a3mailer.store import operations as op
 from a3mailer.store.ports import Transaction
 from a3mailer.telemetry.events import Secret
@@ -107,6 +108,18 @@ async def test_what_is_revoked_ends_with_the_next_request(asker: Asker, what: st
         await asker.do(op.BumpEpoch(alice))
     assert (await asker.ask(session))[0] == (200 if what == "signed out" else 401)
     assert asker.logins == 2
+
+
+async def test_a_token_in_the_place_of_the_password_is_revoked_at_once(asker: Asker) -> None:
+    token = PREFIX + "standing"
+    known = digest(Secret(token))
+    await asker.do(op.PutToken(asker.world.accounts["alice"], known, "x", "session mailbox", 0, 0))
+    words = "Basic " + base64.b64encode(f"alice@example.test:{token}".encode()).decode()
+    session = await asker.open()
+    assert [(await asker.ask(session, words))[0] for _ in range(2)] == [200, 200]
+    assert asker.logins == 1
+    await asker.do(op.RemoveToken(asker.world.accounts["alice"], known))
+    assert (await asker.ask(session, words))[0] == 401
 
 
 async def test_settings_that_change_are_told_with_the_next_request(asker: Asker) -> None:
