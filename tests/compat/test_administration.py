@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
+import http.client
 import imaplib
 import json
 import os
@@ -95,6 +98,39 @@ def test_accounts_and_passwords(rig: Rig) -> None:
     assert subjects(rig, "renamed@example.test", "two") == []
     rig.verb("account", "rm", "renamed@example.test")
     assert holds(rig, False, "renamed@example.test", "two")
+
+
+def test_http_connections_that_stand_end_with_what_let_them_in(rig: Rig) -> None:
+    """The workers serve them, the writer takes the change: the next request of each asks anew."""
+
+    def verb(*words: str, password: bytes = b"") -> None:
+        rig.run("account", *words, "--dir", str(rig.directory), stdin=password)
+
+    def asked(connection: http.client.HTTPConnection) -> int:
+        word = base64.b64encode(b"stands@example.test:one").decode()
+        connection.request("GET", "/.well-known/jmap", headers={"Authorization": f"Basic {word}"})
+        with connection.getresponse() as answer:
+            answer.read()
+            return answer.status
+
+    def connect(stack: contextlib.ExitStack) -> list[http.client.HTTPConnection]:
+        made = [http.client.HTTPConnection("127.0.0.1", rig.port("http"), timeout=WITHIN) for _ in range(6)]
+        for each in made:
+            stack.callback(each.close)
+        return made
+
+    verb("add", "stands@example.test", "--password-stdin", password=b"one\n")
+    assert holds(rig, True, "stands@example.test", "one")
+    with contextlib.ExitStack() as stack:
+        standing = connect(stack)
+        assert [asked(each) for each in standing * 2] == [200] * 12
+        verb("disable", "stands@example.test")
+        assert [asked(each) for each in standing] == [401] * 6
+        verb("enable", "stands@example.test")
+        standing = connect(stack)
+        assert [asked(each) for each in standing] == [200] * 6
+        verb("passwd", "stands@example.test", "--password-stdin", password=b"two\n")
+        assert [asked(each) for each in standing] == [401] * 6
 
 
 def test_a_token_logs_in_within_its_scopes_until_it_is_revoked(rig: Rig) -> None:

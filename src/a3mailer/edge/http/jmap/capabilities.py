@@ -136,8 +136,8 @@ CAPABILITIES: Final[tuple[Capability, ...]] = (
 )
 
 
-LENT: Final = frozenset((CORE, MAIL, SMIME))
-"""What there is for accounts of others: their mail, and who signed it (RFC 8620 section 1.6.2)."""
+LENT: Final = frozenset((CORE, MAIL, SMIME, BLOB))
+"""What there is for accounts of others: their mail, who signed it, and octets (RFC 8620 section 1.6.2)."""
 
 
 def of_loan(services: Services, principal: Principal, loan: Loan) -> dict[str, Mapping[str, object]]:

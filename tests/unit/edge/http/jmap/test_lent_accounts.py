@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from a3mailer.edge.http.jmap.capabilities import CAPABILITIES, CORE, MAIL, SMIME
+from a3mailer.edge.http.jmap.capabilities import BLOB, CAPABILITIES, CORE, MAIL, SMIME
 from a3mailer.edge.http.jmap.session import session
 from a3mailer.identity.principal import Principal
 from a3mailer.mail.envelope import Client
@@ -87,7 +87,7 @@ async def test_the_session_shows_what_is_lent() -> None:
     told: Any = session(world.jmap.services, bob, accounts, "https://x.test")
     hers = told["accounts"][world.hers]
     assert (hers["name"], hers["isPersonal"]) == ("alice@example.test", False)
-    assert set(hers["accountCapabilities"]) == {CORE, MAIL, SMIME}
+    assert set(hers["accountCapabilities"]) == {CORE, MAIL, SMIME, BLOB}
     assert hers["accountCapabilities"][MAIL]["mayCreateTopLevelMailbox"] is False
     assert set(told["primaryAccounts"].values()) == {world.his}
     before = told["state"]
@@ -150,6 +150,42 @@ async def test_blobs_that_may_be_read() -> None:
     assert set(told["parsed"]) == {blobs[0]} and told["notFound"] == [blobs[1]]
     told = await world.ask("Blob/copy", fromAccountId=world.hers, accountId=world.his, blobIds=blobs)
     assert set(told["copied"]) == {blobs[0]} and set(told["notCopied"]) == {blobs[1]}
+
+
+async def test_blobs_are_looked_up_where_mail_may_be_read() -> None:
+    world = await two()
+    names = ("INBOX", "Private", "Work")
+    shown, hidden = await world.put("INBOX", subject="shown"), await world.put("Private", subject="hidden")
+    both = await world.put("Private", "Work", subject="both")
+    same, _ = await world.put("Work", subject="same"), await world.put("Private", subject="same")
+    properties = ["blobId", "threadId", "textBody"]
+    told = await world.ask("Email/get", "alice", ids=[shown, hidden, both, same], properties=properties)
+    emails = {each["id"]: each for each in told["list"]}
+
+    async def found(id: str, who: str = "bob", **account: str) -> list[tuple[list[str], ...]]:
+        """Of the whole mail and of its text."""
+        blobs = [emails[id]["blobId"], emails[id]["textBody"][0]["blobId"]]
+        kinds = ["Mailbox", "Thread", "Email"]
+        told = await world.ask("Blob/lookup", who, ids=blobs, typeNames=kinds, **account)
+        assert told["notFound"] == [] and [each["id"] for each in told["list"]] == blobs
+        return [tuple(each["matchedIds"][kind] for kind in kinds) for each in told["list"]]
+
+    def at(id: str, *boxes: str) -> list[tuple[list[str], ...]]:
+        return [([world.box(each) for each in boxes], [emails[id]["threadId"]], [id])] * 2
+
+    nowhere: list[tuple[list[str], ...]] = [([], [], [])] * 2
+    assert await found(shown) == at(shown, "INBOX")
+    assert await found(hidden) == nowhere
+    assert await found(both) == at(both, "Work")
+    assert await found(same) == at(same, "Work")
+    assert await found(both, "alice") == at(both, *sorted(names[1:], key=world.box))
+    assert await found(shown, accountId=world.his) == nowhere
+    for letters in ("l", "r", ""):
+        await world.grant("INBOX", letters)
+        assert await found(shown) == nowhere, letters
+    await world.grant("Work", "")
+    told = await world.ask("Blob/lookup", ids=[emails[both]["blobId"]], typeNames=["Email"])
+    assert told == {"error": "accountNotFound"}
 
 
 async def test_states_are_of_what_is_lent() -> None:
@@ -356,6 +392,60 @@ async def test_mailboxes_are_made_moved_and_removed_by_right() -> None:
     assert told["destroyed"] == [new]
     names = {box.name for box in await world.store.mailboxes(world.accounts["alice"])}
     assert "Work/Newer" not in names and "Work" in names
+
+
+async def test_names_are_exchanged_by_right() -> None:
+    world = await two()
+    ids = {}
+    for name in ("A", "B"):
+        (made,) = await world.do(op.CreateMailbox(world.accounts["alice"], f"Work/{name}"))
+        assert isinstance(made, op.MailboxCreated)
+        world.boxes[name] = made.mailbox
+        await world.grant(name, "lrskx")
+        ids[name] = world.box(name)
+    await world.ask("Mailbox/set", update={ids["A"]: {"isSubscribed": True}})
+    swap = {ids["A"]: {"name": "B"}, ids["B"]: {"name": "A"}}
+
+    async def names() -> dict[str, tuple[str, bool]]:
+        told = (await world.ask("Mailbox/get", ids=list(ids.values())))["list"]
+        first = {id: name for name, id in ids.items()}
+        return {first[each["id"]]: (each["name"], each["isSubscribed"]) for each in told}
+
+    before = await names()
+    for lacking in ("A", "B", "Work"):
+        await world.grant(lacking, "lrs")
+        told = await world.ask("Mailbox/set", update=swap)
+        assert told["updated"] is None and set(told["notUpdated"]) == set(ids.values())
+        assert await names() == before, lacking
+        await world.grant(lacking, "lrskx")
+    of_the_owner = {id: {**each, "role": "flagged"} for id, each in swap.items()}
+    assert (await world.ask("Mailbox/set", update=of_the_owner))["updated"] is None
+    told = await world.ask("Mailbox/set", update=swap)
+    assert set(told["updated"]) == set(ids.values()) and told["notUpdated"] is None
+    assert await names() == {"A": ("B", True), "B": ("A", False)}
+    assert [each.name for each in await world.store.documents(world.accounts["bob"], "subscription")] == [
+        "Other Users/alice/Work/B"
+    ]
+    told = await world.ask(
+        "Mailbox/set", update={ids["A"]: {"name": "A"}, ids["B"]: {"name": "B", "isSubscribed": True}}
+    )
+    assert told["notUpdated"] is None and await names() == {"A": ("A", True), "B": ("B", True)}
+
+
+async def test_subscriptions_follow_what_is_renamed_above() -> None:
+    world = await two()
+    told = await world.ask(
+        "Mailbox/set", create={"k": {"name": "Sub", "parentId": world.box("Work"), "isSubscribed": True}}
+    )
+    sub = told["created"]["k"]["id"]
+    (made,) = await world.do(op.CreateMailbox(world.accounts["alice"], "Top"))
+    assert isinstance(made, op.MailboxCreated)
+    world.boxes["Top"] = made.mailbox
+    await world.grant("Top", "lk")
+    told = await world.ask("Mailbox/set", update={world.box("Work"): {"parentId": world.box("Top")}})
+    assert told["notUpdated"] is None
+    (found,) = (await world.ask("Mailbox/get", ids=[sub]))["list"]
+    assert (found["name"], found["isSubscribed"]) == ("Sub", True)
 
 
 async def test_what_was_just_made_may_be_used() -> None:

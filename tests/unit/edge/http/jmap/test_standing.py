@@ -48,13 +48,18 @@ class Asker:
 
     async def ask(self, session: MemorySession, field: str = "") -> tuple[int, Any]:
         """The status of a request, and its answer."""
+        head, _, told = (await session.feed(self.request(field))).partition(b"\r\n\r\n")
+        return int(head[9:12]), json.loads(told) if told else None
+
+    @staticmethod
+    def request(field: str = "") -> bytes:
+        """Its octets."""
         body = json.dumps({"using": [CORE], "methodCalls": [["Core/echo", {}, "0"]]}).encode()
         lines = (
             "POST /jmap/api HTTP/1.1", "Host: mx.example.test", f"Content-Length: {len(body)}",
             "Content-Type: application/json", f"Authorization: {field or JmapWorld.basic('alice')}", "", "",
         )  # fmt: skip
-        head, _, told = (await session.feed("\r\n".join(lines).encode() + body)).partition(b"\r\n\r\n")
-        return int(head[9:12]), json.loads(told) if told else None
+        return "\r\n".join(lines).encode() + body
 
     async def do(self, operation: op.Operation) -> None:
         await self.world.store.commit(Transaction((operation,)))
@@ -93,13 +98,15 @@ async def test_other_words_are_another_login(asker: Asker) -> None:
     assert asker.logins == 4
 
 
-@pytest.mark.parametrize("what", ["password", "disabled", "removed", "signed out"])
+@pytest.mark.parametrize("what", ["password", "no password", "disabled", "removed", "signed out"])
 async def test_what_is_revoked_ends_with_the_next_request(asker: Asker, what: str) -> None:
     alice = asker.world.accounts["alice"]
     session = await asker.open()
     assert (await asker.ask(session))[0] == 200
     if what == "password":
         await asker.do(op.PutCredential(alice, "main", "password", OTHER))
+    elif what == "no password":
+        await asker.do(op.RemoveCredential(alice, "main", "password"))
     elif what == "disabled":
         await asker.do(op.ChangeAccount(alice, enabled=False))
     elif what == "removed":
@@ -108,6 +115,68 @@ async def test_what_is_revoked_ends_with_the_next_request(asker: Asker, what: st
         await asker.do(op.BumpEpoch(alice))
     assert (await asker.ask(session))[0] == (200 if what == "signed out" else 401)
     assert asker.logins == 2
+
+
+async def test_what_is_disabled_stays_out_when_it_is_enabled_again_with_another_password(
+    asker: Asker,
+) -> None:
+    alice = asker.world.accounts["alice"]
+    session = await asker.open()
+    assert (await asker.ask(session))[0] == 200
+    await asker.do(op.ChangeAccount(alice, enabled=False))
+    await asker.do(op.PutCredential(alice, "main", "password", OTHER))
+    await asker.do(op.ChangeAccount(alice, enabled=True))
+    assert (await asker.ask(session))[0] == 401
+    new = "Basic " + base64.b64encode(b"alice@example.test:secret-b").decode()
+    assert (await asker.ask(await asker.open(), new))[0] == 200
+
+
+async def test_another_credential_that_comes_or_goes_is_another_login(asker: Asker) -> None:
+    alice = asker.world.accounts["alice"]
+    session = await asker.open()
+    assert (await asker.ask(session))[0] == 200
+    await asker.do(op.PutCredential(alice, "phone", "app-password", OTHER))
+    assert (await asker.ask(session))[0] == 200
+    await asker.do(op.RemoveCredential(alice, "phone", "app-password"))
+    assert (await asker.ask(session))[0] == 200
+    assert asker.logins == 3
+
+
+async def test_a_password_that_changes_while_it_is_checked_lets_nobody_stand(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type(asker.world.authenticator)
+    whole = kind.password
+
+    async def overtaken(*given: Any) -> Any:
+        who = await whole(*given)
+        await asker.do(op.PutCredential(asker.world.accounts["alice"], "main", "password", OTHER))
+        return who
+
+    session = await asker.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "password", overtaken)
+        assert (await asker.ask(session))[0] == 200
+    assert (await asker.ask(session))[0] == 401
+
+
+async def test_requests_in_a_row_stand_each_for_itself(asker: Asker) -> None:
+    wrong = "Basic " + base64.b64encode(b"alice@example.test:secret-b").decode()
+    bob = JmapWorld.basic("bob")
+    session = await asker.open()
+    fields = ("", "", bob, bob, "", wrong, "")
+    answers = await session.feed(b"".join(map(asker.request, fields)))
+    said = [int(each[:3]) for each in answers.split(b"HTTP/1.1 ")[1:]]
+    assert said == [200, 200, 200, 200, 200, 401], "what is refused with its body unread ends the connection"
+    assert asker.logins == 4, "a connection remembers one login"
+
+
+async def test_words_that_look_alike_are_others(asker: Asker) -> None:
+    right = JmapWorld.basic("alice")
+    for field in (right[:-1], right[:-4], right.replace("Basic", "Bearer"), "Basic ", right.lower()):
+        session = await asker.open()
+        assert (await asker.ask(session, right))[0] == 200
+        assert (await asker.ask(session, field))[0] == 401, field
 
 
 async def test_a_token_in_the_place_of_the_password_is_revoked_at_once(asker: Asker) -> None:

@@ -11,10 +11,9 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta
 
 from a3mailer.access.account_mail import Email, merged
 from a3mailer.access.blobs import Name, name_of_part, read_name
@@ -53,9 +52,9 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UploadObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one blob is made of."""
+    """What one blob is made of; of nothing, an empty one."""
 
-    data: Annotated[tuple[Source, ...], Meta(min_length=1)]
+    data: tuple[Source, ...]
     type: str | None = None
 
 
@@ -102,7 +101,8 @@ class Upload:
         try:
             wanted = msgspec.convert(given, UploadObject)
         except msgspec.ValidationError as error:
-            raise invalid_properties(*given, because=str(error)[:200]) from error
+            names = given if "data" in given else ("data",)
+            raise invalid_properties(*names, because=str(error)[:200]) from error
         if len(wanted.data) > MAX_DATA_SOURCES:
             raise SetError("tooLarge", f"at most {MAX_DATA_SOURCES} sources")
         pieces, size = [], 0
@@ -145,7 +145,7 @@ class BlobGetArguments(msgspec.Struct, frozen=True, rename="camel", forbid_unkno
     """Of Blob/get (section 4.2)."""
 
     account_id: Id
-    ids: tuple[Id, ...]
+    ids: tuple[Ref, ...]
     properties: tuple[str, ...] | None = None
     offset: UnsignedInt | None = None
     length: UnsignedInt | None = None
@@ -165,9 +165,7 @@ class BlobGet:
         wanted = frozenset(("data", "size") if arguments.properties is None else arguments.properties)
         if unknown := sorted(wanted - KNOWN):
             raise invalid_arguments(f"no such property: {unknown[0][:100]}")
-        ids = tuple(dict.fromkeys(arguments.ids))
-        if len(ids) > MAX_OBJECTS_IN_GET:
-            raise too_many(MAX_OBJECTS_IN_GET)
+        ids = _wanted(call, arguments.ids)
         found: list[dict[str, object]] = []
         missing: list[str] = []
         left = MAX_ANSWER
@@ -194,6 +192,14 @@ class BlobGet:
         if stop - start > left:
             raise MethodError("requestTooLarge", f"at most {MAX_ANSWER} octets are told at once")
         return size, await blobs.octets(account, name, start, stop)
+
+
+def _wanted(call: Call, ids: Sequence[str]) -> tuple[str, ...]:
+    """Each once, those made in this request by their real ids. Errors: MethodError."""
+    found = tuple(dict.fromkeys(call.exchange.real(each) or each for each in ids))
+    if len(found) > MAX_OBJECTS_IN_GET:
+        raise too_many(MAX_OBJECTS_IN_GET)
+    return found
 
 
 def _told(octets: bytes, size: int, arguments: BlobGetArguments, wanted: frozenset[str]) -> dict[str, object]:
@@ -225,7 +231,7 @@ class LookupArguments(msgspec.Struct, frozen=True, rename="camel", forbid_unknow
 
     account_id: Id
     type_names: tuple[str, ...]
-    ids: tuple[Id, ...]
+    ids: tuple[Ref, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +248,7 @@ class Lookup:
         known = LOOKED_UP if MAIL in call.exchange.using and MAIL in call.account.capabilities else ()
         if unknown := [each for each in arguments.type_names if each not in known]:
             raise MethodError("unknownDataType", f"nothing is looked up of {unknown[0][:100]}")
-        ids = tuple(dict.fromkeys(arguments.ids))
-        if len(ids) > MAX_OBJECTS_IN_GET:
-            raise too_many(MAX_OBJECTS_IN_GET)
+        ids = _wanted(call, arguments.ids)
         names = {each: name for each in ids if (name := read_name(each)) is not None}
         found = await _emails_with(call, names)
         return {
@@ -259,8 +263,8 @@ class Lookup:
 
 async def _emails_with(call: Call, names: Mapping[str, Name]) -> dict[str, list[Email]]:
     """By blob, the emails that show it; none where it is not there, or not for the asker."""
-    store, account = call.services.store, call.account.id
-    rows = await store.blob_places(account, list(dict.fromkeys(name.blob for name in names.values())))
+    view, account = call.view, call.account.id
+    rows = await view.blob_places(account, list(dict.fromkeys(name.blob for name in names.values())))
     emails = merged(rows)
     having: dict[BlobId, list[Email]] = {}
     for blob, number in dict.fromkeys((row.blob, int(row.email)) for row in rows):
@@ -268,7 +272,7 @@ async def _emails_with(call: Call, names: Mapping[str, Name]) -> dict[str, list[
             having.setdefault(blob, []).append(emails[number])
     apart = {name.blob for name in names.values() if not name.whole} & having.keys()
     parts: set[str] = set()
-    for fragments in await store.fragments(account, [EmailId(having[blob][0].number) for blob in apart]):
+    for fragments in await view.fragments(account, [EmailId(having[blob][0].number) for blob in apart]):
         nodes = leaves(tree(MessageIndex.unpack(fragments.index).parts))
         name_of = partial(name_of_part, fragments.blob)
         parts.update(name_of(part.body, part.end, part.encoding) for part in (node.part for node in nodes))
