@@ -16,6 +16,7 @@ from tests.rig import Rig
 
 CORE, MAIL = "urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"
 SMIME = "urn:ietf:params:jmap:smimeverify"
+BLOB = "urn:ietf:params:jmap:blob"
 LETTER = b"Subject: %b\r\nFrom: <alice@example.test>\r\n\r\nFor all.\r\n"
 SECONDS = 30.0
 NOTHING = '""'  # the client writes rights as they come: an empty string is quoted here
@@ -78,7 +79,12 @@ async def test_what_is_shared_by_imap_is_there_by_jmap(
     assert not (await lent(bob, there=False))["accounts"]
     alice.setacl("Shown", "bob", "lrs")
     ((account, told),) = (await lent(bob))["accounts"].items()
-    assert told["name"] == "alice@example.test" and set(told["accountCapabilities"]) == {CORE, MAIL, SMIME}
+    assert told["name"] == "alice@example.test" and set(told["accountCapabilities"]) == {
+        BLOB,
+        CORE,
+        MAIL,
+        SMIME,
+    }
 
     (id,) = (await call(bob, "Email/query", accountId=account))["ids"]
     properties = ["subject", "keywords", "blobId"]
