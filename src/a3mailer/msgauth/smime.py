@@ -21,9 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, paddin
 
 from a3mailer.mail.message import encodings
 from a3mailer.mail.message.parts import MESSAGES, Part
-from a3mailer.msgauth import smime_chain
 from a3mailer.msgauth.cms import SignedData, Signer, TooMuch, Unreadable, read
-from a3mailer.msgauth.smime_chain import Trust, addresses_of, certificate_of, same_address
+from a3mailer.msgauth.smime_chain import Trust, addresses_of, certificate_of, same_address, vouched
 
 SIGNED: Final = b"multipart/signed"
 SIGNATURES: Final = frozenset((b"application/pkcs7-signature", b"application/x-pkcs7-signature"))
@@ -265,7 +264,7 @@ def judged(mail: Opened, authors: Sequence[str], trust: Trust, at: datetime) -> 
     errors: list[str] = []
     vouching: list[x509.Certificate] = []
     for signatures in mail.signers:
-        problems = [_problems(each, mail, trust, at) for each in signatures]
+        problems = [against(each, mail, trust, at) for each in signatures]
         pairs = zip(signatures, problems, strict=True)
         vouching += [each.certificate for each, found in pairs if each.certificate is not None and not found]
         errors += problems[0] if all(problems) else []
@@ -279,11 +278,12 @@ def judged(mail: Opened, authors: Sequence[str], trust: Trust, at: datetime) -> 
     return Judgement("signed/failed", tuple(dict.fromkeys(errors))[:MAX_ERRORS])
 
 
-def _problems(signature: Signature, mail: Opened, trust: Trust, at: datetime) -> list[str]:
+def against(signature: Signature, mail: Opened, trust: Trust, at: datetime) -> list[str]:
+    """What speaks against it at a time; empty: it is good."""
     if signature.certificate is None:
         return list(signature.problems)
-    found = smime_chain.problems(signature.certificate, mail.certificates, mail.lists, trust, at)
-    return [*signature.problems, *found]
+    found = vouched(signature.certificate, mail.certificates, mail.lists, trust, at)
+    return [*signature.problems, *found.problems]
 
 
 def _name_all(authors: Sequence[str], certificates: Sequence[x509.Certificate]) -> bool:

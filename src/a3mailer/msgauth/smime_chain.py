@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -165,21 +165,31 @@ _SIGNERS: Final = (
 )
 
 
-def problems(
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """What speaks against a signer's certificate at a time, and who for it."""
+
+    problems: tuple[str, ...]
+    path: tuple[x509.Certificate, ...] = ()
+    """From the signer's to the authority's; empty: nobody vouches."""
+    lists: int = 0
+    """Of revoked certificates, by an authority in the path, at hand."""
+
+
+def vouched(
     leaf: x509.Certificate,
     others: Sequence[x509.Certificate],
     lists: Sequence[bytes],
     trust: Trust,
     at: datetime,
-) -> list[str]:
-    """What speaks against a signer's certificate at a time; empty: nothing."""
-    found = _own(leaf, at)
-    if found:
-        return found
+) -> Vouched:
+    """``others`` and ``lists`` are those in the mail."""
+    if found := _own(leaf, at):
+        return Vouched(tuple(found))
     if not trust.authorities:
-        return ["No authority is believed here"]
+        return Vouched(("No authority is believed here",))
     try:
-        chain = (
+        path = (
             verification.PolicyBuilder()
             .store(verification.Store(list(trust.authorities)))
             .time(at)
@@ -190,10 +200,18 @@ def problems(
             .chain
         )
     except (verification.VerificationError, *_UNREADABLE):
-        return ["No authority that is believed here vouches for the certificate of the signer"]
-    if not _may_be_named(leaf, chain[1:]):
-        return ["The authority may not vouch for all the addresses in the certificate of the signer"]
-    return _revoked(chain, (*trust.lists, *_lists(lists[:MAX_LISTS])), at)
+        return Vouched(("No authority that is believed here vouches for the certificate of the signer",))
+    if not _may_be_named(leaf, path[1:]):
+        told = "The authority may not vouch for all the addresses in the certificate of the signer"
+        return Vouched((told,), tuple(path))
+    at_hand = (*trust.lists, *_lists(lists[:MAX_LISTS]))
+    pairs = [
+        (certificate, each)
+        for certificate, above in pairwise(path)
+        for each in at_hand
+        if each.issuer == above.subject and _is_whole(each) and _is_by(each, above)
+    ]
+    return Vouched(tuple(_revoked(pairs, at)), tuple(path), len(pairs))
 
 
 def _may_be_named(leaf: x509.Certificate, above: Sequence[x509.Certificate]) -> bool:
@@ -233,17 +251,13 @@ def _own(leaf: x509.Certificate, at: datetime) -> list[str]:
 
 
 def _revoked(
-    chain: Sequence[x509.Certificate], lists: Sequence[x509.CertificateRevocationList], at: datetime
-) -> list[str]:
-    """A list counts where the authority above the certificate has signed it; its age does not: who is on it
-    was revoked."""
-    for certificate, above in pairwise(chain):
-        for each in lists:
-            if each.issuer == above.subject and _is_whole(each) and _is_by(each, above):
-                entry = each.get_revoked_certificate_by_serial_number(certificate.serial_number)
-                if entry is not None and entry.revocation_date_utc <= at:
-                    return [f"The certificate was revoked on {entry.revocation_date_utc:%Y-%m-%d}"]
-    return []
+    pairs: Iterable[tuple[x509.Certificate, x509.CertificateRevocationList]], at: datetime
+) -> Iterator[str]:
+    """The age of a list does not count: who is on it was revoked."""
+    for certificate, each in pairs:
+        entry = each.get_revoked_certificate_by_serial_number(certificate.serial_number)
+        if entry is not None and entry.revocation_date_utc <= at:
+            yield f"The certificate was revoked on {entry.revocation_date_utc:%Y-%m-%d}"
 
 
 def _is_whole(each: x509.CertificateRevocationList) -> bool:

@@ -1,4 +1,4 @@
-"""check spf, dkim, arc, dmarc, bimi: what this server would say of a mail or of a sender (needs no instance).
+"""check spf, dkim, arc, dmarc, bimi, smime: what this server would say of a mail or a sender (no instance).
 
 The result is a word of RFC 8601; the exit code is 0 whatever it is.
 """
@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from cryptography import x509
 
+from a3mailer.app.cli.check_smime import VERB as SMIME
 from a3mailer.app.cli.exits import OK, USAGE, Failed
 from a3mailer.app.cli.output import Output
 from a3mailer.app.cli.resolve import resolver_of
@@ -306,4 +307,5 @@ VERBS: Final = (
         ),
         directory=False,
     ),
+    SMIME,
 )

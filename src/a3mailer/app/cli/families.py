@@ -57,7 +57,7 @@ FAMILIES: Final = (
     Family("logs", "what the server logged", "logs"),
     Family("top", "what the server does at this moment", "top"),
     Family("audit", "what was done, and by whom", "records", "AUDIT"),
-    Family("check", "what SPF, DKIM, ARC, DMARC and BIMI say", "check"),
+    Family("check", "what SPF, DKIM, ARC, DMARC, BIMI and S/MIME say", "check"),
     Family("search", "the index of the texts of mails", "search"),
     Family("sieve", "scripts that filter mail", "sieve"),
     Family("message", "look into a mail", "message"),
