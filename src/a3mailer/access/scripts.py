@@ -49,6 +49,7 @@ REMEMBERED: Final = 50_000
 COMPILED: Final = 500
 """Programs it keeps."""
 _NOT_IN_NAMES: Final = frozenset("\u2028\u2029")
+_ORDER_MARK: Final = "\ufeff"
 
 
 class Script(msgspec.Struct, frozen=True):
@@ -140,9 +141,11 @@ def checked(octets: bytes) -> Program:
 
 
 def check_name(name: str) -> str:
-    """The name in the form it is kept in (RFC 5198: NFC). Errors: BadName."""
+    """The name in the form it is kept in (RFC 5198: NFC, no mark of an order of octets). Errors: BadName."""
     name = unicodedata.normalize("NFC", name)
-    bad = any(unicodedata.category(each) in ("Cc", "Cs") or each in _NOT_IN_NAMES for each in name)
+    bad = name.startswith(_ORDER_MARK) or any(
+        unicodedata.category(each) in ("Cc", "Cs") or each in _NOT_IN_NAMES for each in name
+    )
     if bad or not 0 < len(name.encode("utf-8", "replace")) <= NAME:
         raise BadName(f"a script's name has 1 to {NAME} octets and no control characters")
     return name
@@ -291,7 +294,10 @@ class Scripts:
         new = check_name(new)
 
         def edit(roll: Roll) -> tuple[Roll, tuple[Operation, ...]]:
-            return _with(roll, _renamed(roll, roll.called(old), new)), ()
+            script = roll.called(old)
+            if new == script.name:
+                raise AlreadyExists(script.id)
+            return _with(roll, _renamed(roll, script, new)), ()
 
         await self._change(account, edit)
 

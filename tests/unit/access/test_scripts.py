@@ -79,6 +79,20 @@ async def test_put_get_rename_delete(world: World) -> None:
     assert (row.size, row.changed) == (len(DISCARD), NOW)
 
 
+async def test_a_script_is_not_renamed_to_what_it_is_called(world: World) -> None:
+    """RFC 5804 section 2.11: a script with the new name exists."""
+    await world.put("ä")
+    with pytest.raises(AlreadyExists):
+        await world.one.rename(world.account, "ä", "a\u0308")
+
+
+async def test_a_name_begins_with_no_mark_of_an_order_of_octets(world: World) -> None:
+    """RFC 5198 section 2, which RFC 5804 section 1.6 asks for."""
+    with pytest.raises(BadName):
+        await world.put("\ufeffa")
+    await world.put("a\ufeff")
+
+
 async def test_by_id_name_and_octets_change_at_once(world: World) -> None:
     ident = await world.put("a")
     await world.one.run(world.account, ident)

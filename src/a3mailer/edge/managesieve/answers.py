@@ -16,7 +16,9 @@ from a3mailer.identity.sasl.offer import begin
 from a3mailer.mail.errors import BadScript, MailError, TooLarge
 from a3mailer.wire.managesieve import commands as c
 from a3mailer.wire.managesieve import engine
-from a3mailer.wire.managesieve.encode import literal, string
+from a3mailer.wire.managesieve.encode import literal, response, string
+
+EMPTY: Final = "a script of no octets"
 
 
 async def answer(session: Session, event: engine.Event) -> None:
@@ -36,7 +38,11 @@ async def answer(session: Session, event: engine.Event) -> None:
 
 
 async def _too_large(session: Session, event: engine.TooLarge) -> None:
-    raise TooLarge(f"a script has at most {session.services.scripts.largest} octets")
+    """A quota is what is kept: to check a script is not to be compared with it (section 2.12)."""
+    text = f"a script has at most {session.services.scripts.largest} octets"
+    if event.keyword == b"PUTSCRIPT":
+        raise TooLarge(text)
+    session.no(response(b"NO", text))
 
 
 # --- in any state ----------------------------------------------------------------------------------
@@ -119,6 +125,8 @@ async def _unauthenticate(session: Session, event: c.Unauthenticate) -> None:
 
 async def _havespace(session: Session, event: c.HaveSpace) -> None:
     session.require("sieve.list")
+    if not event.size:
+        raise BadScript(EMPTY)
     await session.services.scripts.check_space(session.principal.account, event.name, event.size)
     session.ok("there is space")
 
@@ -127,15 +135,13 @@ async def _putscript(session: Session, event: c.PutScript) -> None:
     session.require("sieve.change")
     services = session.services
     if not event.script:
-        raise BadScript("a script of no octets")
+        raise BadScript(EMPTY)
     await services.scripts.put(session.principal.account, event.name, event.script, int(services.clock.now()))
     session.ok("kept")
 
 
 async def _checkscript(session: Session, event: c.CheckScript) -> None:
     session.require("sieve.list")
-    if len(event.script) > session.services.scripts.largest:
-        raise TooLarge(f"a script has at most {session.services.scripts.largest} octets")
     checked(event.script)
     session.ok("the script is valid")
 

@@ -161,6 +161,7 @@ class Session:
         await self.connection.start_tls(self.services.tls)
         self._context = self.mechanisms = None
         self.login = ""
+        self.language = texts.DEFAULT
 
     def forgive(self, seconds: float) -> None:
         """A login took so long at our side: it is not the client's time."""

@@ -188,6 +188,10 @@ class Arguments:
         inner = octets[start:quote]
         if len(inner) > limits.QUOTED or b"\n" in inner or b"\r" in inner or b"\0" in inner:
             raise BadSyntax(f"a quoted string has at most {limits.QUOTED} octets on one line")
+        try:
+            inner.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BadSyntax("not UTF-8") from error
         self._at = quote + 1
         return inner.replace(b'\\"', b'"').replace(b"\\\\", b"\\") if b"\\" in inner else inner
 

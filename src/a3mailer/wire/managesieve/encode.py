@@ -11,12 +11,21 @@ _LITERAL_ONLY: Final = (b"\r", b"\n", b"\0")
 
 # string = quoted / literal-s2c
 def string(octets: bytes) -> bytes:
-    """One string, in UTF-8."""
-    if len(octets) <= limits.QUOTED and not any(each in octets for each in _LITERAL_ONLY):
+    """One string: quoted where it is UTF-8 on one line, and short."""
+    if len(octets) <= limits.QUOTED and not any(each in octets for each in _LITERAL_ONLY) and is_utf8(octets):
         quoted = octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
         if len(quoted) <= limits.QUOTED:
             return b'"%b"' % quoted
     return literal(octets)
+
+
+def is_utf8(octets: bytes) -> bool:
+    """Whether the octets are text."""
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def literal(octets: bytes) -> bytes:

@@ -33,7 +33,9 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class TooLarge:
-    """A script beyond ``largest`` was read over."""
+    """A literal beyond ``largest`` was read over; ``keyword`` of its command, upper case."""
+
+    keyword: bytes
 
 
 Event = Command | Response | Refused | TooLarge
@@ -56,7 +58,8 @@ class Engine:
         """Of the command in hand: how many."""
         self._skip = 0
         """Octets of a literal that are still to be read over."""
-        self._skipped = False
+        self._skipped: bytes | None = None
+        """The keyword of a command of which a literal was read over."""
         self._responding = False
         self._closed = False
         self.authenticated = False
@@ -135,8 +138,9 @@ class Engine:
             return Refused("the literal is too large", fatal=True)
         if self.authenticated and size > self.largest:
             have = min(size, len(self._buffer) - body)
+            self._skipped = self._skipped or bytes(self._buffer[:body]).partition(b" ")[0].upper()
             del self._buffer[self._line : body + have]
-            self._skip, self._skipped = size - have, True
+            self._skip = size - have
             self._scan = self._line
         else:
             self._line = self._scan = body + size
@@ -146,8 +150,8 @@ class Engine:
         octets = bytes(self._buffer[: end - 1])
         skipped = self._skipped
         self._cut(end + 1)
-        if skipped:
-            return TooLarge()
+        if skipped is not None:
+            return TooLarge(skipped)
         try:
             if self._responding:
                 self._responding = False
@@ -159,7 +163,7 @@ class Engine:
     def _cut(self, to: int) -> None:
         del self._buffer[:to]
         self._line = self._scan = self._literals = 0
-        self._skipped = False
+        self._skipped = None
 
 
 def _response(octets: bytes) -> bytes:
