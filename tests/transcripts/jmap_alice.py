@@ -34,6 +34,10 @@ class Alice:
         answer = await self._session.feed(json.dumps(made).encode() + b"\r\n")
         return [json.loads(line)[:2] for line in answer.decode().splitlines()]
 
+    async def line(self, text: str) -> str:
+        """The answer to a line as transcripts have it."""
+        return (await self._session.feed(text.encode() + b"\r\n")).decode()
+
     async def upload(self, octets: bytes, media: str = "text/plain") -> str:
         """The blob id of some octets, which hold no line end."""
         line = f"POST /jmap/upload/A{self.account} <Content-Type: {media}>".encode()

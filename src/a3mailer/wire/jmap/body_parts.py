@@ -177,7 +177,7 @@ class Body:
         }
         if deep and node.multipart:
             made["subParts"] = [self._part(child, properties, deep=True) for child in node.children]
-        elif "subParts" in properties and deep:
+        elif "subParts" in properties:
             made["subParts"] = None
         return made
 
@@ -198,6 +198,8 @@ class Body:
         return None if wanted is None else value_of(wanted, fields)
 
     def _size(self, part: Part) -> int:
+        if part.media.startswith(b"multipart/"):  # which is no file that one could save
+            return 0
         if part.encoding not in (b"base64", b"quoted-printable"):
             return part.end - part.body
         return len(encodings.decode(self.octets[part.body : part.end], part.encoding))

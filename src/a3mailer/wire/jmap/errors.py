@@ -63,6 +63,6 @@ def invalid_properties(*names: str, because: str = "") -> SetError:
     return SetError("invalidProperties", because, properties=list(names))
 
 
-def invalid_arguments(because: str) -> MethodError:
-    """The MethodError of arguments that do not fit."""
-    return MethodError("invalidArguments", because)
+def invalid_arguments(because: str, *names: str) -> MethodError:
+    """The MethodError of arguments that do not fit; their names, where they are known, help programs."""
+    return MethodError("invalidArguments", because, **({"arguments": list(names)} if names else {}))

@@ -24,6 +24,8 @@ def paths(patch: Mapping[str, object]) -> dict[tuple[str, ...], object]:
             path = tokens("/" + key)
         except ValueError as error:
             raise SetError("invalidPatch", f"{key[:100]}: {error}") from error
+        if not path[0]:
+            raise SetError("invalidPatch", "a path begins with the name of a property, without /")
         if path in found:
             raise SetError("invalidPatch", f"{key[:100]} occurs twice")
         found[path] = value

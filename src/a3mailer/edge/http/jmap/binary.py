@@ -102,7 +102,7 @@ class Binary:
                 )
         except RequestError as error:
             return problem_of(error)
-        media = media_type(request.header(b"content-type") or "")
+        media = media_type((request.header(b"content-type") or "").partition(";")[0].strip().lower())
         made = Made(account.key, name, media, len(octets))
         return Response(201, msgspec.json.encode(made), JSON, (("Cache-Control", "no-store"),))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,10 @@ LARGE: Final = 256 * 1024
 """Octets of a request that is decoded outside the event loop."""
 MAX_IMPLIED: Final = 16
 """Calls that a call makes by itself."""
+# the argument that msgspec does not like: its path, or the field that is missing or unknown at the top
+_NAMED: Final = re.compile(
+    r"(?:at `\$\.|^Object (?:missing required|contains unknown) field `)([^`.\[]{1,100})"
+)
 KNOWN: Final = frozenset(each.urn for each in CAPABILITIES)
 
 
@@ -194,7 +199,7 @@ def _converted(method: Method, arguments: Arguments) -> Any:
     try:
         return msgspec.convert(arguments, method.form)
     except msgspec.ValidationError as error:
-        raise invalid_arguments(str(error)[:300]) from error
+        raise invalid_arguments(str(error)[:300], *_NAMED.findall(str(error))[:1]) from error
 
 
 def _refused(error: MethodError) -> tuple[str, Arguments]:

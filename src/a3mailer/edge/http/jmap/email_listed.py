@@ -8,7 +8,7 @@ changes. Those that take reading the octets of a mail are not kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -25,9 +25,7 @@ AT_ONCE: Final = 128
 _NOTHING: Final = Options()
 
 
-async def listed(
-    call: Call, mail: AccountMail, ids: Sequence[str], wanted: frozenset[str]
-) -> dict[str, object]:
+async def listed(call: Call, mail: AccountMail, ids: Sequence[str], wanted: frozenset[str]) -> dict[str, Any]:
     """The response of an Email/get; ``ids`` are unlike each other, ``wanted`` of ``LISTED``."""
     state = written(call.account, State(mail.modseq))
     numbers = {id: number_of(EMAIL_LETTER, id) for id in ids}

@@ -40,7 +40,7 @@ from a3mailer.edge.http.jmap.records import (
 from a3mailer.edge.http.jmap.replies import set_error
 from a3mailer.edge.http.jmap.standard.changes import Changes as ChangesMethod
 from a3mailer.edge.http.jmap.standard.copy import Copy
-from a3mailer.edge.http.jmap.standard.get import Get, GetArguments, get, properties_of, too_many
+from a3mailer.edge.http.jmap.standard.get import Get, GetArguments, get, meant, properties_of, too_many
 from a3mailer.edge.http.jmap.standard.query import (
     Query,
     QueryArguments,
@@ -223,7 +223,13 @@ class EmailGet(Get):
         if wanted & SIGNATURE and SMIME not in call.exchange.using:
             raise invalid_arguments(f"{min(wanted & SIGNATURE)} needs {SMIME} in using")
         options = options_of(arguments)
-        ids = None if arguments.ids is None else tuple(dict.fromkeys(arguments.ids))
+        ids, lost = meant(call, arguments.ids)
+        told = await self._told(call, ids, wanted, options)
+        return {**told, "notFound": [*told["notFound"], *lost]}
+
+    async def _told(
+        self, call: Call, ids: Sequence[str] | None, wanted: frozenset[str], options: Options
+    ) -> dict[str, Any]:
         if ids is not None and len(ids) <= MAX_OBJECTS_IN_GET and wanted <= LISTED:
             mail = await call.mail.known(call.account.id)
             if mail is not None:

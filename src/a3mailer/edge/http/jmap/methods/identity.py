@@ -95,6 +95,7 @@ class Identities:
             except SetError as error:
                 made[key] = error
                 continue
+            record = _whole(record)
             id = f"I{secrets.token_hex(8)}"
             await commit(call, put(call, KIND, id, {**record, "made": int(call.services.clock.now())}))
             there += 1
@@ -110,7 +111,7 @@ class Identities:
                 done[id] = error
                 continue
             record = {name: value for name, value in update.record.items() if name not in ("id", "mayDelete")}
-            await commit(call, put(call, KIND, id, record | update.changed))
+            await commit(call, put(call, KIND, id, record | _whole(update.changed)))
             done[id] = None
         return done
 
@@ -126,6 +127,13 @@ class Identities:
                 await commit(call, forget(call, KIND, id))
                 done[id] = None
         return done
+
+
+def _whole(record: Record) -> Record:
+    """With both properties of each EmailAddress."""
+    named = {name: record[name] for name in ("replyTo", "bcc") if record.get(name) is not None}
+    people = {name: [{"name": None, **each} for each in value] for name, value in named.items()}
+    return {**record, **people}
 
 
 def _check(record: Record, there: int = 0) -> None:

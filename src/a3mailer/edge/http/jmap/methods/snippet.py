@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any, Final
 
 import msgspec
@@ -35,6 +35,8 @@ MAX_PREVIEW: Final = 255
 """Octets of a preview."""
 MAX_TEXT: Final = 100_000
 """Characters of a text that are looked at."""
+MAX_MARKS: Final = 64
+"""Places where one word is marked: as many as fit into a preview."""
 BEFORE: Final = 60
 """Characters shown before what matched."""
 SECONDS: Final = 60.0
@@ -114,11 +116,13 @@ async def _preview(call: Call, account: AccountId, row: Fragments, words: list[s
 
 
 def marked(text: str, words: Iterable[str], most: int) -> str | None:
-    """Some text around the first word that is in it, as HTML of at most so many octets, if one is."""
+    """Some text from shortly before the first word that is in it, with all of them marked, as HTML of at most
+    so many octets; None where none is."""
     text = text[:MAX_TEXT]
     letters = [letter.casefold() for letter in text]
     folded = "".join(letters)
-    spans = sorted((at, at + len(word)) for word in words if (at := folded.find(word)) >= 0)
+    spans = [span for word in words for span in islice(_places(folded, word), MAX_MARKS)]
+    spans.sort(key=lambda span: (span[0], -span[1]))
     if len(folded) != len(text):  # some letters are two when folded
         ends = list(accumulate(map(len, letters)))
         spans = [(bisect_right(ends, first), bisect_right(ends, end - 1) + 1) for first, end in spans]
@@ -134,6 +138,13 @@ def marked(text: str, words: Iterable[str], most: int) -> str | None:
         left = _add(out, text[first:end], left, "<mark>", "</mark>")
         at = end
     return "".join(out)
+
+
+def _places(text: str, word: str) -> Iterator[tuple[int, int]]:
+    at = text.find(word)
+    while at >= 0:
+        yield at, at + len(word)
+        at = text.find(word, at + len(word))
 
 
 def _add(out: list[str], text: str, left: int, opening: str, closing: str) -> int:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import structs
 
 from a3mailer.edge.http.jmap.accounts import Account
-from a3mailer.edge.http.jmap.capabilities import SUBMISSION
+from a3mailer.edge.http.jmap.capabilities import MAIL, SUBMISSION
 from a3mailer.edge.http.jmap.email_records import Options, read_emails
 from a3mailer.edge.http.jmap.kept import Kept, commit, forget, kept, put
 from a3mailer.edge.http.jmap.method import Call, Method
@@ -44,7 +44,7 @@ from a3mailer.mail.message.index import glance
 from a3mailer.transfer.applications.submitting import BadRecipients, Path
 from a3mailer.transfer.outcomes import KEPT_DAYS, Outcome, new_id, outcomes_of
 from a3mailer.transfer.submission import check_authors
-from a3mailer.wire.jmap.errors import SetError, invalid_properties
+from a3mailer.wire.jmap.errors import SetError, invalid_arguments, invalid_properties
 from a3mailer.wire.jmap.header_forms import fields_of, people
 from a3mailer.wire.jmap.values import Id, Ref, UTCDate, read_date, utc_date
 
@@ -134,7 +134,7 @@ class Submissions:
     change_action: str = "smtp.submit"
     singleton: bool = False
     condition: type[msgspec.Struct] = Condition
-    sorts: frozenset[str] = frozenset(("emailId", "threadId", "sentAt"))
+    sorts: frozenset[str] = frozenset(("emailId", "threadId", "sentAt", "sendAt"))
 
     @property
     def properties(self) -> Mapping[str, Property]:
@@ -230,7 +230,10 @@ async def _submit(call: Call, record: Record) -> Record:
         await check_authors(header, account.id, submitting.directory)
     except NotAllowed as error:
         raise SetError("forbiddenFrom", str(error)) from error
-    envelope = submitting.envelope(client, sender, recipients, octets)
+    try:
+        envelope = submitting.envelope(client, sender, recipients, octets)
+    except NotAllowed as error:
+        raise invalid_properties("envelope/mailFrom", because=str(error)) from error
     path = envelope.reverse_path.address
     if path is not None and not await submitting.directory.owns(account.id, path):
         raise SetError("forbiddenMailFrom", "the address is not yours")
@@ -261,13 +264,26 @@ async def _submit(call: Call, record: Record) -> Record:
 
 
 def _envelope(given: Any, octets: bytes, identity: str) -> tuple[Path, list[Path], Record]:
-    """The paths, and the envelope as it is told. Errors: SetError."""
-    if given is not None:
-        if not isinstance(given, dict) or set(given) != {"mailFrom", "rcptTo"}:
-            raise invalid_properties("envelope", because="an envelope has mailFrom and rcptTo")
-        if not isinstance(given["rcptTo"], list):
-            raise invalid_properties("envelope", because="rcptTo is a list")
-        return _path(given["mailFrom"]), [_path(each) for each in given["rcptTo"]], given
+    """The paths, and the envelope as it is told. Errors: SetError, BadRecipients."""
+    return _of_header(octets, identity) if given is None else _of_client(given)
+
+
+def _of_client(given: Any) -> tuple[Path, list[Path], Record]:
+    if not isinstance(given, dict) or set(given) != {"mailFrom", "rcptTo"}:
+        raise invalid_properties("envelope", because="an envelope has mailFrom and rcptTo")
+    if not isinstance(given["rcptTo"], list):
+        raise invalid_properties("envelope/rcptTo", because="rcptTo is a list")
+    sender = _path(given["mailFrom"], "envelope/mailFrom")
+    if not _ADDRESS.match(sender.address):
+        raise invalid_properties("envelope/mailFrom/email", because="that is no mail address")
+    paths = [_path(each, f"envelope/rcptTo/{at}") for at, each in enumerate(given["rcptTo"])]
+    if wrong := [each.address for each in paths if not _ADDRESS.match(each.address)]:
+        raise BadRecipients(wrong)
+    mail_from, *rcpt_to = ({"parameters": None, **each} for each in (given["mailFrom"], *given["rcptTo"]))
+    return sender, paths, {"mailFrom": mail_from, "rcptTo": rcpt_to}
+
+
+def _of_header(octets: bytes, identity: str) -> tuple[Path, list[Path], Record]:
     fields = fields_of(octets, 0, header_end(octets, 0, len(octets)))
     found: dict[str, list[str]] = {}
     for name, value in fields:
@@ -287,22 +303,25 @@ def _envelope(given: Any, octets: bytes, identity: str) -> tuple[Path, list[Path
     return Path(sender), [Path(each) for each in everyone], shown
 
 
-def _path(given: Any) -> Path:
-    """An Address object. Errors: SetError."""
+def _path(given: Any, where: str) -> Path:
+    """An Address object, its address as it is. Errors: SetError."""
     if not isinstance(given, dict) or not set(given) <= {"email", "parameters"}:
-        raise invalid_properties("envelope", because="an address has email and parameters")
-    email, parameters = given.get("email"), given.get("parameters") or {}
-    if not isinstance(email, str) or not isinstance(parameters, dict) or not _ADDRESS.match(email):
-        raise invalid_properties("envelope", because="an address has email and parameters")
+        raise invalid_properties(where, because="an address has email and parameters")
+    email, parameters = given.get("email"), given.get("parameters")
+    if not isinstance(email, str):
+        raise invalid_properties(f"{where}/email", because="an address is a text")
+    if not (parameters is None or isinstance(parameters, dict)):
+        raise invalid_properties(f"{where}/parameters", because="parameters are an object")
     words = ""
-    for name, value in parameters.items():
+    for name, value in (parameters or {}).items():
+        named = f"{where}/parameters/{name[:100]}"
         if not _PARAMETER.match(name) or not (value is None or isinstance(value, str)):
-            raise invalid_properties("envelope", because="a parameter is a word and a text")
-        words += f" {name}" if value is None else f" {name}={_written(name.upper(), value)}"
+            raise invalid_properties(named, because="a parameter is a word and a text")
+        words += f" {name}" if value is None else f" {name}={_written(name.upper(), value, named)}"
     return Path(email, words)
 
 
-def _written(name: str, value: str) -> str:
+def _written(name: str, value: str, path: str) -> str:
     """A value as SMTP writes it: ENVID and ORCPT in xtext (RFC 3461 section 4)."""
     if name == "ORCPT":
         kind, semicolon, address = value.partition(";")
@@ -310,7 +329,7 @@ def _written(name: str, value: str) -> str:
     if name == "ENVID":
         return _xtext(value)
     if not value or not all("!" <= letter <= "~" and letter != "=" for letter in value):
-        raise invalid_properties("envelope", because="that is no value of a parameter")
+        raise invalid_properties(path, because="that is no value of a parameter")
     return value
 
 
@@ -398,6 +417,9 @@ class SubmissionSet(Set):
 
     async def run(self, call: Call, arguments: Any) -> dict[str, object]:
         updates, destroys = arguments.on_success_update_email or {}, arguments.on_success_destroy_email or ()
+        if (updates or destroys) and MAIL not in call.exchange.using:
+            name = "onSuccessUpdateEmail" if updates else "onSuccessDestroyEmail"
+            raise invalid_arguments(f"what is done with emails needs {MAIL} in using", name)
         before = await SUBMISSIONS.read(call, [*updates, *destroys], frozenset())
         done = await change(self.records, call, arguments)
         succeeded = {*done.updated, *done.destroyed}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -13,14 +13,14 @@ from a3mailer.edge.http.jmap.method import Call
 from a3mailer.edge.http.jmap.records import Records
 from a3mailer.edge.http.jmap.standard.of_type import OfType
 from a3mailer.wire.jmap.errors import MethodError, invalid_arguments
-from a3mailer.wire.jmap.values import Id
+from a3mailer.wire.jmap.values import Id, Ref
 
 
 class GetArguments(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """Types with further arguments inherit from it."""
 
     account_id: Id
-    ids: tuple[Id, ...] | None = None
+    ids: tuple[Ref, ...] | None = None
     properties: tuple[str, ...] | None = None
 
 
@@ -33,7 +33,18 @@ class Get(OfType[Records]):
 
     async def run(self, call: Call, arguments: GetArguments) -> dict[str, object]:
         wanted = properties_of(self.records, arguments.properties)
-        return await get(self.records, call, arguments.ids, wanted)
+        ids, lost = meant(call, arguments.ids)
+        told = await get(self.records, call, ids, wanted)
+        return {**told, "notFound": [*told["notFound"], *lost]}
+
+
+def meant(call: Call, ids: Sequence[str] | None) -> tuple[Sequence[str] | None, list[str]]:
+    """The ids, unlike each other, and references to no record of this request (section 5.3)."""
+    if ids is None:
+        return None, []
+    found = {each: call.exchange.real(each) for each in ids}
+    real = tuple(dict.fromkeys(each for each in found.values() if each is not None))
+    return real, [each for each, id in found.items() if id is None]
 
 
 def properties_of(records: Records, names: Sequence[str] | None) -> frozenset[str]:
@@ -48,7 +59,7 @@ def properties_of(records: Records, names: Sequence[str] | None) -> frozenset[st
 
 async def get(
     records: Records, call: Call, ids: Sequence[str] | None, properties: frozenset[str]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The response of a /get. The state is read first: what changes meanwhile is then told twice, not never.
 
     Errors: MethodError (``requestTooLarge``)."""
@@ -57,10 +68,8 @@ async def get(
         ids = await records.ids(call, MAX_OBJECTS_IN_GET)
         if len(ids) > MAX_OBJECTS_IN_GET:
             raise too_many(MAX_OBJECTS_IN_GET)
-    else:
-        ids = tuple(dict.fromkeys(ids))
-        if len(ids) > MAX_OBJECTS_IN_GET:
-            raise too_many(MAX_OBJECTS_IN_GET)
+    elif len(ids) > MAX_OBJECTS_IN_GET:
+        raise too_many(MAX_OBJECTS_IN_GET)
     found = await records.read(call, ids, properties)
     return {
         "accountId": call.account.key,
