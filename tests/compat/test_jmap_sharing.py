@@ -17,6 +17,8 @@ from tests.rig import Rig
 CORE, MAIL = "urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"
 SMIME = "urn:ietf:params:jmap:smimeverify"
 BLOB = "urn:ietf:params:jmap:blob"
+PRINCIPALS = "urn:ietf:params:jmap:principals"
+OWNER = "urn:ietf:params:jmap:principals:owner"
 LETTER = b"Subject: %b\r\nFrom: <alice@example.test>\r\n\r\nFor all.\r\n"
 SECONDS = 30.0
 NOTHING = '""'  # the client writes rights as they come: an empty string is quoted here
@@ -62,11 +64,41 @@ async def lent(bob: aiohttp.ClientSession, *, there: bool = True) -> dict[str, A
 
 
 async def call(bob: aiohttp.ClientSession, method: str, **arguments: object) -> dict[str, Any]:
-    body = {"using": [CORE, MAIL], "methodCalls": [[method, arguments, "0"]]}
+    body = {"using": [CORE, MAIL, PRINCIPALS], "methodCalls": [[method, arguments, "0"]]}
     async with bob.post("/jmap/api", json=body) as answer:
         assert answer.status == 200, await answer.text()
         ((_, told, _),) = (await answer.json())["methodResponses"]
     return dict(told)
+
+
+async def own(bob: aiohttp.ClientSession) -> str:
+    """His account."""
+    async with bob.get("/.well-known/jmap") as answer:
+        return str((await answer.json())["primaryAccounts"][PRINCIPALS])
+
+
+async def told_of(bob: aiohttp.ClientSession, name: str) -> dict[str, Any]:
+    """The notification of a mailbox, once there is one."""
+    account = await own(bob)
+    async with asyncio.timeout(SECONDS):
+        while True:
+            for each in (await call(bob, "ShareNotification/get", accountId=account))["list"]:
+                if each["name"] == name:
+                    return dict(each)
+            await asyncio.sleep(0.02)
+
+
+async def subscribe(bob: aiohttp.ClientSession, name: str) -> dict[str, Any]:
+    """To what he is told of, as its owner's Principal shows it."""
+    told = await told_of(bob, name)
+    account, mailbox = told["objectAccountId"], told["objectId"]
+    async with asyncio.timeout(SECONDS):
+        while True:  # every worker hears of it in its own time
+            change = {mailbox: {"isSubscribed": True}}
+            done = await call(bob, "Mailbox/set", accountId=account, update=change)
+            if done.get("updated") == {mailbox: None}:
+                return told
+            await asyncio.sleep(0.02)
 
 
 async def test_what_is_shared_by_imap_is_there_by_jmap(
@@ -78,13 +110,17 @@ async def test_what_is_shared_by_imap_is_there_by_jmap(
     alice.append("Private", LETTER % b"hidden")
     assert not (await lent(bob, there=False))["accounts"]
     alice.setacl("Shown", "bob", "lrs")
+    notice = await subscribe(bob, "Shown")
+    assert notice["changedBy"]["email"] == "alice@example.test" and notice["oldRights"] is None
+    assert {name for name, may in notice["newRights"].items() if may} == {"mayReadItems", "maySetSeen"}
+    found = await call(bob, "Principal/query", accountId=await own(bob), filter={"email": "alice@"})
+    assert found["ids"] == [notice["changedBy"]["principalId"]]
+    (principal,) = (await call(bob, "Principal/get", accountId=await own(bob), ids=found["ids"]))["list"]
+    assert set(principal["accounts"] or ()) <= {notice["objectAccountId"]}
     ((account, told),) = (await lent(bob))["accounts"].items()
-    assert told["name"] == "alice@example.test" and set(told["accountCapabilities"]) == {
-        BLOB,
-        CORE,
-        MAIL,
-        SMIME,
-    }
+    assert told["name"] == "alice@example.test"
+    assert set(told["accountCapabilities"]) == {BLOB, CORE, MAIL, SMIME, OWNER}
+    assert account == notice["objectAccountId"]
 
     (id,) = (await call(bob, "Email/query", accountId=account))["ids"]
     properties = ["subject", "keywords", "blobId"]
@@ -102,6 +138,8 @@ async def test_what_is_shared_by_imap_is_there_by_jmap(
     alice.setacl("Shown", "bob", NOTHING)
     assert not (await lent(bob, there=False))["accounts"]
     assert (await call(bob, "Email/query", accountId=account))["type"] == "accountNotFound"
+    told = await told_of(bob, "Shown")
+    assert (told["newRights"], told["id"] == notice["id"]) == (None, False)
 
 
 async def test_mail_to_what_is_lent_is_an_event(
@@ -109,6 +147,7 @@ async def test_mail_to_what_is_lent_is_an_event(
 ) -> None:
     alice.create_folder("News")
     alice.setacl("News", "bob", "lr")
+    await subscribe(bob, "News")
     told = await lent(bob)
     (account,) = told["accounts"]
     url = told["events"].replace("{types}", "Email").replace("{closeafter}", "state").replace("{ping}", "0")

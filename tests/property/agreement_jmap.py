@@ -11,9 +11,11 @@ from typing import Any, Final
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
 from a3mailer.access.loans import Loans
+from a3mailer.access.people import People
 from a3mailer.access.pushes import Making
 from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts
+from a3mailer.access.sharing import Sharing
 from a3mailer.access.signatures import Authorities, Signatures
 from a3mailer.edge.http.api.authorise import Authorise
 from a3mailer.edge.http.door import HttpDoor
@@ -167,6 +169,8 @@ async def program(stage: Stage) -> Program:
                 Scripts(stage.store, stage.settings),
                 Loans(stage.store, rights, stage.clock),
                 Signatures(stage.store, stage.clock, Authorities(Path("/nowhere"), lambda: stage.settings)),
+                People(stage.store, rights, lambda: stage.settings),
+                Sharing(stage.store, rights, stage.clock),
             ),
             stage.authenticator.current,
         )

@@ -20,9 +20,11 @@ from pathlib import Path
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
 from a3mailer.access.loans import Loans
+from a3mailer.access.people import People
 from a3mailer.access.pushes import Making
 from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts
+from a3mailer.access.sharing import Sharing
 from a3mailer.access.signatures import Authorities, Signatures
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Auth, Limits, Server, Settings
@@ -35,6 +37,7 @@ from a3mailer.edge.http.routes import Routes
 from a3mailer.identity.authenticator import Authenticator
 from a3mailer.identity.credentials import hash_password
 from a3mailer.identity.directory import Directory
+from a3mailer.identity.principal import Principal
 from a3mailer.mail.ids import DEFAULT_TENANT, INBOX, AccountId
 from a3mailer.mail.message import index
 from a3mailer.mail.rights import of_account
@@ -107,6 +110,7 @@ class JmapWorld:
         self.rights = Rights(self.store, directory)
         self.store.watch(directory.heard)
         self.store.watch(self.rights.heard)
+        self.sharing = Sharing(self.store, self.rights, self.clock)
         self.jmap = Jmap.of(
             Services(
                 self.store,
@@ -122,6 +126,8 @@ class JmapWorld:
                 Signatures(
                     self.store, self.clock, Authorities(MAILS, lambda: self.settings, "authority.pem")
                 ),
+                People(self.store, self.rights, lambda: self.settings),
+                self.sharing,
             ),
             self.authenticator.current,
         )
@@ -151,7 +157,8 @@ class JmapWorld:
         if letters := self.options.get("lent"):
             to = of_account(self.accounts["bob"])
             grant = ChangeGrant(self.accounts["alice"], INBOX, to, "=", letters)
-            await self.store.commit(Transaction((grant,)))
+            alice = Principal(grant.account, DEFAULT_TENANT, "alice@example.test", "user", "alice")
+            await self.store.commit(Transaction(await self.sharing.announced(alice, grant)))
             self.rights.forget()
         for name in self.options.get("messages", "").split():
             await self.deliver((MAILS / f"{name}.eml").read_bytes().replace(b"\n", b"\r\n"))

@@ -121,6 +121,10 @@ class Lent:
 
     async def scope(self) -> str:
         """Equal while the same is visible, and subscribed to."""
+        return (await self.standing())[0]
+
+    async def standing(self) -> tuple[str, bool]:
+        """The scope, and whether the reader has subscribed to anything that it may list."""
         boxes = await self._store.mailboxes(self.account)
         rights = [(int(box.id), await self.letters(box.id)) for box in boxes]
         owner, names = await self._rights.owner(self.account), frozenset[str]()
@@ -131,7 +135,8 @@ class Lent:
         shown = ",".join(
             f"{box}{letters}{'+' if str(box) in names else ''}" for box, letters in sorted(rights) if letters
         )
-        return hashlib.blake2b(shown.encode(), digest_size=6).hexdigest()
+        scope = hashlib.blake2b(shown.encode(), digest_size=6).hexdigest()
+        return scope, any(letters and str(box) in names for box, letters in rights)
 
     async def _may(self, action: str, mailbox: MailboxId) -> bool:
         return await self._rights.may(self.subject, action, self.account, mailbox)

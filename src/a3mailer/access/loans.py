@@ -44,6 +44,8 @@ class Loan:
     """The rights on each mailbox that may be listed, by its number, and on the account itself (``ROOT``)."""
     target: Object
     """What may be done somewhere in it: whether that is so of a mailbox is asked with ``letters``."""
+    subscribed: bool
+    """To one of its mailboxes at least (RFC 9670 section 1.4)."""
 
     def has(self, mailbox: int, letters: str) -> bool:
         """Whether all these rights are there."""
@@ -89,9 +91,9 @@ class Loans:
         if not letters:
             return None
         letters[int(ROOT)] = await view.letters(ROOT)
-        scope = await view.scope()
+        scope, subscribed = await view.standing()
         if kept is not None and kept.letters == letters and kept.address == owner.address:
-            return kept if kept.scope == scope else replace(kept, scope=scope)
+            return kept if kept.scope == scope else replace(kept, scope=scope, subscribed=subscribed)
         if kept is not None:
             view = Lent(self._store, self._rights, subject, account)
         return Loan(
@@ -105,6 +107,7 @@ class Loans:
             Blobs(self._store, self._clock, view, subject.account),
             letters,
             object_of(subject, account, canonical("".join(letters.values()))),
+            subscribed,
         )
 
     def _make_room(self, new: int) -> None:

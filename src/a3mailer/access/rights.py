@@ -21,7 +21,7 @@ shown, or granted, anything of another tenant. Answers are kept until rights or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -172,8 +172,12 @@ class Rights:
         owner = await self.owner(account)
         if owner is None or owner.tenant != subject.tenant:
             return ""
+        return await self.sum(subject, owner.grants.get(mailbox, {}))
+
+    async def sum(self, subject: Principal, grants: Mapping[str, str]) -> str:
+        """What the rights of all these identifiers, on a mailbox of the subject's tenant, are together."""
         given, taken = set[str](), set[str]()
-        for identifier, rights in owner.grants.get(mailbox, {}).items():
+        for identifier, rights in grants.items():
             if await self._means(identifier.removeprefix(NEGATIVE), subject):
                 (taken if identifier.startswith(NEGATIVE) else given).update(rights)
         return canonical(given - taken)
@@ -182,17 +186,18 @@ class Rights:
         if identifier == ANYONE:
             return True
         if identifier.startswith(GROUP_PREFIX):
-            return subject.account in await self._members(identifier.removeprefix(GROUP_PREFIX), subject)
+            members = await self.members(identifier.removeprefix(GROUP_PREFIX), subject.tenant)
+            return subject.account in members
         return identifier == of_account(subject.account)
 
-    async def _members(self, address: str, subject: Principal) -> frozenset[AccountId]:
-        """The accounts of the subject's tenant that a group leads to, through other groups and aliases."""
+    async def members(self, address: str, tenant: TenantId) -> frozenset[AccountId]:
+        """The accounts that a group of a tenant leads to, through other groups and aliases."""
         members = self._groups.get(address)
         if members is None:
             generation = self.generation
             entry = await self._reader.address(address)
             members = frozenset[AccountId]()
-            if entry is not None and entry.kind == "group" and entry.tenant == subject.tenant:
+            if entry is not None and entry.kind == "group" and entry.tenant == tenant:
                 try:
                     found = await self._directory.resolve(parse_stored(address))
                 except (NoSuchDomain, NoSuchAccount, TooMany):
@@ -227,9 +232,7 @@ class Rights:
 
     async def allowed(self, subject: Principal, account: AccountId, mailbox: MailboxId) -> str:
         """The rights that ``allow`` lets the subject use."""
-        rights = await self.of(subject, account, mailbox)
-        where = object_of(subject, account, rights)
-        return canonical(right for action, right in RIGHT_OF.items() if allow(subject, action, where))
+        return usable(subject, account, await self.of(subject, account, mailbox))
 
     async def require(self, subject: Principal, action: str, account: AccountId, mailbox: MailboxId) -> None:
         """Errors: NotPermitted; NoSuchMailbox where the subject may not even know of the mailbox."""
@@ -392,6 +395,12 @@ def mask_of(rights: str) -> tuple[int, bool]:
         | (ALL_FLAGS & ~SEEN & ~DELETED if "w" in rights else 0)
     )
     return mask, "w" in rights
+
+
+def usable(subject: Principal, account: AccountId, rights: str) -> str:
+    """Those of the rights on a mailbox that ``allow`` lets the subject use."""
+    where = object_of(subject, account, rights)
+    return canonical(right for action, right in RIGHT_OF.items() if allow(subject, action, where))
 
 
 def object_of(subject: Principal, account: AccountId, rights: Iterable[str]) -> Object:

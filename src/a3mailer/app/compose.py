@@ -15,9 +15,11 @@ from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
 from a3mailer.access.filing import Filing
 from a3mailer.access.loans import Loans
+from a3mailer.access.people import People
 from a3mailer.access.pushes import Making
 from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts as UserScripts
+from a3mailer.access.sharing import Sharing
 from a3mailer.access.signatures import Authorities, Signatures
 from a3mailer.app.examining import examiner, hours
 from a3mailer.app.held import Held
@@ -454,11 +456,24 @@ def _web(
     making = Making(http.permitted)
     rights = Rights(store, directory)
     store.watch(rights.heard)
-    loans = Loans(store, rights, clock)
+    loans, sharing = Loans(store, rights, clock), Sharing(store, rights, clock)
     system = ssl.get_default_verify_paths().cafile or ""
     signatures = Signatures(store, clock, Authorities(held.directory, settings, system))
+    people = People(store, rights, settings)
     services = JmapServices(
-        store, clock, settings, blobs, AllMail(store), making, vapid, submitting, scripts, loans, signatures
+        store,
+        clock,
+        settings,
+        blobs,
+        AllMail(store),
+        making,
+        vapid,
+        submitting,
+        scripts,
+        loans,
+        signatures,
+        people,
+        sharing,
     )
     jmap = Jmap.of(services, authenticator.current)
     further = (

@@ -115,6 +115,14 @@ class Jmap(Section, frozen=True, kw_only=True):
     upload_quota: Annotated[
         int, _d("Octets of uploads an account may have that nothing refers to yet.", ge=1 << 20)
     ] = 200_000_000
+    principals: Annotated[
+        str,
+        Meta(
+            description="Whom people see to share mailboxes with (RFC 9670): those of their domains, "
+            "of the whole tenant, or those alone with whom something is shared: domain, tenant or shared.",
+            pattern="^(domain|tenant|shared)$",
+        ),
+    ] = "domain"
 
 
 class Pop3(Section, frozen=True, kw_only=True):

@@ -68,6 +68,9 @@ RULES: Final[dict[str, tuple[Reach, ...]]] = {
     "message.flag":      (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "message.delete":    (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "message.expunge":   (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
+    # who there is to share mailboxes with, and what one says of oneself
+    "principal.list":    (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
+    "principal.change":  (_OWN, _OWN, _OWN, _OWN, _NO, _OWN, _NO),
     "quota.read":        (_ALL, _TEN, _DOM, _TEN, _NO, _OWN, _NO),
     # pictures of authors, which are nobody's
     "indicator.show":    (_ALL, _ALL, _ALL, _ALL, _ALL, _ALL, _NO),

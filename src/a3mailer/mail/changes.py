@@ -27,6 +27,8 @@ ANNOTATIONS: Final = MailboxId(-2)
 """In place of a mailbox: the annotations that an account keeps (RFC 5464)."""
 PUSHES: Final = MailboxId(-3)
 """In place of a mailbox: the push subscriptions of an account."""
+NOTICES: Final = MailboxId(-4)
+"""In place of a mailbox: what an account is told of its rights on mailboxes of others (RFC 9670)."""
 QUEUE: Final = (AccountId(0), MailboxId(1))
 """Account and mailbox of the change that something of the queue is due."""
 RIGHTS: Final = (AccountId(0), MailboxId(2))

@@ -11,6 +11,7 @@ EMAIL_LETTER: Final = "M"
 THREAD_LETTER: Final = "T"
 MAILBOX_LETTER: Final = "F"
 ACCOUNT_LETTER: Final = "A"
+PRINCIPAL_LETTER: Final = "P"
 MAX_DIGITS: Final = 18
 """What the store can count."""
 

@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from a3mailer.mail.changes import ANNOTATIONS, PUSHES, SCRIPTS
+from a3mailer.mail.changes import ANNOTATIONS, NOTICES, PUSHES, SCRIPTS
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, QueueId, TenantId, ThreadId, Uid
 
 
@@ -33,7 +33,7 @@ class Mailbox:
     added: ModSeq = ModSeq(0)  # noqa: RUF009
     """It was made with this modseq."""
     changed: ModSeq = ModSeq(0)  # noqa: RUF009
-    """That of its last new name or attribute; what happens to messages does not count."""
+    """That of its last new name, attribute or grant; what happens to messages does not count."""
     sort_order: int = 0
 
 
@@ -335,9 +335,17 @@ METADATA: Final = "metadata"
 """Annotations of mailboxes: their names begin with the number of the mailbox and ``/``, and go with it."""
 SUBSCRIPTION: Final = "subscription"
 """Kind of documents: names that an account subscribed to and are no mailbox of its own."""
+NOTICE: Final = "share-notice"
+"""Kind of documents: what an account is told of its rights on mailboxes of others (``access/notices.py``)."""
 SEALED_KINDS: Final = frozenset(("hook", SCRIPT_ROLL, SCRIPT, SCRIPT_LIST, PUSH, METADATA))
 """Kinds of documents that hold a secret: no backend writes them to a disk in clear."""
-TOLD_KINDS: Final = {SCRIPT_ROLL: SCRIPTS, PUSH: PUSHES, METADATA: ANNOTATIONS, SUBSCRIPTION: MailboxId(0)}
+TOLD_KINDS: Final = {
+    SCRIPT_ROLL: SCRIPTS,
+    PUSH: PUSHES,
+    METADATA: ANNOTATIONS,
+    SUBSCRIPTION: MailboxId(0),
+    NOTICE: NOTICES,
+}
 """Kinds of documents that watchers are told of, and what the Change has for the mailbox."""
 
 

@@ -11,7 +11,7 @@ class ChangeGrant(Operation, frozen=True):
 
     ``mode`` is ``=``, ``+`` or ``-``. Mailbox ``ROOT`` is the account itself. A new mailbox begins with the
     rights of its parent, or of ``ROOT``; they go with their mailbox, with the account or group they are given
-    to. Watchers hear of the account's tree and of ``mail.changes.RIGHTS``.
+    to. The mailbox counts as changed. Watchers hear of the account's tree and of ``mail.changes.RIGHTS``.
     Errors: NoSuchAccount, NoSuchMailbox, BadName, TooMany. Result: Done."""
 
     account: AccountId

@@ -31,7 +31,8 @@ PEOPLE = (
 
 class World:
     def __init__(self) -> None:
-        self.store = MemoryStore(FakeClock())
+        self.clock = FakeClock()
+        self.store = MemoryStore(self.clock)
         self.directory = Directory(self.store, Settings(server=Server(domain="a.test")))
         self.rights = Rights(self.store, self.directory)
         self.ids: dict[str, AccountId] = {}

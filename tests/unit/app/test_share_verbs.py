@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from a3mailer.access.notices import notices
 from a3mailer.access.rights import Rights
 from a3mailer.config.tree import Settings
 from a3mailer.identity.directory import Directory
@@ -83,3 +84,11 @@ async def test_rights_reach_what_is_there_and_what_comes(desk: Desk) -> None:
 async def test_errors(desk: Desk, request_: dict[str, str], error: type[MailError]) -> None:
     with pytest.raises(error):
         await desk.do("share set", **request_)
+
+
+async def test_who_is_concerned_is_told(desk: Desk) -> None:
+    await desk.do("share set", address=TEAM, who="alice", rights="write", mailbox="Sent")
+    entry = await desk.store.address("alice@example.test")
+    assert entry is not None
+    (notice,) = (await notices(desk.store, entry.account, 0)).live.values()
+    assert (notice.name, notice.old, notice.new, notice.by_name) == ("Sent", "", "lrswite", "operator")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from a3mailer.access.rights import SHARED_KINDS, Rights
+from a3mailer.access.sharing import Sharing
 from a3mailer.app.verbs.office import Office, Request, subject_of
 from a3mailer.identity.directory import Directory
 from a3mailer.identity.names import clean_address
@@ -65,7 +66,8 @@ async def set_(office: Office, request: Set) -> dict[str, object]:
         places = [ROOT, *(row.id for row in await office.store.mailboxes(account.id))]
     changes = [ChangeGrant(account.id, place, identifier, "=", letters) for place in places]
     detail = {"who": request.who, "rights": letters, "mailbox": request.mailbox}
-    await office.change("share.change", account.address, *changes, **detail)
+    operations = await Sharing(office.store, rights, office.clock).announced(office.subject, *changes)
+    await office.change("share.change", account.address, *operations, **detail)
     return {"address": account.address, "who": await rights.shown(identifier), "rights": letters}
 
 

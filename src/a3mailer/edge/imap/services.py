@@ -9,6 +9,7 @@ from typing import Final
 
 from a3mailer.access.events import Events
 from a3mailer.access.rights import Rights
+from a3mailer.access.sharing import Sharing
 from a3mailer.access.watch import Views
 from a3mailer.config.tree import Settings
 from a3mailer.edge.imap.contents import Contents
@@ -43,6 +44,11 @@ class Services:
     """Where the scripts are kept (RFC 6785 section 2.1): a sieveurl-server; empty where nowhere."""
     principals: dict[Principal, Principal] = field(default_factory=dict)
     contents: Contents = field(default_factory=Contents)
+
+    @property
+    def sharing(self) -> Sharing:
+        """Where rights on mailboxes are changed."""
+        return Sharing(self.store, self.rights, self.clock)
 
     def shared(self, principal: Principal) -> Principal:
         """An equal principal that other sessions already hold: thousands of them wait at the same time."""

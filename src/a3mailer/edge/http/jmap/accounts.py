@@ -31,6 +31,16 @@ class Account:
 
     loan: Loan | None = None
     """Of what is another's: the part of it that the asker may see."""
+    asker: Principal | None = None
+    """Of one's own: who asks ..."""
+    others: tuple[Account, ...] = ()
+    """... and all there is beside it."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether the session tells of it, and of what changes in it: an account of another is there for who
+        names it, and shown to who has subscribed to something in it (RFC 9670 section 1.4)."""
+        return self.loan is None or self.loan.subscribed
 
     @property
     def prefix(self) -> str:
@@ -92,4 +102,5 @@ def own(principal: Principal, capabilities: Mapping[str, Mapping[str, object]]) 
         principal.address,
         Object(principal.tenant, principal.account, principal.domain, principal.role),
         capabilities=capabilities,
+        asker=principal,
     )

@@ -17,7 +17,9 @@ from a3mailer.edge.http.jmap import limits
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.identity.principal import Object, Principal
 from a3mailer.identity.roles import action, allow
+from a3mailer.mail.ids import AccountId
 from a3mailer.mail.mailbox import MAX_DEPTH
+from a3mailer.mail.objectids import ACCOUNT_LETTER, PRINCIPAL_LETTER, object_id
 from a3mailer.mail.rights import ROOT
 from a3mailer.wire.webpush.vapid import public_key
 
@@ -35,6 +37,9 @@ SUBMISSION: Final = "urn:ietf:params:jmap:submission"
 MDN: Final = "urn:ietf:params:jmap:mdn"
 VACATION: Final = "urn:ietf:params:jmap:vacationresponse"
 SMIME: Final = "urn:ietf:params:jmap:smimeverify"
+PRINCIPALS: Final = "urn:ietf:params:jmap:principals"
+OWNER: Final = "urn:ietf:params:jmap:principals:owner"
+"""Of accounts alone (RFC 9670 section 1.5.2)."""
 SIEVE: Final = "urn:ietf:params:jmap:sieve"
 
 Description = Callable[[Services], Mapping[str, object]]
@@ -133,6 +138,7 @@ CAPABILITIES: Final[tuple[Capability, ...]] = (
     Capability(
         SIEVE, "sieve.list", lambda _: {"implementation": f"A3Mailer {__version__}"}, _sieve
     ),  # RFC 9661
+    Capability(PRINCIPALS, "principal.list"),  # RFC 9670
 )
 
 
@@ -149,6 +155,9 @@ def of_loan(services: Services, principal: Principal, loan: Loan) -> dict[str, M
     }
     if MAIL in found:
         found[MAIL] = {**found[MAIL], "mayCreateTopLevelMailbox": loan.has(ROOT, "k")}
+        own = Object(principal.tenant, principal.account, principal.domain, principal.role)
+        if allow(principal, "principal.list", own):
+            found[OWNER] = _owner(principal, loan.account)
     return found
 
 
@@ -160,8 +169,20 @@ def of_server(services: Services) -> dict[str, Mapping[str, object]]:
 def of_account(services: Services, principal: Principal) -> dict[str, Mapping[str, object]]:
     """``accountCapabilities`` of the asker's own account: what its role and scopes allow."""
     own = Object(principal.tenant, principal.account, principal.domain, principal.role)
-    return {
+    found = {
         each.urn: each.account(services)
         for each in CAPABILITIES
         if each.account is not None and allow(principal, each.needs, own)
+    }
+    if PRINCIPALS in found:
+        found[PRINCIPALS] = {"currentUserPrincipalId": object_id(PRINCIPAL_LETTER, principal.account)}
+        found[OWNER] = _owner(principal, principal.account)
+    return found
+
+
+def _owner(principal: Principal, account: AccountId) -> Mapping[str, object]:
+    """Whose an account is (RFC 9670 section 1.5.2): everybody's Principals are in the own account."""
+    return {
+        "accountIdForPrincipal": object_id(ACCOUNT_LETTER, principal.account),
+        "principalId": object_id(PRINCIPAL_LETTER, account),
     }

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -84,13 +85,13 @@ class Dispatcher:
     async def accounts(self, principal: Principal) -> Accounts:
         """The accounts the asker may use, its own first. Errors: MailError."""
         mine = own(principal, of_account(self._services, principal))
-        found = {mine.key: mine}
+        others: list[Account] = []
         for loan in await self._services.loans.of(principal):
             capabilities = of_loan(self._services, principal, loan)
             if MAIL in capabilities:
-                account = lent(loan, capabilities)
-                found[account.key] = account
-        return found
+                others.append(lent(loan, capabilities))
+        mine = replace(mine, others=tuple(others))
+        return {each.key: each for each in (mine, *others)}
 
     async def answer(self, principal: Principal, client: Client, octets: bytes) -> Response:
         """Do what a request asks. Errors: RequestError; then nothing was done."""

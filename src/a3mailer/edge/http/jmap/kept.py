@@ -38,6 +38,8 @@ class Kept:
     """When each was changed last, destroyed ones, too."""
     further: Mapping[str, str] = field(default_factory=dict)
     """What else is part of a record's state."""
+    floor: int = 0
+    """What was destroyed in this second or before it may have been forgotten."""
 
     @property
     def state(self) -> str:
@@ -52,7 +54,7 @@ class Kept:
         second, dash, _ = since.partition("-")
         if not dash or not second.isdecimal() or not second.isascii() or len(second) > 12:
             raise MethodError("cannotCalculateChanges", "that was no state")
-        if int(second) < now - FORGOTTEN_DAYS * DAY and int(second):
+        if int(second) and (int(second) <= self.floor or int(second) < now - FORGOTTEN_DAYS * DAY):
             raise MethodError("cannotCalculateChanges", "that state is forgotten")
         later = sorted((at, id) for id, at in self.touched.items() if at >= int(second))
         state, more = self.state, len(later) > most

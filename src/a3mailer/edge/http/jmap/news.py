@@ -111,6 +111,8 @@ class Hub:
         """As of now. Errors: MailError."""
         found: States = {}
         for key, account in (await self._accounts(principal)).items():
+            if not account.shown:
+                continue
             found[key] = {
                 each.name: await each.state(self._services, account)
                 for each in self._types

@@ -10,8 +10,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
 from a3mailer.access.loans import Loans
+from a3mailer.access.people import People
 from a3mailer.access.pushes import Making
 from a3mailer.access.scripts import Scripts
+from a3mailer.access.sharing import Sharing
 from a3mailer.access.signatures import Signatures
 from a3mailer.config.tree import Settings
 from a3mailer.runtime.clock import Clock
@@ -36,3 +38,5 @@ class Services:
     loans: Loans
     """What others lend."""
     signatures: Signatures
+    people: People
+    sharing: Sharing

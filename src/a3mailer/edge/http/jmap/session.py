@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 from a3mailer.config.tree import Settings
-from a3mailer.edge.http.jmap.accounts import Accounts
-from a3mailer.edge.http.jmap.capabilities import CORE, SOCKETS, of_server
+from a3mailer.edge.http.jmap.accounts import Account, Accounts
+from a3mailer.edge.http.jmap.capabilities import CORE, OWNER, SOCKETS, of_server
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.identity.principal import Principal
 
@@ -23,6 +23,9 @@ WEBSOCKET: Final = "/jmap/ws"
 EVENTS_QUERY: Final = "?types={types}&closeafter={closeafter}&ping={ping}"
 REMEMBERED: Final = 1024
 """Logins whose states are kept in a worker."""
+
+UNLISTED: Final = (CORE, OWNER)
+"""What accounts have and no primary account is of."""
 
 
 def session(services: Services, principal: Principal, accounts: Accounts, origin: str) -> dict[str, object]:
@@ -76,20 +79,23 @@ class States:
 
 def _content(services: Services, principal: Principal, accounts: Accounts) -> dict[str, object]:
     primary = {urn: each.key for each in accounts.values() if each.personal for urn in each.capabilities}
-    primary.pop(CORE, None)
+    for urn in UNLISTED:
+        primary.pop(urn, None)
     return {
         "capabilities": of_server(services),
-        "accounts": {
-            key: {
-                "name": each.name,
-                "isPersonal": each.personal,
-                "isReadOnly": each.read_only,
-                "accountCapabilities": each.capabilities,
-            }
-            for key, each in accounts.items()
-        },
+        "accounts": {key: described(each) for key, each in accounts.items() if each.shown},
         "primaryAccounts": primary,
         "username": principal.login,
+    }
+
+
+def described(account: Account) -> dict[str, object]:
+    """The Account object (section 2)."""
+    return {
+        "name": account.name,
+        "isPersonal": account.personal,
+        "isReadOnly": account.read_only,
+        "accountCapabilities": account.capabilities,
     }
 
 

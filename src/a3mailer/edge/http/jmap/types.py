@@ -11,9 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from a3mailer.edge.http.jmap.accounts import Account
-from a3mailer.edge.http.jmap.capabilities import MAIL, QUOTA, SIEVE, SUBMISSION, VACATION
+from a3mailer.edge.http.jmap.capabilities import MAIL, PRINCIPALS, QUOTA, SIEVE, SUBMISSION, VACATION
 from a3mailer.edge.http.jmap.method import view_of
-from a3mailer.edge.http.jmap.methods import identity, sieve, submission, vacation
+from a3mailer.edge.http.jmap.methods import (
+    identity,
+    principal,
+    sharenotification,
+    sieve,
+    submission,
+    vacation,
+)
 from a3mailer.edge.http.jmap.methods.quota import quota_state
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.jmap.states import state_of
@@ -49,4 +56,6 @@ TYPES: Final[tuple[DataType, ...]] = (
     DataType("VacationResponse", VACATION, vacation.state),
     DataType("Quota", QUOTA, quota_state),  # RFC 9425
     DataType("SieveScript", SIEVE, sieve.state),  # RFC 9661
+    DataType("Principal", PRINCIPALS, principal.state),  # RFC 9670
+    DataType("ShareNotification", PRINCIPALS, sharenotification.state),
 )

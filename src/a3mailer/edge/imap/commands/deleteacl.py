@@ -36,6 +36,7 @@ class DeleteAcl:
     async def run(self, session: Session) -> AsyncIterator[Response]:
         row = await session.mailbox(self.mailbox, "mailbox.share")
         identifier = await session.services.rights.identifier(session.principal, self.identifier)
-        await session.commit(ChangeGrant(row.account, row.id, identifier, "=", ""))
+        change = ChangeGrant(row.account, row.id, identifier, "=", "")
+        await session.commit(*await session.services.sharing.announced(session.principal, change))
         session.services.rights.forget()
         yield DONE

@@ -46,6 +46,6 @@ class SetAcl:
             yield Failed(b"CANNOT", str(error).encode())
             return
         if change is not None:
-            await session.commit(change)
+            await session.commit(*await session.services.sharing.announced(session.principal, change))
             session.services.rights.forget()
         yield DONE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from a3mailer.mail.changes import RIGHTS
 from a3mailer.mail.errors import BadName, TooMany
 from a3mailer.mail.rights import MAX_GRANTS, MAX_IDENTIFIER, ROOT, changed
@@ -30,7 +32,11 @@ def change_grant(state: State, o: op.ChangeGrant) -> op.Done:
             raise TooMany(f"more than {MAX_GRANTS} identifiers")
         state.put(state.grants, key, wanted)
     state.changed(*RIGHTS)
-    return op.Done(bump(state, o.account))
+    modseq = bump(state, o.account)
+    if o.mailbox != ROOT:
+        place = (o.account, o.mailbox)
+        state.put(state.mailboxes, place, replace(state.mailbox(*place), changed=modseq))
+    return op.Done(modseq)
 
 
 def see_newest(state: State, o: op.SeeNewest) -> op.Done:

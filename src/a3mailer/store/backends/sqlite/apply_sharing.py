@@ -14,6 +14,7 @@ from a3mailer.store.operations import ChangeGrant, Done
 _FIND: Final = "SELECT rights FROM grants WHERE account=? AND mailbox=? AND identifier=?"
 _DROP: Final = "DELETE FROM grants WHERE account=? AND mailbox=? AND identifier=?"
 _PUT: Final = "INSERT OR REPLACE INTO grants (account, mailbox, identifier, rights) VALUES (?,?,?,?)"
+_CHANGED: Final = "UPDATE mailboxes SET changed=? WHERE account=? AND mailbox=?"
 
 
 def change_grant(ledger: Ledger, op: ChangeGrant, work: Work) -> Done:
@@ -37,6 +38,7 @@ def change_grant(ledger: Ledger, op: ChangeGrant, work: Work) -> Done:
         ledger.execute(_PUT, (*key, wanted))
     ledger.touch(account)
     account.modseq += 1
+    ledger.execute(_CHANGED, (account.modseq, op.account, op.mailbox))
     ledger.hints.append((op.account, 0, account.modseq))
     told(ledger)
     return Done(account.modseq)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from a3mailer.access.subscriptions import subscribe
 from a3mailer.edge.http.exchange import BadRequest
 from a3mailer.edge.http.jmap import events
 from a3mailer.edge.http.jmap.accounts import Account
@@ -214,11 +215,15 @@ async def test_what_is_lent_is_news_too(world: EventWorld) -> None:
         await world.store.commit(
             Transaction((op.ChangeGrant(world.accounts["alice"], INBOX, to, "=", "lr"),))
         )
+        await world.deliver(MAIL)
+        assert await bob.feed(b"") == b"", "not of what he has not subscribed to (RFC 9670 section 1.4)"
+        named = subscribe(world.accounts["bob"], "Other Users/alice/INBOX")
+        await world.store.commit(Transaction((named,)))
         ((_, _, data),) = told(await bob.feed(b""))
         assert set(data["changed"]) == {"A1"}, "it is heard that there is another account"
         await world.deliver(MAIL)
         ((_, _, data),) = told(await bob.feed(b""))
-        assert data["changed"] == {"A1": {"Email": "2"}}
+        assert data["changed"] == {"A1": {"Email": "3"}}
         await world.store.commit(Transaction((op.ChangeGrant(world.accounts["alice"], INBOX, to, "=", ""),)))
         await world.deliver(MAIL)
         assert await bob.feed(b"") == b""

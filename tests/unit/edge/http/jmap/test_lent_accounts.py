@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from a3mailer.edge.http.jmap.capabilities import BLOB, CAPABILITIES, CORE, MAIL, SMIME
+from a3mailer.edge.http.jmap.capabilities import BLOB, CAPABILITIES, CORE, MAIL, OWNER, SMIME
 from a3mailer.edge.http.jmap.session import session
 from a3mailer.identity.principal import Principal
 from a3mailer.mail.envelope import Client
@@ -85,9 +85,15 @@ async def test_the_session_shows_what_is_lent() -> None:
     bob = world.who("bob")
     accounts = await world.jmap.dispatcher.accounts(bob)
     told: Any = session(world.jmap.services, bob, accounts, "https://x.test")
+    assert set(told["accounts"]) == {world.his}, "not before he subscribes (RFC 9670 section 1.4)"
+    done = await world.ask("Mailbox/set", update={world.box("Work"): {"isSubscribed": True}})
+    assert done["updated"] == {world.box("Work"): None}
+    accounts = await world.jmap.dispatcher.accounts(bob)
+    told = session(world.jmap.services, bob, accounts, "https://x.test")
     hers = told["accounts"][world.hers]
     assert (hers["name"], hers["isPersonal"]) == ("alice@example.test", False)
-    assert set(hers["accountCapabilities"]) == {CORE, MAIL, SMIME, BLOB}
+    assert set(hers["accountCapabilities"]) == {CORE, MAIL, SMIME, BLOB, OWNER}
+    assert hers["accountCapabilities"][OWNER] == {"accountIdForPrincipal": world.his, "principalId": "P1"}
     assert hers["accountCapabilities"][MAIL]["mayCreateTopLevelMailbox"] is False
     assert set(told["primaryAccounts"].values()) == {world.his}
     before = told["state"]
@@ -214,6 +220,11 @@ async def test_who_may_only_read_changes_nothing() -> None:
     id = await world.put("INBOX")
     told = await world.ask("Email/set", update={id: {"keywords/$seen": True}})
     assert told == {"error": "accountReadOnly"}
+    box = world.box("INBOX")
+    for wrong in ({"create": {"x": {"name": "y"}}}, {"destroy": [box]}, {"update": {box: {"name": "z"}}}):
+        assert await world.ask("Mailbox/set", **wrong) == {"error": "accountReadOnly"}, wrong
+    told = await world.ask("Mailbox/set", update={box: {"isSubscribed": True}})
+    assert told["updated"] == {box: None}, "what one subscribes to is one's own"
     for method in ("Identity/get", "EmailSubmission/get", "Quota/get", "SieveScript/get"):
         assert await world.ask(method) == {"error": "accountNotSupportedByMethod"}
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from a3mailer.access.pushes import subscriptions
+from a3mailer.access.subscriptions import subscribe
 from a3mailer.edge.http.jmap import pusher as module
 from a3mailer.edge.http.jmap.capabilities import CORE
 from a3mailer.edge.http.jmap.methods import pushsubscription
@@ -216,6 +217,10 @@ async def test_what_is_lent_is_pushed_too(world: PushWorld) -> None:
     await world.store.commit(Transaction((op.ChangeGrant(bob, INBOX, of_account(alice), "=", "lr"),)))
     world.rights.forget()
     await world.verified()
+    await world.deliver(MAIL, account="bob")
+    await world.round(10)
+    assert world.web.taken() == [], "only of what she has subscribed to (RFC 9670 section 1.4)"
+    await world.store.commit(Transaction((subscribe(alice, "Other Users/bob/INBOX"),)))
     await world.deliver(MAIL, account="bob")
     await world.round(10)
     (told,) = world.web.taken()

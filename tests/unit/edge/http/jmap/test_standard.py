@@ -13,9 +13,11 @@ import pytest
 from a3mailer.access.account_mail import AllMail
 from a3mailer.access.blobs import Blobs
 from a3mailer.access.loans import Loans
+from a3mailer.access.people import People
 from a3mailer.access.pushes import Making
 from a3mailer.access.rights import Rights
 from a3mailer.access.scripts import Scripts
+from a3mailer.access.sharing import Sharing
 from a3mailer.access.signatures import Authorities, Signatures
 from a3mailer.config.tree import Settings
 from a3mailer.edge.http.jmap import limits
@@ -147,6 +149,7 @@ class World:
     def __init__(self) -> None:
         clock = FakeClock()
         store = MemoryStore(clock)
+        rights = Rights(store, Directory(store, Settings()))
         self.notes = Notes()
         methods = (
             get.Get(self.notes), changes.Changes(self.notes), setting.Set(self.notes),
@@ -163,8 +166,10 @@ class World:
                 private_key(b"v" * 32),
                 submitting_of(store, clock, Settings()),
                 Scripts(store, Settings()),
-                Loans(store, Rights(store, Directory(store, Settings())), clock),
+                Loans(store, rights, clock),
                 Signatures(store, clock, Authorities(Path("/nowhere"), Settings)),
+                People(store, rights, Settings),
+                Sharing(store, rights, clock),
             ),
             methods,
         )

@@ -12,8 +12,10 @@ from a3mailer.edge.http.jmap.methods import (
     identity,
     mailbox,
     mdn,
+    principal,
     pushsubscription,
     quota,
+    sharenotification,
     sieve,
     snippet,
     submission,
@@ -35,4 +37,6 @@ METHODS: Final[tuple[Method, ...]] = (
     *quota.METHODS,  # RFC 9425
     *blob.METHODS,  # RFC 9404
     *sieve.METHODS,  # RFC 9661
+    *principal.METHODS,  # RFC 9670
+    *sharenotification.METHODS,
 )

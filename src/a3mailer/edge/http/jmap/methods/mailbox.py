@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 from msgspec import Meta
@@ -32,6 +32,7 @@ from a3mailer.edge.http.jmap.mailbox_changing import (
 )
 from a3mailer.edge.http.jmap.mailbox_exchange import circles, claims, exchanged, holders
 from a3mailer.edge.http.jmap.mailbox_query import Condition, all_above, in_order, matches
+from a3mailer.edge.http.jmap.mailbox_rights import RIGHTS
 from a3mailer.edge.http.jmap.mailbox_tree import Tree, full_name, parent_id, role_of
 from a3mailer.edge.http.jmap.method import Call, Method
 from a3mailer.edge.http.jmap.records import (
@@ -61,25 +62,13 @@ from a3mailer.mail.objectids import MAILBOX_LETTER, object_id
 from a3mailer.store.operations import CreateMailbox, DeleteMailbox, MailboxCreated, Operation, SetMailbox
 from a3mailer.store.ports import Transaction
 from a3mailer.store.rows import Mailbox
-from a3mailer.wire.jmap.errors import SetError
+from a3mailer.wire.jmap.errors import MethodError, SetError
 from a3mailer.wire.jmap.values import Ref, UnsignedInt
 
 COUNTS: Final = ("totalEmails", "unreadEmails", "totalThreads", "unreadThreads")
 ROUNDS: Final = 8
 """How often updates are tried while others of the same call succeed."""
 MAX_SORT_ORDER: Final = (1 << 31) - 1
-RIGHTS: Final = {
-    "mayReadItems": "lr",
-    "mayAddItems": "i",
-    "mayRemoveItems": "te",
-    "maySetSeen": "s",
-    "maySetKeywords": "w",
-    "mayCreateChild": "k",
-    "mayRename": "x",
-    "mayDelete": "x",
-    "maySubmit": "p",
-}
-"""``myRights``, and what each is in another's mailbox (section 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,12 +341,23 @@ class InTree(Mailboxes):
 
 
 class MailboxSet(Set):
-    """Mailbox/set."""
+    """Mailbox/set. What one subscribes to is one's own: that is so where all else can only be read."""
+
+    writes: ClassVar = False
 
     async def run(self, call: Call, arguments: Any) -> dict[str, object]:
+        if call.account.read_only and not _only_subscribes(arguments):
+            raise MethodError("accountReadOnly")
         return await Set(replace(MAILBOXES, remove_emails=arguments.on_destroy_remove_emails)).run(
             call, arguments
         )
+
+
+def _only_subscribes(arguments: SetArguments) -> bool:
+    patches = (arguments.update or {}).values()
+    return not (arguments.create or arguments.destroy) and all(
+        each.keys() == {"isSubscribed"} for each in patches
+    )
 
 
 PROPERTIES: Final = table(

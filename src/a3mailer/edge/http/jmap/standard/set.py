@@ -100,6 +100,21 @@ async def change(records: Settable, call: Call, arguments: SetArguments) -> Done
     return done
 
 
+async def refusing(
+    records: Settable, call: Call, arguments: SetArguments, error: SetError, *, updates: bool = False
+) -> dict[str, object]:
+    """The response of a type whose records nobody creates - nor updates, where ``updates`` says so -, be what
+    is given as it may. Errors: as of ``change``."""
+    create, update = arguments.create or {}, (arguments.update or {}) if updates else {}
+    if len(create) + len(arguments.update or {}) + len(arguments.destroy or ()) > MAX_OBJECTS_IN_SET:
+        raise too_many(MAX_OBJECTS_IN_SET)
+    left = None if updates else arguments.update
+    done = await change(records, call, msgspec.structs.replace(arguments, create=None, update=left))
+    done.not_created = dict.fromkeys(create, error)
+    done.not_updated |= dict.fromkeys(update, error)
+    return done.response(call.account.key)
+
+
 async def settled(
     work: Awaitable[Mapping[str, T | SetError]], keys: Iterable[str]
 ) -> Mapping[str, T | SetError]:
