@@ -102,7 +102,7 @@ def begin(session: Session, octets: bytes) -> Begun | None:
         return Begun(tag, command, answer)
     selected = session.selected
     if selected is not None and selected.view.has_news():
-        session.say_news(selected.view, expunges=command.expunges)
+        session.say_news(selected.view, expunges=command.expunges, uid=by_uid(command))
     finish(session, tag, command, answer)
     return None
 
@@ -117,6 +117,11 @@ def started(session: Session, command: Command) -> Answer:
 def numbers(session: Session, command: Command) -> bool:
     """Whether a command names messages by numbers of a client that wants none (RFC 9586 section 3)."""
     return session.uid_only and getattr(command, "uid", True) is False
+
+
+def by_uid(command: Command) -> bool:
+    """Whether a command begins with UID."""
+    return bool(getattr(command, "uid", False) or getattr(command, "uids", None))
 
 
 def unread(session: Session, command: Command) -> bool:

@@ -49,6 +49,7 @@ async def say_fetched(session: Session, view: View, places: Iterable[int], items
     """Tell of messages (ascending places) nobody has asked for just now. Errors: ConnectionLost."""
     plan = make_plan(items, by_uid=session.uid_only)
     session.condstore |= plan.modseq
+    session.name_keywords()
     async for octets in fetched(session, view, runs(places), plan, Outcome()):
         session.write(octets)
         if session.full:

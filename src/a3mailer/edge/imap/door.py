@@ -15,6 +15,7 @@ from a3mailer.edge.imap.answering import (
     Begun,
     Prompt,
     begin,
+    by_uid,
     finish,
     goodbye,
     numbers,
@@ -173,7 +174,7 @@ async def run(session: Session, begun: Begun) -> None:
         selected = session.selected
         news = selected is not None and (session.behind or selected.view.has_news() or updates(session))
         if (news or session.notifier is not None) and session.state != state.LOGOUT:
-            await session.tell_news(expunges=command.expunges)
+            await session.tell_news(expunges=command.expunges, uid=by_uid(command))
     except RemoteProtocolError as error:
         refuse(session, tag, str(error).encode("ascii", "replace"), fatal=False)
     except Interrupted as error:

@@ -210,6 +210,8 @@ class Notifying:
         news = view.news(expunges=expunges or immediate)
         if Kind.FLAGS not in chosen.kinds:
             news = replace(news, changed=())
+        if news.changed:
+            session.name_keywords()
         session.write(
             news_lines(
                 view,

@@ -41,7 +41,7 @@ class Selected:
     """A view with what SELECT said about it."""
 
     __slots__ = ("ahead", "generation", "last", "name", "read_only", "rights", "saved", "streak",
-                 "updates", "view")  # fmt: skip
+                 "updates", "view", "words")  # fmt: skip
 
     def __init__(
         self, view: View, name: str, *, read_only: bool, rights: str = ALL_RIGHTS, generation: int = OWN
@@ -64,6 +64,8 @@ class Selected:
         """Uids of the last SEARCH RETURN (SAVE) (RFC 5182)."""
         self.updates: Updates | None = None
         """None until a search asks for UPDATE."""
+        self.words = 0
+        """How many of the mailbox's keywords FLAGS has named."""
 
     def shrink(self) -> None:
         """Forget what was read ahead; for a session at rest."""
@@ -118,7 +120,8 @@ class Selected:
 
 
 def flags_lines(selected: Selected) -> bytes:
-    """``* FLAGS`` and PERMANENTFLAGS."""
+    """``* FLAGS`` and PERMANENTFLAGS, which the client knows from now on."""
+    selected.words = len(selected.view.mailbox.keywords)
     names = [name.encode("ascii") for name, _bit in NAMED]
     words = b" ".join((*names, *(word.encode("ascii") for word in selected.view.mailbox.keywords)))
     return b"* FLAGS (%b)\r\n* OK [PERMANENTFLAGS (%b)] flags that are kept\r\n" % (words, selected.keeps)

@@ -301,7 +301,7 @@ class Session:
         if mailbox.gone:
             raise Ended("the selected mailbox is no longer what it was")
 
-    async def tell_news(self, *, expunges: bool) -> None:
+    async def tell_news(self, *, expunges: bool, uid: bool = False) -> None:
         """Write what happened in the selected mailbox, and elsewhere. Errors: Ended."""
         if self.behind:
             await self.catch_up()
@@ -312,13 +312,17 @@ class Session:
         if self.notifier is not None:
             await self.notifier.tell(expunges=expunges)
         elif selected is not None and selected.view.has_news():
-            self.say_news(selected.view, expunges=expunges)
+            self.say_news(selected.view, expunges=expunges, uid=uid)
         if updates is not None:
             await updates.changed()
 
-    def say_news(self, view: View, *, expunges: bool) -> None:
-        """Write what the view knows and the client does not."""
+    def say_news(self, view: View, *, expunges: bool, uid: bool = False) -> None:
+        """Write what the view knows and the client does not.
+
+        While UID commands are answered, each FETCH names the UID (RFC 9051 section 6.4.9)."""
         news = view.news(expunges=expunges)
+        if news.changed:
+            self.name_keywords()
         self.write(
             news_lines(
                 view,
@@ -327,8 +331,14 @@ class Session:
                 condstore=self.condstore,
                 rev2=self.rev2,
                 uid_only=self.uid_only,
+                uid=uid,
             )
         )
+
+    def name_keywords(self) -> None:
+        """Before flags are told: keywords that came since FLAGS was said (RFC 9051 section 7.3.5)."""
+        if (selected := self.chosen).words != len(selected.view.mailbox.keywords):
+            self.write(flags_lines(selected))
 
     # --- long commands -----------------------------------------------------------------------------
 

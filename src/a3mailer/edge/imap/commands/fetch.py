@@ -77,6 +77,7 @@ class Fetch:
     def run(self, session: Session) -> Answer:
         plan = self._plan(session)
         session.condstore |= plan.modseq
+        session.name_keywords()
         spans = session.chosen.spans(self.messages, uid=self.uid)
         limit = b""
         partial = self.wanted.partial

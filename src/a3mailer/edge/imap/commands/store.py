@@ -84,6 +84,7 @@ class Store:
         wanted = tuple(Uid(uids[at]) for low, high in spans for at in range(low, high))
         had = await events.before(session, wanted)
         flagged = await self._commit(session, wanted)
+        session.name_keywords()
         for octets in self._told(session, spans, flagged):
             session.write(octets)
             if session.full:
