@@ -27,8 +27,9 @@ async def test_transcript(path: pathlib.Path, mode: str, tmp_path: pathlib.Path)
 async def test_transcript_as_if_mailboxes_were_large(
     path: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of which only the row is read when they are opened."""
+    """Of which only the row is read when they are opened, and whose orders and threads are remembered."""
     monkeypatch.setattr(view, "READ_AT_ONCE", -1)
+    monkeypatch.setattr(view, "ANSWERED", 0)
     await play(path, next(iter(MODES)), tmp_path)
 
 

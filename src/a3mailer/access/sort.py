@@ -6,6 +6,7 @@ shows to lie evenly, each piece sorted by itself.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, Final
@@ -19,6 +20,7 @@ AT_ONCE: Final = 16_384
 SAMPLED: Final = 16
 """Keys looked at for each piece to cut."""
 
+_INDEX: Final = "I"
 Order = tuple[tuple[Criterion, bool], ...]
 """Criteria, the first decides first; whether each is reversed."""
 
@@ -36,6 +38,24 @@ async def sort(
         else:
             column = await keys.column(listed, criterion, labour)
         found = await sorted_by(found, column, labour, reverse=reverse)
+    return found
+
+
+async def order_of(
+    keys: SortKeys,
+    view: View,
+    places: Sequence[int],
+    order: Order,
+    labour: Labour,
+    relevancy: Sequence[int] = (),
+) -> list[int]:
+    """As ``sort``, of messages of a view; the order of all of them is remembered. Errors: TooCostly."""
+    whole = len(places) == view.count and not relevancy
+    if whole and (known := view.recall(order)) is not None:
+        return memoryview(known).cast(_INDEX).tolist()
+    found = await sort(keys, listed(view, places), order, labour, relevancy)
+    if whole:
+        view.remember(order, array(_INDEX, found).tobytes())
     return found
 
 

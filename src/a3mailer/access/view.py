@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections import deque
-from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +31,10 @@ OWN_CHANGES: Final = 256
 """Own modseqs a view remembers so as not to be told of what it did itself."""
 READ_AT_ONCE: Final = 1000
 """Messages of a mailbox whose columns are read when it is opened."""
+ANSWERS: Final = 4
+"""Orders and threads of all its messages that an open mailbox remembers."""
+ANSWERED: Final = 1000
+"""Messages from which on they are remembered."""
 ATTEMPTS: Final = 3
 """Readings of what came to a mailbox that is not loaded, while others change it; then it is loaded."""
 
@@ -81,6 +85,7 @@ class OpenMailbox:
         "_reading",
         "_rounds_since",
         "account",
+        "answers",
         "columns",
         "gone",
         "heard",
@@ -122,6 +127,8 @@ class OpenMailbox:
         self.rounds: deque[Round] = deque()
         self._rounds_since = 0
         """``rounds`` tells of everything after this modseq."""
+        self.answers: dict[Hashable, tuple[int, bytes]] = {}
+        """What was made of the first so many of ``columns`` and depends on uids and contents alone."""
         self.viewers = 0
         """Those of ``views``, and who is about to be one."""
         self.views: list[View] = []
@@ -199,6 +206,7 @@ class OpenMailbox:
     def _begin(self, row: Mailbox, columns: Columns) -> None:
         self.row = row
         self.columns = columns
+        self.answers.clear()
         self.loaded = True
         self.keywords = dict.fromkeys(row.keywords)
         self.uid_next = row.uid_next
@@ -329,6 +337,7 @@ class OpenMailbox:
             for view in self.views:
                 view.part(self.columns, places)
             self.columns = without(self.columns, places)
+            self.answers.clear()
 
     def flagged(self, uids: Sequence[int], modseq: int, flags: Callable[[int, str], tuple[int, str]]) -> bool:
         """Take a change of flags that this process made itself, without reading it back.
@@ -440,6 +449,20 @@ class View:
                 at = self.place(living.uids[place])
                 if at >= 0:
                     overwrite(self.columns, at, living, place)
+
+    def recall(self, name: Hashable) -> bytes | None:
+        """What was remembered of all messages of the view, as long as they are the same."""
+        count, made = self.mailbox.answers.get(name, (-1, None))
+        return made if count == self.count and self.current else None
+
+    def remember(self, name: Hashable, made: bytes) -> None:
+        """Something that depends on nothing but which messages there are, uids and contents."""
+        answers = self.mailbox.answers
+        if self.current and self.count >= ANSWERED:
+            answers.pop(name, None)
+            answers[name] = self.count, made
+            if len(answers) > ANSWERS:
+                del answers[next(iter(answers))]
 
     async def since(self, modseq: int) -> tuple[Iterable[int], list[int]]:
         """Uids expunged since a modseq, and places of the messages changed since, both ascending.

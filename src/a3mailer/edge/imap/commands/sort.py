@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from a3mailer.access.sort import Order, listed, sort
+from a3mailer.access.sort import Order, order_of
 from a3mailer.access.sortkeys import Criterion
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.filters import expanded
@@ -60,7 +60,7 @@ class Sort:
         places, scores = await self._found(session, request, order)
         options = request.options
         if options is None:
-            yield self._plain(session, places, modseq=request.modseq)
+            yield self._plain(session, order, places, modseq=request.modseq)
             return
         if b"SAVE" in options:
             save(session, request, options, places)
@@ -83,16 +83,22 @@ class Sort:
         if request.literal:
             scores = await relevancies(session, view, request, places, labour)
         try:
-            found = await sort(session.services.views.sort_keys, listed(view, places), order, labour, scores)
+            found = await order_of(session.services.views.sort_keys, view, places, order, labour, scores)
         except MailError:
             unsave(session, request)
             raise
         return [places[at] for at in found], [scores[at] for at in found] if scores else []
 
     # sort-data = "SORT" *(SP nz-number) / "SORT" [1*(SP nz-number) SP search-sort-mod-seq]
-    def _plain(self, session: Session, places: list[int], *, modseq: bool) -> bytes:
-        numbers = numbers_of(session.view, places, uid=self.uid)
-        text = "".join([f" {number}" for number in numbers]).encode()
+    def _plain(self, session: Session, order: Order, places: list[int], *, modseq: bool) -> bytes:
+        view, name = session.view, (order, self.uid)
+        whole = len(places) == view.count and all(one is not Criterion.RELEVANCY for one, _ in order)
+        text = view.recall(name) if whole else None
+        if text is None:
+            numbers = numbers_of(view, places, uid=self.uid)
+            text = "".join([f" {number}" for number in numbers]).encode()
+            if whole:
+                view.remember(name, text)
         if modseq and places:
-            text += b" (MODSEQ %d)" % highest(session.view, places)
+            text += b" (MODSEQ %d)" % highest(view, places)
         return b"* SORT%b\r\n" % text
