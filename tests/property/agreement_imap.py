@@ -285,7 +285,9 @@ async def search(stage: Stage, client: Client, number: int, by_uid: bool) -> Non
 
 
 async def since(stage: Stage, client: Client, ago: int, vanished: bool) -> None:
-    """UID FETCH of what changed since a modseq: no more and no less."""
+    """UID FETCH of what changed since a modseq: no more and no less.
+
+    What went and the client was not told of is news, behind what it is told to have gone EARLIER."""
     if (box := client.box) is None:
         return
     modseq = max(box.modseq - ago, 1)
@@ -300,8 +302,12 @@ async def since(stage: Stage, client: Client, ago: int, vanished: bool) -> None:
     earlier = [one.words for one in said if one.words[:2] == [b"VANISHED", [b"EARLIER"]]]
     gone = {uid for words in earlier for uid in numbers(words[2])}
     if vanished:
-        assert gone >= {uid for uid, when in box.gone.items() if when > modseq}
-        assert not gone & box.letters.keys()
+        news = [one.words for one in said if one.words[:1] == [b"VANISHED"] and one.words not in earlier]
+        new = {uid for words in news for uid in numbers(words[1])}
+        assert not gone & new
+        assert new <= known
+        assert gone | new >= {uid for uid, when in box.gone.items() if when > modseq}
+        assert not (gone | new) & box.letters.keys()
 
 
 async def status(stage: Stage, client: Client, name: str) -> None:
