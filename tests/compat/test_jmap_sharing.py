@@ -18,6 +18,7 @@ CORE, MAIL = "urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"
 SMIME = "urn:ietf:params:jmap:smimeverify"
 BLOB = "urn:ietf:params:jmap:blob"
 PRINCIPALS = "urn:ietf:params:jmap:principals"
+SHARE = "urn:ietf:params:jmap:mail:share"
 OWNER = "urn:ietf:params:jmap:principals:owner"
 LETTER = b"Subject: %b\r\nFrom: <alice@example.test>\r\n\r\nFor all.\r\n"
 SECONDS = 30.0
@@ -31,13 +32,18 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield made
 
 
+def as_(rig: Rig, name: str) -> aiohttp.ClientSession:
+    """Somebody by JMAP."""
+    word = base64.b64encode(f"{name}@example.test:secret-{name}".encode()).decode()
+    base = f"https://127.0.0.1:{rig.port('https')}"
+    return aiohttp.ClientSession(
+        base, headers={"Authorization": f"Basic {word}"}, connector=aiohttp.TCPConnector(ssl=False)
+    )
+
+
 @pytest.fixture
 async def bob(rig: Rig) -> AsyncIterator[aiohttp.ClientSession]:
-    word = base64.b64encode(b"bob@example.test:secret-bob").decode()
-    base = f"https://127.0.0.1:{rig.port('https')}"
-    async with aiohttp.ClientSession(
-        base, headers={"Authorization": f"Basic {word}"}, connector=aiohttp.TCPConnector(ssl=False)
-    ) as session:
+    async with as_(rig, "bob") as session:
         yield session
 
 
@@ -64,7 +70,7 @@ async def lent(bob: aiohttp.ClientSession, *, there: bool = True) -> dict[str, A
 
 
 async def call(bob: aiohttp.ClientSession, method: str, **arguments: object) -> dict[str, Any]:
-    body = {"using": [CORE, MAIL, PRINCIPALS], "methodCalls": [[method, arguments, "0"]]}
+    body = {"using": [CORE, MAIL, PRINCIPALS, SHARE], "methodCalls": [[method, arguments, "0"]]}
     async with bob.post("/jmap/api", json=body) as answer:
         assert answer.status == 200, await answer.text()
         ((_, told, _),) = (await answer.json())["methodResponses"]
@@ -155,4 +161,42 @@ async def test_mail_to_what_is_lent_is_an_event(
         await asyncio.to_thread(alice.append, "News", LETTER % b"news")
         assert account.encode() in await answer.read()
     alice.setacl("News", "bob", NOTHING)
+    await lent(bob, there=False)
+
+
+async def test_what_is_shared_by_jmap_is_there_by_imap(
+    rig: Rig, bob: aiohttp.ClientSession, alice: imapclient.IMAPClient
+) -> None:
+    alice.create_folder("Given")
+    who = {"email": "bob@example.test"}
+    async with as_(rig, "alice") as hers:
+        account = await own(hers)
+        (mailbox,) = (await call(hers, "Mailbox/query", accountId=account, filter={"name": "Given"}))["ids"]
+        (principal,) = (await call(hers, "Principal/query", accountId=account, filter=who))["ids"]
+        rights = {"mayReadItems": True, "maySetSeen": True, "mayAddItems": True}
+        change = {mailbox: {"shareWith": {principal: rights}}}
+        done = await call(hers, "Mailbox/set", accountId=account, update=change)
+        ((_, shown),) = done["updated"][mailbox]["shareWith"].items()
+        assert {name for name, may in shown.items() if may} == rights.keys()
+        notice = await told_of(bob, "Given")
+        assert {name for name, may in notice["newRights"].items() if may} == rights.keys()
+        with imapclient.IMAPClient("127.0.0.1", rig.port("imaps"), ssl_context=anyone()) as his:
+            his.login(*rig.credentials(1))
+            name = "Other Users/alice/Given"
+            async with asyncio.timeout(SECONDS):
+                while not his.list_folders("", name):
+                    await asyncio.sleep(0.02)
+            his.append(name, LETTER % b"from bob")
+            his.select_folder(name)
+            his.add_flags([1], rb"\Seen")
+            assert his.get_flags([1]) == {1: (rb"\Seen",)}
+            with pytest.raises(imapclient.exceptions.IMAPClientError):
+                his.expunge([1])
+        alice.setacl("Given", "bob", "lr")
+        async with asyncio.timeout(SECONDS):
+            while shown["mayAddItems"]:
+                (box,) = (await call(hers, "Mailbox/get", accountId=account, ids=[mailbox]))["list"]
+                shown = box["shareWith"][principal]
+        assert {name for name, may in shown.items() if may} == {"mayReadItems"}
+    alice.setacl("Given", "bob", NOTHING)
     await lent(bob, there=False)

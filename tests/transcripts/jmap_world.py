@@ -2,12 +2,13 @@
 
 A transcript's line is a request and one line of the answer stands for each part of it::
 
-    C: [["Core/echo",{"a":1},"c0"]]        method calls, with all capabilities
+    C: [["Core/echo",{"a":1},"c0"]]        method calls, with all capabilities but mail:share
     S: ["Core/echo",{"a":1},"c0"]          each response; objects have their names in order, and no spaces
     C: {"using":[...],"methodCalls":[...]} a whole Request object (createdIds follow as a line of their own)
     C: POST /jmap/api not JSON             any request; its answer is the status and the body (and ETag ...)
     S: 400 {"type":"urn:ietf:params:jmap:error:notJSON",...}
     C: as bob                              who asks from here on (alice at first)
+    C: sharing                             mailboxes have shareWith from here on
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from a3mailer.access.watch import Views
 from a3mailer.config.tree import Auth, Limits, Server, Settings
 from a3mailer.edge.http.api.authorise import Authorise
 from a3mailer.edge.http.door import HttpDoor
-from a3mailer.edge.http.jmap.capabilities import CAPABILITIES
+from a3mailer.edge.http.jmap.capabilities import CAPABILITIES, SHARE
 from a3mailer.edge.http.jmap.door import Jmap
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.routes import Routes
@@ -194,6 +195,9 @@ class JmapWorld:
 class JmapSession:
     """A transcript's session: its lines become requests, and answers become lines."""
 
+    shares = False
+    """Whether mailboxes are those of who shares them (``C: sharing``)."""
+
     def __init__(self, inner: MemorySession, split: Callable[[bytes], Iterable[bytes]]) -> None:
         self._inner = inner
         self._split = split
@@ -217,6 +221,9 @@ class JmapSession:
         return said
 
     async def _ask(self, line: str) -> bytes:
+        if line == "sharing":
+            self.shares = True
+            return b""
         if line.startswith("as "):
             self._who = line[3:]
             return b""
@@ -228,7 +235,7 @@ class JmapSession:
     def _request(self, line: str) -> bytes:
         media = "application/json"
         if line.startswith("["):
-            using = [each.urn for each in CAPABILITIES]
+            using = [each.urn for each in CAPABILITIES if each.urn != SHARE or self.shares]
             line = "POST /jmap/api " + json.dumps({"using": using, "methodCalls": json.loads(line)})
         elif line.startswith("{"):
             line = "POST /jmap/api " + line

@@ -38,6 +38,7 @@ MDN: Final = "urn:ietf:params:jmap:mdn"
 VACATION: Final = "urn:ietf:params:jmap:vacationresponse"
 SMIME: Final = "urn:ietf:params:jmap:smimeverify"
 PRINCIPALS: Final = "urn:ietf:params:jmap:principals"
+SHARE: Final = "urn:ietf:params:jmap:mail:share"
 OWNER: Final = "urn:ietf:params:jmap:principals:owner"
 """Of accounts alone (RFC 9670 section 1.5.2)."""
 SIEVE: Final = "urn:ietf:params:jmap:sieve"
@@ -139,11 +140,12 @@ CAPABILITIES: Final[tuple[Capability, ...]] = (
         SIEVE, "sieve.list", lambda _: {"implementation": f"A3Mailer {__version__}"}, _sieve
     ),  # RFC 9661
     Capability(PRINCIPALS, "principal.list"),  # RFC 9670
+    Capability(SHARE, "mailbox.share"),  # draft-ietf-jmap-mail-sharing
 )
 
 
-LENT: Final = frozenset((CORE, MAIL, SMIME, BLOB))
-"""What there is for accounts of others: their mail, who signed it, and octets (RFC 8620 section 1.6.2)."""
+LENT: Final = frozenset((CORE, MAIL, SMIME, BLOB, SHARE))
+"""What there is for accounts of others: mail, who signed it, octets, who uses it (RFC 8620 section 1.6.2)."""
 
 
 def of_loan(services: Services, principal: Principal, loan: Loan) -> dict[str, Mapping[str, object]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from a3mailer.edge.http.jmap.capabilities import BLOB, CAPABILITIES, CORE, MAIL, OWNER, SMIME
+from a3mailer.edge.http.jmap.capabilities import BLOB, CAPABILITIES, CORE, MAIL, OWNER, SHARE, SMIME
 from a3mailer.edge.http.jmap.session import session
 from a3mailer.identity.principal import Principal
 from a3mailer.mail.envelope import Client
@@ -20,7 +20,7 @@ from a3mailer.wire.jmap.request import Request
 from tests.transcripts.jmap_world import JmapWorld
 
 CLIENT = Client("192.0.2.1", 40000)
-USING = tuple(each.urn for each in CAPABILITIES)
+USING = tuple(each.urn for each in CAPABILITIES if each.urn != SHARE)
 
 
 class Two(JmapWorld):
@@ -67,8 +67,10 @@ class Two(JmapWorld):
     def box(self, name: str) -> str:
         return object_id(MAILBOX_LETTER, self.boxes[name])
 
+    using: tuple[str, ...] = USING
+
     async def ask(self, method: str, who: str = "bob", **arguments: Any) -> dict[str, Any]:
-        request = Request(USING, ((method, {"accountId": self.hers, **arguments}, "c"),))
+        request = Request(self.using, ((method, {"accountId": self.hers, **arguments}, "c"),))
         response = await self.jmap.dispatcher.perform(self.who(who), CLIENT, request)
         ((name, told, _), *_) = response.method_responses
         return {"error": told["type"]} if name == "error" else told

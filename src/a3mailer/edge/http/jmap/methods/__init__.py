@@ -11,6 +11,7 @@ from a3mailer.edge.http.jmap.methods import (
     email,
     identity,
     mailbox,
+    mailbox_shared,
     mdn,
     principal,
     pushsubscription,
@@ -27,6 +28,7 @@ METHODS: Final[tuple[Method, ...]] = (
     *core.METHODS,  # RFC 8620
     *pushsubscription.METHODS,
     *mailbox.METHODS,  # RFC 8621
+    *mailbox_shared.METHODS,
     *thread.METHODS,
     *email.METHODS,
     *snippet.METHODS,

@@ -1,4 +1,4 @@
-"""Mailbox (RFC 8621 section 2): get, changes, query, queryChanges, set.
+"""Mailbox (RFC 8621 section 2): changes, query, queryChanges; what get and set are without sharing.
 
 A mailbox's name is the last level of the one IMAP knows; its parent is the nearest mailbox above it.
 """
@@ -51,7 +51,6 @@ from a3mailer.edge.http.jmap.records import (
 )
 from a3mailer.edge.http.jmap.replies import set_error
 from a3mailer.edge.http.jmap.standard.changes import Changes as ChangesMethod
-from a3mailer.edge.http.jmap.standard.get import Get
 from a3mailer.edge.http.jmap.standard.query import Query, QueryArguments, QueryChanges, QueryChangesArguments
 from a3mailer.edge.http.jmap.standard.set import Set, SetArguments
 from a3mailer.edge.http.jmap.states import as_changes, state_of, told_since
@@ -348,9 +347,12 @@ class MailboxSet(Set):
     async def run(self, call: Call, arguments: Any) -> dict[str, object]:
         if call.account.read_only and not _only_subscribes(arguments):
             raise MethodError("accountReadOnly")
-        return await Set(replace(MAILBOXES, remove_emails=arguments.on_destroy_remove_emails)).run(
-            call, arguments
-        )
+        records = replace(self.of(call), remove_emails=arguments.on_destroy_remove_emails)
+        return await Set(records).run(call, arguments)
+
+    def of(self, call: Call) -> Mailboxes:
+        """The type, as the request knows it."""
+        return MAILBOXES
 
 
 def _only_subscribes(arguments: SetArguments) -> bool:
@@ -371,9 +373,8 @@ PROPERTIES: Final = table(
 )
 MAILBOXES: Final = Mailboxes()
 METHODS: Final[tuple[Method, ...]] = (
-    Get(MAILBOXES),
     ChangesMethod(MAILBOXES),
     MailboxQuery(MAILBOXES, MailboxQueryArguments),
     MailboxQueryChanges(MAILBOXES, MailboxQueryChangesArguments),
-    MailboxSet(MAILBOXES, MailboxSetArguments),
 )
+"""Those of get and set are in ``mailbox_shared.py``."""
