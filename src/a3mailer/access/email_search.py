@@ -344,7 +344,7 @@ class Search:
             look = looks[number]
             assert look is not None
             look.having = having
-            self._decide(number, matches(node, look, TEXTS), looks)
+            self._is_settled(number, look, TEXTS, node, looks)
             if self._labour.over:
                 await self._labour.rest()
 
@@ -361,11 +361,8 @@ class Search:
                 look = looks[number]
                 assert look is not None
                 look.row = by_email.get(number)
-                found = matches(node, look, FRAGMENTS)
-                if found is None:
+                if not self._is_settled(number, look, FRAGMENTS, node, looks):
                     later.append(number)
-                else:
-                    self._decide(number, found, looks)
                 await self._labour.step()
         return later
 
@@ -374,48 +371,60 @@ class Search:
     ) -> list[int]:
         """Those that are still open after it."""
         verified = any(leaf.verified for leaf in leaves(node))
+        looking = await self._signatures.asked(self._labour)
         later: list[int] = []
         for number in numbers:
             look = looks[number]
             assert look is not None
-            if look.row is not None:
+            look.at = self._mail.place(number)
+            if look.row is not None and look.at >= 0:
                 found = self._account, look.row, self._mail.dates[look.at]
                 if verified:
-                    look.signature = await self._signatures.of(*found)
+                    look.signature = await looking.of(*found)
                     look.signed = look.signature.status is not None
                 else:
-                    look.signed = await self._signatures.is_signed(*found)
-            decided = matches(node, look, SIGNATURES)
-            if decided is None:
+                    look.signed = await looking.is_signed(*found)
+            if not self._is_settled(number, look, SIGNATURES, node, looks):
                 later.append(number)
-            else:
-                self._decide(number, decided, looks)
             await self._labour.step()
         return later
 
-    @staticmethod
-    def _decide(number: int, found: bool | None, looks: dict[int, Look | None]) -> None:
+    def _is_settled(
+        self, number: int, look: Look, stage: int, node: Node, looks: dict[int, Look | None]
+    ) -> bool:
+        """Whether it is decided now; emails come and go while others are looked at."""
+        look.at = self._mail.place(number)
+        found = matches(node, look, stage) if look.at >= 0 else False
+        if found is None:
+            return False
         if found:
             looks[number] = None
         else:
             del looks[number]
+        return True
 
     async def ordered(self, numbers: Sequence[int], orders: Sequence[Order]) -> list[int]:
-        """In an order; equals are as they were. Errors: TooCostly."""
-        places = [self._mail.place(number) for number in numbers]
+        """In an order; equals are as they were, and what went meanwhile is left out. Errors: TooCostly."""
         mail = self._mail
+        numbers = [number for number in numbers if mail.place(number) >= 0]
+        places = [mail.place(number) for number in numbers]
+        received = [mail.dates[at] for at in places]
 
         async def dates(indexes: Sequence[int]) -> Sequence[int | None]:
-            return [mail.dates[places[at]] for at in indexes]
+            return [received[at] for at in indexes]
 
-        listed = Listed(self._account, list(numbers), [mail.sizes[at] for at in places], dates)
+        listed = Listed(self._account, numbers, [mail.sizes[at] for at in places], dates)
+        tests = {
+            order: [int(order.test.test(Look(mail, at))) for at in places]
+            for order in orders
+            if order.test is not None
+        }
         found = list(range(len(numbers)))
         for order in reversed(orders):
             if order.criterion is not None:
                 column = await self._keys.column(listed, order.criterion, self._labour)
             else:
-                assert order.test is not None
-                column = [int(order.test.test(Look(mail, at))) for at in places]
+                column = tests[order]
             found = await sorted_by(found, column, self._labour, reverse=order.descending)
         return [numbers[at] for at in found]
 

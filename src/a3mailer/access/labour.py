@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from a3mailer.mail.errors import TooCostly
 from a3mailer.runtime.clock import Clock
@@ -19,6 +19,8 @@ SLICE_SECONDS: Final = 0.005
 """Work done before others get their turn."""
 TOLD_SECONDS: Final = 10.0
 """How long nothing is said of a work in progress, at first and from one time to the next (RFC 9585)."""
+
+T = TypeVar("T")
 
 
 def _nobody(done: int, goal: int) -> None:
@@ -76,3 +78,19 @@ class Labour:
             self._tell(self.done, self.goal)
         await asyncio.sleep(0)
         self._begin()
+
+    async def apart(self, work: Callable[[], T]) -> T:
+        """Work on a thread, whose time counts as well. Errors: TooCostly, and those of the work."""
+        await self.rest()
+
+        def counted() -> T:
+            began = self._clock.cpu()
+            try:
+                return work()
+            finally:
+                self.spent += self._clock.cpu() - began
+
+        try:
+            return await asyncio.to_thread(counted)
+        finally:
+            self._begin()

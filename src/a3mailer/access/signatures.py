@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from a3mailer.access.labour import Labour
 from a3mailer.config.tree import Settings
 from a3mailer.mail.errors import DamagedContent, NoSuchMessage
 from a3mailer.mail.ids import AccountId
@@ -81,15 +84,12 @@ class Authorities:
     async def __call__(self) -> Trust:
         """Never an error: files that cannot be used are told of, and nobody is believed."""
         wanted = self._settings().msgauth
-        key, paths = await asyncio.to_thread(self._look, wanted.smime_authorities, wanted.smime_revoked)
+        authorities, revoked = wanted.smime_authorities or self._system, wanted.smime_revoked
+        paths = [self._directory / name if name else None for name in (authorities, revoked)]
+        key = [(path, await asyncio.to_thread(_stamp, path)) for path in paths]
         if key != self._known[0]:
             self._known = key, await asyncio.to_thread(_read, *paths)
         return self._known[1]
-
-    def _look(self, authorities: str, revoked: str) -> tuple[object, tuple[Path | None, Path | None]]:
-        first = self._directory / (authorities or self._system) if authorities or self._system else None
-        second = self._directory / revoked if revoked else None
-        return tuple((path, _stamp(path)) for path in (first, second)), (first, second)
 
 
 def _stamp(path: Path | None) -> tuple[int, int]:
@@ -119,6 +119,20 @@ class Signatures:
         self._clock = clock
         self._trust = trust
 
+    async def asked(self, labour: Labour) -> Looking:
+        """For one question, of any number of emails."""
+        return Looking(self._store, self._clock, await self._trust(), labour)
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """One question. Errors: TooCostly."""
+
+    store: Store
+    clock: Clock
+    trust: Trust
+    labour: Labour
+
     async def is_signed(self, account: AccountId, row: Fragments, received: int) -> bool:
         """Whether its status is anything at all; only of CMS are octets read."""
         kind = kind_of(MessageIndex.unpack(row.index).parts)
@@ -132,29 +146,28 @@ class Signatures:
         kind = kind_of(index.parts)
         if kind in (Kind.NONE, Kind.OTHER):
             return NOTHING if kind is Kind.NONE else OTHER
-        trust = await self._trust()
         before = _remembered(row.smime)
-        if before is not None and self._is_good(before, trust):
+        if before is not None and self._is_good(before):
             return before
         try:
-            octets = await self._store.octets(account, row.blob)
+            octets = await self.store.octets(account, row.blob)
         except (DamagedContent, NoSuchMessage):
             return before or UNREAD
-        now = int(self._clock.now())
-        made = await asyncio.to_thread(_look, octets, index, trust, now, received)
+        now = int(self.clock.now())
+        made = await self.labour.apart(partial(_look, octets, index, self.trust, now, received))
         if before is not None and before.status_then == VERIFIED:  # whoever is believed now (section 4.1)
             made = msgspec.structs.replace(made, status_then=VERIFIED)
         told = before is not None and before.said != made.said
         keep = RememberSignature(account, row.email, msgspec.msgpack.encode(made), told)
         with suppress(NoSuchMessage):
-            await self._store.commit(Transaction((keep,)))
+            await self.store.commit(Transaction((keep,)))
         return made
 
-    def _is_good(self, before: Signature, trust: Trust) -> bool:
+    def _is_good(self, before: Signature) -> bool:
         """Whether what is remembered can be told; times that are in the future cannot."""
         if before.status not in _ATTEMPTED:
             return True
-        return before.name == trust.name and 0 <= self._clock.now() - before.verified < FRESH_SECONDS
+        return before.name == self.trust.name and 0 <= self.clock.now() - before.verified < FRESH_SECONDS
 
 
 def _remembered(value: bytes) -> Signature | None:

@@ -17,7 +17,7 @@ from a3mailer.mail.ids import INBOX, AccountId, BlobId, EmailId
 from a3mailer.mail.message import MessageIndex, index
 from a3mailer.mail.message.searched import searched
 from a3mailer.store.backends.memory.store import MemoryStore
-from a3mailer.store.operations import Append
+from a3mailer.store.operations import Append, DestroyEmails
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.store.rows import Fragments
 from a3mailer.store.texts import Likely, Matches, Sought
@@ -198,3 +198,33 @@ async def test_of_each_thread_the_first_alone(monkeypatch: pytest.MonkeyPatch) -
         if orders:
             await finding.order(orders)
         assert sorted(await finding.reach()) == found
+
+
+class Leaving(Indexed):
+    """The first email goes while fragments are read, and somebody else sees that."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.every = AllMail(self)
+
+    async def fragments(self, account: AccountId, emails: Iterable[EmailId]) -> tuple[Fragments, ...]:
+        found = await super().fragments(account, emails)
+        await self.commit(Transaction((DestroyEmails(account, (EmailId(1),)),)))
+        await self.every.of(account)
+        return found
+
+
+async def test_emails_that_go_while_others_are_looked_at() -> None:
+    clock = FakeClock()
+    store = Leaving(clock)
+    account = await settle_in(store)
+    for octets in MAILS:
+        append = Append(account, INBOX, 0)
+        await store.commit(Transaction((append,), (Content(octets, index(octets)),)))
+    mail = await store.every.of(account)
+    signatures = Signatures(store, clock, Authorities(Path("/nowhere"), Settings))
+    one = search.Search(store, store.every.keys, account, mail, Labour(clock), signatures)
+    node = Joined(Join.ALL, (search.received(None, 1 << 40), search.has_attachment(False)))
+    assert await one.matching([1, 2, 3, 4], node) == [2, 3, 4]
+    orders = [search.Order(Criterion.SUBJECT), search.Order(Criterion.SIZE)]
+    assert await one.ordered([1, 2, 3, 4], orders) == [2, 4, 3]

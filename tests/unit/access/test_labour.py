@@ -98,3 +98,15 @@ async def test_progress_is_told_now_and_then() -> None:
     assert told[0] == (4, 100)
     assert len(told) == 25
     assert told == sorted(told)
+
+
+async def test_work_on_a_thread_counts() -> None:
+    clock = Clocks()
+    labour = Labour(clock, budget=1.0)
+    assert await labour.apart(lambda: clock.work(0.6)) is None
+    assert labour.spent == pytest.approx(0.6)
+    with pytest.raises(ZeroDivisionError):
+        await labour.apart(lambda: clock.work(0.6 / 0))
+    await labour.apart(lambda: clock.work(0.6))
+    with pytest.raises(TooCostly):
+        await labour.apart(lambda: clock.work(0.1))

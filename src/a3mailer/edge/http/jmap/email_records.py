@@ -155,11 +155,12 @@ async def read_emails(
         return records
     order = [EmailId(number) for number in numbers if number in emails]
     labour = Labour(call.services.clock, READ_SECONDS)
+    looking = await call.services.signatures.asked(labour) if further & SIGNATURE else None
     for fragments in await store.fragments(account, order):
         record = records[object_id(EMAIL_LETTER, fragments.email)]
-        if further & SIGNATURE:
+        if looking is not None:
             received = emails[fragments.email].date
-            record.update(of_signature(await call.services.signatures.of(account, fragments, received)))
+            record.update(of_signature(await looking.of(account, fragments, received)))
         await _add_further(call, account, record, fragments, further - SIGNATURE, options)
         await labour.step()
     return records

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from a3mailer.access import signatures
+from a3mailer.access.labour import Labour
 from a3mailer.access.signatures import FRESH_SECONDS
 from a3mailer.edge.http.jmap.capabilities import SMIME
 from a3mailer.mail.ids import INBOX, EmailId, Uid
@@ -218,8 +219,8 @@ async def test_an_email_that_goes_while_it_is_looked_at(office: Office) -> None:
     (row,) = await office.world.store.fragments(office.alice.account, [number])
     columns = await office.world.store.columns(office.alice.account, INBOX)
     await office.alice.imap(op.Expunge(office.alice.account, INBOX, (Uid(columns[1].uids[-1]),)))
-    services = office.world.jmap.services
-    found = await services.signatures.of(office.alice.account, row, int(NOW.timestamp()))
+    looking = await office.world.jmap.services.signatures.asked(Labour(office.world.clock))
+    found = await looking.of(office.alice.account, row, int(NOW.timestamp()))
     assert found.status == "signed/verified"
 
 
