@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from a3mailer.access.view import View
 from a3mailer.edge.imap import sections
 from a3mailer.edge.imap.fetching import DAMAGED, MISSING, Chunk, Plan
 from a3mailer.edge.imap.response import DONE, Answer, Completed, Failed
@@ -33,7 +34,7 @@ def fetch(session: Session, plan: Plan, at: int) -> Answer:
     selected = session.chosen
     view = selected.view
     if not plan.sections:
-        session.write(_head(plan, Chunk(view, [at]), at)[:-1] + b")\r\n")
+        session.write(_head(plan, view, at)[:-1] + b")\r\n")
         return DONE
     if at != selected.last:
         selected.streak = selected.streak + 1 if at == selected.last + 1 else 0
@@ -49,18 +50,23 @@ def fetch(session: Session, plan: Plan, at: int) -> Answer:
 def _say(
     session: Session, plan: Plan, at: int, row: Message | None, octets: bytes | None
 ) -> Completed | Failed:
-    chunk = Chunk(session.view, [at], {} if row is None else {row.uid: row})
-    out = [_head(plan, chunk, at)]
+    head = _head(plan, session.view, at, row)
+    if plan.whole and octets is not None:
+        octets = sections.without_nul(octets)
+        session.write(b"%b%b {%d}\r\n%b)\r\n" % (head, plan.sections[0].label, len(octets), octets))
+        return DONE
+    out = [head]
     sections.small(out, sections.Source(row, None, octets, octets is None), plan.sections)
     out.append(b")\r\n")
     session.write(b"".join(out))
     return DAMAGED if octets is None else DONE
 
 
-def _head(plan: Plan, chunk: Chunk, at: int) -> bytes:
-    number = chunk.uids[0] if plan.by_uid else at + 1
+def _head(plan: Plan, view: View, at: int, row: Message | None = None) -> bytes:
+    number = view.columns.uids[at] if plan.by_uid else at + 1
     if not plan.values:
         return (plan.head % number).encode("ascii")
+    chunk = Chunk(view, [at], {} if row is None else {row.uid: row})
     return (plan.head % (number, *[one for fill in plan.values for one in fill(chunk)])).encode("ascii")
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from msgspec import Struct
+
 from a3mailer.wire.imap import limits
 from a3mailer.wire.imap.errors import LocalProtocolError
 
@@ -20,8 +22,7 @@ BEFORE_MAILBOX: Final = 48
 _BRACE: Final = 125
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True, gc=False):
     """A whole command."""
 
     octets: bytes

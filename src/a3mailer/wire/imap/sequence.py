@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from a3mailer.wire.imap import limits
 from a3mailer.wire.imap.errors import BadSyntax
@@ -19,8 +20,7 @@ Span = tuple[int, int]
 """Indexes into a sequence map, half-open."""
 
 
-@dataclass(frozen=True, slots=True)
-class SequenceSet:
+class SequenceSet(Struct, frozen=True):
     """Ranges as the client gave them, ``STAR`` for ``*``; or ``$``, the saved result (RFC 5182)."""
 
     ranges: tuple[tuple[int, int], ...]

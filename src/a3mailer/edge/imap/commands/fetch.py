@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Final
 
+from msgspec import Struct
+
 from a3mailer.access.view import View
 from a3mailer.edge.imap import single, state
 from a3mailer.edge.imap.chunks import fetched
@@ -49,8 +51,7 @@ class Wanted:
     partial: Partial | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(Struct, frozen=True):
     name: ClassVar = b"FETCH"
     action: ClassVar = "message.read"
     states: ClassVar = state.SELECTED

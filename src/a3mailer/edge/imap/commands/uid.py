@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Final
+
+from msgspec import Struct
 
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.commands.copy import Copy
@@ -25,8 +26,7 @@ INNER: Final[dict[bytes, type[Inner]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class UidCommand:
+class UidCommand(Struct, frozen=True):
     name: ClassVar = b"UID"
     states: ClassVar = state.SELECTED
     action: ClassVar = "message.read"
