@@ -67,7 +67,7 @@ def test_imaplib(rig: Rig) -> None:
     assert client.fetch("1", "(UID RFC822.SIZE FLAGS INTERNALDATE)") == (
         "OK",
         [
-            b'1 (UID 1 RFC822.SIZE %d FLAGS (\\Flagged) INTERNALDATE "23-Nov-2026 08:30:00 +0000")'
+            b'1 (UID 1 RFC822.SIZE %d FLAGS (\\Flagged \\Recent) INTERNALDATE "23-Nov-2026 08:30:00 +0000")'
             % len(LUNCH)
         ],
     )
@@ -78,8 +78,8 @@ def test_imaplib(rig: Rig) -> None:
     )
     assert isinstance(seen, bytes)
     assert isinstance(too, bytes)
-    assert re.fullmatch(rb" FLAGS \(\\Seen \\Flagged\) MODSEQ \(\d+\)\)", seen)  # CONDSTORE is on
-    assert re.fullmatch(rb" FLAGS \(\\Seen\) MODSEQ \(\d+\)\)", too)
+    assert re.fullmatch(rb" FLAGS \(\\Seen \\Flagged \\Recent\) MODSEQ \(\d+\)\)", seen)  # CONDSTORE is on
+    assert re.fullmatch(rb" FLAGS \(\\Seen \\Recent\) MODSEQ \(\d+\)\)", too)
     assert client.uid("FETCH", "2", "(BODY.PEEK[2])")[1] == [
         (b"2 (UID 2 BODY[2] {8}", b"JVBERi0="),
         b")",
@@ -87,7 +87,8 @@ def test_imaplib(rig: Rig) -> None:
     assert client.search(None, "SUBJECT", '"lunch"', "SINCE", "23-Nov-2026") == ("OK", [b"1 2"])
     assert client.search(None, "FROM", "bob") == ("OK", [b"1"])
     _, (answer,) = client.store("1", "+FLAGS", "(\\Answered work)")
-    assert re.fullmatch(rb"1 \(FLAGS \(\\Seen \\Answered \\Flagged work\) MODSEQ \(\d+\)\)", answer or b"")
+    told = rb"1 \(FLAGS \(\\Seen \\Answered \\Flagged \\Recent work\) MODSEQ \(\d+\)\)"
+    assert re.fullmatch(told, answer or b"")
     assert client.copy("1", "INBOX")[0] == "OK"
     assert client.status("INBOX", "(MESSAGES UNSEEN UIDNEXT)")[1] == [
         b"INBOX (MESSAGES 1 UNSEEN 0 UIDNEXT 2)"
@@ -132,13 +133,15 @@ def test_imapclient(rig: Rig) -> None:
             [1, 2], ["ENVELOPE", "BODYSTRUCTURE", "INTERNALDATE", "RFC822.SIZE", "BODY.PEEK[]"]
         )
         check_parsed(found[1], found[2])
-        assert client.add_flags([2], [imapclient.ANSWERED, "work"]) == {2: (b"\\Answered", b"work")}
-        assert client.remove_flags([1], [imapclient.FLAGGED]) == {1: ()}
-        assert client.get_flags([1, 2]) == {1: (), 2: (b"\\Answered", b"work")}
+        assert client.add_flags([2], [imapclient.ANSWERED, "work"]) == {
+            2: (b"\\Answered", b"\\Recent", b"work")
+        }
+        assert client.remove_flags([1], [imapclient.FLAGGED]) == {1: (b"\\Recent",)}
+        assert client.get_flags([1, 2]) == {1: (b"\\Recent",), 2: (b"\\Answered", b"\\Recent", b"work")}
         changed = client.fetch([1, 2, 3, 4], ["FLAGS"], [f"CHANGEDSINCE {opened[b'HIGHESTMODSEQ']}"])
         assert {uid: found[b"FLAGS"] for uid, found in changed.items()} == {
-            1: (),
-            2: (b"\\Answered", b"work"),
+            1: (b"\\Recent",),
+            2: (b"\\Answered", b"\\Recent", b"work"),
         }
         client.idle()
         with Far(rig.port("imap"), rig.credentials(1)) as far:
@@ -200,22 +203,22 @@ async def test_aioimaplib(rig: Rig) -> None:
     waiting = await client.idle_start(timeout=WAIT_SECONDS)
     with Far(rig.port("imap"), rig.credentials(2)) as far:
         await asyncio.to_thread(far.fill, [("S", REPLY)])
-        assert await client.wait_server_push() == [b"2 EXISTS", b"0 RECENT"]
+        assert await client.wait_server_push() == [b"2 EXISTS", b"2 RECENT"]
         client.idle_done()
         assert (await asyncio.wait_for(waiting, WAIT_SECONDS)).result == "OK"
         answer = await client.uid("fetch", "1:*", "(FLAGS BODY.PEEK[])")
         assert answer.lines[:-1] == [
-            b"1 FETCH (UID 1 FLAGS (\\Flagged) BODY[] {%d}" % len(LUNCH),
+            b"1 FETCH (UID 1 FLAGS (\\Flagged \\Recent) BODY[] {%d}" % len(LUNCH),
             bytearray(LUNCH),
             b")",
-            b"2 FETCH (UID 2 FLAGS (\\Seen) BODY[] {%d}" % len(REPLY),
+            b"2 FETCH (UID 2 FLAGS (\\Seen \\Recent) BODY[] {%d}" % len(REPLY),
             bytearray(REPLY),
             b")",
         ]
         assert (await client.uid_search("FLAGGED")).lines[0] == b"1"
         assert (await client.store("1", "+FLAGS", "\\Deleted")).lines[
             0
-        ] == b"1 FETCH (FLAGS (\\Flagged \\Deleted))"
+        ] == b"1 FETCH (FLAGS (\\Flagged \\Deleted \\Recent))"
         assert (await client.expunge()).lines[0] == b"1 EXPUNGE"
         assert (await client.uid("move", "2", "Archive")).result == "OK"
         assert (await client.logout()).result == "OK"

@@ -46,7 +46,7 @@ def test_two_people_and_a_team(rig: Rig) -> None:
     assert theirs in [name for _flags, _delimiter, name in bob.list_folders()]
     assert bob.select_folder(theirs)[b"READ-WRITE"]
     assert bob.fetch([1], ["BODY[]"])[1][b"BODY[]"] == MAIL
-    assert bob.get_flags([1]) == {1: (b"\\Seen",)}
+    assert bob.get_flags([1]) == {1: (b"\\Seen", b"\\Recent")}
     alice.select_folder("INBOX")
     assert alice.get_flags([1]) == {1: ()}
     assert bob.folder_status(theirs, ["UNSEEN"]) == {b"UNSEEN": 0}

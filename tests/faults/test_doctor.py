@@ -389,6 +389,7 @@ BROKEN: tuple[tuple[str, str], ...] = (
     ("segment-usage", "UPDATE segments SET live = live - 100"),
     ("segment-usage", "DELETE FROM segments"),
     ("uid-order", "UPDATE mailboxes SET uid_next = 5 WHERE account = 1 AND mailbox = 1"),
+    ("uid-order", "UPDATE mailboxes SET noticed = 999 WHERE account = 1 AND mailbox = 1"),
     ("uid-order", "INSERT INTO expunged SELECT account, mailbox, 1, uid, 0, 0, 0, email, 0, NULL, thread, 0,"
      " 0, x'', 0 FROM messages WHERE account = 1 AND mailbox = 1 AND uid = 4"),
     ("email-place", "UPDATE fragments SET uid = uid + 100 WHERE id = 4294967296 + 3"),

@@ -91,6 +91,8 @@ class Box:
     letters: dict[int, Letter] = field(default_factory=dict)
     gone: dict[int, int] = field(default_factory=dict)
     """Uids that were, and the lowest modseq that their end can have: an act may be several changes."""
+    first: dict[int, Mirror] = field(default_factory=dict)
+    """The session to which a message was \\Recent, by its uid."""
     uid_next: int = 1
     modseq: int = 0
     deleted: bool = False
@@ -202,7 +204,8 @@ class Between:
             await once()
 
     async def commit(self, transaction: Transaction) -> tuple[op.Result, ...]:
-        await self.happen()
+        if not all(isinstance(one, op.Notice) for one in transaction.operations):  # before the act itself
+            await self.happen()
         return await self._store.commit(transaction)
 
 
@@ -446,6 +449,8 @@ class Stage:
             assert one.uid in (None, letter.uid)
             assert one.flags in (None, letter.flags), f"uid {letter.uid}"
             assert one.modseq in (0, letter.modseq), f"uid {letter.uid}"
+            if one.recent and not client.read_only:
+                assert box.first.setdefault(letter.uid, client.mirror) is client.mirror, f"uid {letter.uid}"
 
     async def finish(self) -> None:
         """Everybody looks, and new clients read all there is."""

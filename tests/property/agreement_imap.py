@@ -54,7 +54,7 @@ async def enter(stage: Stage, client: Client, name: str, how: bytes, had: Mirror
     mirror = client.mirror = Mirror()
     parameters, known = b"", b""
     if had is not None:
-        mirror.cached = {one.uid: one for one in had.messages if one.uid is not None}
+        mirror.cached = {one.uid: replace(one, recent=False) for one in had.messages if one.uid is not None}
         known = b" %b" % joined(mirror.cached) if len(mirror.cached) % 2 else b""
         parameters = b" (QRESYNC (%d %d%b))" % (had.uid_validity, had.highest, known)
     mirror.qresync = client.kind == "qresync"

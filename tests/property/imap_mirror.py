@@ -90,6 +90,7 @@ class Seen:
     uid: int | None = None
     flags: frozenset[bytes] | None = None
     modseq: int = 0
+    recent: bool = False
 
 
 @dataclass(slots=True)
@@ -160,7 +161,8 @@ class Mirror:
             assert one.uid in (None, uid), f"message {number} is uid {one.uid}, and not {uid}"
             one.uid = uid
         if b"FLAGS" in told:
-            one.flags = frozenset(told[b"FLAGS"])
+            one.flags = frozenset(told[b"FLAGS"]) - {b"\\Recent"}
+            one.recent = b"\\Recent" in told[b"FLAGS"]
         if b"MODSEQ" in told:
             one.modseq = int(told[b"MODSEQ"][0])
             self.heard = max(self.heard, one.modseq)

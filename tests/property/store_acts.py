@@ -144,6 +144,7 @@ mail_operations = weighted(
         op.Copy, accounts, mailboxes, uid_sets, mailboxes, st.booleans(), readers, masks, st.booleans()
     ),
     st.builds(op.SeeNewest, accounts, mailboxes, accounts, st.integers(-1, 3)),
+    st.builds(op.Notice, accounts, mailboxes, st.integers(0, 9)),
     *[
         st.builds(
             op.StoreFlags,

@@ -27,6 +27,7 @@ from a3mailer.store.operations import (
     AccountCreated,
     Append,
     CreateAccount,
+    Notice,
     PutCredential,
     PutDomain,
     PutTenant,
@@ -145,6 +146,7 @@ class ImapWorld:
             await self.user_scripts.put(self.accounts["alice"], name, octets, int(self.clock.now()))
         for name in self.options.get("messages", "").split():
             await self.deliver((MAILS / f"{name}.eml").read_bytes().replace(b"\n", b"\r\n"))
+        await self.store.commit(Transaction((Notice(self.accounts["alice"], INBOX),)))  # nothing is \\Recent
 
     async def deliver(self, octets: bytes, *, account: str = "alice", flags: int = 0) -> None:
         """Put a mail into an INBOX, as delivery does."""

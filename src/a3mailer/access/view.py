@@ -20,8 +20,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from a3mailer.access.columns import empty, extend, fill, first_unseen, overwrite, place_of, put_back, without
+from a3mailer.access.recents import Spans, holds, places
 from a3mailer.access.seen import MailboxReader
 from a3mailer.mail.errors import NoSuchMailbox
+from a3mailer.mail.flags import RECENT
 from a3mailer.mail.ids import SYSTEM_ACCOUNT, AccountId, MailboxId, ModSeq, Uid
 from a3mailer.store.rows import Changes, Columns, Mailbox
 
@@ -94,6 +96,7 @@ class OpenMailbox:
         "listeners",
         "loaded",
         "modseq",
+        "noticed",
         "reader",
         "rounds",
         "row",
@@ -122,6 +125,8 @@ class OpenMailbox:
         self.modseq = -1
         self.heard = 0
         self.uid_next = 1
+        self.noticed = 1
+        """Somebody was told of the messages below, as far as sessions of this process know."""
         self.keywords: dict[str, None] = {}
         """Keywords in use, in the order they were met."""
         self.rounds: deque[Round] = deque()
@@ -267,6 +272,17 @@ class OpenMailbox:
             return None
         return Glance(changes.vanished, changes.changed, places)
 
+    async def count(self, spans: Spans) -> int:
+        """How many messages have uids in these spans. Errors: NoSuchMailbox."""
+        if not spans:
+            return 0
+        if self.loaded:
+            found = places(spans, self.columns.uids, len(self.columns.uids))
+            return sum(high - low for low, high in found)
+        bounds = [bound for span in spans for bound in span]
+        _, before = await self._reader.preceding(self.account, self.id, bounds)
+        return sum(before[1::2]) - sum(before[::2])
+
     async def _catch_up(self) -> None:
         if self.modseq < 0:
             return await self._load()
@@ -397,7 +413,7 @@ class OpenMailbox:
 class View:
     """One session's sequence map over an open mailbox. ``columns`` are those it was told."""
 
-    __slots__ = ("_close", "_own", "columns", "count", "mailbox", "told")
+    __slots__ = ("_close", "_own", "columns", "count", "mailbox", "recents", "told")
 
     def __init__(self, mailbox: OpenMailbox, close: Callable[[OpenMailbox], None]) -> None:
         self.mailbox = mailbox
@@ -405,6 +421,8 @@ class View:
         self.columns = mailbox.columns
         self.count = mailbox.exists
         self.told = mailbox.modseq
+        self.recents: Spans = ()
+        """Uids that this session was the first to be told of."""
         self._own: deque[int] | None = None
         mailbox.viewers += 1
         mailbox.views.append(self)
@@ -440,6 +458,18 @@ class View:
             if at >= 0:
                 columns, place = living, at
         return columns.flags[place], columns.keywords.get(uid, ""), columns.modseqs[place]
+
+    @property
+    def recent(self) -> Spans:
+        """Places of what is recent."""
+        return places(self.recents, self.columns.uids, self.count) if self.recents else ()
+
+    def shown(self, place: int) -> tuple[int, str, int]:
+        """As ``flags``, with \\Recent."""
+        bits, words, modseq = self.flags(place)
+        if self.recents and holds(self.recents, self.columns.uids[place]):
+            bits |= RECENT
+        return bits, words, modseq
 
     def part(self, living: Columns, places: Iterable[int]) -> None:
         """Messages at ``places`` of the living columns leave these; here they may still stand for a while,

@@ -10,6 +10,8 @@ FLAGGED: Final = 4
 DELETED: Final = 8
 DRAFT: Final = 16
 ALL_FLAGS: Final = 31
+RECENT: Final = 32
+"""\\Recent of RFC 3501: never stored with a message, a session says it of those it was told of first."""
 
 SYSTEM_FLAGS: Final[dict[str, int]] = {
     "\\Seen": SEEN,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from a3mailer.mail.ids import AccountId, MailboxId, ModSeq
+from a3mailer.mail.ids import AccountId, MailboxId, ModSeq, Uid
 from a3mailer.store.operation import Operation, Result
 
 
@@ -51,3 +51,21 @@ class SetMailbox(Operation, frozen=True):
     special_use: str | None = None
     expire_days: int | None = None
     sort_order: int | None = None
+
+
+class Notice(Operation, frozen=True):
+    """A session was told of the messages below ``until``: who comes later is not the first (RFC 3501
+    section 2.3.2). 0: of all that there are.
+
+    Nothing of this is news to anybody. Errors: NoSuchMailbox. Result: Noticed."""
+
+    account: AccountId
+    mailbox: MailboxId
+    until: Uid = Uid(0)
+
+
+class Noticed(Result, frozen=True):
+    """Of messages from ``first`` on, below ``until``, nobody was told before."""
+
+    first: Uid
+    until: Uid

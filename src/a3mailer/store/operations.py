@@ -33,6 +33,8 @@ from a3mailer.store.email_operations import RememberSignature as RememberSignatu
 from a3mailer.store.mailbox_operations import CreateMailbox as CreateMailbox
 from a3mailer.store.mailbox_operations import DeleteMailbox as DeleteMailbox
 from a3mailer.store.mailbox_operations import MailboxCreated as MailboxCreated
+from a3mailer.store.mailbox_operations import Notice as Notice
+from a3mailer.store.mailbox_operations import Noticed as Noticed
 from a3mailer.store.mailbox_operations import RenameMailbox as RenameMailbox
 from a3mailer.store.mailbox_operations import SetMailbox as SetMailbox
 from a3mailer.store.operation import Done as Done
@@ -518,6 +520,7 @@ AnyOperation = (
     | RenameMailbox
     | DeleteMailbox
     | SetMailbox
+    | Notice
     | ChangeGrant
     | SeeNewest
     | Append
@@ -573,6 +576,7 @@ AnyOperation = (
 AnyResult = (
     Done
     | MailboxCreated
+    | Noticed
     | Appended
     | Copied
     | Flagged

@@ -35,6 +35,8 @@ class Mailbox:
     changed: ModSeq = ModSeq(0)  # noqa: RUF009
     """That of its last new name, attribute or grant; what happens to messages does not count."""
     sort_order: int = 0
+    noticed: Uid = Uid(1)  # noqa: RUF009
+    """Sessions of IMAP were told of the messages below."""
 
 
 @dataclass(frozen=True, slots=True)

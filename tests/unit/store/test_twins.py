@@ -16,6 +16,7 @@ from a3mailer.testing.store.case import content, mail, settle_in
 SETTINGS: Final = Settings(store=StoreSettings(segment_size=1 << 20))
 WITHOUT: Final = (
     "DROP INDEX messages_twins; ALTER TABLE messages DROP COLUMN twin;"
+    "ALTER TABLE mailboxes DROP COLUMN noticed;"
     "ALTER TABLE fragments DROP COLUMN smime;"
     "DELETE FROM migrations WHERE number >= 16"
 )

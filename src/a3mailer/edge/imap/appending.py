@@ -23,7 +23,7 @@ from a3mailer.mail.event import APPEND
 from a3mailer.mail.flags import ALL_FLAGS
 from a3mailer.mail.message import MessageIndex, index
 from a3mailer.runtime.spool import Spool, SpoolError
-from a3mailer.store.operations import Appended, Operation, Result
+from a3mailer.store.operations import Appended, Noticed, Operation, Result
 from a3mailer.store.ports import Content, Transaction
 from a3mailer.store.rows import Mailbox
 from a3mailer.wire.imap.dates import parse_date_time
@@ -89,7 +89,8 @@ async def append(
         contents = tuple([await _content(spool) for spool in spools])
         if session.services.settings.imap.utf8_accept and not session.utf8:
             _refuse_eight_bit(contents)
-        operations = (*before, *await _appends(session, target, described))
+        told = session.selected.noticing(target) if session.selected is not None else ()
+        operations = (*before, *await _appends(session, target, described), *told)
         results = await session.services.store.commit(
             Transaction(operations, contents, session.principal.tenant)
         )
@@ -106,6 +107,8 @@ async def append(
             spool.close()
     appended = tuple(one for one in results if isinstance(one, Appended))
     selected = session.selected
+    if told and selected is not None and isinstance(results[-1], Noticed):
+        selected.take(results[-1])
     if selected is not None and (selected.account, selected.mailbox) == (target.account, target.id):
         selected.view.mailbox.hint(appended[-1].modseq)
     await events.stored(session, APPEND, (target.account, target.id), [one.uid for one in appended])

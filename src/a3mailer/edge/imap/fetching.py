@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from a3mailer.access.recents import marked
 from a3mailer.access.view import View
 from a3mailer.edge.imap.response import Failed
 from a3mailer.edge.imap.session import Session
@@ -69,8 +70,10 @@ def gather(column: Sequence[int], places: Places) -> Sequence[int]:
 def _flags(chunk: Chunk) -> Iterable[str]:
     view, columns = chunk.view, chunk.view.columns
     if not view.current:
-        return [flag_text(*view.flags(at)[:2]) for at in chunk.places]
+        return [flag_text(*view.shown(at)[:2]) for at in chunk.places]
     bits = gather(columns.flags, chunk.places)
+    if recent := view.recent:
+        bits = marked(bits, chunk.places, recent)
     words = [FLAG_TEXT[one] for one in bits]
     keywords = columns.keywords
     if not keywords:

@@ -32,7 +32,6 @@ _STATUS: Final[dict[bytes, Callable[[Mailbox], bytes]]] = {
     b"UNSEEN": lambda row: b"%d" % row.unseen,
     b"DELETED": lambda row: b"%d" % row.deleted,
     b"SIZE": lambda row: b"%d" % row.octets,
-    b"RECENT": lambda row: b"0",
     b"HIGHESTMODSEQ": lambda row: b"%d" % max(row.modseq, 1),
 }
 
@@ -55,6 +54,14 @@ async def deleted_octets(session: Session, row: Mailbox) -> int:
         view.close()
 
 
+async def recent(session: Session, row: Mailbox) -> int:
+    """Messages that no session was told of yet."""
+    if row.noticed >= row.uid_next or not row.messages:
+        return 0
+    _, (known,) = await session.services.store.preceding(row.account, row.id, (row.noticed,))
+    return max(row.messages - known, 0)
+
+
 async def status_line(session: Session, row: Mailbox, items: Iterable[bytes]) -> bytes:
     """``* STATUS name (...)``; asking for HIGHESTMODSEQ enables CONDSTORE (RFC 7162 section 3.1)."""
     values: list[bytes] = []
@@ -65,6 +72,8 @@ async def status_line(session: Session, row: Mailbox, items: Iterable[bytes]) ->
             values.append(b"APPENDLIMIT %d" % session.services.settings.imap.append_size)
         elif item == b"DELETED-STORAGE":
             values.append(b"DELETED-STORAGE %d" % await deleted_octets(session, row))
+        elif item == b"RECENT":
+            values.append(b"RECENT %d" % await recent(session, row))
         elif item == b"MAILBOXID":
             values.append(b"MAILBOXID (%b)" % mailbox_id(session, row.account, row.id))
         else:

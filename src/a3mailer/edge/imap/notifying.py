@@ -218,7 +218,7 @@ class Notifying:
                 news,
                 qresync=session.qresync,
                 condstore=session.condstore,
-                rev2=session.rev2,
+                recent=-1 if session.rev2 else selected.recent,
                 uid_only=session.uid_only,
                 uid=True,
             )

@@ -16,8 +16,6 @@ from a3mailer.wire.imap.errors import BadSyntax, UidRequired
 from a3mailer.wire.imap.resync import Resync, SelectOptions
 from a3mailer.wire.imap.sequence import print_set
 
-WRITING: Final = frozenset("iewt")
-"""Rights without which a mailbox is read-only: to change what others see (RFC 4314 section 5.2)."""
 FETCHES_AT_ONCE: Final = 1000
 """Lines of changes between two looks at the socket."""
 
@@ -38,13 +36,15 @@ async def enter(
     view = selected.view
     session.select(selected)
     session.condstore |= options.condstore
+    if not session.rev2:
+        selected.noticed = row.noticed
+        await selected.notice(session.services.store)
     unseen = -1 if session.rev2 or session.uid_only else await view.mailbox.first_unseen()
     yield _opening_lines(session, row, selected, unseen)
     if options.resync is not None and options.resync.uid_validity == row.uid_validity:
         async for octets in _changes(session, view, options.resync):
             yield octets
-    writes = not read_only and not WRITING.isdisjoint(selected.rights)
-    yield Completed(b"READ-WRITE" if writes else b"READ-ONLY")
+    yield Completed(b"READ-WRITE" if selected.writes else b"READ-ONLY")
 
 
 async def _selected(session: Session, row: Mailbox, *, read_only: bool) -> Selected:
@@ -61,7 +61,7 @@ def _opening_lines(session: Session, row: Mailbox, selected: Selected, unseen: i
     view = selected.view
     lines = [b"* %d EXISTS" % view.count]
     if not session.rev2:
-        lines.append(b"* 0 RECENT")
+        lines.append(b"* %d RECENT" % selected.recent)
         if unseen >= 0:
             lines.append(b"* OK [UNSEEN %d] first unseen" % (unseen + 1))
     lines += (
@@ -118,7 +118,7 @@ def _glanced(session: Session, view: View, resync: Resync, glance: Glance) -> It
         yield b"* VANISHED (EARLIER) %b\r\n" % printed
     for first in range(0, len(wanted), FETCHES_AT_ONCE):
         part = wanted[first : first + FETCHES_AT_ONCE]
-        yield b"".join(glanced_lines(glance, part, only=session.uid_only))
+        yield b"".join(glanced_lines(view, glance, part, only=session.uid_only))
 
 
 def among(uids: Iterable[int], bounds: list[tuple[int, int]]) -> list[int]:

@@ -14,7 +14,7 @@ from a3mailer.mail.criteria import Arrived, Leaf, Nothing, Numbers, Operator, Pr
 from a3mailer.mail.errors import MailError
 from a3mailer.wire.imap.encode import string
 from a3mailer.wire.imap.errors import UidRequired
-from a3mailer.wire.imap.search import Identified, InSet, Key, Partial, SearchRequest, Within
+from a3mailer.wire.imap.search import Identified, InSet, IsRecent, Key, Partial, SearchRequest, Within
 from a3mailer.wire.imap.sequence import print_set
 
 FIRST_SECOND: Final = -(2**62)
@@ -71,6 +71,8 @@ def _resolved(session: Session, view: View, key: Key) -> Leaf | Operator:
         if key.uid and not key.numbers.saved:
             return Numbers(tuple(key.numbers.uid_spans(view.uids, view.count)))
         return Numbers(tuple(session.chosen.named(key.numbers, uid=key.uid)))
+    if isinstance(key, IsRecent):
+        return Numbers(view.recent)
     if isinstance(key, Identified):
         owner = 0 if view.mailbox.account == session.account else view.mailbox.account
         return key.leaf if key.owner == owner else Nothing()

@@ -76,7 +76,7 @@ class Reading:
     def end(self, out: list[bytes], number: int) -> None:
         """The end of the line; with FLAGS where reading changed them, and MODSEQ for who follows it."""
         if self.seen and self.chunk.uids[number] in self.seen:
-            bits, words, modseq = self.chunk.view.flags(self.chunk.places[number])
+            bits, words, modseq = self.chunk.view.shown(self.chunk.places[number])
             if not self.plan.flags:
                 out.append(b" FLAGS (%b)" % flag_list(bits, words))
             if self.condstore and not self.plan.modseq:

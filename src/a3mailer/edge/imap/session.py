@@ -265,7 +265,7 @@ class Session:
         if self.directory != self.services.views.directory or self.notifier is not None:
             return True
         selected = self.selected
-        return selected is not None and (selected.view.mailbox.stale or self._lent_anew(selected))
+        return selected is not None and (selected.behind or self._lent_anew(selected))
 
     def _lent_anew(self, selected: Selected) -> bool:
         """Whether the rights on another's mailbox may have changed."""
@@ -281,6 +281,7 @@ class Session:
                 raise Ended("the selected mailbox was deleted")
             if self._lent_anew(self.selected):
                 await self._look_at_rights(self.selected)
+            await self.selected.notice(self.services.store)
 
     async def _look_at_rights(self, selected: Selected) -> None:
         """RFC 4314 section 5.1.1: what may be kept now is said; who may not read any more has to leave."""
@@ -329,7 +330,7 @@ class Session:
                 news,
                 qresync=self.qresync,
                 condstore=self.condstore,
-                rev2=self.rev2,
+                recent=-1 if self.rev2 else self.chosen.recent,
                 uid_only=self.uid_only,
                 uid=uid,
             )

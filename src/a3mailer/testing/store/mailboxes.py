@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from a3mailer.mail.errors import AlreadyExists, BadName, NoSuchAccount, NoSuchMailbox, NotAllowed
 from a3mailer.mail.flags import SEEN
-from a3mailer.mail.ids import INBOX, AccountId, MailboxId, ModSeq
+from a3mailer.mail.ids import INBOX, AccountId, MailboxId, ModSeq, Uid
 from a3mailer.mail.mailbox import INITIAL, MAX_DEPTH, MAX_NAME
 from a3mailer.store import operations as op
 from a3mailer.testing.store.case import StoreCase, World, mail
@@ -232,3 +234,14 @@ class MailboxRules(StoreCase):
         assert (work.messages, work.unseen) == (1, 1)
         assert inbox.octets == len(mail("in the inbox"))
         assert work.octets == len(mail("at work"))
+
+    async def test_the_first_to_be_told(self, world: World) -> None:
+        """Of each message one session is; nobody hears of that."""
+        await world.fill(world.alice, 3)
+        before = await world.box(world.alice)
+        assert before.noticed == 1
+        for until, first, end in ((3, 1, 3), (2, 2, 2), (0, 3, 4), (9, 4, 4)):
+            done = await world.one(op.Noticed, op.Notice(world.alice, INBOX, Uid(until)))
+            assert done == op.Noticed(Uid(first), Uid(end))
+        assert await world.box(world.alice) == replace(before, noticed=Uid(4))
+        await world.fails(NoSuchMailbox, op.Notice(world.alice, MailboxId(9_999)))

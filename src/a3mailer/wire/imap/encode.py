@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from a3mailer.mail.flags import SYSTEM_FLAGS
+from a3mailer.mail.flags import RECENT, SYSTEM_FLAGS
 from a3mailer.wire.imap.names import encode_utf7
 from a3mailer.wire.imap.parser import ASTRING_CHARS
 
@@ -49,7 +49,8 @@ def mailbox(name: str, *, utf8: bool) -> bytes:
 
 
 def _flags(bits: int) -> bytes:
-    return b" ".join(name.encode() for name, bit in SYSTEM_FLAGS.items() if bits & bit)
+    names = (*SYSTEM_FLAGS.items(), ("\\Recent", RECENT))
+    return b" ".join(name.encode() for name, bit in names if bits & bit)
 
 
 FLAG_WORDS: Final = tuple(_flags(bits) for bits in range(256))

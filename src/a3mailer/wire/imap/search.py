@@ -53,7 +53,12 @@ class Identified:
     owner: int
 
 
-Key = Leaf | InSet | Within | Identified | Operator
+@dataclass(frozen=True, slots=True)
+class IsRecent:
+    """The session is the first that was told of it (RFC 3501 section 2.3.2)."""
+
+
+Key = Leaf | InSet | Within | Identified | IsRecent | Operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ class SearchRequest:
     """What UPDATE is to tell of each new message that comes to be among the results."""
 
 
-_LEAVES: Final[dict[bytes, tuple[Leaf | Operator, ...]]] = {
+_LEAVES: Final[dict[bytes, tuple[Key, ...]]] = {
     b"ALL": (criteria.Everything(),),
     b"ANSWERED": (HasFlag(ANSWERED),),
     b"DELETED": (HasFlag(DELETED),),
@@ -115,10 +120,9 @@ _LEAVES: Final[dict[bytes, tuple[Leaf | Operator, ...]]] = {
     b"UNDRAFT": (HasFlag(DRAFT), Operator.NOT),
     b"UNFLAGGED": (HasFlag(FLAGGED), Operator.NOT),
     b"UNSEEN": (HasFlag(SEEN), Operator.NOT),
-    # RFC 3501: this server says 0 RECENT, so nothing is recent
-    b"RECENT": (criteria.Nothing(),),
-    b"NEW": (criteria.Nothing(),),
-    b"OLD": (criteria.Everything(),),
+    b"RECENT": (IsRecent(),),
+    b"NEW": (IsRecent(), HasFlag(SEEN), Operator.NOT, Operator.AND),
+    b"OLD": (IsRecent(), Operator.NOT),
     b"SAVEDATESUPPORTED": (criteria.Everything(),),
 }
 _TEXTS: Final = {place.name.encode(): place for place in Place}

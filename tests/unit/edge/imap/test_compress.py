@@ -102,9 +102,9 @@ async def test_news_come_compressed_to_who_idles(stage: Stage, world: ImapWorld)
     await idler.feed(b"b1 SELECT INBOX\r\n")
     await idler.feed(b"b2 IDLE\r\n")
     await world.deliver(b"Subject: new\r\n\r\n")
-    assert await idler.feed(b"") == b"* 4 EXISTS\r\n* 0 RECENT\r\n"
+    assert await idler.feed(b"") == b"* 4 EXISTS\r\n* 1 RECENT\r\n"
     await world.deliver(b"Subject: new\r\n\r\n")
-    assert await idler.feed(b"") == b"* 5 EXISTS\r\n* 0 RECENT\r\n"
+    assert await idler.feed(b"") == b"* 5 EXISTS\r\n* 2 RECENT\r\n"
     assert await idler.feed(b"DONE\r\n") == b"b2 OK IDLE terminated\r\n"
 
 

@@ -173,6 +173,15 @@ def set_mailbox(state: State, o: op.SetMailbox) -> op.Done:
     return op.Done(modseq)
 
 
+def notice(state: State, o: op.Notice) -> op.Noticed:
+    """``Notice``."""
+    box = state.mailbox(o.account, o.mailbox)
+    until = min(o.until or box.uid_next, box.uid_next)
+    if box.noticed < until:
+        state.put(state.mailboxes, (o.account, o.mailbox), replace(box, noticed=until))
+    return op.Noticed(min(box.noticed, until), until)
+
+
 def append(state: State, o: op.Append) -> op.Appended:
     """RFC 9051 section 6.3.12, and delivery."""
     if o.delivery and (known := state.deliveries.get((o.account, o.delivery))):

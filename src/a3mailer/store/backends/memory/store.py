@@ -62,6 +62,7 @@ APPLY: Final[dict[type[Operation], Callable[[State, Any], Result]]] = {
     op.DeleteMailbox: mail.delete_mailbox,
     op.SetMailbox: mail.set_mailbox,
     op.ChangeGrant: sharing.change_grant,
+    op.Notice: mail.notice,
     op.SeeNewest: sharing.see_newest,
     op.Append: mail.append,
     op.AppendInto: mail.append_into,

@@ -31,6 +31,7 @@ TABLE: Final[dict[type[Operation], Apply]] = {
     op.RenameMailbox: apply_mailbox.rename_mailbox,
     op.DeleteMailbox: apply_mailbox.delete_mailbox,
     op.SetMailbox: apply_mailbox.set_mailbox,
+    op.Notice: apply_mailbox.notice,
     op.ChangeGrant: apply_sharing.change_grant,
     op.SeeNewest: apply_seen.see_newest,
     op.Append: apply_mail.append,

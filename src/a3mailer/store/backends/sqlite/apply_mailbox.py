@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from a3mailer.mail.errors import AlreadyExists, BadName, NotAllowed, TooMany
-from a3mailer.mail.ids import INBOX, MailboxId, ModSeq
+from a3mailer.mail.ids import INBOX, MailboxId, ModSeq, Uid
 from a3mailer.mail.mailbox import INITIAL, MAX_MAILBOXES, SEPARATOR, canonical_name, parents
 from a3mailer.mail.rights import ROOT
 from a3mailer.store.backends.sqlite import apply_documents, apply_seen, apply_sharing
@@ -20,6 +20,8 @@ from a3mailer.store.operations import (
     DeleteMailbox,
     Done,
     MailboxCreated,
+    Notice,
+    Noticed,
     RenameMailbox,
     SetMailbox,
 )
@@ -187,3 +189,17 @@ def set_mailbox(ledger: Ledger, op: SetMailbox, work: Work) -> Done:
     )
     _tree_changed(ledger, account)
     return Done(account.modseq)
+
+
+def notice(ledger: Ledger, op: Notice, work: Work) -> Noticed:
+    """Errors: NoSuchMailbox."""
+    state = ledger.mailbox(op.account, op.mailbox)
+    until = min(op.until or state.uid_next, state.uid_next)
+    ((first,),) = ledger.execute(
+        "SELECT noticed FROM mailboxes WHERE account=? AND mailbox=?", (op.account, op.mailbox)
+    ).fetchall()
+    if first < until:
+        ledger.execute(
+            "UPDATE mailboxes SET noticed=? WHERE account=? AND mailbox=?", (until, op.account, op.mailbox)
+        )
+    return Noticed(Uid(min(first, until)), Uid(until))

@@ -64,6 +64,11 @@ STAND_INS: Final = (
     ("seers", "account", "CREATE TEMP TABLE seers (account, mailbox, reader, seen)"),
     ("uploads", "account", "CREATE TEMP TABLE uploads (account, blob)"),
     (
+        "mailboxes",
+        "noticed",
+        "CREATE TEMP VIEW mailboxes AS SELECT *, uid_next AS noticed FROM main.mailboxes",
+    ),
+    (
         "messages",
         "copied",
         "CREATE TEMP VIEW messages AS SELECT *, 1 AS copied, uid AS twin FROM main.messages",
@@ -215,6 +220,12 @@ ORDER: Final = (
             WHERE g.account = mailboxes.account AND g.mailbox = mailboxes.mailbox
                 AND g.uid >= mailboxes.uid_next""",
         ),
+    ),
+    Rule(
+        "uid-order",
+        """SELECT place, 'UIDNEXT is ' || uid_next || ' and somebody was told of uids below ' || noticed
+        FROM boxes WHERE noticed > uid_next OR noticed < 1""",
+        ("UPDATE mailboxes SET noticed = max(min(noticed, uid_next), 1)",),
     ),
     Rule(
         "uid-order",

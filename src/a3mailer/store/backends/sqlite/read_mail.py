@@ -32,7 +32,8 @@ SLICE: Final = 1000
 
 _MAILBOX: Final = (
     "SELECT account, mailbox, name, uid_validity, uid_next, modseq, messages, unseen, deleted, octets,"
-    " special_use, subscribed, expire_days, keywords, added, changed, sort_order, tombstones_from"
+    " special_use, subscribed, expire_days, keywords, added, changed, sort_order, tombstones_from,"
+    " noticed"
     " FROM mailboxes WHERE account = ?"
 )
 _COLUMNS: Final = "SELECT uid, flags, keywords, modseq, email, size FROM messages"
@@ -97,6 +98,7 @@ def to_mailbox(row: Row) -> Mailbox:
         ModSeq(row[14]),
         ModSeq(row[15]),
         row[16],
+        Uid(row[18]),
     )
 
 
