@@ -148,10 +148,23 @@ def group_of(address: str) -> Person:
 class Shown:
     """States that somebody was told, with what they stand for; the oldest is forgotten first."""
 
-    __slots__ = ("_kept",)
+    __slots__ = ("_kept", "_last")
 
     def __init__(self) -> None:
         self._kept: dict[tuple[AccountId, str], Mapping[str, str]] = {}
+        self._last: dict[AccountId, tuple[Seen, object, str]] = {}
+
+    def last(self, asker: AccountId, seen: Seen, other: object) -> str | None:
+        """The state that was told last, where it was made of the same; ``other``: of what it was besides."""
+        found = self._last.get(asker)
+        return found[2] if found is not None and found[0] is seen and found[1] == other else None
+
+    def told(self, asker: AccountId, seen: Seen, other: object, state: str) -> None:
+        """The same for the next time."""
+        self._last.pop(asker, None)
+        self._last[asker] = (seen, other, state)
+        if len(self._last) > KEPT:
+            del self._last[next(iter(self._last))]
 
     def keep(self, asker: AccountId, state: str, special: Mapping[str, str]) -> None:
         """Digests of the Principals that are not for all the same, by id."""

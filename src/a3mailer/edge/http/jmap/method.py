@@ -107,7 +107,9 @@ class Call:
         for loan in await self.services.loans.anew(self.principal):
             if loan.account == self.account.id:
                 account = self.given = replace(self.account, loan=loan, target=loan.target)
-                self.exchange.accounts = {**self.exchange.accounts, account.key: account}
+                mine, *others = ({**self.exchange.accounts, account.key: account}).values()
+                mine = replace(mine, others=tuple(others))
+                self.exchange.accounts = {each.key: each for each in (mine, *others)}
 
     def then(self, method: str, arguments: Arguments) -> None:
         """Make this call after the response of the one in hand, under its call id (section 5.4)."""

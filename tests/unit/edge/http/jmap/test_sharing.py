@@ -84,6 +84,9 @@ async def test_the_session_says_who_one_is(town: Town) -> None:
 async def test_whom_one_sees_and_what_of_theirs(town: Town) -> None:
     assert await town.seen("bob") == {"alice", "bob", "anyone"}
     assert await town.seen("carol") == {"Carol", "anyone"}
+    for name in ("accountIds", "email", "name", "text", "type", "timeZone"):
+        told = await town.of("bob", "Principal/query", filter={name: None})
+        assert told == {"error": "invalidArguments"}, name
     before = (await town.of("carol", "Principal/get"))["state"]
     query = (await town.of("carol", "Principal/query", filter={"type": "individual"}))["queryState"]
     await town.share("carol", "lr")

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from a3mailer.access.people import Company, Person, Seen, described
 from a3mailer.edge.http.jmap.accounts import Account
@@ -64,12 +64,12 @@ _STRANGE: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A FilterCondition (section 2.4.1)."""
 
-    account_ids: tuple[str, ...] | None = None
-    email: str | None = None
-    name: str | None = None
-    text: str | None = None
-    type: str | None = None
-    time_zone: str | None = None
+    account_ids: tuple[str, ...] | UnsetType = UNSET
+    email: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+    time_zone: str | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +119,16 @@ async def around(services: Services, account: Account) -> Around:
 
 
 async def state(services: Services, account: Account) -> str:
-    """Of all that the asker sees."""
-    found = await around(services, account)
-    services.people.shown.keep(account.id, found.state, found.special)
-    return found.state
+    """Of all that the asker sees. It is asked for after every change: what it is made of seldom changes."""
+    shown, asker = services.people.shown, account.asker
+    seen = None if asker is None else await services.people.seen_by(asker)
+    state = None if seen is None else shown.last(account.id, seen, account)
+    if state is None:
+        found = await around(services, account)
+        state = found.state
+        shown.keep(account.id, state, found.special)
+        shown.told(account.id, found.seen, account, state)
+    return state
 
 
 def _digest(record: Record) -> str:
@@ -243,12 +249,12 @@ def _fits(filter: Any, person: Person, accounts: Iterable[str]) -> bool:
         return {"AND": all(found), "OR": any(found), "NOT": not any(found)}[filter.operator]
     texts = (person.name, person.email, person.description)
     return (
-        (filter.account_ids is None or not set(accounts).isdisjoint(filter.account_ids))
-        and (filter.email is None or _contains(person.email, filter.email))
-        and (filter.name is None or _contains(person.name, filter.name))
-        and (filter.text is None or any(_contains(text, filter.text) for text in texts))
-        and filter.type in (None, person.type)
-        and filter.time_zone in (None, person.time_zone)
+        (filter.account_ids is UNSET or not set(accounts).isdisjoint(filter.account_ids))
+        and (filter.email is UNSET or _contains(person.email, filter.email))
+        and (filter.name is UNSET or _contains(person.name, filter.name))
+        and (filter.text is UNSET or any(_contains(text, filter.text) for text in texts))
+        and filter.type in (UNSET, person.type)
+        and filter.time_zone in (UNSET, person.time_zone)
     )
 
 
