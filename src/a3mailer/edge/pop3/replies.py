@@ -20,6 +20,10 @@ class LoginEnded(err.AuthenticationFailed):
     """The account was disabled, or its password changed, after the login."""
 
 
+class NoMaildropForThis(err.NotAllowed):
+    """What somebody logged in with does not open a maildrop: a token of other scopes, another role."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """-ERR: the response code with its brackets and a space, and the key of the text."""
@@ -39,6 +43,7 @@ REPLIES: Final[dict[type[err.MailError], Failure]] = {
     BadExchange: Failure(b"", "exchange"),
     NoSuchMechanism: Failure(b"", "mechanism"),
     NotConfidential: Failure(b"", "privacy"),
+    NoMaildropForThis: Failure(AUTH, "forbidden"),  # RFC 3206 section 4: against the policy for logins
     err.NotAllowed: Failure(PERMANENT, "forbidden"),
     err.NoSuchMessage: Failure(b"", "no_message"),
     err.DamagedContent: Failure(PERMANENT, "damaged"),

@@ -13,7 +13,7 @@ from a3mailer.access.maildrop import Maildrop
 from a3mailer.edge.connection import HIGH_WATER, Connection
 from a3mailer.edge.login import context_of
 from a3mailer.edge.pop3 import texts
-from a3mailer.edge.pop3.replies import Failure, LoginEnded, TooSoon
+from a3mailer.edge.pop3.replies import Failure, LoginEnded, NoMaildropForThis, TooSoon
 from a3mailer.edge.pop3.services import Services
 from a3mailer.identity.principal import ANONYMOUS, SERVER, Object, Principal
 from a3mailer.identity.roles import allow
@@ -87,17 +87,19 @@ class Session:
         return self.maildrop
 
     def require(self, action: str) -> None:
-        """The one place where every command's permission is asked; an answer holds as long as the login.
+        """Errors: NotAllowed."""
+        if not self._may(action):
+            raise NotAllowed
 
-        Errors: NotAllowed."""
+    def _may(self, action: str) -> bool:
+        """The one place where every command's permission is asked; an answer holds as long as the login."""
         found = self._permits.get(action)
         if found is None:
             who = self.principal
             own = Object(who.tenant, who.account, who.domain, who.role)
             found = allow(who, action, SERVER if who is ANONYMOUS else own)
             self._permits = {**self._permits, action: found}
-        if not found:
-            raise NotAllowed
+        return found
 
     def context(self) -> Context:
         """The connection as SASL sees it; made anew after STLS."""
@@ -115,12 +117,11 @@ class Session:
         return self.mechanisms
 
     async def enter(self, principal: Principal) -> None:
-        """A login succeeded: open the maildrop. Errors: NotAllowed, TooSoon, InUse, TryLater."""
+        """A login succeeded: open the maildrop. Errors: NoMaildropForThis, TooSoon, InUse, TryLater."""
         self.principal, self._permits = principal, _NOTHING_ASKED
         services, key = self.services, str(principal.account)
         try:
-            self.require("mailbox.select")
-            self._has_paused(key)
+            self._admit(key)
             self.maildrop = await Maildrop.open(
                 services.store, services.views, services.leases, principal.account
             )
@@ -134,8 +135,10 @@ class Session:
         self.engine.authorized()
         self.say(texts.text("open", self.language, *self.maildrop.left))
 
-    def _has_paused(self, key: str) -> None:
-        """Errors: TooSoon."""
+    def _admit(self, key: str) -> None:
+        """Errors: NoMaildropForThis, TooSoon."""
+        if not self._may("mailbox.select"):
+            raise NoMaildropForThis
         delay = self.settings.pop3.login_delay
         last = self.services.logins.get(key) if delay else None
         if last is not None and self.services.clock.monotonic() < last[1] + delay:

@@ -240,7 +240,7 @@ async def test_pipelined_reading_is_sent_as_it_is_taken(world: Pop3World, stage:
 
 async def test_a_token_reads_what_its_scopes_say(world: Pop3World, stage: Stage) -> None:
     for scopes, answers in (
-        (("smtp",), (b"-ERR [SYS/PERM] not permitted\r\n",)),
+        (("smtp",), (b"-ERR [AUTH] not permitted\r\n",)),
         (("mailbox",), (b"-ERR [SYS/PERM] not permitted\r\n", b"-ERR [SYS/PERM] not permitted\r\n")),
         (("mailbox", "message.read"), (b"+OK", b"-ERR [SYS/PERM] not permitted\r\n")),
         (("mailbox", "message"), (b"+OK", b"+OK message 1 deleted\r\n")),
