@@ -31,6 +31,7 @@ from a3mailer.testing.clock import FakeClock
 from tests.property import agreement_imap, agreement_jmap, agreement_pop
 from tests.property.agreement import Stage
 from tests.property.agreement_acts import Act, History, history, shorter
+from tests.unit.store.empty import lay_out
 
 ACTS: Final = {**agreement_imap.ACTS, **agreement_pop.ACTS, **agreement_jmap.ACTS}
 Backend = Callable[[FakeClock, Path], AbstractAsyncContextManager[Store]]
@@ -50,7 +51,7 @@ async def memory(clock: FakeClock, folder: Path) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def sqlite(clock: FakeClock, folder: Path) -> AsyncIterator[Store]:
-    store = await SqliteStore.open(folder / "store", SMALL_SEGMENTS, None, clock=clock)
+    store = await SqliteStore.open(lay_out(folder / "store"), SMALL_SEGMENTS, None, clock=clock)
     yield store
     await store.close()
 

@@ -41,6 +41,7 @@ from tests.property.store_acts import (
     separate,
     used,
 )
+from tests.unit.store.empty import lay_out
 
 Backend = Callable[[FakeClock], AbstractAsyncContextManager[Store]]
 MADE: Final = tuple(content(octets) for octets in CONTENTS)
@@ -172,7 +173,7 @@ async def _all(backends: tuple[Backend, ...], clocks: list[FakeClock]) -> AsyncI
 async def sqlite(clock: FakeClock) -> AsyncIterator[Store]:
     """With small segments; what a history leaves behind must please the doctor."""
     with tempfile.TemporaryDirectory() as folder:
-        store = await SqliteStore.open(Path(folder), SMALL_SEGMENTS, None, clock=clock)
+        store = await SqliteStore.open(lay_out(Path(folder)), SMALL_SEGMENTS, None, clock=clock)
         yield store
         await store.compact(1.0, 0.0)
         await store.close()

@@ -9,12 +9,13 @@ from a3mailer.mail.ids import AccountId
 from a3mailer.store.backends.sqlite.store import SqliteStore
 from a3mailer.store.ports import Store
 from a3mailer.testing.store.case import settle_in
+from tests.unit.store.empty import lay_out
 from tests.unit.store.test_crash import SETTINGS
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(tmp_path, SETTINGS, None)
+    store = await SqliteStore.open(lay_out(tmp_path), SETTINGS, None)
     yield store
     await store.close()
 

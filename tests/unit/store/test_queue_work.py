@@ -25,7 +25,8 @@ def filled(folder: Path, entries: int) -> apsw.Connection:
         (n, None if n % 10 == 0 else n, n % 10 == 0, 5000 if n <= LEASED else 0, n % 3)
         for n in range(1, entries + 1)
     ]
-    connection.executemany(_ENTRY, rows)
+    with connection:  # one commit: each is a sync
+        connection.executemany(_ENTRY, rows)
     return connection
 
 

@@ -16,6 +16,7 @@ from a3mailer.store.ports import Store
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.mailstore import MailStoreCompliance
 from a3mailer.testing.store.case import World
+from tests.unit.store.empty import lay_out
 
 SMALL = 1 << 20
 
@@ -24,7 +25,7 @@ class TestAlone(MailStoreCompliance):
     @pytest.fixture
     async def store(self, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Store]:
         settings = Settings(store=StoreSettings(segment_size=SMALL))
-        store = await SqliteStore.open(tmp_path, settings, None, clock=clock)
+        store = await SqliteStore.open(lay_out(tmp_path), settings, None, clock=clock)
         yield store
         await store.close()
 
@@ -55,6 +56,6 @@ class TestPlain(MailStoreCompliance):
     @pytest.fixture
     async def store(self, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Store]:
         settings = Settings(store=StoreSettings(segment_size=SMALL, encryption=False, compression=False))
-        store = await SqliteStore.open(tmp_path, settings, None, clock=clock)
+        store = await SqliteStore.open(lay_out(tmp_path), settings, None, clock=clock)
         yield store
         await store.close()

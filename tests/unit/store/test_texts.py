@@ -30,6 +30,7 @@ from a3mailer.store.texts import Sought, Where
 from a3mailer.testing.clock import FakeClock
 from a3mailer.testing.store.case import World, mail
 from a3mailer.testing.store.texts import Indexed, TextRules, agrees, turn
+from tests.unit.store.empty import lay_out
 
 
 async def bring_up_to_date(store: SqliteStore, account: AccountId) -> None:
@@ -41,7 +42,7 @@ async def bring_up_to_date(store: SqliteStore, account: AccountId) -> None:
 class TestTexts(TextRules):
     @pytest.fixture
     async def store(self, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Store]:
-        store = await SqliteStore.open(tmp_path, Settings(), None, clock=clock)
+        store = await SqliteStore.open(lay_out(tmp_path), Settings(), None, clock=clock)
         yield store
         await store.close()
 
