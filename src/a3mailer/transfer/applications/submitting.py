@@ -16,7 +16,7 @@ from msgspec import structs
 from a3mailer.config.tree import Settings
 from a3mailer.identity.directory import Directory
 from a3mailer.mail.envelope import Body, Client, Envelope, Recipient
-from a3mailer.mail.errors import BadName, MailError, NotAllowed, TooLarge, TooMany
+from a3mailer.mail.errors import BadName, MailError, NoSuchAccount, NotAllowed, TooLarge, TooMany
 from a3mailer.mail.ids import AccountId, QueueId
 from a3mailer.mail.message.index import glance
 from a3mailer.runtime.clock import Clock
@@ -125,10 +125,16 @@ class Submitting:
         await course.run(Stage.AUTH, Facts(client, envelope))
         await self._policy.sender(client, envelope)
         await course.run(Stage.MAIL, Facts(client, envelope))
-        routes = []
+        routes, nobody = [], []
         for recipient in envelope.recipients:
-            routes.append(await self._policy.recipient(client, envelope, recipient))
+            try:
+                routes.append(await self._policy.recipient(client, envelope, recipient))
+            except NoSuchAccount:
+                nobody.append(str(recipient.address))
+                continue
             await course.run(Stage.RCPT, Facts(client, envelope, recipient, routes[-1]))
+        if nobody:
+            raise BadRecipients(nobody)
         await course.run(Stage.DATA, Facts(client, envelope))
         account, now = AccountId(client.account), int(self._clock.now())
         mail = Mail(now, glance(octets).message_id.decode("ascii", "replace"), str(envelope.reverse_path))

@@ -200,7 +200,7 @@ def _converted(method: Method, arguments: Arguments) -> Any:
     try:
         return msgspec.convert(arguments, method.form)
     except msgspec.ValidationError as error:
-        raise invalid_arguments(str(error)[:300], *_NAMED.findall(str(error))[:1]) from error
+        raise invalid_arguments(str(error)[:300], *_NAMED.findall(str(error))[-1:]) from error
 
 
 def _refused(error: MethodError) -> tuple[str, Arguments]:

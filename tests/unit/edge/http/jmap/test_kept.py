@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from a3mailer.edge.http.jmap.kept import DAY, FORGOTTEN_DAYS, Kept
+from a3mailer.edge.http.jmap.kept import DAY, FORGOTTEN_DAYS, MOST_MARKS, Kept
 from a3mailer.mail.envelope import Client
 from a3mailer.mail.errors import NotAllowed, TooMany
 from a3mailer.mail.ids import AccountId
@@ -31,15 +31,44 @@ def test_changes_of_kept_records() -> None:
             new.changes(since, 10, 50)
     with pytest.raises(MethodError):
         new.changes("10-x", 10, (FORGOTTEN_DAYS + 1) * DAY)
-    with pytest.raises(MethodError):  # both in one second
-        new.changes(old.state, 1, 50)
+    for bad in ("10-x.abc", "10-x." + "a" * 16 * (MOST_MARKS + 1)):
+        with pytest.raises(MethodError):
+            new.changes(bad, 10, 50)
 
 
-def test_the_same_second_is_told_twice_and_never_missed() -> None:
-    before = Kept({"a": {"made": 10}}, {"a": 10})
-    after = Kept({"a": {"made": 10}, "b": {"made": 10}}, {"a": 10, "b": 10})
-    assert before.state != after.state
-    assert after.changes(before.state, 10, 50).created == ["a", "b"]
+def told_all(kept: Kept, since: str, most: int) -> list[tuple[list[str], list[str], list[str]]]:
+    """What pages of changes say until there are no more."""
+    pages = []
+    while True:
+        told = kept.changes(since, most, 50)
+        pages.append((list(told.created), list(told.updated), list(told.destroyed)))
+        if not told.more:
+            assert told.state == kept.state
+            return pages
+        since = told.state
+
+
+def test_the_same_second_is_told_once() -> None:
+    """RFC 8620 section 5.2: created is what was created since the old state, however soon after it."""
+    before = Kept({"a": {"made": 10}, "c": {"made": 10}, "d": {"made": 10}}, {"a": 10, "c": 10, "d": 10})
+    now = {"a": {"made": 10}, "b": {"made": 10}, "c": {"made": 10, "x": 1}}
+    after = Kept(now, dict.fromkeys("abcd", 10))
+    assert told_all(after, before.state, 10) == [(["b"], ["c"], ["d"])]
+    assert told_all(after, before.state, 1) == [(["b"], [], []), ([], ["c"], []), ([], [], ["d"])]
+    empty = Kept({"0": {"made": 0}}, {"0": 0})
+    changed = Kept({"0": {"made": 0, "x": 1}}, {"0": 10})
+    assert told_all(changed, empty.state, 10) == [([], ["0"], [])], "it was there before it was changed"
+
+
+def test_very_many_of_one_second_are_told_twice_and_never_missed() -> None:
+    many = {str(at): {"made": 10} for at in range(MOST_MARKS + 1)}
+    before = Kept(many, dict.fromkeys(many, 10))
+    after = Kept(many | {"b": {"made": 10}}, dict.fromkeys((*many, "b"), 10))
+    assert "." not in before.state and before.state != after.state
+    assert set(after.changes(before.state, 100, 50).created) == {*many, "b"}
+    with pytest.raises(MethodError):
+        after.changes("5-x", MOST_MARKS + 1, 50)
+    assert len(told_all(after, "5-x", MOST_MARKS)) == 2
 
 
 @pytest.fixture

@@ -113,6 +113,36 @@ async def test_which_part_of_an_envelope_is_wrong(alice: Alice) -> None:
     assert error["properties"] == ["envelope/rcptTo/1/parameters"]
 
 
+async def test_recipients_that_are_nobody_are_invalid(alice: Alice) -> None:
+    """RFC 8621 section 7.5: not a valid email address for sending to."""
+    people = [{"email": f"{who}@example.test"} for who in ("nobody", "bob", "noone")]
+    error = await submitted(alice, {"email": "alice@example.test"}, *people)
+    assert error["type"] == "invalidRecipients"
+    assert error["invalidRecipients"] == ["nobody@example.test", "noone@example.test"]
+    assert (await alice.ask("EmailSubmission/get", ids=None))["list"] == []
+
+
+async def test_changes_of_one_second_are_exact(alice: Alice) -> None:
+    """RFC 8620 section 5.2, of types whose records are documents."""
+
+    async def identity() -> str:
+        done = await alice.ask("Identity/set", create={"i": {"email": "alice@example.test"}})
+        return str(done["created"]["i"]["id"])
+
+    state = await alice.state("Identity")
+    made = [await identity(), await identity()]
+    between = (await alice.ask("Identity/changes", sinceState=state, maxChanges=1))["newState"]
+    await alice.ask("Identity/set", update={"I0": {"name": "x"}}, destroy=[made[0]])
+    told = await alice.ask("Identity/changes", sinceState=between)
+    assert (told["destroyed"], told["updated"]) == ([made[0]], ["I0"])
+    assert set(told["created"]) <= {made[1]}
+    now = await alice.state("Identity")
+    assert now == told["newState"]
+    last = await identity()
+    told = await alice.ask("Identity/changes", sinceState=now)
+    assert (told["created"], told["updated"], told["destroyed"]) == ([last], [], [])
+
+
 async def test_what_is_done_with_emails_needs_their_capability(alice: Alice) -> None:
     """Nothing is sent where the implied Email/set could not be made."""
     using = ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:submission"]

@@ -54,7 +54,7 @@ class PushSubscriptions:
         default_factory=lambda: table(
             Property("deviceClientId", Text, By.CREATOR),
             Property("url", Annotated[str, Meta(max_length=MAX_URL)], By.CREATOR, shown=False),
-            Property("keys", Keys | None, By.CREATOR, None, shown=False),
+            Property("keys", Keys | None, By.CREATOR, None, shown=False, told=False),
             Property("verificationCode", Text | None, By.CLIENT, None),
             Property("expires", UTCDate | None, By.CLIENT, None),
             Property("types", Annotated[tuple[Text, ...], Meta(max_length=100)] | None, By.CLIENT, None),

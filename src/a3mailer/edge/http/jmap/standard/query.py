@@ -105,12 +105,12 @@ class _Filters:
         if self.left < 0:
             raise MethodError("unsupportedFilter", f"more than {MAX_CONDITIONS} conditions")
         if not isinstance(given, dict):
-            raise invalid_arguments("a filter is an object")
+            raise invalid_arguments("a filter is an object", "filter")
         if "operator" not in given:
             return self._condition(given)
         conditions = given.get("conditions")
         if given["operator"] not in OPERATORS or not isinstance(conditions, list) or len(given) != 2:
-            raise invalid_arguments("an operator is AND, OR or NOT with conditions")
+            raise invalid_arguments("an operator is AND, OR or NOT with conditions", "filter")
         return Operator(given["operator"], tuple(self.made(each) for each in conditions))
 
     def _condition(self, given: dict[str, Any]) -> Any:
@@ -120,7 +120,7 @@ class _Filters:
         try:
             return msgspec.convert(given, self.condition)
         except msgspec.ValidationError as error:
-            raise invalid_arguments(f"filter: {error}") from error
+            raise invalid_arguments(f"filter: {error}", "filter") from error
 
 
 async def page(call: Call, results: Results, arguments: QueryArguments) -> dict[str, object]:
