@@ -28,8 +28,9 @@ def test_the_types_of_section_1() -> None:
     assert fits(Int, -(2**53) + 1) and not fits(Int, -(2**53)) and not fits(Int, True)
     assert fits(UnsignedInt, 2**53 - 1) and not fits(UnsignedInt, 2**53) and not fits(UnsignedInt, -1)
     assert fits(UTCDate, "2014-10-30T06:12:00Z") and fits(UTCDate, "2014-10-30T06:12:00.5Z")
+    assert fits(UTCDate, "2014-10-30T06:12:00.000Z") and fits(Date, "2014-10-30T06:12:00.120Z")
     assert fits(Date, "2014-10-30T14:12:00+08:00") and fits(Date, "2014-10-30T14:12:00Z")
-    for wrong in ("2014-10-30T06:12:00.0Z", "2014-10-30t06:12:00z", "2014-10-30T06:12:00+00:00", "2014"):
+    for wrong in ("2014-10-30T06:12:00.Z", "2014-10-30t06:12:00z", "2014-10-30T06:12:00+00:00", "2014"):
         assert not fits(UTCDate, wrong), wrong
 
 

@@ -127,8 +127,12 @@ def special_use(tree: Tree, role: str | None, box: Mailbox | None) -> str:
     return ROLES[role]
 
 
-def name_error(error: MailError) -> SetError:
-    """What is told of it."""
+def name_error(tree: Tree, error: MailError) -> SetError:
+    """What is told of it. Clients ask for the id of one that has the name (RFC 8620 section 5.4)."""
+    there = tree.by_name.get(str(error)) if isinstance(error, AlreadyExists) else None
+    if there is not None:
+        id = object_id(MAILBOX_LETTER, there.id)
+        return SetError("alreadyExists", "another mailbox has this name", existingId=id)
     if isinstance(error, AlreadyExists | BadName):
         return invalid_properties("name", because=str(error))
     return SetError("forbidden", str(error)) if isinstance(error, NotAllowed) else set_error(error)

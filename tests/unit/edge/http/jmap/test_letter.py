@@ -33,7 +33,7 @@ async def test_a_mailbox_name_is_net_unicode(alice: Alice) -> None:
     made = await alice.ask("Mailbox/set", create={"a": {"name": "e\u0301"}})
     assert made["created"]["a"]["name"] == "\u00e9"
     twin = await alice.ask("Mailbox/set", create={"b": {"name": "\u00e9"}})
-    assert twin["notCreated"]["b"]["type"] == "invalidProperties"
+    assert twin["notCreated"]["b"]["type"] == "alreadyExists"
     id = made["created"]["a"]["id"]
     done = await alice.ask("Mailbox/set", update={id: {"name": "o\u0308"}})
     assert done["updated"] == {id: {"name": "\u00f6"}}

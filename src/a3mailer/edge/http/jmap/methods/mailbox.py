@@ -144,7 +144,7 @@ class Mailboxes:
             try:
                 made[key] = await self._create(call, record)
             except MailError as error:
-                made[key] = name_error(error)
+                made[key] = name_error(await self._tree(call), error)
             except SetError as error:
                 made[key] = error
         return made
@@ -183,7 +183,7 @@ class Mailboxes:
                 try:
                     done[id] = await self._update(call, id, updates[id])
                 except MailError as error:
-                    done[id] = name_error(error)
+                    done[id] = name_error(await self._tree(call), error)
                 except SetError as error:
                     done[id] = error
             refused = [id for id in waiting if isinstance(done[id], SetError)]
