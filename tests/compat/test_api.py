@@ -14,6 +14,9 @@ import aiohttp
 import pytest
 
 from a3mailer.msgauth.tlsrpt import pack
+from a3mailer.ops.autoconfig import pacc
+from a3mailer.ops.domain_records import TLS_REPORTS
+from a3mailer.transfer.lists.lists import PATH as LEAVE
 from tests.rig import Rig
 from tests.unit.msgauth.test_tlsrpt import EXAMPLE
 from tests.web import Web, reply
@@ -112,3 +115,76 @@ def test_curl_posts_a_tls_report(rig: Rig) -> None:
     assert curl(rig, path, *media, body=packed)[0] == 201
     (row,) = rig.verb("report", "tls", "list")
     assert (row["domain"], row["source"], row["organization"]) == ("example.test", "[127.0.0.1]", "Company-X")
+
+
+def opened(rig: Rig, line: str, *arguments: str, body: bytes | None = None) -> tuple[str, str]:
+    """The status and the media type; what does not end is left after two seconds."""
+    method, _, path = line.partition(" ")
+    url = f"https://127.0.0.1:{rig.port('https')}{path}"
+    command = ["curl", "-sS", "-k", "-m", "2", "-o", "/dev/null", "-w", "%{http_code} %{content_type}"]
+    given = ["--data-binary", "@-"] if body is not None else []
+    done = subprocess.run(
+        [*command, "-X", method, *arguments, *given, url],
+        input=body or b"",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    status, _, media = done.stdout.decode().partition(" ")
+    return status, media
+
+
+def test_all_that_is_described_is_real(rig: Rig) -> None:
+    """Every endpoint that is none of the API's, and every status of it that is no problem."""
+    paths = curl(rig, "/api/v1/openapi.json")[1]["paths"]
+    told = {
+        (path, method.upper(), status, media)
+        for path, methods in paths.items()
+        if not path.startswith("/api/")
+        for method, operation in methods.items()
+        for status, answer in operation["responses"].items()
+        if status != "default"
+        for media in answer.get("content", {"": None})
+    }
+    alice = ("-u", "alice@example.test:secret-a")
+    account = next(iter(curl(rig, "/.well-known/jmap", *alice)[1]["accounts"]))
+    blob = curl(rig, f"/jmap/upload/{account}", *alice, body=b"octets")[1]["blobId"]
+    upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+               "Sec-WebSocket-Protocol: jmap", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")  # fmt: skip
+    values = {"accountId": account, "blobId": blob, "token": "x", "domain": "example.test",
+              "email": "alice@example.test"}  # fmt: skip
+    outlook = (
+        b'<Autodiscover xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006">'
+        b"<Request><EMailAddress>alice@example.test</EMailAddress></Request></Autodiscover>"
+    )
+    calls = b'{"using": [], "methodCalls": []}'
+
+    def ask(path: str, method: str, status: str) -> tuple[str, str]:
+        line, given, body = f"{method} {path.format(**values)}", list(alice), None
+        host = paths[path][method.lower()].get("servers", [{"url": ""}])[0]["url"]
+        if host:
+            given += ["-H", f"Host: {host.removeprefix('https://').format(**values)}"]
+        if path.endswith(".json") or "{email}" in path:
+            line += f"?Email=alice@example.test&Protocol=AutodiscoverV{'1' if status == '200' else '9'}"
+        elif "config" in path:
+            line += "?emailaddress=alice@example.test&email=alice@example.test"
+        elif "{blobId}" in path:
+            fields = {"206": "Range: bytes=1-2", "304": f'If-None-Match: "{blob}"', "416": "Range: bytes=99-"}
+            given += ["-H", fields.get(status, "X: y")]
+        elif status == "200" and "events" in path:
+            line += "?types=*&closeafter=no&ping=0"
+        elif status == "101":
+            given += [each for field in upgrade for each in ("-H", field)] + ["--http1.1"]
+        if method == "POST":
+            body = outlook if path.endswith(".xml") else calls
+            given += ["-H", "Content-Type: application/json"]
+        return opened(rig, line, *given, body=body)
+
+    # needs a list's mail (), port 443 (test_autoconfig.py), and a report (above)
+    elsewhere = {(f"{LEAVE}{{token}}", "POST"), (pacc.PATH, "GET"), (TLS_REPORTS, "POST")}
+    found = {
+        (path, method, *ask(path, method, status))
+        for path, method, status, _ in told
+        if (path, method) not in elsewhere
+    }
+    assert found == {each for each in told if each[:2] not in elsewhere}

@@ -39,5 +39,6 @@ def public(
         *exposed(office),
     )
     known = WellKnown(settings, policy.fronts).routes()
-    routes = (*known, *further, *api, openapi((*api, *further), __version__))
+    routes = (*known, *further, *api)
+    routes += (openapi(routes, __version__),)
     return HttpDoor(Routes(routes), authorise=Authorise(authenticator, settings))

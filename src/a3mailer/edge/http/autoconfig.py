@@ -45,17 +45,28 @@ class ClientSettings:
         return (
             *self.plain_routes(),
             *(
-                Route(("POST",), path, self._autodiscover, body=autodiscover.MAX_REQUEST)
+                Route(("POST",), path, self._autodiscover, body=autodiscover.MAX_REQUEST,
+                      gives={200: autodiscover.MEDIA}, about="Settings for Outlook (Autodiscover, POX).")
                 for path in autodiscover.PATHS
             ),
-            *(Route(("GET",), path, self._autodiscover_place) for path in autodiscover.JSON_PATHS),
-            Route(("GET",), apple.PATH, self._apple),
-            Route(("GET",), pacc.PATH, self._pacc, host=pacc.HOST),
-        )
+            *(
+                Route(("GET",), path, self._autodiscover_place, gives={200: JSON, 400: JSON},
+                      about="Where Autodiscover is (version 2).")
+                for path in autodiscover.JSON_PATHS
+            ),
+            Route(("GET",), apple.PATH, self._apple, gives={200: apple.MEDIA},
+                  about="A signed profile for Apple's devices."),
+            Route(("GET",), pacc.PATH, self._pacc, host=pacc.HOST, gives={200: JSON},
+                  about="Settings for programs (PACC)."),
+        )  # fmt: skip
 
     def plain_routes(self) -> tuple[Route, ...]:
         """Those of http: programs ask there where a domain's name has no certificate yet."""
-        return tuple(Route(("GET",), path, self._mozilla) for path in (mozilla.PATH, mozilla.WELL_KNOWN))
+        return tuple(
+            Route(("GET",), path, self._mozilla, gives={200: mozilla.MEDIA},
+                  about="Settings for Thunderbird and others (autoconfig).")
+            for path in (mozilla.PATH, mozilla.WELL_KNOWN)
+        )  # fmt: skip
 
     async def _mozilla(self, request: Request) -> Response:
         found = await self._offer(request, request.query.get("emailaddress", ""))

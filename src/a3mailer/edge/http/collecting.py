@@ -58,7 +58,8 @@ class Collecting:
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
-        return (Route(("POST",), TLS_REPORTS, self._posted, body=MAX_BODY),)
+        return (Route(("POST",), TLS_REPORTS, self._posted, body=MAX_BODY, gives={201: ""},
+                      about="Reports of others on TLS to us (RFC 8460 section 5.4)."),)  # fmt: skip
 
     async def _posted(self, request: Request) -> Response:
         domain = await self.domain(request.parameters["domain"])

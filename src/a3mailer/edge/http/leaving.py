@@ -38,7 +38,12 @@ class Leaving:
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
         path = PATH + "{token}"
-        return (Route(("GET",), path, self._ask), Route(("POST",), path, self._left, body=MAX_BODY))
+        gives = {200: HTML}
+        return (
+            Route(("GET",), path, self._ask, gives=gives, about="A page that asks whether to leave a list."),
+            Route(("POST",), path, self._left, body=MAX_BODY, gives=gives,
+                  about="Leave a list with one click (RFC 8058)."),
+        )  # fmt: skip
 
     async def _ask(self, _request: Request) -> Response:
         return Response(200, _ASK.encode(), HTML, FIELDS)

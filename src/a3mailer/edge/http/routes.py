@@ -40,7 +40,9 @@ class Route:
     query: type[msgspec.Struct] | None = None
     """Of the parameters in its path and query."""
     about: str = ""
-    """One sentence; routes of the API have one."""
+    """One sentence; all of the https port have one."""
+    gives: Mapping[int, str] = field(default_factory=dict)
+    """The media type of each status beside a problem document, empty for no content; without one: JSON."""
     _segments: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -24,7 +24,8 @@ class WellKnown:
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
-        return (Route(("GET",), PATH, self._sts_policy, host=STS_HOST),)
+        return (Route(("GET",), PATH, self._sts_policy, host=STS_HOST, gives={200: MEDIA},
+                      about="How mail comes to a domain (MTA-STS, RFC 8461 section 3.2)."),)  # fmt: skip
 
     async def _sts_policy(self, request: Request) -> Response:
         domain = request.head.host.removeprefix(STS_HOST)

@@ -1,8 +1,9 @@
-"""The description of the API (OpenAPI 3.1), made of the route table itself."""
+"""The description of all that is behind the https port (OpenAPI 3.1), made of the route table itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -43,8 +44,12 @@ def _operation(route: Route) -> dict[str, object]:
     made: dict[str, Any] = {
         "summary": route.about,
         "x-scope": route.action,
-        "responses": {"2XX": {"description": "Done", "content": {JSON: {}}}, "default": _PROBLEM},
+        "responses": {**_answers(route), "default": _PROBLEM},
     }
+    if route.host:  # a prefix, or a name
+        made["servers"] = [{"url": f"https://{route.host}{'{domain}' if route.host.endswith('.') else ''}"}]
+        if route.host.endswith("."):
+            made["servers"][0]["variables"] = {"domain": {"default": "example.org"}}
     if route.action != OPEN:
         made["security"] = [{"token": []}, {"password": []}]
     if parameters := _parameters(route):
@@ -53,6 +58,16 @@ def _operation(route: Route) -> dict[str, object]:
         schema = {"$ref": _SCHEMAS.format(name=route.form.__name__)}
         made["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
     return made
+
+
+def _answers(route: Route) -> dict[str, object]:
+    """What it gives, by status."""
+    if not route.gives:
+        return {"2XX": {"description": "Done", "content": {JSON: {}}}}
+    return {
+        str(status): {"description": HTTPStatus(status).phrase, **({"content": {media: {}}} if media else {})}
+        for status, media in sorted(route.gives.items())
+    }
 
 
 def _parameters(route: Route) -> list[dict[str, object]]:

@@ -72,9 +72,10 @@ class Binary:
         size = self.services.settings().jmap.upload_size
         over = problem_of(RequestError("limit", f"at most {size} octets", limit="maxSizeUpload"))
         return (
-            Route(("POST",), UPLOAD, self._upload, ANYBODY, body=size, over=over,
+            Route(("POST",), UPLOAD, self._upload, ANYBODY, body=size, over=over, gives={201: JSON},
                   about="Bring octets for JMAP (RFC 8620 section 6.1)."),
             Route(("GET",), DOWNLOAD, self._download, ANYBODY, query=DownloadQuery,
+                  gives={200: OCTETS, 206: OCTETS, 304: "", 416: ""},
                   about="Octets of a mail, a part or an upload, in ranges (RFC 8620 section 6.2)."),
         )  # fmt: skip
 

@@ -56,16 +56,19 @@ class Jmap:
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
+        told = {200: JSON}
         return (
-            Route(
-                ("GET",), WELL_KNOWN, self._session, ANYBODY, about="The session object of JMAP (RFC 8620)."
+            *(
+                Route(("GET",), path, self._session, ANYBODY, gives=told,
+                      about="The session object of JMAP (RFC 8620 section 2).")
+                for path in (WELL_KNOWN, ROOT)
             ),
-            Route(("GET",), ROOT, self._session, ANYBODY),
-            Route(("POST",), API, self._api, ANYBODY, body=MAX_SIZE_REQUEST, over=TOO_LARGE),
+            Route(("POST",), API, self._api, ANYBODY, body=MAX_SIZE_REQUEST, over=TOO_LARGE, gives=told,
+                  about="Calls of JMAP (RFC 8620 section 3)."),
             *Events(self.hub).routes(),
             *WebSockets(self.dispatcher, self.hub).routes(),
             *Binary(self.services, self.dispatcher, self.services.blobs).routes(),
-        )
+        )  # fmt: skip
 
     async def _session(self, request: Request) -> Response:
         who = request.principal

@@ -61,7 +61,7 @@ class Events:
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
         return (
-            Route(("GET",), EVENTS, self._begin, ANYBODY, query=EventsQuery,
+            Route(("GET",), EVENTS, self._begin, ANYBODY, query=EventsQuery, gives={200: "text/event-stream"},
                   about="Changes as they happen, as an event source (RFC 8620 section 7.3)."),
         )  # fmt: skip
 

@@ -59,7 +59,8 @@ class WebSockets:
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
-        return (Route(("GET",), WEBSOCKET, self._begin, ANYBODY),)
+        return (Route(("GET",), WEBSOCKET, self._begin, ANYBODY, gives={101: ""},
+                      about="JMAP over a WebSocket (RFC 8887)."),)  # fmt: skip
 
     async def _begin(self, request: Request) -> Response:
         """The opening handshake (RFC 6455 section 4.2). Errors: BadRequest (400, 426)."""
