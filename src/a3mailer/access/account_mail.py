@@ -149,6 +149,15 @@ class AccountMail:
         for email in self.replies.get(thread, ()):
             yield self.place(email)
 
+    def thread(self, number: int) -> Sequence[int]:
+        """The emails of a thread by date; none where there is no such thread."""
+        if number not in self.replies:
+            at = self.place(number)
+            return (number,) if at >= 0 and self.threads[at] == number else ()
+        dates, emails = self.dates, self.emails
+        order = sorted([dates[at] << EMAIL_BITS | emails[at] for at in self.members(number)])
+        return [key & EMAIL_MASK for key in order]
+
     def counted(self, mailbox: int) -> Counts:
         """Counts of a mailbox."""
         return self.counts.get(mailbox) or Counts()
@@ -169,8 +178,9 @@ class AccountMail:
 
     def keep(self, purpose: Hashable, email: int, octets: bytes) -> None:
         """Remember what was made of an email as it is now."""
-        self.made.setdefault(purpose, {})[email] = octets
-        self.octets += len(octets)
+        page = self.made.setdefault(purpose, {})
+        self.octets += len(octets) - len(page.get(email, b""))
+        page[email] = octets
 
     # --- filling -----------------------------------------------------------------------------------
 

@@ -149,7 +149,7 @@ def _is_inline(node: Node, number: int, kind: str) -> bool:
 class Body:
     """The parts of one mail as JMAP shows them. ``name_of``: how the octets of a part are called."""
 
-    __slots__ = ("name_of", "octets", "root", "views")
+    __slots__ = ("_fields", "_listed", "name_of", "octets", "root", "views")
 
     def __init__(
         self, octets: bytes, parts: Sequence[Part], name_of: Callable[[int, int, bytes], str]
@@ -158,6 +158,8 @@ class Body:
         self.name_of = name_of
         self.root = tree(parts)
         self.views = views(self.root)
+        self._fields: dict[tuple[int, int], tuple[Field, ...]] = {}
+        self._listed: dict[tuple[int, Sequence[str]], Made] = {}
 
     def structure(self, properties: Sequence[str]) -> Made:
         """``bodyStructure``."""
@@ -165,13 +167,28 @@ class Body:
 
     def list(self, nodes: Sequence[Node], properties: Sequence[str]) -> list[Made]:
         """``textBody``, ``htmlBody``, ``attachments``."""
-        return [self._part(node, properties, deep=False) for node in nodes]
+        return [self._shown(node, properties) for node in nodes]
+
+    def _shown(self, node: Node, properties: Sequence[str]) -> Made:
+        """What is text is HTML, too, where there is no other: it is made once."""
+        key = (id(node), tuple(properties))
+        made = self._listed.get(key)
+        if made is None:
+            made = self._listed[key] = self._part(node, properties, deep=False)
+        return made
+
+    def fields(self, start: int, end: int) -> tuple[Field, ...]:
+        """All fields of the header between these octets; that of a mail is that of its outermost part."""
+        found = self._fields.get((start, end))
+        if found is None:
+            found = self._fields[(start, end)] = fields_of(self.octets, start, end)
+        return found
 
     def _part(self, node: Node, properties: Sequence[str], *, deep: bool) -> Made:
         part = node.part
         fields: tuple[Field, ...] = ()
         if not _PLAIN.issuperset(properties):
-            fields = fields_of(self.octets, part.start, part.body)
+            fields = self.fields(part.start, part.body)
         made = {
             name: self._value(node, name, fields, properties) for name in properties if name != "subParts"
         }

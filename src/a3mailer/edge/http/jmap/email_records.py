@@ -21,7 +21,7 @@ from a3mailer.edge.http.jmap.method import Call
 from a3mailer.edge.http.jmap.records import NEEDED, By, Property, Record
 from a3mailer.mail.errors import DamagedContent, NoSuchMessage
 from a3mailer.mail.flags import ANSWERED, DRAFT, FLAGGED, SEEN
-from a3mailer.mail.ids import AccountId, BlobId, EmailId
+from a3mailer.mail.ids import BlobId, EmailId
 from a3mailer.mail.message import MessageIndex
 from a3mailer.mail.message.enveloped import envelope_fields, strings, unquoted
 from a3mailer.mail.message.packed import empty_fields_of
@@ -44,8 +44,6 @@ REMEMBERED: Final = 2048
 READ_SECONDS: Final = 60.0
 """What of the processor one /get may cost."""
 _ENVELOPE: Final = frozenset((*_PEOPLE, "subject", "sentAt", "messageId", "inReplyTo"))
-LISTED: Final = ROWS | _FRAGMENTS | _ENVELOPE
-"""Properties that are seldom read from the octets."""
 BODY: Final = frozenset(("bodyStructure", "bodyValues", "textBody", "htmlBody", "attachments"))
 KEYWORDS: Final = {"$seen": SEEN, "$answered": ANSWERED, "$flagged": FLAGGED, "$draft": DRAFT}
 """System flags in the words of JMAP."""
@@ -126,6 +124,8 @@ _MADE: Final = (
     *_SIGNATURE,
 )
 PROPERTIES: Final = EmailProperties((*_CHANGED, *_GIVEN, *_MADE))
+LISTED: Final = frozenset(PROPERTIES) - SIGNATURE
+"""Properties that are what they are while the email is what it is."""
 
 
 class ChangedProperties(EmailProperties):
@@ -161,25 +161,26 @@ async def read_emails(
         if looking is not None:
             received = emails[fragments.email].date
             record.update(of_signature(await looking.of(account, fragments, received)))
-        await _add_further(call, account, record, fragments, further - SIGNATURE, options)
+        if wanted := add_stored(record, fragments, further - SIGNATURE):
+            await add_read(call, record, fragments, wanted, options)
         await labour.step()
     return records
 
 
-async def _add_further(
-    call: Call, account: AccountId, record: Record, row: Fragments, wanted: frozenset[str], options: Options
-) -> None:
-    wanted = add_stored(record, row, wanted)
-    if not wanted:
-        return
+async def add_read(
+    call: Call, record: Record, row: Fragments, wanted: frozenset[str], options: Options
+) -> bool:
+    """What is read from the octets; False: they are not there, or damaged, and it is what can be said."""
     index = MessageIndex.unpack(row.index)
     end = None if wanted & BODY else index.header_end
+    whole = True
     try:
-        octets = await call.view.octets(account, row.blob, 0, end)
+        octets = await call.view.octets(call.account.id, row.blob, 0, end)
     except (DamagedContent, NoSuchMessage):
-        octets = b""
+        octets, whole = b"", False
         index = index._replace(parts=index.parts[:1], header_end=0)
     record.update(of_octets(octets, index, partial(name_of_part, row.blob), wanted, options))
+    return whole
 
 
 def add_stored(record: Record, row: Fragments, wanted: frozenset[str]) -> frozenset[str]:
@@ -272,20 +273,32 @@ def of_octets(
 ) -> Record:
     """What the octets say; only the header of them is needed without properties of ``BODY``."""
     made: Record = {}
-    fields = header_forms.fields_of(octets, 0, min(index.header_end, len(octets)))
-    body = Body(octets, index.parts, part_name)
-    shown = {"textBody": body.views.text, "htmlBody": body.views.html, "attachments": body.views.attachments}
-    for name in wanted:
+    wanted = frozenset(wanted)
+    end = min(index.header_end, len(octets))
+    if wanted.isdisjoint(BODY):
+        fields = header_forms.fields_of(octets, 0, end)
+    else:
+        body = Body(octets, index.parts, part_name)
+        fields = body.fields(0, end)
+        made.update(_of_body(body, wanted & BODY, options))
+    for name in wanted - BODY:
         header = header_of(name)
         if header is not None:
             made[name] = header_forms.value_of(header, fields)
         elif name == "headers":
             made[name] = header_forms.shown(fields)
-        elif name in shown:
+    return made
+
+
+def _of_body(body: Body, wanted: frozenset[str], options: Options) -> Record:
+    made: Record = {}
+    shown = {"textBody": body.views.text, "htmlBody": body.views.html, "attachments": body.views.attachments}
+    for name in wanted:
+        if name in shown:
             made[name] = body.list(shown[name], options.body_properties)
         elif name == "bodyStructure":
             made[name] = body.structure(options.body_properties)
-        elif name == "bodyValues":
+        else:
             made[name] = _values(body, options)
     return made
 

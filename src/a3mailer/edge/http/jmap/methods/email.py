@@ -14,9 +14,8 @@ from a3mailer.access.blobs import name_of_part, read_name
 from a3mailer.edge.http.jmap import email_changing as changing
 from a3mailer.edge.http.jmap import email_query as querying
 from a3mailer.edge.http.jmap.capabilities import MAIL, SMIME
-from a3mailer.edge.http.jmap.email_listed import listed
+from a3mailer.edge.http.jmap.email_listed import is_listed, listed
 from a3mailer.edge.http.jmap.email_records import (
-    LISTED,
     PROPERTIES,
     SETTABLE,
     SIGNATURE,
@@ -230,7 +229,7 @@ class EmailGet(Get):
     async def _told(
         self, call: Call, ids: Sequence[str] | None, wanted: frozenset[str], options: Options
     ) -> dict[str, Any]:
-        if ids is not None and len(ids) <= MAX_OBJECTS_IN_GET and wanted <= LISTED:
+        if ids is not None and len(ids) <= MAX_OBJECTS_IN_GET and is_listed(wanted, options):
             mail = await call.mail.known(call.account.id)
             if mail is not None:
                 return await listed(call, mail, ids, wanted)

@@ -40,15 +40,13 @@ class Threads:
         return [object_id(THREAD_LETTER, number) for number in sorted(set(mail.threads))]
 
     async def read(self, call: Call, ids: Sequence[str], properties: frozenset[str]) -> Mapping[str, Record]:
-        numbers = [ThreadId(number) for id in ids if (number := number_of(THREAD_LETTER, id)) is not None]
-        emails = merged(await call.view.thread_places(call.account.id, numbers))
-        members: dict[int, list[int]] = {}
-        for email in sorted(emails.values(), key=lambda each: each.key):
-            members.setdefault(email.thread, []).append(email.number)
+        numbers = {id: ThreadId(number) for id in ids if (number := number_of(THREAD_LETTER, id)) is not None}
+        mail = await call.mail.known(call.account.id)
+        stored = await _stored(call, tuple(numbers.values())) if mail is None else {}
         return {
             id: {"id": id, "emailIds": [object_id(EMAIL_LETTER, each) for each in found]}
-            for number, found in members.items()
-            if (id := object_id(THREAD_LETTER, number))
+            for id, number in numbers.items()
+            if (found := stored.get(number, ()) if mail is None else mail.thread(number))
         }
 
     async def changes(self, call: Call, since: str, most: int) -> Changes:
@@ -57,6 +55,15 @@ class Threads:
             call.account, since, lambda state: threads_changed(view, account, state, most)
         )
         return as_changes(call.account, told, THREAD_LETTER)
+
+
+async def _stored(call: Call, threads: Sequence[ThreadId]) -> Mapping[ThreadId, Sequence[int]]:
+    """Emails of threads by date, as the store has them."""
+    emails = merged(await call.view.thread_places(call.account.id, threads))
+    members: dict[ThreadId, list[int]] = {}
+    for email in sorted(emails.values(), key=lambda each: each.key):
+        members.setdefault(ThreadId(email.thread), []).append(email.number)
+    return members
 
 
 PROPERTIES: Final = table(Property("emailIds", list))

@@ -51,8 +51,9 @@ def properties_of(records: Records, names: Sequence[str] | None) -> frozenset[st
     """The properties that are wanted, always with ``id``. Errors: MethodError (``invalidArguments``)."""
     if names is None:
         return frozenset(name for name, each in records.properties.items() if each.shown)
+    properties = records.properties
     wanted = frozenset(names)
-    if unknown := sorted(wanted - records.properties.keys()):
+    if unknown := sorted([name for name in wanted if name not in properties]):
         raise invalid_arguments(f"no such property: {unknown[0][:100]}")
     return wanted | {"id"}
 
