@@ -12,13 +12,14 @@ from typing import Any, Final
 
 import msgspec
 
+from a3mailer.config.tree import Settings
 from a3mailer.edge.http.jmap.accounts import Account, Accounts, lent, own
 from a3mailer.edge.http.jmap.capabilities import CAPABILITIES, CORE, MAIL, of_account, of_loan
 from a3mailer.edge.http.jmap.limits import MAX_CALLS, MAX_CONCURRENT_REQUESTS, MAX_SIZE_REQUEST
 from a3mailer.edge.http.jmap.method import Call, Exchange, Method
 from a3mailer.edge.http.jmap.replies import method_error
 from a3mailer.edge.http.jmap.services import Services
-from a3mailer.edge.http.jmap.session import States
+from a3mailer.edge.http.jmap.session import REMEMBERED, States
 from a3mailer.identity.principal import Principal
 from a3mailer.mail.envelope import Client
 from a3mailer.mail.errors import MailError
@@ -74,24 +75,37 @@ class Slots:
 class Dispatcher:
     """Answers requests by a table of methods."""
 
-    __slots__ = ("_methods", "_services", "_slots", "_states")
+    __slots__ = ("_methods", "_own", "_services", "_slots", "_states")
 
     def __init__(self, services: Services, methods: Sequence[Method]) -> None:
         self._services = services
         self._states = States(services)
+        self._own: dict[Principal, tuple[Settings, Account]] = {}
         self._methods: Mapping[str, Method] = {each.name: each for each in methods}
         self._slots = Slots(MAX_CONCURRENT_REQUESTS, "maxConcurrentRequests")
 
     async def accounts(self, principal: Principal) -> Accounts:
         """The accounts the asker may use, its own first. Errors: MailError."""
-        mine = own(principal, of_account(self._services, principal))
+        mine = self._mine(principal)
         others: list[Account] = []
         for loan in await self._services.loans.of(principal):
             capabilities = of_loan(self._services, principal, loan)
             if MAIL in capabilities:
                 others.append(lent(loan, capabilities))
-        mine = replace(mine, others=tuple(others))
+        if others:
+            mine = replace(mine, others=tuple(others))
         return {each.key: each for each in (mine, *others)}
+
+    def _mine(self, principal: Principal) -> Account:
+        """The asker's own; what there is in it is found out once for a snapshot of the settings."""
+        settings = self._services.settings()
+        kept = self._own.pop(principal, None)
+        if kept is None or kept[0] is not settings:
+            kept = settings, own(principal, of_account(self._services, principal))
+        self._own[principal] = kept
+        if len(self._own) > REMEMBERED:
+            del self._own[next(iter(self._own))]
+        return kept[1]
 
     async def answer(self, principal: Principal, client: Client, octets: bytes) -> Response:
         """Do what a request asks. Errors: RequestError; then nothing was done."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
-from a3mailer.edge.http.jmap.capabilities import CORE
+from a3mailer.edge.http.jmap import dispatch
+from a3mailer.edge.http.jmap.capabilities import CORE, SUBMISSION
 from a3mailer.identity.credentials import hash_password
-from a3mailer.identity.principal import ANONYMOUS
+from a3mailer.identity.principal import ANONYMOUS, Principal
 from a3mailer.identity.standing import HOLDS, Standing
 from a3mailer.identity.tokens import PREFIX, digest
+from a3mailer.mail.ids import DEFAULT_TENANT
 from a3mailer.store import operations as op
 from a3mailer.store.ports import Transaction
 from a3mailer.telemetry.events import Secret
@@ -202,6 +205,29 @@ async def test_settings_that_change_are_told_with_the_next_request(asker: Asker)
     auth = msgspec.structs.replace(asker.world.settings.auth, plaintext=False)
     asker.world.settings = msgspec.structs.replace(asker.world.settings, auth=auth)
     assert (await asker.ask(session))[0] == 200  # it is a TLS connection
+
+
+async def test_what_somebody_can_is_found_out_once_and_anew_for_other_settings(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, dispatcher = asker.world, asker.world.jmap.dispatcher
+    alice = Principal(
+        world.accounts["alice"], DEFAULT_TENANT, "alice@example.test", "user", "alice@example.test"
+    )
+
+    async def capabilities(who: Principal) -> Any:
+        return next(iter((await dispatcher.accounts(who)).values())).capabilities
+
+    first = await capabilities(alice)
+    assert await capabilities(alice) is first
+    limited = replace(alice, scopes=frozenset(("message",)))
+    assert SUBMISSION in first and SUBMISSION not in await capabilities(limited)
+    world.settings = msgspec.structs.replace(world.settings)
+    assert await capabilities(alice) is not first
+    monkeypatch.setattr(dispatch, "REMEMBERED", 1)
+    second = await capabilities(alice)
+    await capabilities(limited)
+    assert await capabilities(alice) is not second
 
 
 async def test_a_role_that_changes_is_another_login(asker: Asker) -> None:

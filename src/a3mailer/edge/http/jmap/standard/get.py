@@ -42,6 +42,8 @@ def meant(call: Call, ids: Sequence[str] | None) -> tuple[Sequence[str] | None, 
     """The ids, unlike each other, and references to no record of this request (section 5.3)."""
     if ids is None:
         return None, []
+    if "#" not in "".join(ids):  # a form lets it stand in the first place only
+        return tuple(dict.fromkeys(ids)), []
     found = {each: call.exchange.real(each) for each in ids}
     real = tuple(dict.fromkeys(each for each in found.values() if each is not None))
     return real, [each for each, id in found.items() if id is None]
