@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Final
 
 from a3mailer.access.view import View
-from a3mailer.edge.imap import fetching, sections
+from a3mailer.edge.imap import condstore, fetching, sections
 from a3mailer.edge.imap.fetching import Chunk, Outcome, Places, Plan, make_plan
 from a3mailer.edge.imap.selected import runs
 from a3mailer.edge.imap.session import Session
@@ -48,7 +48,8 @@ async def fetched(
 async def say_fetched(session: Session, view: View, places: Iterable[int], items: FetchItems) -> None:
     """Tell of messages (ascending places) nobody has asked for just now. Errors: ConnectionLost."""
     plan = make_plan(items, by_uid=session.uid_only)
-    session.condstore |= plan.modseq
+    if plan.modseq:
+        condstore.enable(session)
     session.name_keywords()
     async for octets in fetched(session, view, runs(places), plan, Outcome()):
         session.write(octets)

@@ -8,6 +8,7 @@ from typing import Final
 from a3mailer.access.labour import Labour
 from a3mailer.access.subscriptions import subscriptions
 from a3mailer.access.tree import Node, tree
+from a3mailer.edge.imap import condstore
 from a3mailer.edge.imap.annotations import metadata_line, named
 from a3mailer.edge.imap.session import Session
 from a3mailer.edge.imap.sharing import astring, with_old
@@ -67,7 +68,7 @@ async def status_line(session: Session, row: Mailbox, items: Iterable[bytes]) ->
     values: list[bytes] = []
     for item in items:
         if item == b"HIGHESTMODSEQ":
-            session.condstore = True
+            condstore.enable(session)
         if item == b"APPENDLIMIT":
             values.append(b"APPENDLIMIT %d" % session.services.settings.imap.append_size)
         elif item == b"DELETED-STORAGE":
@@ -213,7 +214,7 @@ def attributes(node: Node, request: ListRequest, *, readable: bool) -> list[byte
     words: list[bytes] = []
     if row is None:
         words.append(b"\\NonExistent")
-    if not readable:
+    if not readable and (row is not None or not request.extended):  # implied (RFC 5258 section 3.4)
         words.append(b"\\Noselect")
     words.append(b"\\HasChildren" if node.has_children else b"\\HasNoChildren")
     if node.subscribed and b"SUBSCRIBED" in request.selection | request.returns:

@@ -46,7 +46,7 @@ from a3mailer.wire.imap.notify import SELECTED, NotifyRequest
 
 MAX_AT_ONCE: Final = 1_000
 """Lines that are told at once; a client for whom there are more is to look for itself."""
-TOLD: Final = ListRequest("", (), returns=frozenset((b"SUBSCRIBED",)))
+TOLD: Final = ListRequest("", (), returns=frozenset((b"SUBSCRIBED",)), extended=True)
 """Which attributes a name has that is told without being asked for."""
 KINDS: Final = {
     notify.NEW: Kind.NEW,

@@ -9,6 +9,7 @@ from typing import Final
 from a3mailer.access.labour import Labour
 from a3mailer.access.search import Search
 from a3mailer.access.view import View
+from a3mailer.edge.imap import condstore
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.criteria import Arrived, Leaf, Nothing, Numbers, Operator, Program
 from a3mailer.mail.errors import MailError
@@ -41,7 +42,8 @@ def unsave(session: Session, request: SearchRequest) -> None:
 
 async def places_in(session: Session, view: View, request: SearchRequest, labour: Labour) -> list[int]:
     """Places in any view. Errors: TooCostly and others, BadSyntax."""
-    session.condstore |= request.modseq
+    if request.modseq:
+        condstore.enable(session)
     program = resolved(session, view, request)
     return await Search(session.services.store, view, program, labour).places()
 

@@ -69,7 +69,7 @@ class Partial:
     high: int
     last: bool
     text: bytes
-    """As the client wrote it."""
+    """As a response has it; the same range in the other order is no other one."""
 
     def span(self, count: int) -> tuple[int, int]:
         """The half-open span of indexes of ``count`` results."""
@@ -550,11 +550,12 @@ def _return_options(p: Parser) -> Returns:
 # partial-range = nz-number ":" nz-number / MINUS nz-number ":" MINUS nz-number
 def parse_partial(p: Parser) -> Partial:
     """The range (RFC 9394 section 3.1). Errors: BadSyntax."""
-    start = p.at
     last = p.take(b"-")
     first = p.nz_number()
     p.expect(b":")
     if p.take(b"-") is not last:
         raise p.fail("both ends count from the first or both from the last")
     second = p.nz_number()
-    return Partial(min(first, second), max(first, second), last, p.octets[start : p.at])
+    low, high = min(first, second), max(first, second)
+    text = b"-%d:-%d" if last else b"%d:%d"
+    return Partial(low, high, last, text % (low, high))

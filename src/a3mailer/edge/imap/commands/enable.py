@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from a3mailer.edge.imap import state
+from a3mailer.edge.imap import condstore, state
 from a3mailer.edge.imap.capability import ENABLEABLE
 from a3mailer.edge.imap.notifying import ANNOTATIONS, Notifying
 from a3mailer.edge.imap.response import Response
@@ -82,5 +82,5 @@ def switch_on(session: Session, word: bytes) -> None:
     elif word == b"UTF8=ACCEPT":
         session.utf8_mail = True
     else:
-        session.condstore = True
+        condstore.enable(session)
         session.qresync |= word == b"QRESYNC"

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 from msgspec import Struct
 
 from a3mailer.access.view import View
-from a3mailer.edge.imap import single, state
+from a3mailer.edge.imap import condstore, single, state
 from a3mailer.edge.imap.chunks import fetched
 from a3mailer.edge.imap.fetching import DAMAGED, MISSING, Outcome, Plan, make_plan
 from a3mailer.edge.imap.limiting import code, ended, failed, most, newest, refused
@@ -77,7 +77,8 @@ class Fetch(Struct, frozen=True):
 
     def run(self, session: Session) -> Answer:
         plan = self._plan(session)
-        session.condstore |= plan.modseq
+        if plan.modseq:
+            condstore.enable(session)
         session.name_keywords()
         spans = session.chosen.spans(self.messages, uid=self.uid)
         limit = b""

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from a3mailer.access.keywords import spelled
 from a3mailer.access.rights import mask_of
 from a3mailer.access.view import View
-from a3mailer.edge.imap import events, state
+from a3mailer.edge.imap import condstore, events, state
 from a3mailer.edge.imap.commands.expunge import NO_RIGHT, READ_ONLY
 from a3mailer.edge.imap.limiting import ended, newest
 from a3mailer.edge.imap.response import DONE, Completed, Failed
@@ -75,7 +75,8 @@ class Store:
             return READ_ONLY
         if selected.reader and not self._allowed(selected):
             return NO_RIGHT
-        session.condstore |= self.unchanged_since >= 0
+        if self.unchanged_since >= 0:
+            condstore.enable(session)
         spans = session.chosen.spans(self.messages, uid=self.uid)
         spans, limit = newest(session, session.view, spans)
         if not spans:
