@@ -91,7 +91,8 @@ class Far:
 
     def modseq(self, mailbox: bytes = b"INBOX") -> bytes:
         """HIGHESTMODSEQ: unchanged when nothing was done."""
-        return self.imap.command(b'STATUS "%b" (HIGHESTMODSEQ UIDNEXT MESSAGES)' % mailbox, keep=True)[:-40]
+        told = self.imap.command(b'STATUS "%b" (HIGHESTMODSEQ UIDNEXT MESSAGES)' % mailbox, keep=True)
+        return told[told.index(b"* STATUS") : told.rindex(b")") + 1]
 
 
 class Near:

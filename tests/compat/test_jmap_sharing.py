@@ -137,7 +137,7 @@ async def test_what_is_shared_by_imap_is_there_by_jmap(
     done = await call(bob, "Email/set", accountId=account, update={id: {"keywords/$seen": True}})
     assert done["updated"] == {id: None}
     alice.select_folder("Shown", readonly=True)
-    assert alice.get_flags([1]) == {1: ()}, "it is bob's own mark"
+    assert alice.get_flags([1]) == {1: (b"\\Recent",)}, "it is bob's own mark"
     done = await call(bob, "Email/set", accountId=account, destroy=[id])
     assert done["notDestroyed"][id]["type"] == "forbidden"
 
@@ -189,7 +189,7 @@ async def test_what_is_shared_by_jmap_is_there_by_imap(
             his.append(name, LETTER % b"from bob")
             his.select_folder(name)
             his.add_flags([1], rb"\Seen")
-            assert his.get_flags([1]) == {1: (rb"\Seen",)}
+            assert his.get_flags([1]) == {1: (rb"\Seen", rb"\Recent")}
             with pytest.raises(imapclient.exceptions.IMAPClientError):
                 his.expunge([1])
         alice.setacl("Given", "bob", "lr")
