@@ -125,10 +125,12 @@ def _utf8(name: x509.OtherName) -> str:
 
 
 def same_address(one: str, other: str) -> bool:
-    """Whatever the case, and however the domain is written (RFC 8550 section 3, RFC 8398 section 5)."""
+    """However the domain is written, in ASCII whatever the case (RFC 8550 section 3, RFC 8398 section 5)."""
     local_part, _, domain = one.rpartition("@")
     others, _, domains = other.rpartition("@")
-    return bool(local_part) and local_part.lower() == others.lower() and _domain(domain) == _domain(domains)
+    if local_part.isascii() and others.isascii():
+        local_part, others = local_part.lower(), others.lower()
+    return bool(local_part) and local_part == others and _domain(domain) == _domain(domains)
 
 
 def _domain(name: str) -> str:
@@ -144,11 +146,6 @@ def _domain(name: str) -> str:
 # --- who vouches -------------------------------------------------------------------------------------
 
 
-def _signs(_policy: object, _certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
-    if usage is not None and not (usage.digital_signature or usage.content_commitment):
-        raise ValueError("the key is not for signing messages")
-
-
 def _is_for_mail(
     _policy: object, _certificate: x509.Certificate, usages: x509.ExtendedKeyUsage | None
 ) -> None:
@@ -158,11 +155,8 @@ def _is_for_mail(
 
 _ANYHOW: Final = verification.Criticality.AGNOSTIC
 _ABOVE: Final = AUTHORITIES.may_be_present(x509.ExtendedKeyUsage, _ANYHOW, _is_for_mail)
-_SIGNERS: Final = (
-    verification.ExtensionPolicy.permit_all()
-    .may_be_present(x509.KeyUsage, _ANYHOW, _signs)
-    .may_be_present(x509.ExtendedKeyUsage, _ANYHOW, _is_for_mail)
-)
+_SIGNERS: Final = verification.ExtensionPolicy.permit_all()
+"""``_own`` asks what the certificate of a signer says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,14 +234,17 @@ def _own(leaf: x509.Certificate, at: datetime) -> list[str]:
         for extension in leaf.extensions:
             if extension.critical and type(extension.value) not in KNOWN_CRITICAL:
                 found.append("The certificate of the signer demands what is not known here")
-            elif isinstance(extension.value, x509.KeyUsage):
-                _signs(None, leaf, extension.value)
-            elif isinstance(extension.value, x509.ExtendedKeyUsage):
-                _is_for_mail(None, leaf, extension.value)
-    except _UNREADABLE as error:
-        told = str(error) if str(error).startswith("the key is not") else "it cannot be read"
-        found.append(f"The certificate of the signer is not good for this: {told}")
+            if isinstance(extension.value, x509.KeyUsage) and not _signs(extension.value):
+                found.append("The key of the signer is not for signing messages")
+            if isinstance(extension.value, x509.ExtendedKeyUsage) and not _MAIL & set(extension.value):
+                found.append("The key of the signer is not for mail")
+    except _UNREADABLE:
+        found.append("The certificate of the signer cannot be read")
     return found
+
+
+def _signs(usage: x509.KeyUsage) -> bool:
+    return usage.digital_signature or usage.content_commitment
 
 
 def _revoked(
