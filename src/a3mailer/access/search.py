@@ -8,8 +8,10 @@ messages whose fate the stages before it left open. RFC 9051 section 6.4.4.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress, groupby
+from operator import lt
 from typing import Final
 
 from a3mailer.access import found
@@ -45,6 +47,10 @@ from a3mailer.store.texts import Sought, Where
 
 BLOCK: Final = 4096
 """Messages evaluated together."""
+WIDE: Final = 16 * BLOCK
+"""The same, where the index leaves few of them open."""
+OPEN: Final = 16
+"""One message of so many is few."""
 READ_MESSAGES: Final = 512
 """Rows read at once."""
 ASKED: Final = 256
@@ -125,7 +131,19 @@ def members(mask: int) -> list[int]:
 class Search:
     """One search over one view; a step of its labour is a message."""
 
-    __slots__ = ("_account", "_base", "_labour", "_likely", "_reader", "_texts", "_view", "program")
+    __slots__ = (
+        "_account",
+        "_ascends",
+        "_base",
+        "_labour",
+        "_likely",
+        "_narrow",
+        "_ranked",
+        "_reader",
+        "_texts",
+        "_view",
+        "program",
+    )
 
     def __init__(self, reader: SearchReader, view: View, program: Program, labour: Labour) -> None:
         self._reader = reader
@@ -136,16 +154,23 @@ class Search:
         self._texts = Texts(reader, self._account, labour)
         self._likely: dict[Leaf, set[int]] | None = None
         """Of texts the emails that may have them, once the index was asked."""
+        self._ranked: dict[Leaf, list[int]] = {}
+        """The same, ascending."""
+        self._ascends = False
+        self._narrow = False
+        """Whether it ruled out nearly all of the last block."""
         self.program = program
 
     async def places(self) -> list[int]:
         """Indexes of matching messages, ascending. Errors: TooCostly."""
         matching: list[int] = []
-        for low in range(0, self._view.count, BLOCK):
-            high = min(low + BLOCK, self._view.count)
+        low, count = 0, self._view.count
+        while low < count:
+            high = min(low + (WIDE if self._narrow else BLOCK), count)
             mask = await self._block(low, high)
             matching += [low + at for at in members(mask)]
             await self._labour.reach(self._base + high)
+            low = high
         return matching
 
     async def among(self, places: Sequence[int]) -> list[int]:
@@ -177,6 +202,7 @@ class Search:
                 may_match = await self._ruled_out(low, high)
                 sure, may = bounds(self.program, known, everyone, may_match)
                 open_ = may & ~sure & wanted
+                self._narrow = open_.bit_count() < (high - low) // OPEN
             undecided = members(open_)
             if not undecided:
                 return sure
@@ -193,14 +219,33 @@ class Search:
             self._likely = {
                 leaf: emails for leaf, emails in zip(sought, sets, strict=True) if emails is not None
             }
-        return {leaf: await self._placed(emails, low, high) for leaf, emails in self._likely.items()}
+            self._ranked = {leaf: sorted(emails) for leaf, emails in self._likely.items()}
+            self._ascends = any(map(len, self._ranked.values())) and await self._emails_ascend()
+        return {leaf: await self._placed(leaf, low, high) for leaf in self._likely}
 
-    async def _placed(self, emails: set[int], low: int, high: int) -> int:
-        """A mask of a block's messages of these emails."""
-        if not emails:
+    async def _emails_ascend(self) -> bool:
+        """Whether the view's emails do, as where nothing was copied or moved here; looked at once."""
+        view, mailbox, emails = self._view, self._view.mailbox, self._view.columns.emails
+        while view.current and 0 <= mailbox.ascending < view.count:
+            first, end = max(mailbox.ascending, 1), min(mailbox.ascending + BLOCK, view.count)
+            mailbox.ascending = end if all(map(lt, emails[first - 1 : end - 1], emails[first:end])) else -1
+            await self._labour.step(0)
+        return view.current and mailbox.ascending >= view.count
+
+    async def _placed(self, leaf: Leaf, low: int, high: int) -> int:
+        """A mask of a block's messages of the emails that may have a text."""
+        column, ranked = self._view.columns.emails, self._ranked[leaf]
+        if self._ascends:
+            ranked = ranked[bisect_left(ranked, column[low]) : bisect_right(ranked, column[high - 1])]
+        if not ranked:
             return 0
-        block = self._view.columns.emails[low:high]
-        places = list(compress(range(high - low), map(emails.__contains__, block)))
+        if self._ascends and len(ranked) < (high - low) // OPEN:
+            found = [bisect_left(column, email, low, high) for email in ranked]
+            places = [at - low for at, email in zip(found, ranked, strict=True) if column[at] == email]
+        else:
+            assert self._likely is not None
+            having = self._likely[leaf].__contains__
+            places = list(compress(range(high - low), map(having, column[low:high])))
         await self._labour.step(0)
         if len(places) > FEW:
             bits = bytearray(b"0" * (high - low))

@@ -88,6 +88,7 @@ class OpenMailbox:
         "_rounds_since",
         "account",
         "answers",
+        "ascending",
         "columns",
         "gone",
         "heard",
@@ -134,6 +135,8 @@ class OpenMailbox:
         """``rounds`` tells of everything after this modseq."""
         self.answers: dict[Hashable, tuple[int, bytes]] = {}
         """What was made of the first so many of ``columns`` and depends on uids and contents alone."""
+        self.ascending = 0
+        """So many emails of ``columns``, from the first on, are known to ascend; -1: not all of them do."""
         self.viewers = 0
         """Those of ``views``, and who is about to be one."""
         self.views: list[View] = []
@@ -212,6 +215,7 @@ class OpenMailbox:
         self.row = row
         self.columns = columns
         self.answers.clear()
+        self.ascending = 0
         self.loaded = True
         self.keywords = dict.fromkeys(row.keywords)
         self.uid_next = row.uid_next
@@ -354,6 +358,8 @@ class OpenMailbox:
                 view.part(self.columns, places)
             self.columns = without(self.columns, places)
             self.answers.clear()
+            if self.ascending > 0:
+                self.ascending = max(0, self.ascending - len(places))
 
     def flagged(self, uids: Sequence[int], modseq: int, flags: Callable[[int, str], tuple[int, str]]) -> bool:
         """Take a change of flags that this process made itself, without reading it back.

@@ -69,3 +69,18 @@ async def test_a_glance_is_as_of_what_the_mailbox_knows() -> None:
     assert not view.mailbox.loaded
     await do(store, StoreFlags(account, INBOX, (Uid(4),), "-", SEEN))
     assert await view.mailbox.glance(known) is None, "it knows more than the client was told"
+
+
+async def test_emails_that_ascend_do_so_without_some_of_them() -> None:
+    store, account, (box,) = await make((4,))
+    view = await Views(store, store).open(account, box)
+    await view.mailbox.load()
+    view.mailbox.ascending = 4
+    await do(store, Expunge(account, INBOX, (Uid(2),)))
+    await do(store, Append(account, INBOX, 0, 0))
+    await view.mailbox.refresh()
+    assert view.mailbox.ascending == 3
+    view.mailbox.ascending = -1
+    await do(store, Expunge(account, INBOX, (Uid(1),)))
+    await view.mailbox.refresh()
+    assert view.mailbox.ascending == -1

@@ -109,19 +109,26 @@ async def view_of(world: World) -> View:
     return view
 
 
-async def test_what_is_ruled_out_is_never_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("copied", [False, True])
+async def test_what_is_ruled_out_is_never_found(
+    world: World, monkeypatch: pytest.MonkeyPatch, copied: bool
+) -> None:
     seed = int(os.environ.get("A3_SEED", random.randrange(1 << 32)))
     print("seed", seed)
     draw = random.Random(seed)
     store = world.store
     assert isinstance(store, SqliteStore)
-    monkeypatch.setattr(search, "FEW", 3)
+    for name, value in (("FEW", 3), ("BLOCK", 8), ("WIDE", 24), ("OPEN", 2)):
+        monkeypatch.setattr(search, name, value)
     for number in range(60):
         await world.append(world.alice, letter(draw), flags=SEEN * (number % 2))
         if number == 45:
             await bring_up_to_date(store, world.alice)
+    if copied:  # emails do not ascend any more
+        await world.copy(world.alice, (3, 40, 50), target=INBOX)
+    await world.expunge(world.alice, 7, 20)
     view = await view_of(world)
-    programs = [program(draw) for _ in range(150)]
+    programs = [program(draw) for _ in range(75)]
     found = []
     for asked in (1, 1, 10_000):  # the second time by what the first one found
         monkeypatch.setattr(search, "ASKED", asked)
@@ -129,6 +136,7 @@ async def test_what_is_ruled_out_is_never_found(world: World, monkeypatch: pytes
         found.append([await Search(store, view, one, labour).places() for one in programs])
     assert found[0] == found[1] == found[2]
     assert sum(map(len, found[0]))
+    assert view.mailbox.ascending == (-1 if copied else view.count)
     view.close()
 
 

@@ -287,19 +287,16 @@ class Volume:
 
     def named(self, mask: int) -> Iterator[int]:
         """The emails of the slots of a mask."""
-        return compress(self.emails, f"{mask:0{len(self.emails)}b}".encode().translate(_BITS))
+        bits = f"{mask:0{len(self.emails)}b}".encode()
+        if mask.bit_count() > len(bits) >> 5:
+            return compress(self.emails, bits.translate(_BITS))
+        return map(self.emails.__getitem__, _places(bits))
 
     def among(self, mask: int, wanted: Collection[int]) -> list[int]:
         """The slots of a mask whose emails are wanted."""
-        bits = f"{mask:0{len(self.emails)}b}"
         emails = self.emails
-        slots: list[int] = []
-        at = bits.find("1")
-        while at >= 0:
-            if emails[at] in wanted:
-                slots.append(at)
-            at = bits.find("1", at + 1)
-        return slots
+        bits = f"{mask:0{len(emails)}b}".encode()
+        return [at for at in _places(bits) if emails[at] in wanted]
 
     def look(
         self, sought: Sequence[Sought], masks: Sequence[int], slots: Sequence[int], found: Sequence[set[int]]
@@ -344,6 +341,14 @@ class Volume:
         for slot in slots:
             bits[slot] = 49
         return int(bits, 2)
+
+
+def _places(bits: bytes) -> Iterator[int]:
+    """Where a mask has a bit, of its digits."""
+    at = bits.find(b"1")
+    while at >= 0:
+        yield at
+        at = bits.find(b"1", at + 1)
 
 
 @lru_cache(ANSWERS)
