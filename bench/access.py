@@ -5,11 +5,8 @@ each, every work is done once uncounted and then some times. Dovecot is measured
 not grow with the mailbox is held against its cost at the first size.
 """
 
-import base64
 import contextlib
 import dataclasses
-import http.client
-import json
 import random
 import re
 import statistics
@@ -21,6 +18,7 @@ from typing import Final
 
 from bench.imap import ACCOUNTS, again, append, logins
 from bench.imap_client import Imap
+from bench.jmap_client import Jmap
 from bench.ours import instance
 from bench.peers.rig import PeerRig
 from bench.report import Options, Report, Row, at_most, main
@@ -52,28 +50,6 @@ WORDS: Final = (
     "copper",
     "river",
 )
-QUERY: Final = {
-    "using": ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"],
-    "methodCalls": [
-        ["Email/query", {"sort": [{"property": "receivedAt", "isAscending": False}], "limit": SHOWN}, "q"],
-        [
-            "Email/get",
-            {
-                "#ids": {"resultOf": "q", "name": "Email/query", "path": "/ids"},
-                "properties": [
-                    "threadId",
-                    "mailboxIds",
-                    "keywords",
-                    "from",
-                    "subject",
-                    "receivedAt",
-                    "preview",
-                ],
-            },
-            "g",
-        ],
-    ],
-}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,9 +80,22 @@ def anew(client: Imap, count: int) -> None:
         client.select()
 
 
+TEXTS: Final = {
+    "a rare word": {"text": "qzx17"},
+    "a word of nearly all": {"text": "harbour"},
+    "a subject that is nowhere": {"subject": "zzqxvw"},
+}
+CHANGES: Final = ("Email/changes", "Email/queryChanges", "Thread/changes", "Mailbox/changes")
+
 WORKS: Final = (
     Work("50 x UNSELECT, SELECT", times(anew, SHORT), flat=True),
     Work("50 x STATUS", times(again(lambda _n: b"STATUS INBOX (MESSAGES UNSEEN UIDNEXT)"), SHORT), flat=True),
+    Work(
+        "50 x LIST with STATUS",
+        times(again(lambda _n: b'LIST "" "*" RETURN (STATUS (MESSAGES UNSEEN))'), SHORT),
+        flat=True,
+    ),
+    Work("50 x NOOP", times(again(lambda _n: b"NOOP"), SHORT), flat=True),
     Work("FETCH of 50", once(b"FETCH 101:150 (UID FLAGS ENVELOPE)"), flat=True),
     Work("FETCH FLAGS of all", once(b"FETCH 1:* (UID FLAGS)"), 1.0, most=100_000),
     Work("FETCH ENVELOPE of all", once(b"FETCH 1:* (UID ENVELOPE)"), 1 / 4, most=100_000),
@@ -168,10 +157,11 @@ def cost(server: Server, act: Callable[[], object], repeats: int = REPEATS) -> t
 
 
 def resync(server: Server) -> tuple[float, float]:
-    """SELECT with QRESYNC after ten changes; the changes are not counted."""
+    """SELECT with QRESYNC after ten changes, which are not counted; medians: an index may be at work."""
     other = connect(server)
     other.select()
-    cpu, walls = 0.0, []
+    cpus: list[float] = []
+    walls: list[float] = []
     for turn in range(REPEATS + 1):
         client = connect(server)
         client.command(b"ENABLE QRESYNC")
@@ -189,48 +179,12 @@ def resync(server: Server) -> tuple[float, float]:
         answer = client.command(b"SELECT INBOX (QRESYNC (%d %d))" % known, keep=True)
         if turn:
             walls.append(time.perf_counter() - begun)
-            cpu += server.cpu_seconds() - before
+            cpus.append(server.cpu_seconds() - before)
         if answer.count(b" FETCH (") != CHANGED:
             raise ValueError(f"{answer.count(b' FETCH (')} changes were told")
         client.close()
     other.close()
-    return cpu / REPEATS * 1e3, statistics.median(walls) * 1e3
-
-
-def jmap(server: Server) -> tuple[float, float]:
-    """Email/query and Email/get of the newest, on one connection."""
-    user, password = ACCOUNTS[0]
-    secret = base64.b64encode(f"{user}:{password}".encode()).decode()
-    client = http.client.HTTPConnection("127.0.0.1", server.port("http"), timeout=1200)
-    headers = {"Authorization": f"Basic {secret}", "Content-Type": "application/json"}
-
-    def ask(method: str, path: str, body: str | None = None) -> dict[str, object]:
-        client.request(method, path, body, headers)
-        answer = client.getresponse()
-        octets = answer.read()
-        if answer.status != 200:
-            raise ValueError(f"{answer.status}: {octets[:200]!r}")
-        return dict(json.loads(octets))
-
-    session = ask("GET", "/.well-known/jmap")
-    accounts = session["primaryAccounts"]
-    assert isinstance(accounts, dict)
-    calls = [
-        [name, {"accountId": accounts["urn:ietf:params:jmap:mail"], **arguments}, tag]
-        for name, arguments, tag in QUERY["methodCalls"]
-    ]
-    path = "/" + str(session["apiUrl"]).split("/", 3)[3]
-    body = json.dumps({**QUERY, "methodCalls": calls})
-
-    def show() -> None:
-        answers = ask("POST", path, body)["methodResponses"]
-        assert isinstance(answers, list)
-        if len(answers[-1][1].get("list", ())) != SHOWN:
-            raise ValueError(f"not {SHOWN} were shown: {str(answers)[:300]}")
-
-    found = cost(server, show)
-    client.close()
-    return found
+    return statistics.median(cpus) * 1e3, statistics.median(walls) * 1e3
 
 
 @contextlib.contextmanager
@@ -263,13 +217,79 @@ def at_size(running: dict[str, Server], size: int) -> dict[str, dict[str, tuple[
         client.close()
     for name, server in running.items():
         found.setdefault("SELECT with QRESYNC after 10 changes", {})[name] = resync(server)
-    found["JMAP: query and get of 50"] = {"ours": jmap(running["ours"])}
+    for name, server in running.items():
+        found.setdefault("50 x APPEND with a session in IDLE", {})[name] = idle(server)
+    for title, spent in jmap(running["ours"]):
+        found[title] = {"ours": spent}
     return found
+
+
+def idle(server: Server) -> tuple[float, float]:
+    """Somebody appends, somebody else is told of it; nobody has looked into the mailbox."""
+    letter = mail(1, random.Random(1))
+    told, other = connect(server), connect(server)
+    told.select()
+    told.begin_idle()
+
+    def one() -> None:
+        for _ in range(SHORT):
+            other.append(b"INBOX", letter)
+            told.wait_for(b" EXISTS\r\n")
+
+    found = cost(server, one, 1)
+    told.close()
+    other.close()
+    return found
+
+
+def jmap(server: Server) -> Iterator[tuple[str, tuple[float, float]]]:
+    """What a mail program asks by JMAP, on one connection; and what it asks after ten changes of flags."""
+    client = Jmap(server.port("http"), *ACCOUNTS[0])
+
+    def newest() -> None:
+        if (shown := len(client.newest(SHOWN))) != SHOWN:
+            raise ValueError(f"{shown} were shown, not {SHOWN}")
+
+    yield "JMAP: query and get of 50", cost(server, newest)
+    yield "JMAP: Mailbox/get", cost(server, lambda: client.ask("Mailbox/get", ids=None))
+    for title, sought in TEXTS.items():
+        yield (
+            f"JMAP: query, {title}",
+            cost(server, partial(client.ask, "Email/query", filter=sought, limit=SHOWN)),
+        )
+    other = connect(server)
+    other.select()
+    spent: dict[str, list[tuple[float, float]]] = {}
+    for turn in range(REPEATS + 1):
+        states = client.states()
+        sign = b"-" if turn % 2 else b"+"
+        for number in range(CHANGED):
+            other.command(b"STORE %d %bFLAGS.SILENT (\\Answered)" % (number * 7 + 1, sign))
+        for method in CHANGES:
+            before, begun = server.cpu_seconds(), time.perf_counter()
+            told = client.changes(method, states)
+            walls = (server.cpu_seconds() - before) * 1e3, (time.perf_counter() - begun) * 1e3
+            if turn:
+                spent.setdefault(method, []).append(walls)
+            if method.startswith("Email/") and len(told) != CHANGED:
+                raise ValueError(f"{method}: {len(told)} changes were told")
+    for method, each in spent.items():
+        cpu, wall = (statistics.median(column) for column in zip(*each, strict=True))
+        yield f"JMAP: {method} after 10 changes", (cpu, wall)
+    other.close()
+    client.close()
 
 
 GOALS: Final = {f"{LOGINS} x LOGIN": 1 / 4, **{work.name: work.goal for work in WORKS}}
 FLAT_NAMES: Final = frozenset(
-    ("SELECT with QRESYNC after 10 changes", "JMAP: query and get of 50", f"{LOGINS} x LOGIN")
+    (
+        "SELECT with QRESYNC after 10 changes",
+        "50 x APPEND with a session in IDLE",
+        "JMAP: query and get of 50",
+        "JMAP: Mailbox/get",
+        *(f"JMAP: {method} after 10 changes" for method in CHANGES),
+        f"{LOGINS} x LOGIN",
+    )
 ) | {work.name for work in WORKS if work.flat}
 
 

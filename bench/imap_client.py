@@ -88,6 +88,21 @@ class Imap:
                     raise Failed(f"{what[:60]!r}: {tail[at + 2 :]!r}")
                 return b"".join(kept) if keep else tail[2:]
 
+    def begin_idle(self) -> None:
+        """IDLE, to its continuation request."""
+        self.send(b"IDLE")
+        while not self._line_now().startswith(b"+"):
+            pass
+
+    def wait_for(self, what: bytes) -> None:
+        """Read until what was said holds this; what follows it at once is taken with it."""
+        said = b""
+        while what not in said:
+            octets = self.sock.recv(CHUNK)
+            if not octets:
+                raise ConnectionError(f"closed before {what!r}")
+            said += octets
+
     def append(self, mailbox: bytes, mail: bytes, flags: bytes = b"") -> bytes:
         """APPEND with a synchronising literal."""
         tag = self.send(b'APPEND "%b" %b{%d}' % (mailbox, flags, len(mail)))
