@@ -17,7 +17,7 @@ from a3mailer.access import ancestry
 from a3mailer.access.ancestry import NOBODY, Ancestry
 from a3mailer.access.labour import Labour
 from a3mailer.access.sortkeys import Listed, SortKeys
-from a3mailer.access.thread import Threads, by_references, by_subject
+from a3mailer.access.thread import Threads, _linked, by_references, by_subject
 from a3mailer.edge.imap.commands.thread import printed
 from a3mailer.mail.ids import AccountId
 from a3mailer.mail.message.identifiers import lineage
@@ -312,3 +312,49 @@ async def test_a_long_thread_gives_way_often() -> None:
         await threaded(chain(20_000), Labour(BusyClock(0.0)))
         task.cancel()
     assert turns > 20_000
+
+
+def conversation(draw: random.Random) -> list[bytes]:
+    """Lineages of mails that follow each other; some forget whom, or name others, or twice the same."""
+    names: list[str] = []
+    references: list[tuple[str, ...]] = []
+    for number in range(draw.randrange(2, 25)):
+        named: tuple[str, ...] = ()
+        if names and draw.randrange(5):
+            at = draw.randrange(len(names))
+            named = (*references[at], names[at])
+            if not draw.randrange(6):
+                named = tuple(draw.choices((*names, "nobody", f"{number}"), k=draw.randrange(4)))
+        names.append(draw.choice(names) if names and not draw.randrange(12) else f"{number}")
+        references.append(named)
+    mails = [
+        lineage(name.encode(), tuple(one.encode() for one in named), ())
+        for name, named in zip(names, references, strict=True)
+    ]
+    if draw.randrange(2):
+        draw.shuffle(mails)
+    return mails
+
+
+async def test_who_names_the_same_as_the_one_it_follows_is_linked_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    draw = random.Random(seed)
+    adopted = 0
+    adopt = Ancestry.adopt
+
+    def counted(self: Ancestry, parent: int, child: int) -> bool:
+        nonlocal adopted
+        done = adopt(self, parent, child)
+        adopted += done
+        return done
+
+    for _ in range(1500):
+        mails = conversation(draw)
+        monkeypatch.setattr(Ancestry, "adopt", counted)
+        quick = await _linked(mails, Labour(FakeClock()))
+        monkeypatch.setattr(Ancestry, "adopt", lambda self, parent, child: False)
+        assert quick == await _linked(mails, Labour(FakeClock()))
+    assert adopted > 1500

@@ -21,9 +21,9 @@ class Ancestry:
 
     __slots__ = ("_children", "_climbed", "_trees", "parents")
 
-    def __init__(self) -> None:
-        self.parents: list[int] = []
-        self._children: list[int] = []
+    def __init__(self, count: int = 0) -> None:
+        self.parents: list[int] = [NOBODY] * count
+        self._children: list[int] = [0] * count
         """How many each has."""
         self._climbed = 0
         self._trees: _Trees | None = None
@@ -39,6 +39,16 @@ class Ancestry:
     def link(self, parent: int, child: int) -> bool:
         """Make a child that has no parent that of another, unless that would be a loop: False."""
         if self._below(child, parent):
+            return False
+        self.parents[child] = parent
+        self._children[parent] += 1
+        if self._trees is not None:
+            self._trees.link(parent, child)
+        return True
+
+    def adopt(self, parent: int, child: int) -> bool:
+        """The same for a child that has nobody above or below it, so that it can be no loop; else False."""
+        if self.parents[child] != NOBODY or self._children[child] or parent == child:
             return False
         self.parents[child] = parent
         self._children[parent] += 1

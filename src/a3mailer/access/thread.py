@@ -79,34 +79,65 @@ async def _by_date(keys: SortKeys, listed: Listed, labour: Labour) -> list[int]:
 
 
 async def _linked(lineages: Sequence[bytes], labour: Labour) -> list[int]:
-    """The parent of each message, and of each dummy after them; NOBODY for those without."""
+    """The parent of each message, and of each dummy after them; NOBODY for those without.
+
+    Who names the same as the one it follows, and that one, finds all these linked: unless a link was refused
+    or lost since (``doubts`` tells), nothing is left to do but to link it."""
     count = len(lineages)
-    ancestry = Ancestry()
-    known: dict[bytes, int] = {}
+    ancestry = Ancestry(count)
+    known = await _named(lineages, labour)
+    doubts = 0
+    sure = [NOBODY] * count
+    """How many doubts there were when a message was linked, with all that it names."""
     for number, lineage in enumerate(lineages):
-        ancestry.add()
-        own = lineage[:KEY]
-        if own != _NOBODY:  # a name somebody else has already is not ours
-            known.setdefault(own, number)
         if number % STEP == 0:
             await labour.step(0)
-    for number, lineage in enumerate(lineages):
-        above = NOBODY
-        for at in range(KEY, len(lineage), KEY):
-            name = lineage[at : at + KEY]
-            one = known.get(name, NOBODY)
-            if one == NOBODY:
-                one = known[name] = ancestry.add()
-            if above != NOBODY and ancestry.parents[one] == NOBODY:
-                ancestry.link(above, one)
-            above = one
-        ancestry.cut(number)
-        if above != NOBODY:
-            ancestry.link(above, number)
+        above = known.get(lineage[-KEY:], count) if len(lineage) > KEY else count
+        if (
+            above < number
+            and sure[above] == doubts
+            and lineages[above][KEY:] == lineage[KEY:-KEY]
+            and ancestry.adopt(above, number)
+        ):
+            sure[number] = doubts
+            continue
+        if _follow(ancestry, known, number, lineage):
+            doubts += 1
+        else:
+            sure[number] = doubts
         if labour.over:
             await labour.rest()
     await labour.step(count)
     return ancestry.parents
+
+
+async def _named(lineages: Sequence[bytes], labour: Labour) -> dict[bytes, int]:
+    """Messages by their own names; a name that somebody has already is not that of a later one."""
+    known: dict[bytes, int] = {}
+    for number, lineage in enumerate(lineages):
+        own = lineage[:KEY]
+        if own != _NOBODY:
+            known.setdefault(own, number)
+        if number % STEP == 0:
+            await labour.step(0)
+    return known
+
+
+def _follow(ancestry: Ancestry, known: dict[bytes, int], number: int, lineage: bytes) -> bool:
+    """Link a message and all that it names, each below the one before; whether a link was refused or lost."""
+    above, doubtful = NOBODY, False
+    for at in range(KEY, len(lineage), KEY):
+        name = lineage[at : at + KEY]
+        one = known.get(name, NOBODY)
+        if one == NOBODY:
+            one = known[name] = ancestry.add()
+        if above != NOBODY and ancestry.parents[one] == NOBODY:
+            doubtful |= not ancestry.link(above, one)
+        above = one
+    had = ancestry.parents[number] != NOBODY
+    ancestry.cut(number)
+    linked = above != NOBODY and ancestry.link(above, number)
+    return doubtful or (not linked and (had or above != NOBODY))
 
 
 # --- steps 2 and 3 ---------------------------------------------------------------------------------------
