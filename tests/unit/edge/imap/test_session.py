@@ -1,5 +1,6 @@
 """What a session does beside answering commands: draining, lost credentials, mails gone or damaged."""
 
+import asyncio
 import pathlib
 from collections.abc import AsyncIterator, Sequence
 
@@ -11,7 +12,7 @@ from a3mailer.edge.imap.replies import REPLIES, reply
 from a3mailer.mail import errors
 from a3mailer.mail.ids import INBOX, AccountId, BlobId, EmailId, Uid
 from a3mailer.runtime.spool import Spool, SpoolError
-from a3mailer.store.operations import BumpEpoch, ChangeAccount, EraseEmails, Expunge, StoreFlags
+from a3mailer.store.operations import BumpEpoch, ChangeAccount, EraseEmails, Expunge, Result, StoreFlags
 from a3mailer.store.ports import Transaction
 from a3mailer.testing.memory_connection import MemoryConnection, MemorySession, Stage
 from tests.transcripts.imap_world import ImapWorld
@@ -43,6 +44,30 @@ async def user(stage: Stage, number: int = 1) -> MemorySession:
     await session.greeting()
     assert (await session.feed(LOGIN)).endswith(b"SELECT completed\r\n")
     return session
+
+
+# --- news --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("uid", [b"", b"UID "])
+async def test_what_another_changed_while_a_silent_store_waits_is_told(
+    stage: Stage, world: ImapWorld, alice: AccountId, monkeypatch: pytest.MonkeyPatch, uid: bytes
+) -> None:
+    """Both changes are read at once, and the last modseq of the message is the session's own."""
+    session, real = await user(stage), world.store.commit
+
+    async def slow(transaction: Transaction) -> tuple[Result, ...]:
+        await real(Transaction((StoreFlags(alice, INBOX, (Uid(1),), "+", 0, ("theirs",)),)))
+        results = await real(transaction)
+        await asyncio.sleep(0)  # the hints come
+        view = await world.views.open(alice, INBOX)
+        view.close()
+        return results
+
+    monkeypatch.setattr(world.store, "commit", slow)
+    said = await session.feed(b"a1 %bSTORE 1 +FLAGS.SILENT (mine)\r\n" % uid)
+    assert b"FLAGS (mine theirs))\r\na1 OK" in said
+    assert b"FLAGS" not in await session.feed(b"a2 FETCH 2 UID\r\n")
 
 
 # --- credentials and draining ------------------------------------------------------------------

@@ -113,16 +113,16 @@ class Store:
         if selected.reader:
             mask, words = mask_of(selected.rights)
             change = replace(change, reader=selected.reader, mask=mask, words=words)
+        mailbox, made = view.mailbox, changer(self.mode, bits, keywords)
+        foreseen = mailbox.foresee(wanted, made) if self.silent else {}
         (result,) = await session.commit(change)
         assert isinstance(result, Flagged)
         if result.changed:
-            mailbox = view.mailbox
-            made = changer(self.mode, bits, keywords)
-            foreseen = mailbox.foresee(result.changed, made) if self.silent else {}
             if selected.reader or not mailbox.flagged(result.changed, result.modseq, made):
                 mailbox.hint(result.modseq)
                 await mailbox.refresh()
-                if mailbox.foresee(foreseen, kept) != foreseen:
+                silent = result.changed if self.silent else ()
+                if mailbox.foresee(silent, kept).items() - foreseen.items():
                     return result  # somebody was faster, and .SILENT has not told what became of it
             view.own(result.modseq)
         return result
