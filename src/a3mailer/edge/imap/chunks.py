@@ -35,14 +35,18 @@ async def fetched(
     for places in pieces:
         chunk = Chunk(view, places)
         if sections.plain(session, chunk, plan):
-            yield await sections.whole(session, chunk, plan, outcome)
+            octets = await sections.whole(session, chunk, plan, outcome)
+            session.name_keywords()
+            yield octets
             continue
         chunk = await fetching.with_rows(session, chunk, plan, outcome)
         if plan.sections:
             async for octets in sections.said(session, chunk, plan, outcome):
                 yield octets
         else:
-            yield await fetching.lines(session, chunk, plan, outcome)
+            octets = await fetching.lines(session, chunk, plan, outcome)
+            session.name_keywords()
+            yield octets
 
 
 async def say_fetched(session: Session, view: View, places: Iterable[int], items: FetchItems) -> None:
@@ -50,7 +54,6 @@ async def say_fetched(session: Session, view: View, places: Iterable[int], items
     plan = make_plan(items, by_uid=session.uid_only)
     if plan.modseq:
         condstore.enable(session)
-    session.name_keywords()
     async for octets in fetched(session, view, runs(places), plan, Outcome()):
         session.write(octets)
         if session.full:

@@ -55,17 +55,20 @@ class Source:
 class Reading:
     """What the lines of one chunk are made of, besides the sections."""
 
-    __slots__ = ("before", "chunk", "condstore", "heads", "plan", "seen")
+    __slots__ = ("before", "chunk", "heads", "plan", "tails")
 
     def __init__(
         self, chunk: Chunk, plan: Plan, seen: frozenset[int], before: list[list[bytes]], *, condstore: bool
     ) -> None:
         self.chunk = chunk
-        self.condstore = condstore
         self.plan = plan
-        self.seen = seen
         self.before = before
         self.heads = heads(chunk, plan)
+        self.tails = {
+            uid: self._tail(at, condstore=condstore)
+            for uid, at in zip(chunk.uids, chunk.places, strict=True)
+            if uid in seen
+        }
 
     def begin(self, out: list[bytes], number: int) -> None:
         """``* n FETCH (`` and all that comes before the sections."""
@@ -73,14 +76,16 @@ class Reading:
         for item, values in zip(self.plan.fragments, self.before, strict=True):
             out.append(b"%b %b " % (item.value, values[number]))
 
+    def _tail(self, place: int, *, condstore: bool) -> bytes:
+        """FLAGS where reading changed them, and MODSEQ for who follows it."""
+        bits, words, modseq = self.chunk.view.shown(place)
+        flags = b"" if self.plan.flags else b" FLAGS (%b)" % flag_list(bits, words)
+        return flags + b" MODSEQ (%d)" % modseq if condstore and not self.plan.modseq else flags
+
     def end(self, out: list[bytes], number: int) -> None:
-        """The end of the line; with FLAGS where reading changed them, and MODSEQ for who follows it."""
-        if self.seen and self.chunk.uids[number] in self.seen:
-            bits, words, modseq = self.chunk.view.shown(self.chunk.places[number])
-            if not self.plan.flags:
-                out.append(b" FLAGS (%b)" % flag_list(bits, words))
-            if self.condstore and not self.plan.modseq:
-                out.append(b" MODSEQ (%d)" % modseq)
+        """The end of the line."""
+        if self.tails:
+            out.append(self.tails.get(self.chunk.uids[number], b""))
         out.append(b")\r\n")
 
 
@@ -88,7 +93,9 @@ async def begin(session: Session, chunk: Chunk, plan: Plan) -> Reading:
     """Mark as seen, read fragments. Errors: TryLater."""
     seen = await _mark_seen(session, chunk) if plan.sets_seen else _NOBODY
     before = [await fragments(session, chunk, item) for item in plan.fragments]
-    return Reading(chunk, plan, seen, before, condstore=session.condstore)
+    reading = Reading(chunk, plan, seen, before, condstore=session.condstore)
+    session.name_keywords()
+    return reading
 
 
 async def said(session: Session, chunk: Chunk, plan: Plan, outcome: Outcome) -> AsyncIterator[bytes]:

@@ -34,6 +34,7 @@ def fetch(session: Session, plan: Plan, at: int) -> Answer:
     selected = session.chosen
     view = selected.view
     if not plan.sections:
+        session.name_keywords()
         session.write(_head(plan, view, at)[:-1] + b")\r\n")
         return DONE
     if at != selected.last:
@@ -50,6 +51,7 @@ def fetch(session: Session, plan: Plan, at: int) -> Answer:
 def _say(
     session: Session, plan: Plan, at: int, row: Message | None, octets: bytes | None
 ) -> Completed | Failed:
+    session.name_keywords()
     head = _head(plan, session.view, at, row)
     if plan.whole and octets is not None:
         octets = sections.without_nul(octets)

@@ -79,7 +79,6 @@ class Fetch(Struct, frozen=True):
         plan = self._plan(session)
         if plan.modseq:
             condstore.enable(session)
-        session.name_keywords()
         spans = session.chosen.spans(self.messages, uid=self.uid)
         limit = b""
         partial = self.wanted.partial
