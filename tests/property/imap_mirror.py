@@ -139,9 +139,9 @@ class Mirror:
     def _vanished(self, words: list[Value], expunges: bool) -> None:
         assert self.qresync, "VANISHED to who did not ask for it"
         gone = set(numbers(words[-1]))
+        for uid in gone:
+            self.cached.pop(uid, None)
         if words[1] == [b"EARLIER"]:  # they have no numbers any more, or VANISHED will follow
-            for uid in gone:
-                self.cached.pop(uid, None)
             return
         assert expunges, "VANISHED while numbers are in use"
         for uid in gone - set(self.uids()):  # it was among those whose uid was not told, which ascend
