@@ -222,7 +222,7 @@ def test_jmapc_has_a_session(rig: Rig, tmp_path: pathlib.Path) -> None:
         assert flags.strip("F") == "" and mail == MAILS[number - 1]
         kept, sent = first(alice, b"Sent")
         _, letter = first(bob, b"INBOX")
-    assert kept == b"\\Seen" and without_trace(letter) == sent, "what arrived is what is kept"
+    assert kept == b"\\Seen \\Recent" and without_trace(letter) == sent, "what arrived is what is kept"
     whole = BytesParser(policy=default).parsebytes(sent)
     text, binary = whole.iter_parts()
     assert (whole["Subject"], whole["To"]) == ("Gr\u00fc\u00dfe", "B\u00f6b <bob@example.test>")
