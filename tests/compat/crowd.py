@@ -242,8 +242,6 @@ class Member:
         mailbox = command.words.split()[1]
         ((_validity, uid),) = self.codes(command, response, b"APPENDUID")
         self.ground.gives(mailbox, int(uid))
-        if mailbox == self.ground.mailbox and None not in (known := self.mirror.uids()):
-            assert any(one is not None and one >= int(uid) for one in known), "an own APPEND is not told of"
 
     def copied(self, command: Command, response: Response) -> None:
         ground, target = self.ground, command.words.split()[-1]
@@ -397,7 +395,7 @@ class Member:
             parameters = b" (QRESYNC (%d %d))" % (had.uid_validity, had.highest)
         await self.plain(b"SELECT %b%b" % (self.ground.mailbox, parameters))
         if had is not None:
-            mirror.merge(described=True)
+            mirror.merge(described=False)  # SELECT may end with news: EXISTS of what FETCH did not tell
         await self.learn()
 
     async def resync(self) -> None:
