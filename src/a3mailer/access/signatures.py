@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from a3mailer.access.indexes import index_of
 from a3mailer.access.labour import Labour
 from a3mailer.config.tree import Settings
 from a3mailer.mail.errors import DamagedContent, NoSuchMessage
@@ -135,14 +136,18 @@ class Looking:
 
     async def is_signed(self, account: AccountId, row: Fragments, received: int) -> bool:
         """Whether its status is anything at all; only of CMS are octets read."""
-        kind = kind_of(MessageIndex.unpack(row.index).parts)
-        if kind is not Kind.OPAQUE:
-            return kind is not Kind.NONE
+        with suppress(DamagedContent, NoSuchMessage):
+            kind = kind_of((await index_of(self.store, account, row)).parts)
+            if kind is not Kind.OPAQUE:
+                return kind is not Kind.NONE
         return (await self.of(account, row, received)).status is not None
 
     async def of(self, account: AccountId, row: Fragments, received: int) -> Signature:
         """What to tell of an email that was received at this second."""
-        index = MessageIndex.unpack(row.index)
+        try:
+            index = await index_of(self.store, account, row)
+        except (DamagedContent, NoSuchMessage):
+            return _remembered(row.smime) or UNREAD
         kind = kind_of(index.parts)
         if kind in (Kind.NONE, Kind.OTHER):
             return NOTHING if kind is Kind.NONE else OTHER

@@ -7,9 +7,11 @@ and sent piece by piece. RFC 9051 section 6.4.5; RFC 3516 for BINARY.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from a3mailer.access.indexes import index_of
 from a3mailer.edge.connection import ConnectionLost
 from a3mailer.edge.imap import events
 from a3mailer.edge.imap.fetching import Chunk, Outcome, Plan, fragments, heads
@@ -209,7 +211,9 @@ async def _sources(session: Session, chunk: Chunk, sections: Sequence[Section]) 
     indexes: dict[int, MessageIndex] = {}
     if indexed:
         found = await store.fragments(account, [row.email for row in indexed])
-        indexes = {one.email: MessageIndex.unpack(one.index) for one in found}
+        for one in found:
+            with suppress(DamagedContent, NoSuchMessage):
+                indexes[one.email] = await index_of(store, account, one)
         gone = {row.uid for row in indexed if row.email not in indexes}
         rows = [row for row in rows if row.uid not in gone]
     small = [row for row in rows if row.size <= WHOLE]

@@ -2,7 +2,8 @@
 
 import asyncio
 import pathlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from a3mailer.mail.ids import INBOX, AccountId, BlobId, EmailId, Uid
 from a3mailer.runtime.spool import Spool, SpoolError
 from a3mailer.store.operations import BumpEpoch, ChangeAccount, EraseEmails, Expunge, Result, StoreFlags
 from a3mailer.store.ports import Transaction
+from a3mailer.store.rows import Fragments
 from a3mailer.testing.memory_connection import MemoryConnection, MemorySession, Stage
 from tests.transcripts.imap_world import ImapWorld
 
@@ -225,6 +227,21 @@ async def test_damage_in_the_middle_of_a_literal_ends_the_connection(
     said = await session.feed(b"a1 FETCH 4 BODY.PEEK[]\r\n")
     assert b"a1" not in said
     assert session.closed
+
+
+async def test_parts_are_found_where_the_kept_index_is_damaged(
+    stage: Stage, world: ImapWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = b"a1 FETCH 1:* (BODY.PEEK[1] BODY.PEEK[2.MIME])\r\n"
+    session = await user(stage)
+    good = await session.feed(ask)
+    read = world.store.fragments
+
+    async def damaged(account: AccountId, emails: Iterable[EmailId]) -> tuple[Fragments, ...]:
+        return tuple(replace(row, index=row.index[:-3]) for row in await read(account, emails))
+
+    monkeypatch.setattr(world.store, "fragments", damaged)
+    assert await session.feed(ask) == good and good.endswith(b"a1 OK FETCH completed\r\n")
 
 
 # --- errors ------------------------------------------------------------------------------------

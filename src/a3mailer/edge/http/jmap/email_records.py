@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from a3mailer.access.account_mail import Email, merged
 from a3mailer.access.blobs import name_of, name_of_part
+from a3mailer.access.indexes import NOTHING, index_of
 from a3mailer.access.labour import Labour
 from a3mailer.access.signatures import Signature
 from a3mailer.edge.http.jmap.method import Call
@@ -171,10 +172,10 @@ async def add_read(
     call: Call, record: Record, row: Fragments, wanted: frozenset[str], options: Options
 ) -> bool:
     """What is read from the octets; False: they are not there, or damaged, and it is what can be said."""
-    index = MessageIndex.unpack(row.index)
-    end = None if wanted & BODY else index.header_end
-    whole = True
+    index, whole = NOTHING, True
     try:
+        index = await index_of(call.view, call.account.id, row)
+        end = None if wanted & BODY else index.header_end
         octets = await call.view.octets(call.account.id, row.blob, 0, end)
     except (DamagedContent, NoSuchMessage):
         octets, whole = b"", False

@@ -17,6 +17,7 @@ import msgspec
 
 from a3mailer.access.account_mail import EMAIL_BITS, EMAIL_MASK, AccountMail
 from a3mailer.access.blobs import name_of
+from a3mailer.access.indexes import index_of
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.mail.errors import DamagedContent, NoSuchMessage
 from a3mailer.mail.ids import AccountId, EmailId
@@ -105,9 +106,10 @@ async def _looked(
 async def _read(services: Services, account: AccountId, row: Fragments, at: int) -> Notification | None:
     try:
         octets = await services.store.octets(account, row.blob, 0, READ)
+        index = await index_of(services.store, account, row)
     except (DamagedContent, NoSuchMessage):
         return None
-    return told_by(octets, MessageIndex.unpack(row.index), name_of(row.blob), at)
+    return told_by(octets, index, name_of(row.blob), at)
 
 
 def told_by(octets: bytes, index: MessageIndex, blob: str, at: int) -> Notification | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from a3mailer.mail.flags import DELETED, FLAGGED
 from a3mailer.mail.ids import INBOX, Uid
 from a3mailer.store import operations as op
 from a3mailer.store.ports import Transaction
+from a3mailer.store.rows import Fragments
 from tests.transcripts.jmap_world import JmapSession, JmapWorld
 
 FEW = ["threadId", "mailboxIds", "keywords", "from", "subject", "receivedAt", "size", "preview"]
@@ -150,6 +152,28 @@ async def test_what_cannot_be_read_is_not_kept(client: Client, monkeypatch: pyte
         patch.setattr(kind, "octets", damaged)
         assert all(each["headers"] == [] for each in (await client.listed(["headers"]))["list"])
     assert all(each["headers"] for each in (await agree(client, ["headers"]))["list"])
+
+
+async def test_what_is_read_by_a_damaged_index(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    await client.calls(("Email/query", {}))
+    ask = ["bodyStructure", "headers", "attachments", "hasAttachment"]
+    kind = type(client.world.store)
+    read = kind.fragments
+
+    async def damaged(*given: Any) -> tuple[Fragments, ...]:
+        return tuple([replace(row, index=row.index[:-3]) for row in await read(*given)])
+
+    async def gone(*_: Any) -> bytes:
+        raise DamagedContent("for a while")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "fragments", damaged)
+        with monkeypatch.context() as both:
+            both.setattr(kind, "octets", gone)
+            assert all(each["headers"] == [] for each in (await client.listed(["headers"]))["list"])
+        told = (await client.listed(ask))["list"]
+    (await client.world.jmap.services.mail.of(client.account)).made.clear()
+    assert told == (await client.listed(ask))["list"] and all(each["headers"] for each in told)
 
 
 async def test_what_changes_while_it_is_read_is_not_kept(

@@ -17,14 +17,14 @@ import msgspec
 
 from a3mailer.access.account_mail import Email, merged
 from a3mailer.access.blobs import Name, name_of_part, read_name
+from a3mailer.access.indexes import index_of
 from a3mailer.edge.http.jmap.capabilities import BLOB, LOOKED_UP, MAIL, MAX_DATA_SOURCES, MAX_SIZE_BLOB_SET
 from a3mailer.edge.http.jmap.limits import MAX_OBJECTS_IN_GET, MAX_OBJECTS_IN_SET
 from a3mailer.edge.http.jmap.method import Call, Method
 from a3mailer.edge.http.jmap.replies import set_error
 from a3mailer.edge.http.jmap.standard.get import too_many
-from a3mailer.mail.errors import MailError, NoSuchMessage
+from a3mailer.mail.errors import DamagedContent, MailError, NoSuchMessage
 from a3mailer.mail.ids import BlobId, EmailId
-from a3mailer.mail.message import MessageIndex
 from a3mailer.mail.objectids import EMAIL_LETTER, MAILBOX_LETTER, THREAD_LETTER, object_id
 from a3mailer.wire.jmap.body_parts import leaves, tree
 from a3mailer.wire.jmap.errors import MethodError, SetError, invalid_arguments, invalid_properties
@@ -273,7 +273,10 @@ async def _emails_with(call: Call, names: Mapping[str, Name]) -> dict[str, list[
     apart = {name.blob for name in names.values() if not name.whole} & having.keys()
     parts: set[str] = set()
     for fragments in await view.fragments(account, [EmailId(having[blob][0].number) for blob in apart]):
-        nodes = leaves(tree(MessageIndex.unpack(fragments.index).parts))
+        try:
+            nodes = leaves(tree((await index_of(view, account, fragments)).parts))
+        except (DamagedContent, NoSuchMessage):
+            continue
         name_of = partial(name_of_part, fragments.blob)
         parts.update(name_of(part.body, part.end, part.encoding) for part in (node.part for node in nodes))
     return {
