@@ -88,6 +88,14 @@ def counters(session: Session, row: Mailbox, items: Iterable[bytes]) -> bytes:
     return b"* STATUS %b (%b)\r\n" % (mailbox_name(row.name, utf8=session.utf8), values)
 
 
+def old_name(session: Session, name: str, given: str, words: bytes = b"") -> bytes:
+    """LIST of a mailbox whose name is kept in another form than the client's (RFC 9051 section 6.3.9.7)."""
+    if not (given and session.rev2):
+        return b""
+    kept, old = mailbox_name(name, utf8=True), mailbox_name(given, utf8=True)
+    return b'* LIST (%b) "/" %b ("OLDNAME" (%b))\r\n' % (words, kept, old)
+
+
 async def list_lines(session: Session, request: ListRequest, word: bytes) -> AsyncIterator[bytes]:
     """The lines of one LIST or LSUB, and what else is told of each mailbox, in slices. Errors: TooCostly."""
     nodes = await _nodes(session, request)

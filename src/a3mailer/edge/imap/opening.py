@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Final
 
 from a3mailer.access.view import Glance, View
-from a3mailer.edge.imap.mailboxes import mailbox_id
+from a3mailer.edge.imap.mailboxes import mailbox_id, old_name
 from a3mailer.edge.imap.response import Completed, Response
 from a3mailer.edge.imap.selected import Selected, flags_line, flags_lines, glanced_lines
 from a3mailer.edge.imap.session import Session
@@ -21,7 +21,7 @@ FETCHES_AT_ONCE: Final = 1000
 
 
 async def enter(
-    session: Session, name: str, options: SelectOptions, *, read_only: bool
+    session: Session, name: str, options: SelectOptions, given: str = "", *, read_only: bool
 ) -> AsyncIterator[Response]:
     """Select a mailbox. The one selected before is left even when this fails (section 6.3.2)."""
     if options.resync is not None and not session.qresync:
@@ -40,7 +40,7 @@ async def enter(
         selected.noticed = row.noticed
         await selected.notice(session.services.store)
     unseen = -1 if session.rev2 or session.uid_only else await view.mailbox.first_unseen()
-    yield _opening_lines(session, row, selected, unseen)
+    yield _opening_lines(session, row, selected, unseen, given)
     if options.resync is not None and options.resync.uid_validity == row.uid_validity:
         async for octets in _changes(session, view, options.resync):
             yield octets
@@ -57,7 +57,7 @@ async def _selected(session: Session, row: Mailbox, *, read_only: bool) -> Selec
     return Selected(view, row.name, read_only=read_only, rights=rights, generation=generation)
 
 
-def _opening_lines(session: Session, row: Mailbox, selected: Selected, unseen: int) -> bytes:
+def _opening_lines(session: Session, row: Mailbox, selected: Selected, unseen: int, given: str) -> bytes:
     view = selected.view
     lines = [b"* %d EXISTS" % view.count]
     if not session.rev2:
@@ -72,7 +72,8 @@ def _opening_lines(session: Session, row: Mailbox, selected: Selected, unseen: i
         b"* OK [MAILBOXID (%b)] its identifier" % mailbox_id(session, row.account, row.id),
     )
     if session.rev2:
-        lines.append(b'* LIST () "/" %b' % mailbox_name(row.name, utf8=True))
+        known = old_name(session, row.name, given).removesuffix(b"\r\n")
+        lines.append(known or b'* LIST () "/" %b' % mailbox_name(row.name, utf8=True))
     return b"\r\n".join(lines) + b"\r\n"
 
 

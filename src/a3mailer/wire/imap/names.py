@@ -1,12 +1,14 @@
 """Mailbox names on the wire: modified UTF-7 (RFC 3501 section 5.1.3), or UTF-8 once IMAP4rev2 is enabled.
 
 A name has one spelling in each form: another encoding of the same name is refused, so that no alias
-of a mailbox exists.
+of a mailbox exists. What is not in Unicode's form C is taken for the name in that form, in which a
+mailbox is created: whoever created it may name it again (RFC 9051 section 5.1).
 """
 
 from __future__ import annotations
 
 import binascii
+import unicodedata
 from typing import Final
 
 from a3mailer.wire.imap import limits
@@ -17,11 +19,13 @@ INBOX: Final = "INBOX"
 
 
 def decode_mailbox(octets: bytes, *, utf8: bool) -> str:
-    """A mailbox name; INBOX is compared without case. Errors: BadSyntax."""
+    """A mailbox name in form C; its first level is compared with INBOX without case. Errors: BadSyntax."""
     if len(octets) > limits.MAILBOX_NAME:
         raise BadSyntax("mailbox name too long")
     name = _utf8(octets) if utf8 else decode_utf7(octets)
-    return INBOX if len(name) == 5 and name.upper() == INBOX else name
+    if not name.isascii():
+        name = unicodedata.normalize("NFC", name)
+    return INBOX + name[5:] if name[:5].upper() == INBOX and name[5:6] in ("", "/") else name
 
 
 def _utf8(octets: bytes) -> str:

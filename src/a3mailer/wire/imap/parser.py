@@ -31,13 +31,15 @@ _FORBIDDEN: Final = bytes(range(256)).translate(None, b"\0\r\n")
 class Parser:
     """Reads one command from left to right."""
 
-    __slots__ = ("at", "octets", "utf8")
+    __slots__ = ("at", "given", "octets", "utf8")
 
     def __init__(self, octets: bytes, *, utf8: bool = False, at: int = 0) -> None:
         self.octets = octets
         self.at = at
         self.utf8 = utf8
         """Whether mailbox names are UTF-8 (IMAP4rev2 was enabled) or modified UTF-7."""
+        self.given = ""
+        """The UTF-8 name that was read last, where it is another than the one it stands for."""
 
     def fail(self, text: str) -> BadSyntax:
         """The error to raise; ``text`` is sent to the client."""
@@ -108,7 +110,7 @@ class Parser:
     # tag = 1*<any ASTRING-CHAR except "+">
     def tag(self) -> bytes:
         word = self.run(TAG_CHARS, limits.TAG_LENGTH)
-        if not word:
+        if not word or self.peek() not in (b" ", b""):  # a part of what was sent is nobody's tag
             raise self.fail("tag expected")
         return word
 
@@ -219,7 +221,12 @@ class Parser:
     # mailbox = "INBOX" / astring
     def mailbox(self) -> str:
         """A mailbox name as text; INBOX in its one spelling."""
-        return decode_mailbox(self.astring(), utf8=self.utf8)
+        octets = self.astring()
+        name = decode_mailbox(octets, utf8=self.utf8)
+        if self.utf8:
+            given = octets.decode()
+            self.given = given if given != name else ""
+        return name
 
     def parenthesised(self, element: Callable[[], T], *, most: int, empty: bool = False) -> tuple[T, ...]:
         """``"(" element *(SP element) ")"``, at most ``most`` of them."""

@@ -160,10 +160,26 @@ def test_other_spellings_of_a_name_are_refused(wire: bytes) -> None:
         decode_utf7(wire)
 
 
+def test_a_name_in_another_form_is_remembered_as_it_was_given() -> None:
+    p = Parser(b'"A\xcc\x8a" {2}\r\n\xc3\x85', utf8=True)
+    assert (p.mailbox(), p.given) == ("\u00c5", "A\u030a")
+    p.space()
+    assert (p.mailbox(), p.given) == ("\u00c5", "")
+
+
+@pytest.mark.parametrize("line", [b"x+y NOOP", b"a) NOOP", b'a"b NOOP', b"a\\ NOOP", b"+ NOOP", b""])
+def test_a_part_of_a_tag_is_no_tag(line: bytes) -> None:
+    with pytest.raises(BadSyntax):
+        Parser(line).tag()
+
+
 def test_mailbox_names() -> None:
     assert decode_mailbox(b"inBox", utf8=False) == "INBOX"
     assert decode_mailbox("Entwürfe".encode(), utf8=True) == "Entwürfe"
     assert decode_mailbox(b"&AGE-", utf8=True) == "&AGE-"
+    assert decode_mailbox(b"inbox/x", utf8=False) == "INBOX/x"
+    assert decode_mailbox(b"inboxes", utf8=False) == "inboxes"
+    assert decode_mailbox(b"A&Awo-", utf8=False) == decode_mailbox("A\u030a".encode(), utf8=True) == "\u00c5"
     for wire in (b"\xff", b"x" * 5000):
         with pytest.raises(BadSyntax):
             decode_mailbox(wire, utf8=True)

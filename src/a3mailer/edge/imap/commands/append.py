@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from a3mailer.edge.imap import state
 from a3mailer.edge.imap.appending import Appendix, append, parse_appendix
+from a3mailer.edge.imap.mailboxes import old_name
 from a3mailer.edge.imap.response import Completed, Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.wire.imap import limits
@@ -25,6 +26,7 @@ class Append:
     mailbox: str
     first: Appendix
     start: MessageStart
+    given: str = ""
 
     @classmethod
     def parse(cls, p: Parser) -> Append:
@@ -38,8 +40,11 @@ class Append:
         """Read up to the first message. Errors: BadSyntax."""
         p.space()
         mailbox = p.mailbox()
-        return cls(mailbox, parse_appendix(p), start)
+        given = p.given
+        return cls(mailbox, parse_appendix(p), start, given)
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
         done = await append(session, self.mailbox, self.first, self.start, most=limits.APPEND_MESSAGES)
+        if self.given:
+            yield old_name(session, self.mailbox, self.given)
         yield Completed(done.code)

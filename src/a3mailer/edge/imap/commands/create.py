@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from a3mailer.access.subscriptions import subscribed, unsubscribe
 from a3mailer.access.tree import SPECIAL_USES
 from a3mailer.edge.imap import state
-from a3mailer.edge.imap.mailboxes import mailbox_id
+from a3mailer.edge.imap.mailboxes import mailbox_id, old_name
 from a3mailer.edge.imap.response import Completed, Failed, Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.mailbox import SEPARATOR
@@ -27,6 +27,7 @@ class Create:
     expunges: ClassVar = True
     mailbox: str
     uses: tuple[bytes, ...] = ()
+    given: str = ""
 
     # create = "CREATE" SP mailbox [SP "(" create-param *(SP create-param) ")"]
     # create-param =/ "USE" SP "(" [use-attr *(SP use-attr)] ")"
@@ -34,6 +35,7 @@ class Create:
     def parse(cls, p: Parser) -> Create:
         p.space()
         mailbox = p.mailbox()
+        given = p.given
         uses: tuple[bytes, ...] = ()
         if not p.done():
             p.space()
@@ -44,7 +46,7 @@ class Create:
             uses = p.parenthesised(lambda: _use(p), most=len(SPECIAL_USES), empty=True)
             p.expect(b")")
         p.end()
-        return cls(mailbox, uses)
+        return cls(mailbox, uses, given)
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
         if len(self.uses) > 1 or any(use not in _USES for use in self.uses):
@@ -61,6 +63,7 @@ class Create:
         acts = (unsubscribe(owner, name),) if known else ()
         result, *_ = await session.commit(CreateMailbox(owner, name, use, known), *acts)
         assert isinstance(result, MailboxCreated)
+        yield old_name(session, self.mailbox.removesuffix(SEPARATOR), self.given.removesuffix(SEPARATOR))
         yield Completed(b"MAILBOXID (%b)" % mailbox_id(session, owner, result.mailbox))
 
 

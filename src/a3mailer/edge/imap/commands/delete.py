@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from a3mailer.access.subscriptions import subscribe
 from a3mailer.edge.imap import state
+from a3mailer.edge.imap.mailboxes import old_name
 from a3mailer.edge.imap.response import Failed, Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.errors import NotAllowed
@@ -24,6 +25,7 @@ class Delete:
     states: ClassVar = state.LOGGED_IN
     expunges: ClassVar = True
     mailbox: str
+    given: str = ""
 
     # delete = "DELETE" SP mailbox
     @classmethod
@@ -31,7 +33,7 @@ class Delete:
         p.space()
         mailbox = p.mailbox()
         p.end()
-        return cls(mailbox)
+        return cls(mailbox, p.given)
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
         if self.mailbox == INBOX_NAME:
@@ -48,3 +50,4 @@ class Delete:
         if row.subscribed and row.account == session.account:
             acts.append(subscribe(session.account, row.name))
         await session.commit(*acts)
+        yield old_name(session, row.name, self.given, b"\\NonExistent")

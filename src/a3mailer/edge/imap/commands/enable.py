@@ -35,14 +35,18 @@ class Enable:
         return cls(tuple(wanted))
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
-        newly: list[bytes] = []
-        for word in dict.fromkeys(self.wanted):
-            if offered(session, word) and not enabled(session, word):
-                if word == b"METADATA":
-                    await tell_annotations(session)
-                switch_on(session, word)
-                newly.append(b"IMAP4rev2" if word == b"IMAP4REV2" else word)
-        yield b"* ENABLED%b\r\n" % b"".join(b" " + word for word in newly)
+        # chosen before any is on: their order says nothing (RFC 7162 section 3.2.3)
+        newly = [
+            word
+            for word in dict.fromkeys(self.wanted)
+            if offered(session, word) and not enabled(session, word)
+        ]
+        for word in newly:
+            if word == b"METADATA":
+                await tell_annotations(session)
+            switch_on(session, word)
+        names = (b"IMAP4rev2" if word == b"IMAP4REV2" else word for word in newly)
+        yield b"* ENABLED%b\r\n" % b"".join(b" " + name for name in names)
 
 
 async def tell_annotations(session: Session) -> None:

@@ -21,15 +21,17 @@ class Examine:
     expunges: ClassVar = True
     mailbox: str
     options: SelectOptions
+    given: str = ""
 
     # examine = "EXAMINE" SP mailbox [select-params]
     @classmethod
     def parse(cls, p: Parser) -> Examine:
         p.space()
         mailbox = p.mailbox()
+        given = p.given
         options = parse_select_options(p)
         p.end()
-        return cls(mailbox, options)
+        return cls(mailbox, options, given)
 
     def run(self, session: Session) -> AsyncIterator[Response]:
-        return opening.enter(session, self.mailbox, self.options, read_only=True)
+        return opening.enter(session, self.mailbox, self.options, self.given, read_only=True)

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from a3mailer.access.metadata import copies
 from a3mailer.edge.imap import state
+from a3mailer.edge.imap.mailboxes import old_name
 from a3mailer.edge.imap.response import DONE, Failed, Response
 from a3mailer.edge.imap.session import Session
 from a3mailer.mail.ids import INBOX
@@ -24,16 +25,19 @@ class Rename:
     expunges: ClassVar = True
     old: str
     new: str
+    given: str = ""
+    """The old name as it was given, where one of the two is another than the one it stands for."""
 
     # rename = "RENAME" SP mailbox SP mailbox
     @classmethod
     def parse(cls, p: Parser) -> Rename:
         p.space()
         old = p.mailbox()
+        given = p.given
         p.space()
         new = p.mailbox()
         p.end()
-        return cls(old, new)
+        return cls(old, new, given or (old if p.given else ""))
 
     async def run(self, session: Session) -> AsyncIterator[Response]:
         row = await session.mailbox(self.old, "mailbox.remove")
@@ -47,4 +51,5 @@ class Rename:
             fresh = await store.mailbox_named(owner, name)
             if kept := await copies(store, owner, INBOX, fresh.id):
                 await session.commit(*kept)
+        yield old_name(session, self.new.removesuffix(SEPARATOR), self.given)
         yield DONE

@@ -21,15 +21,17 @@ class Select:
     expunges: ClassVar = True
     mailbox: str
     options: SelectOptions
+    given: str = ""
 
     # select = "SELECT" SP mailbox [select-params]
     @classmethod
     def parse(cls, p: Parser) -> Select:
         p.space()
         mailbox = p.mailbox()
+        given = p.given
         options = parse_select_options(p)
         p.end()
-        return cls(mailbox, options)
+        return cls(mailbox, options, given)
 
     def run(self, session: Session) -> AsyncIterator[Response]:
-        return opening.enter(session, self.mailbox, self.options, read_only=False)
+        return opening.enter(session, self.mailbox, self.options, self.given, read_only=False)
