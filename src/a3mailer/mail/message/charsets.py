@@ -96,3 +96,15 @@ def decode(octets: bytes, charset: bytes = b"") -> str:
     if codec == "utf_7":  # the only one that lets lone surrogates through
         return text.encode("utf_16_le", "surrogatepass").decode("utf_16_le", "replace")
     return text
+
+
+def is_text(octets: bytes, charset: bytes) -> bool:
+    """Whether all of these octets are text in a charset that is known."""
+    codec = decoder_of(charset)
+    if not codec:
+        return codec is not None and octets.isascii()
+    try:
+        octets.decode(codec).encode()
+    except UnicodeError:
+        return False
+    return True

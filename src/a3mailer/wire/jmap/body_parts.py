@@ -234,8 +234,7 @@ def body_value(octets: bytes, part: Part, most: int) -> Made:
     """An EmailBodyValue."""
     content = encodings.decode(octets[part.body : part.end], part.encoding)
     text = charsets.decode(content, part.charset)
-    unknown = part.encoding not in _KNOWN or charsets.decoder_of(part.charset) is None
-    problem = unknown or "\ufffd" in text or (not part.charset and not content.isascii())
+    problem = part.encoding not in _KNOWN or not charsets.is_text(content, part.charset)
     text = text.replace("\r\n", "\n")
     cut = cut_off(text, most, html=part.media == b"text/html")
     return {"value": cut, "isEncodingProblem": problem, "isTruncated": len(cut) < len(text)}

@@ -163,6 +163,8 @@ def part_of(part: object, where: str, pieces: Pieces, disposition: str = "") -> 
         if not isinstance(children, list) or not children or names:
             given.wrong("a multipart has subParts, and nothing else to hold", *(names or ["subParts"]))
             return _NONE
+        if media == "multipart/digest":
+            children = list(map(_of_digest, children))
         inner = [part_of(each, f"{where}/subParts/{at}", pieces) for at, each in enumerate(children)]
         made = _multipart(f"Content-Type: {media}{further};\r\n", inner, pieces)
     else:
@@ -170,6 +172,14 @@ def part_of(part: object, where: str, pieces: Pieces, disposition: str = "") -> 
             given.wrong("only a multipart has subParts", "subParts")
         made = _leaf(given, media, further)
     return Made(made.head + head, made.body, fields)
+
+
+def _of_digest(part: object) -> object:
+    """What is in a digest is a message where nothing else is said of it (RFC 2046 section 5.1.5)."""
+    if not isinstance(part, dict) or part.get("blobId") is None:
+        return part
+    said = any(name == "type" or _is_type(name) for name in part if part[name] is not None)
+    return part if said else part | {"type": "message/rfc822"}
 
 
 def _media(given: _Given) -> tuple[str, str]:

@@ -58,6 +58,10 @@ class SetError(RemoteProtocolError):
         return told | self.properties
 
 
+class Taken(SetError):
+    """Another record has what this one is to have; it may give it up in the same call (section 5.3)."""
+
+
 def invalid_properties(*names: str, because: str = "") -> SetError:
     """The SetError that lists all properties that are wrong."""
     return SetError("invalidProperties", because, properties=list(names))

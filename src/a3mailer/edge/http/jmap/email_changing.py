@@ -94,6 +94,16 @@ async def indexed(octets: bytes) -> MessageIndex:
     return index(octets) if len(octets) < INDEXED_HERE else await asyncio.to_thread(index, octets)
 
 
+async def with_line_ends(octets: bytes) -> bytes:
+    """A mail without CRLF, as Unix keeps it, has CRLF for each LF (RFC 5322 section 2.1): what is imported
+    may be repaired, and has another blobId then (RFC 8621 section 4.8). One that has both is as it is."""
+    if b"\r\n" in octets or b"\n" not in octets:
+        return octets
+    if len(octets) < INDEXED_HERE:
+        return octets.replace(b"\n", b"\r\n")
+    return await asyncio.to_thread(octets.replace, b"\n", b"\r\n")
+
+
 @dataclass(frozen=True, slots=True)
 class Filing:
     """Where a new mail goes, and how it is marked."""

@@ -37,34 +37,36 @@ CRITERIA: Final = {
 SORTS: Final = frozenset(EMAIL_SORTS)
 _JOINS: Final = {"AND": Join.ALL, "OR": Join.ANY, "NOT": Join.NONE}
 Words = Annotated[str, Meta(max_length=1000)]
+ABSENT: Final[Any] = None
+"""Of what is not asked for: a client cannot write it, null is no value of any of these."""
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A FilterCondition (section 4.4.1)."""
 
-    in_mailbox: Id | None = None
-    in_mailbox_other_than: tuple[Id, ...] | None = None
-    before: UTCDate | None = None
-    after: UTCDate | None = None
-    min_size: UnsignedInt | None = None
-    max_size: UnsignedInt | None = None
-    all_in_thread_have_keyword: Words | None = None
-    some_in_thread_have_keyword: Words | None = None
-    none_in_thread_have_keyword: Words | None = None
-    has_keyword: Words | None = None
-    not_keyword: Words | None = None
-    has_attachment: bool | None = None
-    text: Words | None = None
-    from_: Words | None = msgspec.field(default=None, name="from")
-    to: Words | None = None
-    cc: Words | None = None
-    bcc: Words | None = None
-    subject: Words | None = None
-    body: Words | None = None
-    has_smime: bool | None = None
-    has_verified_smime: bool | None = None
-    has_verified_smime_at_delivery: bool | None = None
-    header: Annotated[tuple[Words, ...], Meta(min_length=1, max_length=2)] | None = None
+    in_mailbox: Id = ABSENT
+    in_mailbox_other_than: tuple[Id, ...] = ABSENT
+    before: UTCDate = ABSENT
+    after: UTCDate = ABSENT
+    min_size: UnsignedInt = ABSENT
+    max_size: UnsignedInt = ABSENT
+    all_in_thread_have_keyword: Words = ABSENT
+    some_in_thread_have_keyword: Words = ABSENT
+    none_in_thread_have_keyword: Words = ABSENT
+    has_keyword: Words = ABSENT
+    not_keyword: Words = ABSENT
+    has_attachment: bool = ABSENT
+    text: Words = ABSENT
+    from_: Words = msgspec.field(default=ABSENT, name="from")
+    to: Words = ABSENT
+    cc: Words = ABSENT
+    bcc: Words = ABSENT
+    subject: Words = ABSENT
+    body: Words = ABSENT
+    has_smime: bool = ABSENT
+    has_verified_smime: bool = ABSENT
+    has_verified_smime_at_delivery: bool = ABSENT
+    header: Annotated[tuple[Words, ...], Meta(min_length=1, max_length=2)] = ABSENT
 
 
 def node_of(filter: Any) -> Node:

@@ -23,7 +23,7 @@ from a3mailer.mail.objectids import MAILBOX_LETTER, number_of, object_id
 from a3mailer.mail.rights import ROOT
 from a3mailer.store.operations import Operation, RenameMailbox, SetMailbox
 from a3mailer.store.rows import Mailbox
-from a3mailer.wire.jmap.errors import SetError, invalid_properties
+from a3mailer.wire.jmap.errors import SetError, Taken, invalid_properties
 
 OWNERS: Final = ("role", "sortOrder")
 """What an account's owner alone decides."""
@@ -123,7 +123,7 @@ def special_use(tree: Tree, role: str | None, box: Mailbox | None) -> str:
     if role not in ROLES or (box is not None and box.id == INBOX):
         raise invalid_properties("role", because="no mailbox can be given this role")
     if any(role_of(each) == role for each in tree.boxes.values()):
-        raise invalid_properties("role", because="another mailbox has this role")
+        raise Taken("invalidProperties", "another mailbox has this role", properties=["role"])
     return ROLES[role]
 
 
@@ -132,7 +132,7 @@ def name_error(tree: Tree, error: MailError) -> SetError:
     there = tree.by_name.get(str(error)) if isinstance(error, AlreadyExists) else None
     if there is not None:
         id = object_id(MAILBOX_LETTER, there.id)
-        return SetError("alreadyExists", "another mailbox has this name", existingId=id)
+        return Taken("alreadyExists", "another mailbox has this name", existingId=id)
     if isinstance(error, AlreadyExists | BadName):
         return invalid_properties("name", because=str(error))
     return SetError("forbidden", str(error)) if isinstance(error, NotAllowed) else set_error(error)

@@ -326,6 +326,7 @@ async def _import(call: Call, given: Record, boxes: Any) -> Record:
     )
     if not is_mail(octets):
         raise SetError("invalidEmail", "that is no mail: it has no header")
+    octets = await changing.with_line_ends(octets)
     if not filing.date:
         filing = replace(filing, date=received(octets) or 0)
     return await changing.append(call, octets, filing, boxes)

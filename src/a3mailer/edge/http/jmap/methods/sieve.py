@@ -47,7 +47,7 @@ from a3mailer.mail.errors import (
     NoSuchThing,
     TooLarge,
 )
-from a3mailer.wire.jmap.errors import SetError, invalid_properties
+from a3mailer.wire.jmap.errors import SetError, Taken, invalid_properties
 from a3mailer.wire.jmap.values import Id, Ref
 
 
@@ -160,7 +160,7 @@ def _record(roll: Roll, script: Script) -> Record:
 def _refusal(error: MailError) -> SetError:
     """Of a record that is made or changed (section 2.4)."""
     if isinstance(error, AlreadyExists):
-        return SetError("alreadyExists", "another script has this name", existingId=str(error))
+        return Taken("alreadyExists", "another script has this name", existingId=str(error))
     if isinstance(error, BadName):
         return invalid_properties("name", because=str(error))
     return set_error(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import eq
 from typing import Any, ClassVar, Final, TypeVar
@@ -18,12 +18,14 @@ from a3mailer.edge.http.jmap.standard.get import too_many
 from a3mailer.edge.http.jmap.standard.of_type import ChangingType
 from a3mailer.mail.errors import MailError
 from a3mailer.wire.jmap import patch as patches
-from a3mailer.wire.jmap.errors import MethodError, SetError, invalid_properties
+from a3mailer.wire.jmap.errors import MethodError, SetError, Taken, invalid_properties
 from a3mailer.wire.jmap.values import Id, Ref, is_id
 
 SLICE: Final = 64
 """Records that are checked before others get a turn on the loop."""
 NOT_FOUND: Final = SetError("notFound")
+FINAL: Final = ("invalidPatch", "willDestroy")
+"""Errors of an update that no other record's fate changes."""
 
 T = TypeVar("T")
 
@@ -92,12 +94,53 @@ async def change(records: Settable, call: Call, arguments: SetArguments) -> Done
     if arguments.if_in_state is not None and arguments.if_in_state != state:
         raise MethodError("stateMismatch", f"the state is {state}")
     done = Done(state, state, {}, {}, [], {}, {}, {})
+    await _each(records, call, create, update, destroy, done)
+    if done.updated or done.destroyed:
+        await _again(records, call, arguments, done)
+    done.new_state = await records.state(call)
+    return done
+
+
+async def _again(records: Settable, call: Call, arguments: SetArguments, done: Done) -> None:
+    """Create what wanted something that others have given up since, and do what waited for it: a final state
+    that is valid is allowed, in whatever order the server comes to it."""
+    refused = {key: each for key, each in (arguments.create or {}).items() if key in done.not_created}
+    taken = {key for key in refused if isinstance(done.not_created[key], Taken)}
+    if not taken:
+        return
+    create = {
+        key: each for key, each in refused.items() if key in taken or _refers_to(records, each, refused, key)
+    }
+    real = call.exchange.real
+    update: dict[str, Record] = {}
+    for key, patch in (arguments.update or {}).items():
+        error = done.not_updated.get(key) or done.not_updated.get(real(key) or key)
+        if error is not None and error.type not in FINAL:
+            update[key] = patch
+    destroy = [key for key in arguments.destroy or () if {key, real(key)} & done.not_destroyed.keys()]
+    for errors, keys in (
+        (done.not_created, create),
+        (done.not_updated, update),
+        (done.not_destroyed, destroy),
+    ):
+        for key in keys:
+            errors.pop(key, None)
+            errors.pop(real(key) or key, None)
+    await _each(records, call, create, update, destroy, done)
+
+
+async def _each(
+    records: Settable,
+    call: Call,
+    create: Mapping[str, Record],
+    update: Mapping[str, Record],
+    destroy: Sequence[str],
+    done: Done,
+) -> None:
     await _create(records, call, create, done)
     doomed = {call.exchange.real(each) for each in destroy}
     await _update(records, call, update, doomed, done)
     await _destroy(records, call, destroy, done)
-    done.new_state = await records.state(call)
-    return done
 
 
 async def refusing(
@@ -324,7 +367,7 @@ def _real_path(call: Call, known: Property, path: tuple[str, ...]) -> tuple[str,
 # --- destroy -----------------------------------------------------------------------------------------
 
 
-async def _destroy(records: Settable, call: Call, wanted: tuple[str, ...], done: Done) -> None:
+async def _destroy(records: Settable, call: Call, wanted: Sequence[str], done: Done) -> None:
     ids: list[str] = []
     for key in dict.fromkeys(wanted):
         real = call.exchange.real(key)
