@@ -39,9 +39,14 @@ def canonical_name(name: str) -> str:
         raise BadName("a mailbox name has no empty level")
     if any(c < " " or c in "*%\x7f" or "\x80" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" for c in name):
         raise BadName("a mailbox name has no control characters, * or %")
-    if levels[0].upper() == INBOX_NAME:
-        levels[0] = INBOX_NAME
-    return SEPARATOR.join(levels)
+    return with_inbox(name)
+
+
+def with_inbox(name: str) -> str:
+    """A name whose first level, where that is INBOX in any case of US-ASCII, is so in capitals (RFC 9051
+    section 5.1): ``ınbox`` without a dot is another name."""
+    head, slash, rest = name.partition(SEPARATOR)
+    return INBOX_NAME + slash + rest if head.isascii() and head.upper() == INBOX_NAME else name
 
 
 def parents(name: str) -> tuple[str, ...]:

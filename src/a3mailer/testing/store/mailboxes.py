@@ -99,7 +99,7 @@ class MailboxRules(StoreCase):
         await world.fails(BadName, op.RenameMailbox(world.alice, sent, name))
 
     @pytest.mark.parametrize(
-        "name", ["..", "../etc", ".", "a b", "Entwürfe", "收件箱", "a\\b", "~", "#news", "'--"]
+        "name", ["..", "../etc", ".", "a b", "Entwürfe", "收件箱", "a\\b", "~", "#news", "'--", "ınbox"]
     )
     async def test_a_name_is_a_key_and_never_a_path(self, world: World, name: str) -> None:
         made = await create(world, name)

@@ -20,7 +20,7 @@ from a3mailer.config.tree import Settings
 from a3mailer.mail.address import ReversePath
 from a3mailer.mail.envelope import Body, Client, Recipient
 from a3mailer.mail.ids import AccountId
-from a3mailer.mail.mailbox import INBOX_NAME
+from a3mailer.mail.mailbox import with_inbox
 from a3mailer.mail.message.parts import Part
 from a3mailer.store.rows import Mailbox
 from a3mailer.transfer.route import Local
@@ -236,8 +236,7 @@ def memory_name(*pieces: bytes) -> str:
 
 def named(boxes: Sequence[Mailbox], name: str) -> Mailbox | None:
     """The mailbox of a name in any form of Unicode, INBOX in any case (RFC 9051 section 5.1)."""
-    top, *below = unicodedata.normalize("NFC", name).split(SEPARATOR_OF_LEVELS)
-    kept = SEPARATOR_OF_LEVELS.join((INBOX_NAME if top.upper() == INBOX_NAME else top, *below))
+    kept = with_inbox(unicodedata.normalize("NFC", name))
     return next((box for box in boxes if box.name == kept), None)
 
 

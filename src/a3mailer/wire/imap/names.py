@@ -11,11 +11,11 @@ import binascii
 import unicodedata
 from typing import Final
 
+from a3mailer.mail.mailbox import with_inbox
 from a3mailer.wire.imap import limits
 from a3mailer.wire.imap.errors import BadSyntax
 
 _DIRECT: Final = bytes(c for c in range(0x20, 0x7F) if c != 0x26)
-INBOX: Final = "INBOX"
 
 
 def decode_mailbox(octets: bytes, *, utf8: bool) -> str:
@@ -25,7 +25,7 @@ def decode_mailbox(octets: bytes, *, utf8: bool) -> str:
     name = _utf8(octets) if utf8 else decode_utf7(octets)
     if not name.isascii():
         name = unicodedata.normalize("NFC", name)
-    return INBOX + name[5:] if name[:5].upper() == INBOX and name[5:6] in ("", "/") else name
+    return with_inbox(name)
 
 
 def _utf8(octets: bytes) -> str:

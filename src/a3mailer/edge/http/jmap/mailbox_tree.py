@@ -8,7 +8,7 @@ from typing import Final
 
 from a3mailer.edge.http.jmap.records import Record
 from a3mailer.mail.ids import INBOX
-from a3mailer.mail.mailbox import INBOX_NAME, SEPARATOR, parents
+from a3mailer.mail.mailbox import SEPARATOR, parents, with_inbox
 from a3mailer.mail.objectids import MAILBOX_LETTER, number_of, object_id
 from a3mailer.store.operations import Operation, RenameMailbox, SetMailbox
 from a3mailer.store.rows import Mailbox
@@ -82,7 +82,7 @@ def full_name(tree: Tree, name: str, above: str | None) -> str:
     if SEPARATOR in name:
         raise invalid_properties("name", because=f"a name has no {SEPARATOR}")
     if above is None:
-        return INBOX_NAME if name.upper() == INBOX_NAME else name
+        return with_inbox(name)
     parent = tree.get(above)
     if parent is None:
         raise invalid_properties("parentId", because="there is no such mailbox")

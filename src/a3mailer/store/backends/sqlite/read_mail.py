@@ -20,7 +20,7 @@ import apsw
 from a3mailer.mail.errors import NoSuchMailbox
 from a3mailer.mail.flags import SEEN
 from a3mailer.mail.ids import AccountId, BlobId, EmailId, MailboxId, ModSeq, ThreadId, Uid
-from a3mailer.mail.mailbox import INBOX_NAME, SEPARATOR
+from a3mailer.mail.mailbox import with_inbox
 from a3mailer.store.backends.sqlite.apply_mail import NUMBER_BITS
 from a3mailer.store.backends.sqlite.connection import Execute, Rows, open_reader
 from a3mailer.store.backends.sqlite.read_blobs import Blobs
@@ -170,10 +170,7 @@ class ReadMail:
         return to_mailbox(mailbox_row(self._read, account, mailbox))
 
     async def mailbox_named(self, account: AccountId, name: str) -> Mailbox:
-        head, slash, rest = name.partition(SEPARATOR)
-        if head.upper() == INBOX_NAME:
-            name = INBOX_NAME + slash + rest
-        row = self._read(_MAILBOX + " AND name = ?", (account, name)).fetchone()
+        row = self._read(_MAILBOX + " AND name = ?", (account, with_inbox(name))).fetchone()
         if row is None:
             raise NoSuchMailbox(name)
         return to_mailbox(row)
