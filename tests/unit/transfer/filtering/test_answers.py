@@ -86,6 +86,25 @@ async def test_who_is_away_answers_without_a_script(town: Town) -> None:
     assert len(answers(town)) == 2 and await town.scripts.running(town.alice.id) is None
 
 
+async def test_two_who_are_away_do_not_answer_each_other(town: Town) -> None:
+    """The first mail is answered; the answer, which a program sends from nobody, is not."""
+    for account in (town.alice.id, town.bob.id):
+        await town.script('require "vacation"; vacation "I am away.";', account)
+    octets, to, sender = mail(From=b"bob@a.test", To=b"alice@a.test"), "alice@a.test", "bob@a.test"
+    answered = 0
+    for _ in range(5):
+        await town.took(octets, to, sender=sender)
+        if not town.store.entries:
+            break
+        (entry,) = town.store.entries
+        octets, to, sender = town.store.content(entry), entry.recipients[0].address, entry.reverse_path
+        town.store._state.queue.clear()
+        answered += 1
+    assert answered == 1 and b"auto-replied" in (await town.octets("INBOX", town.bob.id))[0]
+    await town.took(octets, to, sender="alice@a.test")
+    assert town.store.entries == [], "Auto-Submitted alone does, too"
+
+
 async def test_the_days_of_who_is_away(town: Town) -> None:
     now = int(town.clock.now())
     await away(town, since=now + 100, until=now + 200)
