@@ -4,7 +4,7 @@ import pytest
 
 from a3mailer.mail.message import index
 from a3mailer.mail.message.html import html_text
-from a3mailer.mail.message.searched import needle, searched, values
+from a3mailer.mail.message.searched import fold, needle, searched, values
 from tests.unit.mail.mails import DIGEST, NESTED
 
 
@@ -65,3 +65,20 @@ def test_headers_of_mails_inside_are_part_of_the_body() -> None:
 )
 def test_html(html: str, shown: str) -> None:
     assert html_text(html) == shown
+
+
+@pytest.mark.parametrize(
+    ("reference", "shown"),
+    [
+        ("&#" + "1" * 5_000 + ";", "\ufffd"),
+        ("&#" + "1" * 5_000, "\ufffd"),
+        ("&#x" + "1" * 5_000 + ";", "\ufffd"),
+        ("&#" + "0" * 5_000 + "65;", "A"),
+        ("&#" + "0" * 5_000 + ";", "\ufffd"),
+        ("&#0000065;&#65", "AA"),
+        ("&#1114112;", "\ufffd"),
+    ],
+)
+def test_a_character_reference_of_thousands_of_digits_is_no_exception(reference: str, shown: str) -> None:
+    mail = f"Content-Type: text/html\r\n\r\n<p>a {reference} b".encode()
+    assert searched(mail, index(mail)).body == fold(f" a {shown} b")

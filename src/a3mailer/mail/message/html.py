@@ -15,6 +15,8 @@ _INLINE: Final = re.compile(
     re.IGNORECASE,
 )
 _TAG: Final = re.compile(r"<[a-z/!?][^<>]*+>", re.IGNORECASE)
+_ZEROES: Final = re.compile(r"(?<=&#)0{8,}+")
+_BEYOND: Final = re.compile(r"&#[0-9]{9,}+;?")
 
 
 def html_text(text: str) -> str:
@@ -29,7 +31,16 @@ def html_text(text: str) -> str:
             lower = text.lower()
             if len(lower) != len(text):
                 lower = text = lower
-    return html.unescape(_TAG.sub(" ", _INLINE.sub("", text)))
+    return unescaped(_TAG.sub(" ", _INLINE.sub("", text)))
+
+
+def unescaped(text: str) -> str:
+    """Return text with its character references replaced: U+FFFD for a number that is no character.
+
+    QUIRK: Python refuses to read a number of more than 4,300 digits, leading zeroes included."""
+    if "&#" in text:
+        text = _BEYOND.sub("\ufffd", _ZEROES.sub("0", text))
+    return html.unescape(text)
 
 
 def _without(text: str, begin: str, end: str, looked_at: str) -> str:
