@@ -40,16 +40,15 @@ class Ancestry:
         """Make a child that has no parent that of another, unless that would be a loop: False."""
         if self._below(child, parent):
             return False
-        self.parents[child] = parent
-        self._children[parent] += 1
-        if self._trees is not None:
-            self._trees.link(parent, child)
-        return True
+        return self._joined(parent, child)
 
     def adopt(self, parent: int, child: int) -> bool:
         """The same for a child that has nobody above or below it, so that it can be no loop; else False."""
         if self.parents[child] != NOBODY or self._children[child] or parent == child:
             return False
+        return self._joined(parent, child)
+
+    def _joined(self, parent: int, child: int) -> bool:
         self.parents[child] = parent
         self._children[parent] += 1
         if self._trees is not None:

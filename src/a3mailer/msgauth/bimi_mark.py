@@ -15,7 +15,6 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -23,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from a3mailer.msgauth.bimi_svg import BadPicture, Picture, parse
 from a3mailer.msgauth.dane import AUTHORITIES, element
 from a3mailer.msgauth.packed import Unreadable, unpack
+from a3mailer.msgauth.unreadable import UNREADABLE
 
 MAX_FILE: Final = 128 * 1024
 MAX_CHAIN: Final = 10
@@ -34,15 +34,6 @@ LOGOTYPE: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.12")
 IA5STRING: Final = 0x16
 DATA: Final = b"data:image/svg+xml;base64,"
 CONSTRUCTED: Final = 0x20
-_UNREADABLE: Final = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    CryptographyDeprecationWarning,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
 
 
 class BadMark(ValueError):
@@ -84,7 +75,7 @@ def check(
     """What a file of certificates, the mark's first, says of a domain. Errors: BadMark, and nothing else."""
     try:
         return _check(octets, domain.lower(), selector.lower(), authorities, now)
-    except (*_UNREADABLE, x509.ExtensionNotFound) as error:
+    except (*UNREADABLE, x509.ExtensionNotFound) as error:
         raise error if isinstance(error, BadMark) else BadMark("a certificate that cannot be read") from error
 
 

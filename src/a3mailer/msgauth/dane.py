@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -24,6 +24,7 @@ from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from a3mailer.mail.tls import Association, TlsLevel, TlsPlan
+from a3mailer.msgauth.unreadable import UNREADABLE
 from a3mailer.runtime.resolver import Tlsa
 
 DANE_TA: Final = 2
@@ -52,15 +53,6 @@ FIELDS_BEFORE_KEY: Final = 5
 VERSION: Final = b"\xa0"
 """The tag of the optional first field of a certificate."""
 
-_UNREADABLE: Final = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    CryptographyDeprecationWarning,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
 
 _T = TypeVar("_T")
 
@@ -199,7 +191,7 @@ def _keys(associations: Sequence[Association]) -> list[PublicKey]:
 def _key(octets: bytes) -> PublicKey | None:
     try:
         key = load_der_public_key(octets)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     return key if isinstance(key, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey, *EDWARDS)) else None
 
@@ -220,7 +212,7 @@ def _signed(certificate: x509.Certificate, key: PublicKey) -> bool:
         if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(how, ec.ECDSA):
             key.verify(signature, content, how)
             return True
-    except (InvalidSignature, *_UNREADABLE):
+    except (InvalidSignature, *UNREADABLE):
         pass
     return False
 
@@ -232,7 +224,7 @@ def _is_valid(leaf: x509.Certificate, now: datetime) -> bool:
         _serves(None, leaf, usages)
     except x509.ExtensionNotFound:
         pass
-    except _UNREADABLE:
+    except UNREADABLE:
         return False
     return leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc
 
@@ -255,7 +247,7 @@ def _leads(
             .build_client_verifier()  # that is: no name is compared, and no usage asked for
             .verify(leaf, between)
         )
-    except (verification.VerificationError, *_UNREADABLE):
+    except (verification.VerificationError, *UNREADABLE):
         return False
     return True
 
@@ -268,7 +260,7 @@ def _identities(leaf: x509.Certificate) -> list[str]:
             if shown := names.get_values_for_type(x509.DNSName):
                 return shown
         return [str(each.value) for each in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    except _UNREADABLE:
+    except UNREADABLE:
         return []
 
 
@@ -283,7 +275,7 @@ def _certificate(octets: bytes) -> x509.Certificate | None:
         warnings.simplefilter("error", CryptographyDeprecationWarning)  # about what is broken, too
         try:
             return x509.load_der_x509_certificate(octets)
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
 
 

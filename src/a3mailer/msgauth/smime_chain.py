@@ -15,13 +15,14 @@ from typing import Final
 
 import idna
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from a3mailer.msgauth.cms import MAX_LISTS
 from a3mailer.msgauth.dane import AUTHORITIES, HASHES, element
+from a3mailer.msgauth.unreadable import UNREADABLE
 
 MAX_DEPTH: Final = 8
 """Certificates between the signer's and the authority."""
@@ -36,15 +37,6 @@ KNOWN_CRITICAL: Final = frozenset(
 )  # fmt: skip
 """Extensions of a signer's certificate that may be critical: what they say is looked at."""
 _MAIL: Final = frozenset((ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE))
-_UNREADABLE: Final = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    CryptographyDeprecationWarning,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +72,7 @@ def certificate_of(octets: bytes) -> x509.Certificate | None:
             if octets.startswith(b"-----"):
                 return x509.load_pem_x509_certificate(octets)
             return x509.load_der_x509_certificate(octets)
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
 
 
@@ -92,7 +84,7 @@ def _lists(octets: Iterable[bytes]) -> list[x509.CertificateRevocationList]:
                 found.append(x509.load_pem_x509_crl(each))
             else:
                 found.append(x509.load_der_x509_crl(each))
-        except _UNREADABLE:
+        except UNREADABLE:
             continue
     return found
 
@@ -112,7 +104,7 @@ def addresses_of(certificate: x509.Certificate) -> list[str]:
         found += [_utf8(each) for each in names if isinstance(each, x509.OtherName)]
     except x509.ExtensionNotFound:
         pass
-    except _UNREADABLE:
+    except UNREADABLE:
         return []
     return [each for each in found if "@" in each][:MAX_ADDRESSES]
 
@@ -193,7 +185,7 @@ def vouched(
             .verify(leaf, [each for each in others if each != leaf])
             .chain
         )
-    except (verification.VerificationError, *_UNREADABLE):
+    except (verification.VerificationError, *UNREADABLE):
         return Vouched(("No authority that is believed here vouches for the certificate of the signer",))
     if not _may_be_named(leaf, path[1:]):
         told = "The authority may not vouch for all the addresses in the certificate of the signer"
@@ -215,7 +207,7 @@ def _may_be_named(leaf: x509.Certificate, above: Sequence[x509.Certificate]) -> 
         if not any(type(each.value) is x509.NameConstraints for one in above for each in one.extensions):
             return True
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except _UNREADABLE:
+    except UNREADABLE:
         return False
     except x509.ExtensionNotFound:
         return not addresses_of(leaf)
@@ -238,7 +230,7 @@ def _own(leaf: x509.Certificate, at: datetime) -> list[str]:
                 found.append("The key of the signer is not for signing messages")
             if isinstance(extension.value, x509.ExtendedKeyUsage) and not _MAIL & set(extension.value):
                 found.append("The key of the signer is not for mail")
-    except _UNREADABLE:
+    except UNREADABLE:
         found.append("The certificate of the signer cannot be read")
     return found
 
@@ -261,7 +253,7 @@ def _is_whole(each: x509.CertificateRevocationList) -> bool:
     """Neither one of changes nor of certificates of others, nor demands it what is not known here."""
     try:
         known = [one.value for one in each.extensions if one.critical]
-    except _UNREADABLE:
+    except UNREADABLE:
         return False
     return all(isinstance(one, x509.IssuingDistributionPoint) and not one.indirect_crl for one in known)
 
@@ -275,5 +267,5 @@ def _is_by(each: x509.CertificateRevocationList, above: x509.Certificate) -> boo
             each.signature_hash_algorithm, HASHES
         )
         return not weak and each.is_signature_valid(above.public_key())  # type: ignore[arg-type]
-    except (InvalidSignature, *_UNREADABLE):
+    except (InvalidSignature, *UNREADABLE):
         return False

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from a3mailer.edge.http.jmap.mailbox_tree import Tree, role_of
-from a3mailer.edge.http.jmap.records import Comparator, Operator
+from a3mailer.edge.http.jmap.records import Comparator
 from a3mailer.mail.objectids import MAILBOX_LETTER, object_id
 from a3mailer.store.rows import Mailbox
 from a3mailer.wire.jmap.values import Id
@@ -24,13 +24,8 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbi
     is_subscribed: bool | msgspec.UnsetType = msgspec.UNSET
 
 
-def matches(filter: Any, tree: Tree, box: Mailbox) -> bool:
-    """Is the mailbox one of those?"""
-    if filter is None:
-        return True
-    if isinstance(filter, Operator):
-        found = [matches(each, tree, box) for each in filter.conditions]
-        return {"AND": all(found), "OR": any(found), "NOT": not any(found)}[filter.operator]
+def matches(tree: Tree, box: Mailbox, filter: Any) -> bool:
+    """Is the mailbox one of those that a condition means?"""
     unset = msgspec.UNSET
     parent = tree.parent(box)
     role = role_of(box)

@@ -204,6 +204,16 @@ class Operator(msgspec.Struct, frozen=True):
     conditions: tuple[Any, ...]
 
 
+def fits(filter: Any, holds: Callable[[Any], bool]) -> bool:
+    """Whether a filter (None: all) admits something of which ``holds`` says whether a condition does."""
+    if filter is None:
+        return True
+    if not isinstance(filter, Operator):
+        return holds(filter)
+    found = [fits(each, holds) for each in filter.conditions]
+    return {"AND": all(found), "OR": any(found), "NOT": not any(found)}[filter.operator]
+
+
 class Comparator(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """One key of a sort."""
 

@@ -47,6 +47,7 @@ from a3mailer.edge.http.jmap.records import (
     Results,
     Update,
     Updated,
+    fits,
     table,
 )
 from a3mailer.edge.http.jmap.replies import set_error
@@ -130,7 +131,7 @@ class Mailboxes:
     async def query(self, call: Call, filter: Any, sort: Sequence[Comparator]) -> Results:
         state = await self.state(call)
         tree = await self._tree(call)
-        matching = {number for number, box in tree.boxes.items() if matches(filter, tree, box)}
+        matching = {number for number, box in tree.boxes.items() if fits(filter, partial(matches, tree, box))}
         if self.filter_as_tree:
             matching = {number for number in matching if all_above(tree, number) <= matching}
         order = in_order(tree, matching, sort, as_tree=self.sort_as_tree)

@@ -13,7 +13,7 @@ import unicodedata
 import zoneinfo
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -30,12 +30,12 @@ from a3mailer.edge.http.jmap.records import (
     Created,
     Destroyed,
     Listed,
-    Operator,
     Property,
     Record,
     Results,
     Update,
     Updated,
+    fits,
     table,
 )
 from a3mailer.edge.http.jmap.services import Services
@@ -101,11 +101,16 @@ class Around:
         }
 
 
-async def around(services: Services, account: Account) -> Around:
-    """What the asker, whose account this is, sees. Errors: MailError."""
+async def seen_by(services: Services, account: Account) -> Seen:
+    """The Principals that the asker, whose account this is, sees. Errors: MailError."""
     if account.asker is None:
         raise NoSuchAccount(account.key)
-    seen = await services.people.seen_by(account.asker)
+    return await services.people.seen_by(account.asker)
+
+
+async def around(services: Services, account: Account) -> Around:
+    """The same with their accounts. Errors: MailError."""
+    seen = await seen_by(services, account)
     owners = {each.id: each for each in (account, *account.others)}
     accounts: dict[str, dict[str, object]] = {}
     for number, each in owners.items():
@@ -182,7 +187,7 @@ class Principals:
         for number, person in enumerate(found.seen):
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
-            if _fits(filter, person, found.accounts.get(person.id, ())):
+            if fits(filter, partial(_fits, person, found.accounts.get(person.id, ()))):
                 matching.append(person)
         matching.sort(key=lambda person: person.id)
         for each in reversed(sort):
@@ -241,12 +246,7 @@ def _print_of(around: Around, id: str) -> object:
     return around.special.get(id) or company.people.get(id)
 
 
-def _fits(filter: Any, person: Person, accounts: Iterable[str]) -> bool:
-    if filter is None:
-        return True
-    if isinstance(filter, Operator):
-        found = [_fits(each, person, accounts) for each in filter.conditions]
-        return {"AND": all(found), "OR": any(found), "NOT": not any(found)}[filter.operator]
+def _fits(person: Person, accounts: Iterable[str], filter: Any) -> bool:
     texts = (person.name, person.email, person.description)
     return (
         (filter.account_ids is UNSET or not set(accounts).isdisjoint(filter.account_ids))

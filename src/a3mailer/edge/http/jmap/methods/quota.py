@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import methodcaller
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +16,7 @@ from a3mailer.edge.http.jmap import records
 from a3mailer.edge.http.jmap.accounts import Account
 from a3mailer.edge.http.jmap.capabilities import MAIL, QUOTA
 from a3mailer.edge.http.jmap.method import Call, Method
-from a3mailer.edge.http.jmap.records import Comparator, Listed, Operator, Property, Record, Results, table
+from a3mailer.edge.http.jmap.records import Comparator, Listed, Property, Record, Results, fits, table
 from a3mailer.edge.http.jmap.services import Services
 from a3mailer.edge.http.jmap.standard.changes import Changes
 from a3mailer.edge.http.jmap.standard.get import Get
@@ -114,14 +115,8 @@ class Quotas:
 
     async def query(self, call: Call, filter: Any, sort: Sequence[Comparator]) -> Results:
         found = await self.read(call, (ONLY,), frozenset())
-        return Listed([id for id, each in found.items() if _fits(each, filter)], await self.state(call))
-
-
-def _fits(record: Record, filter: Any) -> bool:
-    if isinstance(filter, Operator):
-        found = [_fits(record, each) for each in filter.conditions]
-        return {"AND": all(found), "OR": any(found), "NOT": not any(found)}[filter.operator]
-    return filter is None or filter.fits(record)
+        ids = [id for id, each in found.items() if fits(filter, methodcaller("fits", each))]
+        return Listed(ids, await self.state(call))
 
 
 def _read(state: str) -> tuple[int, int] | None:

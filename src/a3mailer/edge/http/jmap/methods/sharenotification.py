@@ -7,29 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
-from a3mailer.access.notices import Notice, dismissed, notices
+from a3mailer.access.notices import Notice, Notices, dismissed, notices
 from a3mailer.edge.http.jmap.accounts import Account
 from a3mailer.edge.http.jmap.capabilities import PRINCIPALS
 from a3mailer.edge.http.jmap.kept import Kept, commit
 from a3mailer.edge.http.jmap.mailbox_rights import shown_of_others
 from a3mailer.edge.http.jmap.method import Call, Method
-from a3mailer.edge.http.jmap.methods.principal import around
+from a3mailer.edge.http.jmap.methods.principal import seen_by
 from a3mailer.edge.http.jmap.records import (
     Changes,
     Comparator,
     Created,
     Destroyed,
     Listed,
-    Operator,
     Property,
     Record,
     Results,
     Update,
     Updated,
+    fits,
     table,
 )
 from a3mailer.edge.http.jmap.services import Services
@@ -60,15 +61,14 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbi
     object_account_id: Id | msgspec.UnsetType = msgspec.UNSET
 
 
-async def _kept(services: Services, account: Account) -> Kept:
-    found = await notices(services.store, account.id, int(services.clock.now()))
+def _kept(found: Notices) -> Kept:
     records = {id: msgspec.to_builtins(notice) for id, notice in found.live.items()}
     return Kept(records, found.touched, floor=found.floor)
 
 
 async def state(services: Services, account: Account) -> str:
     """Of all notifications."""
-    return (await _kept(services, account)).state
+    return _kept(await notices(services.store, account.id, int(services.clock.now()))).state
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +90,15 @@ class ShareNotifications:
     async def state(self, call: Call) -> str:
         return await state(call.services, call.account)
 
-    async def _live(self, call: Call) -> Mapping[str, Notice]:
-        now = int(call.services.clock.now())
-        return (await notices(call.services.store, call.account.id, now)).live
+    async def _told(self, call: Call) -> Notices:
+        return await notices(call.services.store, call.account.id, int(call.services.clock.now()))
 
     async def ids(self, call: Call, most: int) -> Sequence[str]:
-        return sorted(await self._live(call))
+        return sorted((await self._told(call)).live)
 
     async def read(self, call: Call, ids: Sequence[str], properties: frozenset[str]) -> Mapping[str, Record]:
-        live = await self._live(call)
-        seen = (await around(call.services, call.account)).seen
+        live = (await self._told(call)).live
+        seen = await seen_by(call.services, call.account)
         found = {id: notice for id in ids if (notice := live.get(id)) is not None}
         return {
             id: _record(call, id, notice, seen.of(f"account:{notice.by}") is not None)
@@ -107,15 +106,15 @@ class ShareNotifications:
         }
 
     async def changes(self, call: Call, since: str, most: int) -> Changes:
-        found = await _kept(call.services, call.account)
+        found = _kept(await self._told(call))
         return found.changes(since, most, int(call.services.clock.now()))
 
     async def query(self, call: Call, filter: Any, sort: Sequence[Comparator]) -> Results:
-        found = await _kept(call.services, call.account)
-        live = await self._live(call)
-        order = sorted(id for id, notice in live.items() if _fits(filter, notice))
+        found = await self._told(call)
+        live = found.live
+        order = sorted(id for id, notice in live.items() if fits(filter, partial(_fits, notice)))
         order.sort(key=lambda id: live[id].made, reverse=bool(sort) and not sort[0].is_ascending)
-        return Listed(order, found.state)
+        return Listed(order, _kept(found).state)
 
     async def create(self, call: Call, records: Mapping[str, Record]) -> Created:
         return dict.fromkeys(records, ONLY_DESTROYED)
@@ -124,7 +123,7 @@ class ShareNotifications:
         return dict.fromkeys(updates, ONLY_DESTROYED)
 
     async def destroy(self, call: Call, ids: Sequence[str]) -> Destroyed:
-        live = await self._live(call)
+        live = (await self._told(call)).live
         known = [id for id in ids if id in live]
         if known:
             now = int(call.services.clock.now())
@@ -147,12 +146,7 @@ def _record(call: Call, id: str, notice: Notice, known: bool) -> Record:
     }
 
 
-def _fits(filter: Any, notice: Notice) -> bool:
-    if filter is None:
-        return True
-    if isinstance(filter, Operator):
-        found = [_fits(each, notice) for each in filter.conditions]
-        return {"AND": all(found), "OR": any(found), "NOT": not any(found)}[filter.operator]
+def _fits(notice: Notice, filter: Any) -> bool:
     try:
         return (
             (filter.after is None or notice.made >= read_date(filter.after))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import itemgetter, methodcaller
 from typing import Any, Final
 
 import msgspec
@@ -24,12 +24,12 @@ from a3mailer.edge.http.jmap.records import (
     Created,
     Destroyed,
     Listed,
-    Operator,
     Property,
     Record,
     Results,
     Update,
     Updated,
+    fits,
     table,
 )
 from a3mailer.edge.http.jmap.replies import set_error
@@ -98,7 +98,7 @@ class SieveScripts:
 
     async def query(self, call: Call, filter: Any, sort: Sequence[Comparator]) -> Results:
         now = await self.state(call)
-        found = [each for each in (await _all(call)).values() if _fits(each, filter)]
+        found = [each for each in (await _all(call)).values() if fits(filter, methodcaller("fits", each))]
         for key in reversed(sort):
             by = _by_name if key.property == "name" else itemgetter("isActive")
             found.sort(key=by, reverse=not key.is_ascending)
@@ -269,13 +269,6 @@ def _told(done: Done, id: str, *, active: bool) -> None:
             record["isActive"] = active
             return
     done.updated[id] = {**(done.updated.get(id) or {}), "isActive": active}
-
-
-def _fits(record: Record, filter: Any) -> bool:
-    if isinstance(filter, Operator):
-        found = [_fits(record, each) for each in filter.conditions]
-        return {"AND": all(found), "OR": any(found), "NOT": not any(found)}[filter.operator]
-    return filter is None or filter.fits(record)
 
 
 # --- validate ----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -24,12 +25,12 @@ from a3mailer.edge.http.jmap.records import (
     Created,
     Destroyed,
     Listed,
-    Operator,
     Property,
     Record,
     Results,
     Update,
     Updated,
+    fits,
     table,
 )
 from a3mailer.edge.http.jmap.replies import set_error
@@ -164,7 +165,9 @@ class Submissions:
 
     async def query(self, call: Call, filter: Any, sort: Sequence[Comparator]) -> Results:
         found = await submissions(call.services, call.account)
-        matching = sorted(id for id, record in found.records.items() if _matches(filter, record))
+        matching = sorted(
+            id for id, record in found.records.items() if fits(filter, partial(_matches, record))
+        )
         for one in reversed(sort):
             name = "sendAt" if one.property == "sentAt" else one.property
             keys = {id: str(found.records[id][name]) for id in matching}
@@ -383,12 +386,7 @@ def _status(outcome: Outcome) -> Record:
     return {"smtpReply": reply, "delivered": delivered, "displayed": "unknown"}
 
 
-def _matches(filter: Any, record: Record) -> bool:
-    if filter is None:
-        return True
-    if isinstance(filter, Operator):
-        found = [_matches(each, record) for each in filter.conditions]
-        return {"AND": all(found), "OR": any(found), "NOT": not any(found)}[filter.operator]
+def _matches(record: Record, filter: Any) -> bool:
     at = read_date(record["sendAt"])
     return all(
         (
